@@ -1,0 +1,190 @@
+//! The algorithms: pure, exact, in integers, and the only place that has them.
+//!
+//! Every store gives the answers of these functions: it keeps a [`State`], and
+//! from that state and the present instant follows a [`Level`], which says what
+//! is left, how long to wait, and what the state becomes when a request is
+//! charged. No clock, no lock, no float.
+
+mod fixed_window;
+mod gcra;
+mod sliding_window;
+
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    quota::{Algorithm, Quota},
+    time::Timestamp,
+};
+
+/// What a store keeps of one quota of one key. `None` in its place means that
+/// nothing was used.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum State {
+    /// Of [`Algorithm::Gcra`]: the theoretical arrival time, `tat` whole
+    /// microseconds since the epoch and `fraction / limit` of one more.
+    Gcra {
+        /// Whole microseconds since the Unix epoch.
+        tat: u64,
+        /// In units of `1 / limit` microseconds, below `limit`.
+        fraction: u64,
+        /// The limit in force when this was written; a changed limit is
+        /// recognised by it and keeps the units used.
+        limit: u64,
+    },
+    /// Of [`Algorithm::FixedWindow`].
+    FixedWindow {
+        /// When the window began, microseconds since the Unix epoch.
+        start: u64,
+        /// Units used in it.
+        used: u64,
+    },
+    /// Of [`Algorithm::SlidingWindow`].
+    SlidingWindow {
+        /// When the current window began, a multiple of the window.
+        start: u64,
+        /// Units used in the current window.
+        current: u64,
+        /// Units used in the window before.
+        previous: u64,
+    },
+}
+
+/// How long the same request has to wait until it would pass, if nothing else
+/// arrived.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Wait {
+    /// It passes now.
+    None,
+    /// It passes that many microseconds from now, and not one earlier.
+    Micros(u64),
+    /// It asks for more than there ever is.
+    Never,
+}
+
+/// A quota of one key at one instant.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Level {
+    quota: Quota,
+    now: Timestamp,
+    used: Used,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Used {
+    Gcra(gcra::Bucket),
+    FixedWindow(fixed_window::Window),
+    SlidingWindow(sliding_window::Windows),
+}
+
+/// Runs the same method of whichever algorithm it is.
+macro_rules! by_algorithm {
+    ($used:expr, $inner:ident => $call:expr) => {
+        match $used {
+            Used::Gcra($inner) => $call,
+            Used::FixedWindow($inner) => $call,
+            Used::SlidingWindow($inner) => $call,
+        }
+    };
+}
+
+impl Level {
+    /// What `state` amounts to at `now`. State of another algorithm counts as
+    /// none.
+    pub(crate) fn at(quota: Quota, state: Option<State>, now: Timestamp) -> Self {
+        let used = match quota.algorithm() {
+            Algorithm::Gcra => Used::Gcra(gcra::Bucket::at(&quota, state, now)),
+            Algorithm::FixedWindow => {
+                Used::FixedWindow(fixed_window::Window::at(&quota, state, now))
+            }
+            Algorithm::SlidingWindow => {
+                Used::SlidingWindow(sliding_window::Windows::at(&quota, state, now))
+            }
+        };
+        Self { quota, now, used }
+    }
+
+    /// What to keep; `None` if nothing is used.
+    pub(crate) fn state(&self) -> Option<State> {
+        by_algorithm!(self.used, used => used.state(&self.quota, self.now))
+    }
+
+    /// How long a request of that cost has to wait.
+    pub(crate) fn wait(&self, cost: u64) -> Wait {
+        if cost > self.quota.burst() {
+            return Wait::Never;
+        }
+        by_algorithm!(self.used, used => used.wait(&self.quota, cost))
+    }
+
+    /// The level after `cost` units more. The caller has seen that they fit,
+    /// or means to go beyond the limit.
+    pub(crate) fn charge(self, cost: u64) -> Self {
+        let used = match self.used {
+            Used::Gcra(bucket) => Used::Gcra(bucket.charge(&self.quota, cost)),
+            Used::FixedWindow(window) => Used::FixedWindow(window.charge(cost)),
+            Used::SlidingWindow(windows) => Used::SlidingWindow(windows.charge(cost)),
+        };
+        Self { used, ..self }
+    }
+
+    /// The more indebted of both, part by part: no request passes it that
+    /// either of them would refuse. Both are of one quota and instant.
+    pub(crate) fn merge(self, other: Self) -> Self {
+        let used = match (self.used, other.used) {
+            (Used::Gcra(a), Used::Gcra(b)) => Used::Gcra(a.max(b)),
+            (Used::FixedWindow(a), Used::FixedWindow(b)) => Used::FixedWindow(a.merge(b)),
+            (Used::SlidingWindow(a), Used::SlidingWindow(b)) => Used::SlidingWindow(a.merge(b)),
+            (used, _) => used,
+        };
+        Self { used, ..self }
+    }
+
+    pub(crate) const fn quota(&self) -> &Quota {
+        &self.quota
+    }
+
+    /// Units that would pass at once.
+    pub(crate) fn remaining(&self) -> u64 {
+        by_algorithm!(self.used, used => used.remaining(&self.quota))
+    }
+
+    /// Microseconds until nothing is used any more.
+    pub(crate) fn reset_after(&self) -> u64 {
+        by_algorithm!(self.used, used => used.reset_after(&self.quota))
+    }
+
+    /// Microseconds within which no more than [`remaining`](Self::remaining)
+    /// units can pass: the effective window of
+    /// draft-ietf-httpapi-ratelimit-headers-11.
+    ///
+    /// Never shorter than those units take at the quota's own rate, which is
+    /// the cap on the ratio that the draft asks for, nor than the time until
+    /// one unit more is there.
+    pub(crate) fn effective_window(&self) -> u64 {
+        let remaining = self.remaining();
+        if let Used::FixedWindow(window) = self.used {
+            return window.left();
+        }
+        let one_more = match self.wait(remaining + 1) {
+            Wait::Micros(micros) => micros,
+            Wait::None | Wait::Never => 0,
+        };
+        let at_rate = (u128::from(remaining) * u128::from(self.quota.window_micros()))
+            .div_ceil(u128::from(self.quota.limit()));
+        one_more.max(narrow(at_rate))
+    }
+
+    /// Used units in proportion to what can be used at once, 0 to 1,000,000.
+    pub(crate) fn fill(&self) -> u32 {
+        let burst = u128::from(self.quota.burst());
+        let used = burst - u128::from(self.remaining()).min(burst);
+        u32::try_from(used * 1_000_000 / burst).unwrap_or(1_000_000)
+    }
+}
+
+/// The quotient of a checked quota's numbers, which always fits.
+fn narrow(value: u128) -> u64 {
+    u64::try_from(value).unwrap_or(u64::MAX)
+}

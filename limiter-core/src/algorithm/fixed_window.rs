@@ -1,0 +1,72 @@
+//! `limit` units in a window that starts at the key's first request and is
+//! gone when it ends; the next request starts another.
+
+use super::{State, Wait};
+use crate::{quota::Quota, time::Timestamp};
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Window {
+    /// Microseconds until it ends.
+    left: u64,
+    used: u64,
+}
+
+impl Window {
+    pub(super) fn at(quota: &Quota, state: Option<State>, now: Timestamp) -> Self {
+        let length = quota.window_micros();
+        let fresh = Self {
+            left: length,
+            used: 0,
+        };
+        let Some(State::FixedWindow { start, used }) = state else {
+            return fresh;
+        };
+        let left = start.saturating_add(length).saturating_sub(now.as_micros());
+        // A start over a window ahead of now comes of a clock that stepped
+        // back: a client does not wait for that clock to come round again.
+        if left == 0 || left > length.saturating_mul(2) {
+            return fresh;
+        }
+        Self { left, used }
+    }
+
+    pub(super) fn state(self, quota: &Quota, now: Timestamp) -> Option<State> {
+        let end = now.as_micros().saturating_add(self.left);
+        (self.used > 0).then_some(State::FixedWindow {
+            start: end.saturating_sub(quota.window_micros()),
+            used: self.used,
+        })
+    }
+
+    pub(super) fn wait(self, quota: &Quota, cost: u64) -> Wait {
+        if cost <= self.remaining(quota) {
+            Wait::None
+        } else {
+            Wait::Micros(self.left)
+        }
+    }
+
+    pub(super) fn charge(self, cost: u64) -> Self {
+        let used = self.used.saturating_add(cost);
+        Self { used, ..self }
+    }
+
+    pub(super) fn merge(self, other: Self) -> Self {
+        Self {
+            left: self.left.max(other.left),
+            used: self.used.max(other.used),
+        }
+    }
+
+    pub(super) const fn left(self) -> u64 {
+        self.left
+    }
+
+    pub(super) const fn remaining(self, quota: &Quota) -> u64 {
+        quota.limit().saturating_sub(self.used)
+    }
+
+    pub(super) const fn reset_after(self, _: &Quota) -> u64 {
+        if self.used == 0 { 0 } else { self.left }
+    }
+}

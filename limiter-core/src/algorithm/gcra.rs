@@ -1,0 +1,81 @@
+//! The generic cell rate algorithm (ITU-T I.371), as a token bucket.
+//!
+//! Each unit pushes the theoretical arrival time `window / limit` further into
+//! the future; a request passes while that time stays within `burst` units of
+//! now. `window / limit` need not be whole, so the debt is counted in units of
+//! `1 / limit` microseconds, in which one unit of the quota is exactly
+//! `window`, and one microsecond pays back exactly `limit`.
+
+use super::{State, Wait, narrow};
+use crate::{quota::Quota, time::Timestamp};
+
+/// How far the arrival time lies ahead of now, in `1 / limit` microseconds.
+///
+/// A limit changed from 10 to 20 finds the same debt: it stands for used units
+/// times the window, whatever the limit.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct Bucket(u128);
+
+fn capacity(quota: &Quota) -> u128 {
+    cost_of(quota, quota.burst())
+}
+
+fn cost_of(quota: &Quota, units: u64) -> u128 {
+    u128::from(units) * u128::from(quota.window_micros())
+}
+
+impl Bucket {
+    pub(super) fn at(quota: &Quota, state: Option<State>, now: Timestamp) -> Self {
+        let Some(State::Gcra {
+            tat,
+            fraction,
+            limit,
+        }) = state
+        else {
+            return Self(0);
+        };
+        let now = now.as_micros();
+        if tat < now {
+            return Self(0);
+        }
+        let debt = u128::from(tat - now) * u128::from(limit) + u128::from(fraction);
+        // A lowered limit or burst may leave more than a full bucket, and what
+        // was used counts. Beyond two of them the clock has stepped back, and
+        // clamping would not help: a refusal writes nothing, so the client
+        // would find the clamp again until the clock has caught up.
+        let full = cost_of(quota, quota.burst().max(limit));
+        Self(if debt > 2 * full { 0 } else { debt })
+    }
+
+    pub(super) fn state(self, quota: &Quota, now: Timestamp) -> Option<State> {
+        let limit = quota.limit();
+        let tat = narrow(u128::from(now.as_micros()) + self.0 / u128::from(limit));
+        let fraction = narrow(self.0 % u128::from(limit));
+        (self.0 > 0).then_some(State::Gcra {
+            tat,
+            fraction,
+            limit,
+        })
+    }
+
+    pub(super) fn wait(self, quota: &Quota, cost: u64) -> Wait {
+        let after = self.0 + cost_of(quota, cost);
+        match after.checked_sub(capacity(quota)) {
+            None | Some(0) => Wait::None,
+            Some(over) => Wait::Micros(narrow(over.div_ceil(u128::from(quota.limit())))),
+        }
+    }
+
+    pub(super) fn charge(self, quota: &Quota, cost: u64) -> Self {
+        Self(self.0 + cost_of(quota, cost))
+    }
+
+    pub(super) fn remaining(self, quota: &Quota) -> u64 {
+        let free = capacity(quota).saturating_sub(self.0);
+        narrow(free / u128::from(quota.window_micros()))
+    }
+
+    pub(super) fn reset_after(self, quota: &Quota) -> u64 {
+        narrow(self.0.div_ceil(u128::from(quota.limit())))
+    }
+}

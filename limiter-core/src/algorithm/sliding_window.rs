@@ -1,0 +1,143 @@
+//! Two counters on windows aligned to the epoch: what the previous window used
+//! fades out in proportion to how far the current one has run.
+//!
+//! The faded part is rounded *up*. Rounded down, a limit of 1 would pass twice
+//! within two milliseconds: the one unit of the window before weighs
+//! nothing a microsecond into the next. (The scheme is Cloudflare's, "How we
+//! built rate limiting capable of scaling to millions of domains", 2017; there
+//! it is a float.)
+
+use super::{State, Wait, narrow};
+use crate::{quota::Quota, time::Timestamp};
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Windows {
+    start: u64,
+    /// Microseconds the current window has run, less than its length.
+    elapsed: u64,
+    /// Microseconds by which the current window lies ahead of now: a clock
+    /// stepped back, and until it catches up the window stands at its start.
+    ahead: u64,
+    current: u64,
+    previous: u64,
+}
+
+impl Windows {
+    pub(super) fn at(quota: &Quota, state: Option<State>, now: Timestamp) -> Self {
+        let length = quota.window_micros();
+        let now = now.as_micros();
+        let start = now - now % length;
+        let (stored, current, previous) = match state {
+            Some(State::SlidingWindow {
+                start,
+                current,
+                previous,
+            }) => (start, current, previous),
+            _ => (start, 0, 0),
+        };
+        let fresh = Self {
+            start,
+            elapsed: now - start,
+            ahead: 0,
+            current: 0,
+            previous: 0,
+        };
+        match stored.checked_sub(start) {
+            Some(0) => Self {
+                current,
+                previous,
+                ..fresh
+            },
+            // One window ahead at most is a step of the clock; more is no
+            // window of this key.
+            Some(lead) if lead <= length => Self {
+                start: stored,
+                elapsed: 0,
+                ahead: stored - now,
+                current,
+                previous,
+            },
+            Some(_) => fresh,
+            None if start - stored == length => Self {
+                previous: current,
+                ..fresh
+            },
+            None => fresh,
+        }
+    }
+
+    pub(super) fn state(self, _: &Quota, _: Timestamp) -> Option<State> {
+        (self.current > 0 || self.previous > 0).then_some(State::SlidingWindow {
+            start: self.start,
+            current: self.current,
+            previous: self.previous,
+        })
+    }
+
+    /// Units of the previous window that still weigh, rounded up.
+    fn faded(self, quota: &Quota) -> u64 {
+        let length = quota.window_micros();
+        let left = u128::from(self.previous) * u128::from(length - self.elapsed);
+        narrow(left.div_ceil(u128::from(length)))
+    }
+
+    pub(super) fn wait(self, quota: &Quota, cost: u64) -> Wait {
+        if cost <= self.remaining(quota) {
+            return Wait::None;
+        }
+        let left = quota.window_micros() - self.elapsed;
+        let in_window = self.ahead.saturating_add(left);
+        let taken = self.current.saturating_add(cost);
+        Wait::Micros(match quota.limit().checked_sub(taken) {
+            // The previous window still has to fade to `room`.
+            Some(room) => in_window - fade_time(quota, self.previous, room),
+            // Even without it there is no room: it is the current window that
+            // has to fade, as the previous one of the next.
+            None => {
+                let room = quota.limit() - cost;
+                in_window + (quota.window_micros() - fade_time(quota, self.current, room))
+            }
+        })
+    }
+
+    pub(super) fn charge(self, cost: u64) -> Self {
+        let current = self.current.saturating_add(cost);
+        Self { current, ..self }
+    }
+
+    pub(super) fn merge(self, other: Self) -> Self {
+        // At one instant both stand in the same window, unless one is ahead:
+        // the later one is taken for the window, the larger counts for both.
+        let later = if self.start >= other.start {
+            self
+        } else {
+            other
+        };
+        Self {
+            current: self.current.max(other.current),
+            previous: self.previous.max(other.previous),
+            ..later
+        }
+    }
+
+    pub(super) fn remaining(self, quota: &Quota) -> u64 {
+        let used = self.current.saturating_add(self.faded(quota));
+        quota.limit().saturating_sub(used)
+    }
+
+    pub(super) fn reset_after(self, quota: &Quota) -> u64 {
+        let left = quota.window_micros() - self.elapsed + self.ahead;
+        match (self.current, self.previous) {
+            (0, 0) => 0,
+            (0, _) => left,
+            _ => left + quota.window_micros(),
+        }
+    }
+}
+
+/// How many microseconds before its window's end `units` have faded to `room`,
+/// which is below `units`.
+fn fade_time(quota: &Quota, units: u64, room: u64) -> u64 {
+    let product = u128::from(room) * u128::from(quota.window_micros());
+    narrow(product / u128::from(units.max(1)))
+}

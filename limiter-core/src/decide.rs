@@ -1,0 +1,173 @@
+//! The rule itself: from what was before to the decision and what is after.
+//!
+//! Pure, and the only place where quotas, strikes and bans meet. Every store
+//! runs it on the state it holds, or runs its mirror on the server and this on
+//! the state that came back.
+
+use smallvec::SmallVec;
+
+use crate::{
+    algorithm::{Level, Wait},
+    ban::Offender,
+    decision::{Decision, QuotaStatus, Verdict},
+    policy::Mode,
+    store::{Check, Item},
+    time::Timestamp,
+};
+
+pub(crate) type Levels = SmallVec<[Level; 1]>;
+
+/// What is known of one item before the check.
+#[derive(Clone, Debug)]
+pub(crate) struct Prior {
+    /// One level a quota, in the policy's order.
+    pub(crate) levels: Levels,
+    /// Where the policy has a ban rule and the item is not exempt from it.
+    /// Items that share a group and a key share one and the same.
+    pub(crate) offender: Option<Offender>,
+}
+
+/// What the store has to write for one item.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    None,
+    /// The request was charged.
+    Charged(Levels),
+    /// The refusal struck.
+    Struck(Offender),
+}
+
+/// The decision, and one change an item.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) decision: Decision,
+    pub(crate) changes: SmallVec<[Change; 1]>,
+}
+
+/// Decides a check.
+///
+/// All enforced items together: a ban or a refusal of one charges none, a
+/// refusal strikes where the refusing policy says so. Once they admit, each
+/// shadow item is decided alone.
+pub(crate) fn decide(check: &Check<'_>, priors: &[Prior], now: Timestamp) -> Outcome {
+    let cost = check.cost();
+    let enforced = || {
+        let pairs = check.items().zip(priors).enumerate();
+        pairs.filter(|(_, (item, _))| item.policy.mode() == Mode::Enforce)
+    };
+    let old_ban = latest(enforced().map(|(at, (_, prior))| (at, banned_until(prior, now))));
+    let wait = enforced()
+        .map(|(_, (_, prior))| wait(prior, cost))
+        .max()
+        .unwrap_or(Wait::None);
+    let admitted = old_ban.is_none() && wait == Wait::None;
+
+    let changes: SmallVec<[Change; 1]> = check
+        .items()
+        .zip(priors)
+        .map(|(item, prior)| match item.policy.mode() {
+            Mode::Enforce if admitted => charge(prior, cost),
+            Mode::Enforce if old_ban.is_none() => strike(item, prior, cost, now),
+            Mode::Shadow if admitted => decide_shadow(item, prior, cost, now),
+            Mode::Enforce | Mode::Shadow => Change::None,
+        })
+        .collect();
+
+    let new_ban = latest(enforced().map(|(at, _)| match &changes[at] {
+        Change::Struck(offender) => (at, offender.banned_until(now)),
+        Change::None | Change::Charged(_) => (at, None),
+    }));
+    let ban = old_ban.or(new_ban);
+    let decision = Decision {
+        verdict: match ban {
+            Some(_) => Verdict::Banned,
+            None if admitted => Verdict::Allowed,
+            None => Verdict::Limited,
+        },
+        now,
+        wait: ban.map_or(wait, |(_, until)| {
+            wait.max(Wait::Micros(until.micros_since(now)))
+        }),
+        ban,
+        new_ban: new_ban.is_some(),
+        quotas: statuses(check, priors, &changes),
+    };
+    Outcome { decision, changes }
+}
+
+/// The ban that ends last, and the position of its policy.
+fn latest(bans: impl Iterator<Item = (usize, Option<Timestamp>)>) -> Option<(usize, Timestamp)> {
+    bans.filter_map(|(at, until)| Some((at, until?)))
+        .max_by_key(|(_, until)| *until)
+}
+
+fn banned_until(prior: &Prior, now: Timestamp) -> Option<Timestamp> {
+    prior
+        .offender
+        .as_ref()
+        .and_then(|offender| offender.banned_until(now))
+}
+
+/// How long the slowest of the item's quotas makes the request wait.
+fn wait(prior: &Prior, cost: u64) -> Wait {
+    prior
+        .levels
+        .iter()
+        .map(|level| level.wait(cost))
+        .max()
+        .unwrap_or(Wait::None)
+}
+
+fn charge(prior: &Prior, cost: u64) -> Change {
+    if cost == 0 {
+        return Change::None;
+    }
+    Change::Charged(
+        prior
+            .levels
+            .iter()
+            .map(|level| level.charge(cost))
+            .collect(),
+    )
+}
+
+/// The strike of a refused request, if this item refuses it and counts that.
+fn strike(item: Item<'_>, prior: &Prior, cost: u64, now: Timestamp) -> Change {
+    let refuses = cost > 0 && wait(prior, cost) != Wait::None;
+    match (item.policy.ban(), prior.offender) {
+        (Some(rule), Some(offender)) if refuses && rule.strikes_on_refusal() => {
+            Change::Struck(offender.strike(rule, now))
+        }
+        _ => Change::None,
+    }
+}
+
+fn decide_shadow(item: Item<'_>, prior: &Prior, cost: u64, now: Timestamp) -> Change {
+    if banned_until(prior, now).is_some() {
+        Change::None
+    } else if wait(prior, cost) == Wait::None {
+        charge(prior, cost)
+    } else {
+        strike(item, prior, cost, now)
+    }
+}
+
+fn statuses(check: &Check<'_>, priors: &[Prior], changes: &[Change]) -> SmallVec<[QuotaStatus; 1]> {
+    let mut statuses = SmallVec::new();
+    for (policy, (item, prior)) in check.items().zip(priors).enumerate() {
+        for (index, before) in prior.levels.iter().enumerate() {
+            let after = match changes.get(policy) {
+                Some(Change::Charged(levels)) => levels[index],
+                _ => *before,
+            };
+            statuses.push(QuotaStatus {
+                policy,
+                index,
+                shadow: item.policy.mode() == Mode::Shadow,
+                level: after,
+                wait: before.wait(check.cost()),
+            });
+        }
+    }
+    statuses
+}

@@ -1,0 +1,353 @@
+//! Whom a policy counts: a [`Key`], and the [`KeySpec`] that says how to find it.
+//!
+//! A key is a sequence of parts, each with its kind and its length, so that no
+//! text a client chooses can run into another part or look like another kind:
+//!
+//! ```
+//! use std::net::IpAddr;
+//! use limiter_core::Key;
+//!
+//! let address: IpAddr = "2001:db8::1".parse()?;
+//! assert_eq!(Key::ip(address).to_string(), "ip=2001:db8::/64");
+//! assert_eq!(Key::ip(address), Key::ip("2001:db8::2".parse()?));
+//!
+//! // An IPv4-mapped address is the IPv4 address, whatever its notation.
+//! assert_eq!(Key::ip("::ffff:1.2.3.4".parse()?), Key::ip("1.2.3.4".parse()?));
+//!
+//! // Combined parts stay apart, and so do kinds.
+//! let ab_c = Key::user("ab").and(Key::custom("plan", "c"));
+//! assert_ne!(ab_c, Key::user("a").and(Key::custom("plan", "bc")));
+//!
+//! // What may be secret, or is long or odd, is never shown.
+//! let shown = format!("{:?}", Key::header("x-api-key", b"s3cret"));
+//! assert!(!shown.contains("s3cret"), "{shown}");
+//! # Ok::<(), std::net::AddrParseError>(())
+//! ```
+
+mod spec;
+
+use std::{
+    fmt,
+    hash::{BuildHasher, RandomState},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::OnceLock,
+};
+
+use sha2::{Digest, Sha256};
+use smallvec::SmallVec;
+
+pub(crate) use self::spec::is_field_name;
+pub use self::spec::{KeyPart, KeySpec};
+use crate::client_ip::canonical;
+
+/// How many bits of an IPv6 address count: a /64 is one customer's network.
+pub const IPV6_PREFIX: u8 = 64;
+
+/// Whom a policy counts. See the [module docs](self).
+///
+/// Text of at most 64 letters, digits and `-_.` is kept as it is; longer or
+/// other text, and every header value, is kept as the first half of its
+/// SHA-256 digest only. Two such texts share a key with a chance of about
+/// `n^2 / 2^129` among n of them.
+#[derive(Clone, Eq, Hash, PartialEq)]
+pub struct Key(SmallVec<[u8; 24]>);
+
+/// The kinds of part. The numbers are part of what stores keep.
+#[derive(Clone, Copy, Eq, PartialEq)]
+#[repr(u8)]
+enum Kind {
+    Global = 0,
+    Ipv4 = 4,
+    Ipv6 = 6,
+    User = 16,
+    UserDigest = 17,
+    Header = 18,
+    Endpoint = 20,
+    EndpointDigest = 21,
+    Custom = 22,
+    CustomDigest = 23,
+}
+
+impl Key {
+    /// Everybody: one count for all.
+    #[must_use]
+    pub fn global() -> Self {
+        Self::part(Kind::Global, &[])
+    }
+
+    /// An address, IPv6 cut to a /64.
+    #[must_use]
+    pub fn ip(address: IpAddr) -> Self {
+        Self::ip_prefix(address, IPV6_PREFIX)
+    }
+
+    /// An address, IPv6 cut to its first `prefix` bits (at most 128).
+    #[must_use]
+    pub fn ip_prefix(address: IpAddr, prefix: u8) -> Self {
+        match canonical(address) {
+            IpAddr::V4(v4) => Self::part(Kind::Ipv4, &v4.octets()),
+            IpAddr::V6(v6) => {
+                let prefix = prefix.min(128);
+                let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
+                let mut bytes = [0; 17];
+                bytes[..16].copy_from_slice(&(u128::from(v6) & mask).to_be_bytes());
+                bytes[16] = prefix;
+                Self::part(Kind::Ipv6, &bytes)
+            }
+        }
+    }
+
+    /// A user whom the application has identified.
+    #[must_use]
+    pub fn user(id: &str) -> Self {
+        Self::text(Kind::User, Kind::UserDigest, &[], id.as_bytes())
+    }
+
+    /// The value of a request header. Only a digest of it is kept: it may be
+    /// an API key.
+    #[must_use]
+    pub fn header(name: &str, value: &[u8]) -> Self {
+        let name = name.to_ascii_lowercase();
+        Self::digest(Kind::Header, name.as_bytes(), value)
+    }
+
+    /// A route, by method and pattern. HEAD counts as GET.
+    #[must_use]
+    pub fn endpoint(method: &str, pattern: &str) -> Self {
+        let method = if method == "HEAD" { "GET" } else { method };
+        let endpoint = format!("{method} {pattern}");
+        if endpoint.len() > 200 {
+            return Self::digest(Kind::EndpointDigest, &[], endpoint.as_bytes());
+        }
+        Self::part(Kind::Endpoint, endpoint.as_bytes())
+    }
+
+    /// Anything else the application counts by: a tenant, a plan, a room.
+    ///
+    /// If a client can choose `value`, it can open a new count at will:
+    /// combine it with a policy that counts the address. A `name` is cut
+    /// after 64 bytes.
+    #[must_use]
+    pub fn custom(name: &str, value: &str) -> Self {
+        let name = &name.as_bytes()[..name.len().min(64)];
+        Self::text(Kind::Custom, Kind::CustomDigest, name, value.as_bytes())
+    }
+
+    /// Both at once: the key of those who share all parts.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.0.extend_from_slice(&other.0);
+        self
+    }
+
+    /// The encoded parts: what a store may hash or name its state by.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The address (IPv6: its network) that the key counts, if it counts one.
+    #[must_use]
+    pub fn address(&self) -> Option<IpAddr> {
+        self.parts()
+            .find_map(|(kind, payload)| address_of(kind, payload))
+    }
+
+    fn part(kind: Kind, payload: &[u8]) -> Self {
+        let mut bytes = SmallVec::new();
+        bytes.push(kind as u8);
+        // Payloads are at most 200 bytes: longer text is digested.
+        bytes.push(u8::try_from(payload.len()).unwrap_or(u8::MAX));
+        bytes.extend_from_slice(payload);
+        Self(bytes)
+    }
+
+    fn text(readable: Kind, digested: Kind, name: &[u8], value: &[u8]) -> Self {
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+        if value.len() > 64 || !value.iter().all(plain) {
+            return Self::digest(digested, name, value);
+        }
+        let mut payload: SmallVec<[u8; 132]> = named(name);
+        payload.extend_from_slice(value);
+        Self::part(readable, &payload)
+    }
+
+    fn digest(kind: Kind, name: &[u8], value: &[u8]) -> Self {
+        let name = &name[..name.len().min(64)];
+        let mut payload = named(name);
+        payload.extend_from_slice(&Sha256::digest(value)[..16]);
+        Self::part(kind, &payload)
+    }
+
+    fn parts(&self) -> impl Iterator<Item = (u8, &[u8])> {
+        let mut rest = self.0.as_slice();
+        std::iter::from_fn(move || {
+            let (&[kind, length], tail) = rest.split_first_chunk()?;
+            let (payload, tail) = tail.split_at_checked(usize::from(length))?;
+            rest = tail;
+            Some((kind, payload))
+        })
+    }
+}
+
+/// A payload that begins with a name, behind the name's length.
+fn named(name: &[u8]) -> SmallVec<[u8; 132]> {
+    let mut payload = SmallVec::new();
+    // Names are at most 64 bytes.
+    payload.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
+    payload.extend_from_slice(name);
+    payload
+}
+
+fn split_name(payload: &[u8]) -> (&[u8], &[u8]) {
+    let (length, rest) = payload.split_first().unwrap_or((&0, &[]));
+    rest.split_at(usize::from(*length).min(rest.len()))
+}
+
+fn address_of(kind: u8, payload: &[u8]) -> Option<IpAddr> {
+    if kind == Kind::Ipv4 as u8 {
+        let octets: [u8; 4] = payload.try_into().ok()?;
+        Some(Ipv4Addr::from(octets).into())
+    } else if kind == Kind::Ipv6 as u8 {
+        let (octets, _) = payload.split_first_chunk::<16>()?;
+        Some(Ipv6Addr::from(*octets).into())
+    } else {
+        None
+    }
+}
+
+impl fmt::Display for Key {
+    /// `ip=192.0.2.1`, `user=alice endpoint=GET /x`; digested parts as a mark
+    /// that is the same within a process and tells nothing outside it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (kind, payload)) in self.parts().enumerate() {
+            if index > 0 {
+                f.write_str(" ")?;
+            }
+            write_part(f, kind, payload)?;
+        }
+        Ok(())
+    }
+}
+
+fn write_part(f: &mut fmt::Formatter<'_>, kind: u8, payload: &[u8]) -> fmt::Result {
+    let (name, value) = split_name(payload);
+    let name = name.escape_ascii();
+    const GLOBAL: u8 = Kind::Global as u8;
+    const IPV4: u8 = Kind::Ipv4 as u8;
+    const IPV6: u8 = Kind::Ipv6 as u8;
+    const USER: u8 = Kind::User as u8;
+    const USER_DIGEST: u8 = Kind::UserDigest as u8;
+    const HEADER: u8 = Kind::Header as u8;
+    const ENDPOINT: u8 = Kind::Endpoint as u8;
+    const ENDPOINT_DIGEST: u8 = Kind::EndpointDigest as u8;
+    const CUSTOM: u8 = Kind::Custom as u8;
+    match (kind, address_of(kind, payload)) {
+        (GLOBAL, _) => f.write_str("global"),
+        (IPV4, Some(address)) => write!(f, "ip={address}"),
+        (IPV6, Some(address)) => write!(f, "ip={address}/{}", payload[16]),
+        (USER, _) => write!(f, "user={}", value.escape_ascii()),
+        (USER_DIGEST, _) => write!(f, "user={}", Mark(value)),
+        (HEADER, _) => write!(f, "header:{name}={}", Mark(value)),
+        (ENDPOINT, _) => write!(f, "endpoint={}", payload.escape_ascii()),
+        (ENDPOINT_DIGEST, _) => write!(f, "endpoint={}", Mark(value)),
+        (CUSTOM, _) => write!(f, "{name}={}", value.escape_ascii()),
+        _ => write!(f, "{name}={}", Mark(value)),
+    }
+}
+
+/// Stands for a digest without telling it: keyed by a secret of this process.
+struct Mark<'a>(&'a [u8]);
+
+impl fmt::Display for Mark<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        static SECRET: OnceLock<RandomState> = OnceLock::new();
+        let mark = SECRET.get_or_init(RandomState::new).hash_one(self.0);
+        write!(f, "#{mark:016x}")
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> Key {
+        Key::ip(text.parse().unwrap())
+    }
+
+    #[test]
+    fn mapped_addresses_are_told_by_their_bits() {
+        assert_eq!(ip("::ffff:1.2.3.4"), ip("::ffff:102:304"));
+        assert_eq!(ip("::ffff:1.2.3.4"), ip("1.2.3.4"));
+        assert_ne!(ip("::ffff:1.2.3.4"), ip("::ffff:1.2.3.5"));
+        // Written with dots, but plain IPv6.
+        assert_eq!(ip("2001:db8::1.2.3.4"), ip("2001:db8::9"));
+        assert_ne!(ip("::1"), ip("0.0.0.1"));
+    }
+
+    #[test]
+    fn ipv6_counts_by_network() {
+        assert_eq!(ip("2001:DB8:0:0:0:0:0:1"), ip("2001:db8::ffff"));
+        assert_ne!(ip("2001:db8:0:1::1"), ip("2001:db8::1"));
+        let address = "2001:db8::1".parse().unwrap();
+        assert_eq!(
+            Key::ip_prefix(address, 128).to_string(),
+            "ip=2001:db8::1/128"
+        );
+        assert_eq!(Key::ip_prefix(address, 0).to_string(), "ip=::/0");
+    }
+
+    #[test]
+    fn hostile_text_is_told_apart() {
+        let long = "x".repeat(1 << 20);
+        let texts = [
+            "", "a", "{}", "}", "*", ":", "\0", "\n", "a b", "a\u{301}", &long, "#a",
+        ];
+        let mut keys: Vec<_> = texts.iter().map(|text| Key::user(text)).collect();
+        keys.extend(
+            texts
+                .iter()
+                .map(|text| Key::header("x-key", text.as_bytes())),
+        );
+        keys.extend(
+            texts
+                .iter()
+                .map(|text| Key::header("x-other", text.as_bytes())),
+        );
+        keys.extend(texts.iter().map(|text| Key::custom("user", text)));
+        keys.push(Key::custom("a", "b").and(Key::custom("c", "d")));
+        keys.push(Key::custom("a", "b.c").and(Key::custom("", "d")));
+        keys.push(Key::user("ab").and(Key::user("c")));
+        keys.push(Key::user("a").and(Key::user("bc")));
+        for (index, key) in keys.iter().enumerate() {
+            assert!(!keys[..index].contains(key), "{key}");
+            assert!(key.as_bytes().len() < 300);
+            assert!(!key.to_string().contains(['\0', '\n']), "{key:?}");
+        }
+    }
+
+    #[test]
+    fn endpoints_fold_head_into_get() {
+        assert_eq!(Key::endpoint("HEAD", "/x"), Key::endpoint("GET", "/x"));
+        assert_ne!(Key::endpoint("POST", "/x"), Key::endpoint("GET", "/x"));
+        let long = "/y".repeat(300);
+        assert_ne!(Key::endpoint("GET", &long), Key::endpoint("PUT", &long));
+        assert_eq!(
+            Key::endpoint("GET", "/x/{id}").to_string(),
+            "endpoint=GET /x/{id}"
+        );
+    }
+
+    #[test]
+    fn a_key_knows_its_address() {
+        let key = Key::endpoint("GET", "/").and(ip("192.0.2.7"));
+        assert_eq!(key.address(), Some("192.0.2.7".parse().unwrap()));
+        assert_eq!(Key::user("192.0.2.7").address(), None);
+    }
+}

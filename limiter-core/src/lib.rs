@@ -1,0 +1,87 @@
+//! Rate limiting and auto-ban, without a web framework.
+//!
+//! A request goes through in reading order: an adapter ([`limiter-actix`],
+//! [`limiter-rocket`]) tells its facts ([`RequestFacts`]), a [`PolicySet`]
+//! finds whom each policy counts and asks the [`Store`], which decides in one
+//! atomic step by the pure functions of this crate, and the [`Decision`] is
+//! rendered into header fields and, where it refuses, a [`Refusal`].
+//!
+//! ```
+//! use limiter_core::{Key, Limiter, Policy, Quotas};
+//!
+//! # futures_executor::block_on(async {
+//! let limiter = Limiter::builder()
+//!     .policy(Policy::new("api", "10/second; 1000/hour".parse::<Quotas>()?)?)
+//!     .build()
+//!     .await?;
+//!
+//! let api = limiter.policy("api")?;
+//! let client = api.subjects_of(&Key::ip("192.0.2.1".parse()?));
+//! let decision = api.check(&client, 1).await?;
+//! assert!(decision.is_allowed());
+//! assert_eq!(decision.quotas()[0].remaining(), 9);
+//!
+//! let fields = api.fields(&decision);
+//! assert_eq!(fields[0].0, "ratelimit-policy");
+//! assert_eq!(fields[0].1, r#""api.1s";q=10;w=1, "api.1h";q=1000;w=3600"#);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+//!
+//! | to | see |
+//! |---|---|
+//! | write quotas, choose an algorithm | [`quota`], [`Algorithm`] |
+//! | ban who keeps hammering | [`ban`], [`BanRule`] |
+//! | say whom a policy counts | [`key`], [`KeySpec`] |
+//! | run behind proxies | [`client_ip`], [`ClientIp`] |
+//! | read it all from a file | [`config`], [`Config`] |
+//! | keep state elsewhere | [`Store`] and its contract |
+//!
+//! # Features
+//! - `memory` (default): the embedded [`MemoryStore`].
+//! - `conformance`: the suite that every store has to pass.
+//!
+//! [`limiter-actix`]: https://crates.io/crates/limiter-actix
+//! [`limiter-rocket`]: https://crates.io/crates/limiter-rocket
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod algorithm;
+pub mod ban;
+pub mod client_ip;
+pub mod config;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod decide;
+mod decision;
+mod error;
+pub mod headers;
+pub mod key;
+pub mod limiter;
+pub mod policy;
+pub mod quota;
+mod refusal;
+mod request;
+mod store;
+mod structured;
+pub mod time;
+
+#[cfg(feature = "memory")]
+pub use crate::store::{MemoryStore, MemoryStoreBuilder};
+pub use crate::{
+    algorithm::State,
+    ban::{Ban, BanAnswer, BanRule},
+    client_ip::{ClientIp, Networks},
+    config::Config,
+    decision::{Decision, QuotaStatus, Retry, Verdict},
+    error::{ConfigError, Error, StoreError, UnknownPolicy},
+    headers::{Fields, HeaderStyle},
+    key::{Key, KeyPart, KeySpec},
+    limiter::{Limiter, LimiterBuilder, PolicySet},
+    policy::{Mode, OnStoreError, Policy},
+    quota::{Algorithm, Quota, QuotaError, Quotas},
+    refusal::Refusal,
+    request::{RequestFacts, Subjects, is_preflight},
+    store::{Answer, BanChange, Check, Item, Store, Subject},
+    time::{Clock, ManualClock, SystemClock, Timestamp},
+};

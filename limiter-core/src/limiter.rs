@@ -1,0 +1,199 @@
+//! The front: a [`Limiter`] holds the store and the policies, and hands out
+//! [`PolicySet`]s, which are what a request is checked against.
+//!
+//! ```
+//! use limiter_core::{Key, Limiter, ManualClock, MemoryStore, Policy, Quota, Retry, Timestamp};
+//! use std::time::Duration;
+//!
+//! # futures_executor::block_on(async {
+//! let clock = ManualClock::new(Timestamp::from_micros(0));
+//! let limiter = Limiter::builder()
+//!     .store(MemoryStore::builder().clock(clock.clone()).build())
+//!     .policy(Policy::new("api", Quota::per_minute(2)?)?)
+//!     .build()
+//!     .await?;
+//!
+//! let api = limiter.policy("api")?;
+//! let client = limiter.subjects([Key::ip("192.0.2.1".parse()?)]);
+//! assert!(api.check(&client, 1).await?.is_allowed());
+//! assert!(api.check(&client, 1).await?.is_allowed());
+//!
+//! let refused = api.check(&client, 1).await?;
+//! assert_eq!(refused.retry(), Retry::After(Duration::from_secs(30)));
+//! clock.advance(Duration::from_secs(30));
+//! assert!(api.check(&client, 1).await?.is_allowed());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+
+mod builder;
+mod failure;
+mod set;
+
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+
+pub(crate) use self::builder::StoreChoice;
+pub use self::{builder::LimiterBuilder, set::PolicySet};
+use crate::{
+    config::Config,
+    error::{ConfigError, Error, UnknownPolicy},
+    key::Key,
+    limiter::failure::Fallback,
+    policy::Policy,
+    request::{Identity, Subjects},
+    store::{BanChange, Item, Store},
+};
+
+/// A store, the policies, and what to do when the store fails.
+///
+/// Clones share everything; make one per process, before the server starts.
+/// See the [module docs](self).
+#[derive(Clone, Debug)]
+pub struct Limiter(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: Arc<dyn Store>,
+    fallback: Fallback,
+    policies: BTreeMap<String, Policy>,
+    identity: Identity,
+    built_on: String,
+}
+
+impl Limiter {
+    /// Sets up a limiter in code.
+    #[must_use]
+    pub fn builder() -> LimiterBuilder {
+        LimiterBuilder::default()
+    }
+
+    /// Makes the limiter that a configuration describes.
+    ///
+    /// # Errors
+    /// If its store cannot be reached or set up.
+    pub async fn from_config(config: Config) -> Result<Self, ConfigError> {
+        LimiterBuilder::from_config(config).build().await
+    }
+
+    /// One policy, to check requests against.
+    ///
+    /// # Errors
+    /// If there is none of that name.
+    pub fn policy(&self, name: &str) -> Result<PolicySet, UnknownPolicy> {
+        self.policies([name])
+    }
+
+    /// Several policies, to check requests against in one decision: a refusal
+    /// by one charges none. One named twice counts once.
+    ///
+    /// # Errors
+    /// If one is unknown, or none is given.
+    pub fn policies<'a>(
+        &self,
+        names: impl IntoIterator<Item = &'a str>,
+    ) -> Result<PolicySet, UnknownPolicy> {
+        let mut policies: Vec<Policy> = Vec::new();
+        for name in names {
+            let policy = self.find(name)?;
+            if policies.iter().all(|known| known.name() != name) {
+                policies.push(policy.clone());
+                policies.extend(policy.companion());
+            }
+        }
+        if policies.is_empty() {
+            return Err(self.unknown(""));
+        }
+        Ok(PolicySet::new(self.clone(), policies))
+    }
+
+    /// The names of all policies, sorted.
+    pub fn policy_names(&self) -> impl Iterator<Item = &str> {
+        self.0.policies.keys().map(String::as_str)
+    }
+
+    /// The key of an address, cut as configured.
+    #[must_use]
+    pub fn ip_key(&self, address: IpAddr) -> Key {
+        self.0.identity.ip_key(address)
+    }
+
+    /// Subjects of keys that the caller has made, one for each policy of the
+    /// set to check.
+    #[must_use]
+    pub fn subjects(&self, keys: impl IntoIterator<Item = Key>) -> Subjects {
+        keys.into_iter()
+            .map(|key| self.0.identity.subject(key))
+            .collect()
+    }
+
+    /// Bans a key by hand, for that long from now. A longer ban in force stays.
+    ///
+    /// # Errors
+    /// If the policy is unknown, has no ban rule, or the key is never to be
+    /// banned; or if the store fails.
+    pub async fn ban(&self, policy: &str, key: &Key, duration: Duration) -> Result<(), Error> {
+        let subject = self.0.identity.subject(key.clone());
+        if !subject.bannable {
+            return Err(Error::NeverBanned);
+        }
+        self.change_ban(policy, key, BanChange::Ban(duration)).await
+    }
+
+    /// Ends a key's ban. The next one still counts it, and is longer where the
+    /// rule says so.
+    ///
+    /// # Errors
+    /// If the policy is unknown or has no ban rule, or the store fails.
+    pub async fn unban(&self, policy: &str, key: &Key) -> Result<(), Error> {
+        self.change_ban(policy, key, BanChange::Lift).await
+    }
+
+    /// Ends a key's ban and forgets it, and all its strikes.
+    ///
+    /// # Errors
+    /// As [`unban`](Self::unban).
+    pub async fn forgive(&self, policy: &str, key: &Key) -> Result<(), Error> {
+        self.change_ban(policy, key, BanChange::Forgive).await
+    }
+
+    /// Forgets what a key has used of a policy's quotas; a ban stays.
+    ///
+    /// # Errors
+    /// If the policy is unknown, or the store fails.
+    pub async fn reset(&self, policy: &str, key: &Key) -> Result<(), Error> {
+        let policy = self.find(policy)?;
+        let subject = &self.0.identity.subject(key.clone());
+        Ok(self.0.store.reset(Item { policy, subject }).await?)
+    }
+
+    /// The name of the thread that built this limiter; empty if it has none.
+    /// Adapters use it to catch a limiter per worker.
+    #[must_use]
+    pub fn built_on(&self) -> &str {
+        &self.0.built_on
+    }
+
+    async fn change_ban(&self, policy: &str, key: &Key, change: BanChange) -> Result<(), Error> {
+        let policy = self.find(policy)?;
+        if policy.ban().is_none() {
+            return Err(Error::NoBanRule(policy.name().to_owned()));
+        }
+        let subject = &self.0.identity.subject(key.clone());
+        Ok(self
+            .0
+            .store
+            .change_ban(Item { policy, subject }, change)
+            .await?)
+    }
+
+    fn find(&self, name: &str) -> Result<&Policy, UnknownPolicy> {
+        self.0.policies.get(name).ok_or_else(|| self.unknown(name))
+    }
+
+    fn unknown(&self, name: &str) -> UnknownPolicy {
+        UnknownPolicy {
+            name: name.to_owned(),
+            known: self.policy_names().map(str::to_owned).collect(),
+        }
+    }
+}

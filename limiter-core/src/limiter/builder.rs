@@ -1,0 +1,112 @@
+//! Setting up a limiter, in code or from a configuration.
+
+use std::{sync::Arc, thread};
+
+use super::{Inner, Limiter, failure::Fallback};
+use crate::{
+    client_ip::{ClientIp, Networks},
+    config::Config,
+    error::ConfigError,
+    policy::{Policy, check_together},
+    request::Identity,
+    store::{MAX_BANS, MAX_KEYS, Store, embedded},
+};
+
+/// Where state is to live.
+#[derive(Clone, Debug)]
+pub(crate) enum StoreChoice {
+    Memory { max_keys: usize, max_bans: usize },
+    Given(Arc<dyn Store>),
+}
+
+impl Default for StoreChoice {
+    fn default() -> Self {
+        Self::Memory {
+            max_keys: MAX_KEYS,
+            max_bans: MAX_BANS,
+        }
+    }
+}
+
+/// Sets up a [`Limiter`].
+#[derive(Debug, Default)]
+#[must_use]
+pub struct LimiterBuilder {
+    store: StoreChoice,
+    policies: Vec<Policy>,
+    identity: Identity,
+}
+
+impl LimiterBuilder {
+    pub(super) fn from_config(config: Config) -> Self {
+        Self {
+            store: config.store,
+            policies: config.policies,
+            identity: config.identity,
+        }
+    }
+
+    /// Sets where state lives. Defaults to memory.
+    pub fn store(self, store: impl Store) -> Self {
+        Self {
+            store: StoreChoice::Given(Arc::new(store)),
+            ..self
+        }
+    }
+
+    /// Adds a policy.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policies.push(policy);
+        self
+    }
+
+    /// Sets how a client's address is found. Defaults to its peer address.
+    pub fn client_ip(mut self, client_ip: ClientIp) -> Self {
+        self.identity.client_ip = client_ip;
+        self
+    }
+
+    /// Sets addresses that are never banned, trusted proxies beside. Defaults
+    /// to none.
+    pub fn never_ban(mut self, networks: Networks) -> Self {
+        self.identity.never_ban = networks;
+        self
+    }
+
+    /// Makes the limiter.
+    ///
+    /// It is `async` so that a store can connect, and so that it cannot be
+    /// called by mistake where web servers make one application per worker:
+    /// each would count for itself.
+    ///
+    /// # Errors
+    /// If policies do not fit together: a name is given twice, or a group's
+    /// policies disagree.
+    #[allow(clippy::unused_async, reason = "stores that connect make it wait")]
+    pub async fn build(self) -> Result<Limiter, ConfigError> {
+        check_together(&self.policies)?;
+        for policy in &self.policies {
+            if policy.ban().is_some() && policy.key().names_no_client() {
+                tracing::warn!(
+                    policy = policy.name(),
+                    "bans by this policy refuse all clients at once, since its key names none"
+                );
+            }
+        }
+        let store = match self.store {
+            StoreChoice::Memory { max_keys, max_bans } => embedded(max_keys, max_bans)?,
+            StoreChoice::Given(store) => store,
+        };
+        Ok(Limiter(Arc::new(Inner {
+            store,
+            fallback: Fallback::new(&self.policies)?,
+            policies: self
+                .policies
+                .into_iter()
+                .map(|p| (p.name().to_owned(), p))
+                .collect(),
+            identity: self.identity,
+            built_on: thread::current().name().unwrap_or_default().to_owned(),
+        })))
+    }
+}

@@ -1,0 +1,116 @@
+//! What happens while the store cannot answer, policy by policy.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use crate::{
+    decision::Decision,
+    error::{ConfigError, Error, StoreError},
+    policy::{Mode, OnStoreError, Policy},
+    request::Subjects,
+    store::{Check, MAX_BANS, MAX_KEYS, Store, embedded},
+};
+
+/// Stands in for a store that fails.
+#[derive(Debug)]
+pub(super) struct Fallback {
+    /// For policies that say `local`; none if there are none.
+    local: Option<Arc<dyn Store>>,
+    degraded: AtomicBool,
+}
+
+impl Fallback {
+    pub(super) fn new<'a>(
+        policies: impl IntoIterator<Item = &'a Policy>,
+    ) -> Result<Self, ConfigError> {
+        let mut policies = policies.into_iter();
+        let local = policies.find(|policy| policy.on_store_error() == OnStoreError::Local);
+        let local = match local.map(|policy| (policy, embedded(MAX_KEYS, MAX_BANS))) {
+            None => None,
+            Some((_, Ok(store))) => Some(store),
+            Some((policy, Err(_))) => {
+                let message = "is \"local\", for which the feature \"memory\" must be enabled; \
+                               enable it, or write \"deny\" or \"allow\"";
+                let error = ConfigError::at("on_store_error", message);
+                return Err(error.within(policy.name()).within("policies"));
+            }
+        };
+        Ok(Self {
+            local,
+            degraded: AtomicBool::new(false),
+        })
+    }
+
+    /// Notes that the store answered; said once per change.
+    pub(super) fn healthy(&self) {
+        if self.degraded.load(Ordering::Relaxed) && self.degraded.swap(false, Ordering::Relaxed) {
+            tracing::info!("the store answers again");
+        }
+    }
+
+    /// Notes that the store failed; said once per change.
+    pub(super) fn degraded(&self, error: &StoreError) {
+        if !self.degraded.swap(true, Ordering::Relaxed) {
+            tracing::error!(%error, "the store does not answer; policies do as on_store_error says");
+        }
+    }
+
+    /// Decides without the store: one policy that says `deny` refuses, those
+    /// that say `local` count in memory, the others admit.
+    pub(super) async fn decide(
+        &self,
+        check: &Check<'_>,
+        error: StoreError,
+    ) -> Result<Decision, Error> {
+        self.degraded(&error);
+        let denies = |policy: &Policy| {
+            policy.mode() == Mode::Enforce && policy.on_store_error() == OnStoreError::Deny
+        };
+        if check.items().any(|item| denies(item.policy)) {
+            return Err(Error::Unavailable(error));
+        }
+        let local = LocalPart::of(check);
+        let Some(store) = self.local.as_ref().filter(|_| !local.positions.is_empty()) else {
+            return Ok(Decision::uncounted());
+        };
+        let check = Check::new(&local.policies, &local.subjects, check.cost());
+        let mut decision = store.decide(check).await.map_err(Error::Unavailable)?;
+        decision.move_to(&local.positions);
+        Ok(decision)
+    }
+
+    /// Strikes without the store, for policies that say `local`.
+    pub(super) async fn strike(&self, check: &Check<'_>, status: u16, error: StoreError) {
+        self.degraded(&error);
+        let local = LocalPart::of(check);
+        let check = Check::new(&local.policies, &local.subjects, 1);
+        let Some(store) = &self.local else { return };
+        if let Err(error) = store.strike(check, status).await {
+            tracing::error!(%error, "a strike was lost");
+        }
+    }
+}
+
+/// The items that count in memory, and where they stood in the check.
+#[derive(Default)]
+struct LocalPart {
+    positions: Vec<usize>,
+    policies: Vec<Policy>,
+    subjects: Subjects,
+}
+
+impl LocalPart {
+    fn of(check: &Check<'_>) -> Self {
+        let mut local = Self::default();
+        for (position, item) in check.items().enumerate() {
+            if item.policy.on_store_error() == OnStoreError::Local {
+                local.positions.push(position);
+                local.policies.push(item.policy.clone());
+                local.subjects.push(item.subject.clone());
+            }
+        }
+        local
+    }
+}

@@ -1,0 +1,175 @@
+//! One or several policies that a request is checked against together.
+
+use std::sync::Arc;
+
+use super::{Fallback, Inner, Limiter};
+use crate::{
+    ban::BanRule,
+    decision::{Decision, QuotaStatus},
+    error::Error,
+    headers::{Fields, Names},
+    key::Key,
+    policy::Policy,
+    refusal::Refusal,
+    request::{RequestFacts, Subjects},
+    store::{Answer, Check},
+};
+
+/// Policies that are decided together, from [`Limiter::policy`] or
+/// [`Limiter::policies`]. Clones share everything.
+#[derive(Clone, Debug)]
+pub struct PolicySet(Arc<Set>);
+
+#[derive(Debug)]
+struct Set {
+    limiter: Limiter,
+    policies: Vec<Policy>,
+    names: Names,
+}
+
+impl PolicySet {
+    pub(super) fn new(limiter: Limiter, policies: Vec<Policy>) -> Self {
+        let names = Names::new(&policies);
+        Self(Arc::new(Set {
+            limiter,
+            policies,
+            names,
+        }))
+    }
+
+    /// The policies, in the order asked. A policy whose key has a header is
+    /// followed by its companion that counts the address.
+    #[must_use]
+    pub fn policies(&self) -> &[Policy] {
+        &self.0.policies
+    }
+
+    /// The limiter that these policies are of.
+    #[must_use]
+    pub fn limiter(&self) -> &Limiter {
+        &self.0.limiter
+    }
+
+    /// Finds whom each policy counts in a request.
+    ///
+    /// # Errors
+    /// If a policy needs the client's address or the route and there is none,
+    /// or a trusted proxy wrote a header that names no address.
+    pub fn identify(&self, request: &dyn RequestFacts) -> Result<Subjects, Error> {
+        self.inner().identity.subjects(&self.0.policies, request)
+    }
+
+    /// Subjects that all are that key, whatever the policies say.
+    #[must_use]
+    pub fn subjects_of(&self, key: &Key) -> Subjects {
+        let keys = self.0.policies.iter().map(|_| key.clone());
+        self.0.limiter.subjects(keys)
+    }
+
+    /// Decides a request of that cost, and charges it if it is admitted.
+    /// A cost of 0 looks without writing.
+    ///
+    /// The subjects are those of this set, in its order, from
+    /// [`identify`](Self::identify).
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the store fails and a policy says `deny`.
+    ///
+    /// # Panics
+    /// If there are not as many subjects as policies.
+    pub fn check<'a>(&'a self, subjects: &'a Subjects, cost: u64) -> Answer<'a, Decision, Error> {
+        let check = Check::new(&self.0.policies, subjects, cost);
+        match self.inner().store.decide(check) {
+            Answer::Ready(Some(Ok(decision))) => {
+                self.fallback().healthy();
+                self.report(&decision, subjects);
+                Answer::ready(Ok(decision))
+            }
+            answer => Answer::Pending(Box::pin(async move {
+                let decision = match answer.await {
+                    Ok(decision) => {
+                        self.fallback().healthy();
+                        decision
+                    }
+                    Err(error) => self.fallback().decide(&check, error).await?,
+                };
+                self.report(&decision, subjects);
+                Ok(decision)
+            })),
+        }
+    }
+
+    /// Counts what a request that was admitted came to: a strike, where a
+    /// policy's ban rule names that response status.
+    pub async fn settle(&self, subjects: &Subjects, status: u16) {
+        let strikes = |policy: &Policy| policy.ban().is_some_and(|rule| rule.strikes_on(status));
+        if !self.0.policies.iter().any(strikes) {
+            return;
+        }
+        let check = Check::new(&self.0.policies, subjects, 1);
+        match self.inner().store.strike(check, status).await {
+            Ok(None) => {}
+            Ok(Some(until)) => tracing::info!(
+                policy = self.0.policies[0].name(),
+                key = %subjects[0].key,
+                status,
+                until = until.as_micros(),
+                "banned"
+            ),
+            Err(error) => self.fallback().strike(&check, status, error).await,
+        }
+    }
+
+    /// The header fields that tell the client of a decision, as each policy's
+    /// style says. Names are in lower case.
+    #[must_use]
+    pub fn fields(&self, decision: &Decision) -> Fields {
+        self.0.names.fields(&self.0.policies, decision)
+    }
+
+    /// The response to a refused request; none where it was admitted.
+    #[must_use]
+    pub fn refusal(&self, decision: &Decision) -> Option<Refusal> {
+        Refusal::of(decision, self)
+    }
+
+    /// The name under which a quota is told to clients: the policy's, with the
+    /// window behind it where the policy has several quotas (`api.1h`).
+    #[must_use]
+    pub fn quota_name(&self, status: &QuotaStatus) -> &str {
+        self.0.names.of(status)
+    }
+
+    /// The ban rule of the policy at that position.
+    pub(crate) fn ban_rule(&self, position: usize) -> Option<&BanRule> {
+        self.0.policies.get(position).and_then(Policy::ban)
+    }
+
+    fn inner(&self) -> &Inner {
+        &self.0.limiter.0
+    }
+
+    fn fallback(&self) -> &Fallback {
+        &self.inner().fallback
+    }
+
+    /// Logs what an operator wants to hear of: new bans, and what a shadow
+    /// policy would have refused.
+    fn report(&self, decision: &Decision, subjects: &Subjects) {
+        if let Some((at, until)) = decision.ban.filter(|_| decision.new_ban) {
+            tracing::info!(
+                policy = self.0.policies[at].name(),
+                key = %subjects[at].key,
+                until = until.as_micros(),
+                "banned"
+            );
+        }
+        for status in decision.shadow_refusals() {
+            tracing::info!(
+                policy = self.quota_name(status),
+                key = %subjects[status.policy].key,
+                "would have been refused (shadow)"
+            );
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! A named rule: [`Policy`].
+//!
+//! ```
+//! use std::time::Duration;
+//! use limiter_core::{BanRule, KeySpec, OnStoreError, Policy, Quotas};
+//!
+//! let minutes = |n| Duration::from_secs(60 * n);
+//! let policy = Policy::new("login", "5/minute; 50/day".parse::<Quotas>()?)?
+//!     .with_key(KeySpec::parse(["ip"])?)
+//!     .with_ban(BanRule::new(10, minutes(10), minutes(10))?)
+//!     .with_on_store_error(OnStoreError::Deny);
+//! assert_eq!(policy.name(), "login");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use sha2::{Digest, Sha256};
+
+use crate::{
+    ban::BanRule,
+    error::ConfigError,
+    headers::HeaderStyle,
+    key::{KeyPart, KeySpec},
+    quota::Quotas,
+};
+
+/// The layout of what stores keep. State of another layout starts anew.
+const LAYOUT: u8 = 1;
+
+/// How many header values one address may use up at the quota of one.
+const PER_ADDRESS: u64 = 10;
+
+/// A named rule: quotas on one key, and what to do when they are exceeded.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    name: String,
+    quotas: Quotas,
+    key: KeySpec,
+    ban: Option<BanRule>,
+    mode: Mode,
+    headers: HeaderStyle,
+    on_store_error: OnStoreError,
+    per_address: u64,
+    scope: Scope,
+}
+
+/// Whether a policy refuses or only watches.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Mode {
+    /// Requests over the quota are refused.
+    #[default]
+    Enforce,
+    /// Requests over the quota pass; the decision says what would have been,
+    /// and a log line at level `info` with it. No header is sent.
+    Shadow,
+}
+
+/// What a policy does while the store cannot answer.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum OnStoreError {
+    /// Counts in the memory of this process until the store is back: n nodes
+    /// then admit up to n times the limit.
+    #[default]
+    Local,
+    /// Admits everything, without `RateLimit` fields.
+    Allow,
+    /// Refuses everything with 503.
+    Deny,
+}
+
+/// The names under which stores keep a policy's state.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Scope {
+    /// Of the counters: name, layout and fingerprint (algorithms, windows).
+    pub(crate) counters: u64,
+    /// Of bans: the group's, or the policy's own.
+    pub(crate) bans: u64,
+    /// Of strikes: as bans, with the window in which they count.
+    pub(crate) strikes: u64,
+}
+
+impl Policy {
+    /// A policy that counts each client address and enforces `quotas`.
+    ///
+    /// # Errors
+    /// If the name is not 1 to 64 lower-case letters, digits, `-` and `_`,
+    /// beginning with a letter. Such a name is a String and a Token of
+    /// RFC 9651 alike, so that header drafts may choose.
+    pub fn new(name: &str, quotas: impl Into<Quotas>) -> Result<Self, ConfigError> {
+        check_name("policy", name)?;
+        let policy = Self {
+            name: name.to_owned(),
+            quotas: quotas.into(),
+            key: KeySpec::default(),
+            ban: None,
+            mode: Mode::default(),
+            headers: HeaderStyle::default(),
+            on_store_error: OnStoreError::default(),
+            per_address: PER_ADDRESS,
+            scope: Scope {
+                counters: 0,
+                bans: 0,
+                strikes: 0,
+            },
+        };
+        Ok(policy.with_scope())
+    }
+
+    /// Sets whom the policy counts. Defaults to the client's address.
+    #[must_use]
+    pub fn with_key(self, key: KeySpec) -> Self {
+        Self { key, ..self }
+    }
+
+    /// Bans keys by that rule. Defaults to no bans.
+    #[must_use]
+    pub fn with_ban(self, ban: BanRule) -> Self {
+        Self {
+            ban: Some(ban),
+            ..self
+        }
+        .with_scope()
+    }
+
+    /// Sets whether the policy refuses. Defaults to [`Mode::Enforce`].
+    #[must_use]
+    pub fn with_mode(self, mode: Mode) -> Self {
+        Self { mode, ..self }
+    }
+
+    /// Sets which header fields tell clients. Defaults to the IETF draft's.
+    #[must_use]
+    pub fn with_headers(self, headers: HeaderStyle) -> Self {
+        Self { headers, ..self }
+    }
+
+    /// Sets what happens while the store cannot answer. Defaults to
+    /// [`OnStoreError::Local`].
+    #[must_use]
+    pub fn with_on_store_error(self, on_store_error: OnStoreError) -> Self {
+        Self {
+            on_store_error,
+            ..self
+        }
+    }
+
+    /// Where the key has a header, which clients choose at will: how many
+    /// times the quota one address may use over all its header values.
+    /// Defaults to 10.
+    ///
+    /// Without that a client would escape by sending a new value with each
+    /// request. The address is counted beside the header, in the same
+    /// decision, under the name `<policy>.address`.
+    ///
+    /// # Errors
+    /// If it is zero.
+    pub fn with_per_address(self, per_address: u64) -> Result<Self, ConfigError> {
+        if per_address == 0 {
+            return Err(ConfigError::at("per_address", "is 0; write 1 or more"));
+        }
+        Ok(Self {
+            per_address,
+            ..self
+        })
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The quotas, in their canonical order.
+    #[must_use]
+    pub const fn quotas(&self) -> &Quotas {
+        &self.quotas
+    }
+
+    /// Whom the policy counts.
+    #[must_use]
+    pub const fn key(&self) -> &KeySpec {
+        &self.key
+    }
+
+    /// The rule of bans, if there is one.
+    #[must_use]
+    pub const fn ban(&self) -> Option<&BanRule> {
+        self.ban.as_ref()
+    }
+
+    /// Whether the policy refuses.
+    #[must_use]
+    pub const fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Which header fields tell clients.
+    #[must_use]
+    pub const fn headers(&self) -> HeaderStyle {
+        self.headers
+    }
+
+    /// What happens while the store cannot answer.
+    #[must_use]
+    pub const fn on_store_error(&self) -> OnStoreError {
+        self.on_store_error
+    }
+
+    pub(crate) const fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    /// The policy that counts the address beside a key that clients choose.
+    pub(crate) fn companion(&self) -> Option<Self> {
+        self.key.is_client_chosen().then(|| {
+            let ban = self.ban.clone().map(BanRule::without_group);
+            let companion = Self {
+                name: format!("{}.address", self.name),
+                quotas: self.quotas.scaled(self.per_address),
+                key: KeySpec::default(),
+                ban,
+                ..self.clone()
+            };
+            companion.with_scope()
+        })
+    }
+
+    fn with_scope(mut self) -> Self {
+        let mut counters = Sha256::new();
+        counters.update([LAYOUT, b'c']);
+        counters.update(&self.name);
+        for quota in self.quotas.iter() {
+            counters.update([0]);
+            counters.update(quota.algorithm().as_str());
+            counters.update(quota.window_micros().to_be_bytes());
+        }
+        let group = self.ban.as_ref().and_then(BanRule::group);
+        let mut bans = Sha256::new();
+        bans.update([LAYOUT, if group.is_some() { b'g' } else { b'p' }]);
+        bans.update(group.unwrap_or(&self.name));
+        let mut strikes = bans.clone();
+        if let Some(ban) = &self.ban {
+            strikes.update([0]);
+            strikes.update(ban.strikes().window_micros().to_be_bytes());
+        }
+        self.scope = Scope {
+            counters: first_eight(counters),
+            bans: first_eight(bans),
+            strikes: first_eight(strikes),
+        };
+        self
+    }
+}
+
+fn first_eight(digest: Sha256) -> u64 {
+    digest.finalize()[..8]
+        .iter()
+        .fold(0, |value, &byte| value << 8 | u64::from(byte))
+}
+
+/// Checks the name of a policy or group.
+pub(crate) fn check_name(what: &str, name: &str) -> Result<(), ConfigError> {
+    let first = name
+        .bytes()
+        .next()
+        .is_some_and(|byte| byte.is_ascii_lowercase());
+    let allowed =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
+    if first && name.len() <= 64 && name.bytes().all(allowed) {
+        return Ok(());
+    }
+    Err(ConfigError::new(format!(
+        "{what} name {name:?}: write 1 to 64 lower-case letters, digits, \"-\" and \"_\", \
+         beginning with a letter"
+    )))
+}
+
+/// Checks what only shows with all policies side by side: names and groups.
+pub(crate) fn check_together(policies: &[Policy]) -> Result<(), ConfigError> {
+    for (index, policy) in policies.iter().enumerate() {
+        let within = |error: ConfigError| error.within(&policy.name).within("policies");
+        if policies[..index]
+            .iter()
+            .any(|other| other.name == policy.name)
+        {
+            return Err(within(ConfigError::new(
+                "the name is given twice; rename one",
+            )));
+        }
+        let Some(group) = policy.ban.as_ref().and_then(BanRule::group) else {
+            continue;
+        };
+        for other in policies {
+            check_group(group, policy, other)
+                .map_err(|e| within(e.within("group").within("ban")))?;
+        }
+    }
+    Ok(())
+}
+
+fn check_group(group: &str, policy: &Policy, other: &Policy) -> Result<(), ConfigError> {
+    let (Some(ban), theirs) = (&policy.ban, other.ban.as_ref()) else {
+        return Ok(());
+    };
+    let name = &other.name;
+    match theirs.filter(|ban| ban.group() == Some(group)) {
+        None if name == group => Err(ConfigError::new(format!(
+            "{group:?} is the name of a policy outside the group; \
+             rename the group, or write group = {group:?} in that policy's ban"
+        ))),
+        None => Ok(()),
+        Some(_) if other.key != policy.key => Err(ConfigError::new(format!(
+            "{group:?} is shared with policy {name:?}, which counts \"{}\" and not \"{}\"; \
+             a group needs one kind of key",
+            other.key, policy.key
+        ))),
+        Some(_) if other.mode != policy.mode => Err(ConfigError::new(format!(
+            "{group:?} is shared with policy {name:?}; a group is enforced or shadow as a whole"
+        ))),
+        Some(theirs) if !theirs.agrees_with(ban) => Err(ConfigError::new(format!(
+            "{group:?} is shared with policy {name:?}, whose threshold, window, duration, factor, \
+             max_duration or forgive_after differ; write the same in both"
+        ))),
+        Some(_) => Ok(()),
+    }
+}
+
+impl KeySpec {
+    /// Whether a ban of such a key hits everybody at once.
+    pub(crate) fn names_no_client(&self) -> bool {
+        self.parts()
+            .iter()
+            .all(|part| matches!(part, KeyPart::Global | KeyPart::Endpoint))
+    }
+}

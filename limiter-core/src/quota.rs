@@ -1,0 +1,310 @@
+//! How much is allowed in how long: [`Quota`], and the list a policy holds.
+//!
+//! ```
+//! use limiter_core::{Algorithm, Quota, Quotas};
+//!
+//! let quota: Quota = "10/s burst 20".parse()?;
+//! assert_eq!((quota.limit(), quota.burst()), (10, 20));
+//! assert_eq!(quota, Quota::per_second(10)?.with_burst(20)?);
+//!
+//! let both: Quotas = "10/second; 1000/hour".parse()?;
+//! assert_eq!(both.to_string(), "10/1s; 1000/1h");
+//!
+//! let window = "5/minute".parse::<Quota>()?.with_algorithm(Algorithm::SlidingWindow)?;
+//! assert_eq!(window.algorithm(), Algorithm::SlidingWindow);
+//!
+//! let error = "10/fortnight".parse::<Quota>().unwrap_err().to_string();
+//! assert!(error.contains("fortnight"), "{error}");
+//! # Ok::<(), limiter_core::QuotaError>(())
+//! ```
+
+mod notation;
+
+pub(crate) use self::notation::{Length, parse_duration};
+
+use std::{sync::Arc, time::Duration};
+
+use crate::time::micros;
+
+/// The largest `limit` and `burst`: what an RFC 9651 Integer holds (15 digits).
+pub const MAX_UNITS: u64 = 999_999_999_999_999;
+
+/// The longest window: 3660 days, ten years and a bit.
+pub const MAX_WINDOW: Duration = Duration::from_secs(3660 * 86_400);
+
+/// The longest time a full bucket may take to drain (a hundred years), so that
+/// every instant a store keeps stays below 2^53 microseconds until 2155.
+const MAX_DRAIN: u128 = 36_525 * 86_400 * 1_000_000;
+
+/// How a [`Quota`] counts. Each is a pure function in a file of its own.
+///
+/// | | state | admitted at worst in any window of that length |
+/// |---|---|---|
+/// | `Gcra` | one instant | `burst + limit - 1`, that is `2 * limit - 1` without a burst of its own |
+/// | `FixedWindow` | start and count | `2 * limit - 1`, all of it within an instant |
+/// | `SlidingWindow` | start and two counts | `2 * limit - 1`, at most `limit` of it within an instant |
+///
+/// A worst case needs a client that rests and then aims at it; one that keeps
+/// asking is admitted `limit` times a window in the long run by all three.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Algorithm {
+    /// The generic cell rate algorithm: a token bucket kept as one instant.
+    /// Units come back one by one, every `window / limit`.
+    #[default]
+    Gcra,
+    /// `limit` units in a window that starts at the key's first request.
+    FixedWindow,
+    /// Two counters on windows aligned to the epoch; the older one fades out
+    /// in proportion, rounded up.
+    SlidingWindow,
+}
+
+impl Algorithm {
+    /// The name used in configuration: `gcra`, `fixed_window`, `sliding_window`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gcra => "gcra",
+            Self::FixedWindow => "fixed_window",
+            Self::SlidingWindow => "sliding_window",
+        }
+    }
+}
+
+/// `limit` units per `window`, counted by one [`Algorithm`].
+///
+/// Every value in range is checked when the quota is built, never when it is
+/// used: limit and burst are 1 to [`MAX_UNITS`], the window is a whole number
+/// of microseconds up to [`MAX_WINDOW`].
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Quota {
+    limit: u64,
+    window: u64,
+    burst: u64,
+    algorithm: Algorithm,
+}
+
+impl Quota {
+    /// `limit` units per `window`, by [`Algorithm::Gcra`], with a bucket of
+    /// `limit` units.
+    ///
+    /// # Errors
+    /// If a number is out of range or the window is not whole microseconds.
+    pub fn new(limit: u64, window: Duration) -> Result<Self, QuotaError> {
+        check_units("limit", limit)?;
+        if window.is_zero() || window > MAX_WINDOW {
+            return Err(QuotaError::Window);
+        }
+        if !window.subsec_nanos().is_multiple_of(1_000) {
+            return Err(QuotaError::SubMicrosecond);
+        }
+        Ok(Self {
+            limit,
+            window: micros(window),
+            burst: limit,
+            algorithm: Algorithm::Gcra,
+        })
+    }
+
+    /// `limit` units per second. See [`Quota::new`].
+    ///
+    /// # Errors
+    /// If the limit is out of range.
+    pub fn per_second(limit: u64) -> Result<Self, QuotaError> {
+        Self::new(limit, Duration::from_secs(1))
+    }
+
+    /// `limit` units per minute. See [`Quota::new`].
+    ///
+    /// # Errors
+    /// If the limit is out of range.
+    pub fn per_minute(limit: u64) -> Result<Self, QuotaError> {
+        Self::new(limit, Duration::from_secs(60))
+    }
+
+    /// `limit` units per hour. See [`Quota::new`].
+    ///
+    /// # Errors
+    /// If the limit is out of range.
+    pub fn per_hour(limit: u64) -> Result<Self, QuotaError> {
+        Self::new(limit, Duration::from_secs(3_600))
+    }
+
+    /// `limit` units per day of 24 hours. See [`Quota::new`].
+    ///
+    /// # Errors
+    /// If the limit is out of range.
+    pub fn per_day(limit: u64) -> Result<Self, QuotaError> {
+        Self::new(limit, Duration::from_secs(86_400))
+    }
+
+    /// Sets the size of the bucket: how many units may be taken at once after
+    /// a rest. Defaults to the limit.
+    ///
+    /// # Errors
+    /// If the burst is out of range, would take over a hundred years to
+    /// refill, or the algorithm has no bucket.
+    pub fn with_burst(self, burst: u64) -> Result<Self, QuotaError> {
+        check_units("burst", burst)?;
+        if self.algorithm != Algorithm::Gcra {
+            return Err(QuotaError::BurstWithWindow(self.algorithm.as_str()));
+        }
+        if u128::from(burst) * u128::from(self.window) > MAX_DRAIN * u128::from(self.limit) {
+            return Err(QuotaError::Drain);
+        }
+        Ok(Self { burst, ..self })
+    }
+
+    /// Sets how the quota counts. Defaults to [`Algorithm::Gcra`].
+    ///
+    /// # Errors
+    /// If the quota has a burst of its own and the algorithm has no bucket.
+    pub fn with_algorithm(self, algorithm: Algorithm) -> Result<Self, QuotaError> {
+        if algorithm != Algorithm::Gcra && self.burst != self.limit {
+            return Err(QuotaError::BurstWithWindow(algorithm.as_str()));
+        }
+        Ok(Self { algorithm, ..self })
+    }
+
+    /// Units per window.
+    #[must_use]
+    pub const fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// The length of the window.
+    #[must_use]
+    pub const fn window(&self) -> Duration {
+        Duration::from_micros(self.window)
+    }
+
+    /// The most units one request can take: the bucket, or the limit where
+    /// there is none.
+    #[must_use]
+    pub const fn burst(&self) -> u64 {
+        self.burst
+    }
+
+    /// How the quota counts.
+    #[must_use]
+    pub const fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    pub(crate) const fn window_micros(&self) -> u64 {
+        self.window
+    }
+
+    /// The same quota with `factor` times the units, as far as they fit.
+    pub(crate) fn scaled(&self, factor: u64) -> Self {
+        let times = |units: u64| units.saturating_mul(factor).min(MAX_UNITS);
+        Self {
+            limit: times(self.limit),
+            burst: times(self.burst),
+            ..*self
+        }
+    }
+}
+
+fn check_units(name: &'static str, units: u64) -> Result<(), QuotaError> {
+    if (1..=MAX_UNITS).contains(&units) {
+        Ok(())
+    } else {
+        Err(QuotaError::Units { name, units })
+    }
+}
+
+/// The quotas of a policy: at least one, none twice, in one canonical order.
+///
+/// All of them are decided together: a refusal by one charges none, and the
+/// order in which they were written makes no difference.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Quotas(Arc<[Quota]>);
+
+impl Quotas {
+    /// Puts quotas into their canonical order: the shortest window first.
+    ///
+    /// # Errors
+    /// If there is none, or one of them twice.
+    pub fn new(quotas: impl IntoIterator<Item = Quota>) -> Result<Self, QuotaError> {
+        let mut quotas: Vec<_> = quotas.into_iter().collect();
+        quotas.sort_by_key(|q| (q.window, q.limit, q.burst, q.algorithm.as_str()));
+        if quotas.is_empty() {
+            return Err(QuotaError::Empty);
+        }
+        match quotas.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => Err(QuotaError::Twice(pair[0].to_string())),
+            None => Ok(Self(quotas.into())),
+        }
+    }
+
+    /// The same quotas, all counted by `algorithm`.
+    ///
+    /// # Errors
+    /// As [`Quota::with_algorithm`].
+    pub fn with_algorithm(&self, algorithm: Algorithm) -> Result<Self, QuotaError> {
+        let changed: Result<Vec<_>, _> = self.iter().map(|q| q.with_algorithm(algorithm)).collect();
+        Self::new(changed?)
+    }
+
+    pub(crate) fn scaled(&self, factor: u64) -> Self {
+        Self(self.iter().map(|quota| quota.scaled(factor)).collect())
+    }
+}
+
+impl std::ops::Deref for Quotas {
+    type Target = [Quota];
+
+    fn deref(&self) -> &[Quota] {
+        &self.0
+    }
+}
+
+impl From<Quota> for Quotas {
+    fn from(quota: Quota) -> Self {
+        Self(Arc::new([quota]))
+    }
+}
+
+/// Why a quota cannot be.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum QuotaError {
+    /// A number of units that is zero or does not fit.
+    #[error("the {name} is {units}; it must be 1 to {MAX_UNITS}")]
+    Units {
+        /// `limit` or `burst`.
+        name: &'static str,
+        /// What was given.
+        units: u64,
+    },
+    /// A window of no length, or of more than ten years.
+    #[error("a window must be longer than zero and at most 3660 days")]
+    Window,
+    /// A window that is not a whole number of microseconds.
+    #[error("a window must be a whole number of microseconds")]
+    SubMicrosecond,
+    /// A bucket that takes too long to refill.
+    #[error("a burst of that size would take over a hundred years to refill; lower it")]
+    Drain,
+    /// A burst where there is no bucket.
+    #[error("{0} has no burst: only gcra does; leave the burst out or use gcra")]
+    BurstWithWindow(&'static str),
+    /// Text that is not a quota.
+    #[error(
+        "{text:?} is not a quota: {reason}; write \"10/minute\", \"100/5m\" or \"10/s burst 20\""
+    )]
+    Notation {
+        /// What was given.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No quota at all.
+    #[error("a policy needs at least one quota, such as \"10/minute\"")]
+    Empty,
+    /// The same quota twice.
+    #[error("the quota {0:?} is given twice; leave one out")]
+    Twice(String),
+}

@@ -1,0 +1,143 @@
+//! The response to a request that does not pass: status, fields and body.
+
+use serde::Serialize;
+
+use crate::{
+    algorithm::Wait,
+    ban::BanAnswer,
+    decision::{Decision, Verdict},
+    error::Error,
+    headers::{Fields, seconds},
+    limiter::PolicySet,
+};
+
+/// Where IANA registers the problem types of
+/// draft-ietf-httpapi-ratelimit-headers-11, section 10.2.
+const PROBLEM_TYPES: &str = "https://iana.org/assignments/http-problem-types#";
+
+/// A response in neutral terms, which adapters turn into their framework's.
+///
+/// The body is an RFC 9457 problem document, and no cache may keep it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Refusal {
+    status: u16,
+    fields: Fields,
+    body: String,
+}
+
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    #[serde(rename = "violated-policies", skip_serializing_if = "Vec::is_empty")]
+    violated_policies: Vec<&'a str>,
+}
+
+impl Refusal {
+    /// The HTTP status: 403, 429, 503, or 400 and 500 where a request could
+    /// not be counted.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// All header fields, `content-type` and `cache-control` included.
+    #[must_use]
+    pub const fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
+    /// The body: `application/problem+json`.
+    #[must_use]
+    pub fn body(&self) -> &str {
+        &self.body
+    }
+
+    pub(crate) fn of(decision: &Decision, policies: &PolicySet) -> Option<Self> {
+        let (kind, title, status, violated) = match (decision.verdict, decision.ban) {
+            (Verdict::Allowed, _) => return None,
+            (Verdict::Banned, Some((at, _))) => {
+                let answer = policies
+                    .ban_rule(at)
+                    .map(|rule| rule.answer())
+                    .unwrap_or_default();
+                let status = match answer {
+                    BanAnswer::Forbidden => 403,
+                    BanAnswer::TooManyRequests => 429,
+                };
+                let violated = vec![policies.policies()[at].name()];
+                (
+                    "abnormal-usage-detected",
+                    "Abnormal usage detected",
+                    status,
+                    violated,
+                )
+            }
+            (Verdict::Banned | Verdict::Limited, _) => {
+                let refusing = decision.quotas.iter().filter(|s| !s.shadow && s.refuses());
+                let violated = refusing.map(|status| policies.quota_name(status)).collect();
+                ("quota-exceeded", "Quota exceeded", 429, violated)
+            }
+        };
+        let mut fields = policies.fields(decision);
+        let detail = match decision.wait {
+            Wait::Micros(micros) => {
+                let after = seconds(micros).max(1);
+                fields.push(("retry-after", after.to_string()));
+                Some(format!("Try again in {after} s."))
+            }
+            Wait::None | Wait::Never => None,
+        };
+        Some(Self::new(
+            fields,
+            Problem {
+                r#type: format!("{PROBLEM_TYPES}{kind}"),
+                title,
+                status,
+                detail,
+                violated_policies: violated,
+            },
+        ))
+    }
+
+    /// The response where a request could not be decided. It tells nothing of
+    /// the cause, which is for the log.
+    #[must_use]
+    pub fn of_error(error: &Error) -> Self {
+        let mut fields = Fields::new();
+        let (r#type, title, status) = match error {
+            Error::Unavailable(_) => {
+                fields.push(("retry-after", "1".to_owned()));
+                let kind = format!("{PROBLEM_TYPES}temporary-reduced-capacity");
+                (kind, "Temporarily reduced capacity", 503)
+            }
+            Error::Forwarding { .. } => ("about:blank".to_owned(), "Bad Request", 400),
+            _ => ("about:blank".to_owned(), "Internal Server Error", 500),
+        };
+        let violated_policies = Vec::new();
+        Self::new(
+            fields,
+            Problem {
+                r#type,
+                title,
+                status,
+                detail: None,
+                violated_policies,
+            },
+        )
+    }
+
+    fn new(mut fields: Fields, problem: Problem<'_>) -> Self {
+        fields.push(("content-type", "application/problem+json".to_owned()));
+        fields.push(("cache-control", "no-store".to_owned()));
+        let body = serde_json::to_string(&problem).expect("text and numbers are always JSON");
+        Self {
+            status: problem.status,
+            fields,
+            body,
+        }
+    }
+}

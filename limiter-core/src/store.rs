@@ -1,0 +1,201 @@
+//! Where state lives: the [`Store`] trait and what passes through it.
+
+#[cfg(feature = "memory")]
+mod memory;
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_core::future::BoxFuture;
+
+#[cfg(feature = "memory")]
+pub use self::memory::{MemoryStore, MemoryStoreBuilder};
+use crate::{
+    decision::Decision,
+    error::{ConfigError, StoreError},
+    key::Key,
+    policy::Policy,
+    time::Timestamp,
+};
+
+/// How many keys the embedded store holds unless told otherwise.
+pub(crate) const MAX_KEYS: usize = 1_000_000;
+
+/// How many bans the embedded store holds unless told otherwise.
+pub(crate) const MAX_BANS: usize = 100_000;
+
+/// The embedded store.
+#[cfg(feature = "memory")]
+#[allow(
+    clippy::unnecessary_wraps,
+    reason = "without the feature there is none"
+)]
+pub(crate) fn embedded(max_keys: usize, max_bans: usize) -> Result<Arc<dyn Store>, ConfigError> {
+    Ok(Arc::new(
+        MemoryStore::builder()
+            .max_keys(max_keys)
+            .max_bans(max_bans)
+            .build(),
+    ))
+}
+
+/// Says how to have the embedded store.
+#[cfg(not(feature = "memory"))]
+pub(crate) fn embedded(_: usize, _: usize) -> Result<Arc<dyn Store>, ConfigError> {
+    Err(ConfigError::at(
+        "store",
+        "\"memory\" is not compiled in; enable the feature \"memory\"",
+    ))
+}
+
+/// Whom one policy counts in one request.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Subject {
+    /// The key.
+    pub key: Key,
+    /// Whether it may be banned. Where not, no strike counts and no ban holds.
+    pub bannable: bool,
+}
+
+/// One policy to ask for one subject.
+#[derive(Clone, Copy, Debug)]
+pub struct Item<'a> {
+    /// The policy.
+    pub policy: &'a Policy,
+    /// Whom it counts.
+    pub subject: &'a Subject,
+}
+
+/// A request to decide: all policies together, each for the subject at the
+/// same position, at one cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Check<'a> {
+    policies: &'a [Policy],
+    subjects: &'a [Subject],
+    cost: u64,
+}
+
+impl<'a> Check<'a> {
+    /// A check that takes `cost` units of each quota; 0 looks without writing.
+    ///
+    /// # Panics
+    /// If there are not as many subjects as policies.
+    #[must_use]
+    pub fn new(policies: &'a [Policy], subjects: &'a [Subject], cost: u64) -> Self {
+        assert_eq!(
+            policies.len(),
+            subjects.len(),
+            "each policy needs its subject"
+        );
+        Self {
+            policies,
+            subjects,
+            cost,
+        }
+    }
+
+    /// Units that the request takes of each quota.
+    #[must_use]
+    pub const fn cost(&self) -> u64 {
+        self.cost
+    }
+
+    /// Each policy with its subject.
+    pub fn items(&self) -> impl ExactSizeIterator<Item = Item<'a>> + Clone + use<'a> {
+        let pairs = self.policies.iter().zip(self.subjects);
+        pairs.map(|(policy, subject)| Item { policy, subject })
+    }
+}
+
+/// A change to a ban, by hand.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum BanChange {
+    /// Bans for that long from now; one that lasts longer already stays.
+    Ban(Duration),
+    /// Ends a ban; the next one is longer for it, as the rule says.
+    Lift,
+    /// Ends a ban and forgets it, and all strikes.
+    Forgive,
+}
+
+/// Decides checks, each in one atomic step, and keeps what they leave.
+///
+/// An `Arc<dyn Store>` is what a [`Limiter`](crate::Limiter) holds.
+///
+/// # Contract
+/// - **Atomic.** A check sees and changes its items at one instant: of many
+///   concurrent requests for n units exactly n are charged, and a refusal by
+///   one item charges none. Check, strike and ban are one step.
+/// - **The pure functions decide.** Whatever a store computes elsewhere, its
+///   answers are those of this crate's functions, field by field; the
+///   [`conformance`](crate::conformance) suite (feature `conformance`) says so
+///   case by case.
+/// - **One clock.** A store asks for the time once a check, where the state
+///   lives, and can be given a [`Clock`](crate::Clock) instead. Time that steps
+///   back must not panic, and not lock a key out for longer than two windows.
+/// - **Expiry is garbage collection.** Whether state is in force follows from
+///   its numbers and the present instant, never from whether it is still there.
+/// - **Bounded.** State that is not in force goes by itself.
+/// - **Clones share state.**
+pub trait Store: fmt::Debug + Send + Sync + 'static {
+    /// Decides a check and charges it, if it is admitted.
+    fn decide<'a>(&'a self, check: Check<'a>) -> Answer<'a, Decision>;
+
+    /// Strikes each subject once whose policy counts responses of that status.
+    /// Answers with the end of a ban that this brought.
+    fn strike<'a>(&'a self, check: Check<'a>, status: u16) -> Answer<'a, Option<Timestamp>>;
+
+    /// Changes a ban by hand. Without a ban rule in the policy nothing happens.
+    fn change_ban<'a>(&'a self, item: Item<'a>, change: BanChange) -> Answer<'a, ()>;
+
+    /// Forgets what the subject has used of the policy's quotas; bans stay.
+    fn reset<'a>(&'a self, item: Item<'a>) -> Answer<'a, ()>;
+}
+
+/// An answer that is at hand, or one to wait for.
+///
+/// It is a future, so that `.await` serves both; one at hand was never
+/// allocated.
+#[must_use = "futures do nothing unless you `.await` or poll them"]
+pub enum Answer<'a, T, E = StoreError> {
+    /// At hand; `None` once it has been taken.
+    Ready(Option<Result<T, E>>),
+    /// To wait for.
+    Pending(BoxFuture<'a, Result<T, E>>),
+}
+
+impl<T, E> Answer<'_, T, E> {
+    /// An answer at hand.
+    pub const fn ready(result: Result<T, E>) -> Self {
+        Self::Ready(Some(result))
+    }
+}
+
+impl<T, E> fmt::Debug for Answer<'_, T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ready(_) => "Ready",
+            Self::Pending(_) => "Pending",
+        })
+    }
+}
+
+impl<T: Unpin, E: Unpin> Future for Answer<'_, T, E> {
+    type Output = Result<T, E>;
+
+    /// # Panics
+    /// If it is polled again after it was ready, as futures may.
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Ready(result) => Poll::Ready(result.take().expect("polled after it was ready")),
+            Self::Pending(future) => future.as_mut().poll(context),
+        }
+    }
+}

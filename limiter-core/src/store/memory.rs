@@ -1,0 +1,351 @@
+//! The embedded store: this process's memory, with a hard bound.
+
+mod bans;
+mod stripe;
+
+use std::{
+    fmt,
+    hash::{BuildHasher, RandomState},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use smallvec::SmallVec;
+
+use self::{
+    bans::Bans,
+    stripe::{Id, Stripe},
+};
+use super::{Answer, BanChange, Check, Item, MAX_BANS, MAX_KEYS, Store};
+use crate::{
+    ban::{BanRule, Offender},
+    decide::{Change, Prior, decide},
+    decision::Decision,
+    time::{Clock, SystemClock, Timestamp},
+};
+
+/// How many keys a stripe holds at most. All of a client's state is in one
+/// stripe, whose lock makes a check atomic.
+const STRIPE: usize = 64;
+
+/// Keeps counters, strikes and bans in memory, at most as many as it is told.
+///
+/// ```
+/// use std::time::Duration;
+/// use limiter_core::{ManualClock, MemoryStore, Timestamp};
+///
+/// let clock = ManualClock::new(Timestamp::from_micros(0));
+/// let store = MemoryStore::builder().max_keys(100_000).clock(clock.clone()).build();
+/// # let _: MemoryStore = store;
+/// ```
+///
+/// # When it is full
+/// Expired state goes first. After that a newcomer displaces the least
+/// indebted key, and from then on newcomers start from the most that any
+/// displaced key had used, until that too has expired. So a key that comes back
+/// after it was displaced has gained nothing: no more is admitted than without
+/// a bound, and a client at its limit stays there. The price is paid by
+/// newcomers: in a flood of one-request keys they start one request poorer when
+/// there are up to twice as many live keys as fit, two with three times, and so
+/// on.
+///
+/// A check looks at up to 64 keys that share a lock. They need not fill evenly:
+/// at half the cap about one newcomer in ten million finds no room, at three
+/// quarters one in a thousand. Give twice the clients of a window.
+///
+/// Bans are apart: no flood of requests displaces one, only `max_bans` newer
+/// bans do, the one longest unasked first.
+///
+/// # Identity
+/// Counters are kept by a 64-bit keyed hash of the key, under a secret of this
+/// process. That one of n live keys meets another's count has a chance of
+/// about `64 n / 2^64`: one in 300 billion for a million keys. Bans are kept
+/// by the whole key.
+#[derive(Clone)]
+pub struct MemoryStore(Arc<Shared>);
+
+struct Shared {
+    clock: Arc<dyn Clock>,
+    hasher: RandomState,
+    stripes: Box<[Mutex<Stripe>]>,
+    bans: Bans,
+}
+
+/// Sets up a [`MemoryStore`].
+#[derive(Debug)]
+#[must_use]
+pub struct MemoryStoreBuilder {
+    max_keys: usize,
+    max_bans: usize,
+    clock: Option<Arc<dyn Clock>>,
+}
+
+impl MemoryStoreBuilder {
+    /// How many counters (and strike counts) are kept at most, one for each
+    /// policy and key. At least 1; defaults to 1,000,000.
+    pub fn max_keys(self, max_keys: usize) -> Self {
+        Self {
+            max_keys: max_keys.max(1),
+            ..self
+        }
+    }
+
+    /// How many bans are kept at most. At least 1; defaults to 100,000.
+    pub fn max_bans(self, max_bans: usize) -> Self {
+        Self {
+            max_bans: max_bans.max(1),
+            ..self
+        }
+    }
+
+    /// Takes the time from `clock`. Defaults to the [`SystemClock`].
+    pub fn clock(self, clock: impl Clock) -> Self {
+        Self {
+            clock: Some(Arc::new(clock)),
+            ..self
+        }
+    }
+
+    /// Makes the store.
+    #[must_use]
+    pub fn build(self) -> MemoryStore {
+        let stripes = (self.max_keys / STRIPE).max(1);
+        let room = (self.max_keys / stripes).min(STRIPE);
+        MemoryStore(Arc::new(Shared {
+            hasher: RandomState::new(),
+            stripes: (0..stripes)
+                .map(|_| Mutex::new(Stripe::new(room)))
+                .collect(),
+            bans: Bans::new(self.max_bans, stripes, self.clock.is_none()),
+            clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock)),
+        }))
+    }
+}
+
+impl MemoryStore {
+    /// A store of up to 1,000,000 keys and 100,000 bans.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Sets up a store.
+    pub fn builder() -> MemoryStoreBuilder {
+        MemoryStoreBuilder {
+            max_keys: MAX_KEYS,
+            max_bans: MAX_BANS,
+            clock: None,
+        }
+    }
+
+    /// How many counters and strike counts are kept now, expired ones that
+    /// nothing has displaced yet included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.stripes.iter().map(|stripe| lock(stripe).len()).sum()
+    }
+
+    /// Whether nothing is kept.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore")
+            .field("stripes", &self.0.stripes.len())
+            .field("clock", &self.0.clock)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Store for MemoryStore {
+    fn decide<'a>(&'a self, check: Check<'a>) -> Answer<'a, Decision> {
+        Answer::ready(Ok(self.0.decide(&check)))
+    }
+
+    fn strike<'a>(&'a self, check: Check<'a>, status: u16) -> Answer<'a, Option<Timestamp>> {
+        Answer::ready(Ok(self.0.strike(&check, status)))
+    }
+
+    fn change_ban<'a>(&'a self, item: Item<'a>, change: BanChange) -> Answer<'a, ()> {
+        self.0.change_ban(item, change);
+        Answer::ready(Ok(()))
+    }
+
+    fn reset<'a>(&'a self, item: Item<'a>) -> Answer<'a, ()> {
+        let mut locked = self.0.lock(std::iter::once(item));
+        let (stripe, id) = locked.stripe(0, item.policy.scope().counters);
+        stripe.remove(id);
+        Answer::ready(Ok(()))
+    }
+}
+
+impl Shared {
+    fn decide(&self, check: &Check<'_>) -> Decision {
+        let mut locked = self.lock(check.items());
+        let now = self.clock.now();
+        let priors: SmallVec<[Prior; 1]> = check
+            .items()
+            .enumerate()
+            .map(|(at, item)| self.prior(&mut locked, at, item, now))
+            .collect();
+        let outcome = decide(check, &priors, now);
+        for ((at, item), change) in check.items().enumerate().zip(&outcome.changes) {
+            match change {
+                Change::None => {}
+                Change::Charged(levels) => {
+                    let (stripe, id) = locked.stripe(at, item.policy.scope().counters);
+                    stripe.write(id, item.policy.quotas(), levels, now);
+                }
+                Change::Struck(offender) => self.offend(&mut locked, at, item, offender, now),
+            }
+        }
+        outcome.decision
+    }
+
+    fn strike(&self, check: &Check<'_>, status: u16) -> Option<Timestamp> {
+        let struck = |item: &Item<'_>| {
+            item.subject.bannable
+                && item
+                    .policy
+                    .ban()
+                    .is_some_and(|rule| rule.strikes_on(status))
+        };
+        let mut locked = self.lock(check.items());
+        let now = self.clock.now();
+        let mut banned_until = None;
+        for (at, item) in check.items().enumerate().filter(|(_, item)| struck(item)) {
+            let same = |earlier: &Item<'_>| struck(earlier) && is_same_offender(earlier, &item);
+            let Some(rule) = item
+                .policy
+                .ban()
+                .filter(|_| !check.items().take(at).any(|i| same(&i)))
+            else {
+                continue;
+            };
+            let before = self.offender(&mut locked, at, item, rule, now);
+            let after = before.strike(rule, now);
+            if after.ban != before.ban {
+                banned_until = banned_until.max(after.banned_until(now));
+            }
+            self.offend(&mut locked, at, item, &after, now);
+        }
+        banned_until
+    }
+
+    fn change_ban(&self, item: Item<'_>, change: BanChange) {
+        let Some(rule) = item.policy.ban() else {
+            return;
+        };
+        let mut locked = self.lock(std::iter::once(item));
+        let now = self.clock.now();
+        let before = self.offender(&mut locked, 0, item, rule, now);
+        self.offend(&mut locked, 0, item, &before.change(rule, change, now), now);
+    }
+
+    fn prior(&self, locked: &mut Locked<'_>, at: usize, item: Item<'_>, now: Timestamp) -> Prior {
+        let (stripe, id) = locked.stripe(at, item.policy.scope().counters);
+        let levels = stripe.levels(id, item.policy.quotas(), now);
+        let rule = item.policy.ban().filter(|_| item.subject.bannable);
+        let offender = rule.map(|rule| self.offender(locked, at, item, rule, now));
+        Prior { levels, offender }
+    }
+
+    fn offender(
+        &self,
+        locked: &mut Locked<'_>,
+        at: usize,
+        item: Item<'_>,
+        rule: &BanRule,
+        now: Timestamp,
+    ) -> Offender {
+        let scope = item.policy.scope();
+        let ban = self
+            .bans
+            .get(locked.places[at], scope.bans, &item.subject.key);
+        let (stripe, id) = locked.stripe(at, scope.strikes);
+        Offender::at(rule, stripe.strikes(id), ban, now)
+    }
+
+    fn offend(
+        &self,
+        locked: &mut Locked<'_>,
+        at: usize,
+        item: Item<'_>,
+        offender: &Offender,
+        now: Timestamp,
+    ) {
+        let Some(rule) = item.policy.ban() else {
+            return;
+        };
+        let scope = item.policy.scope();
+        self.bans.set(
+            locked.places[at],
+            scope.bans,
+            &item.subject.key,
+            offender.ban,
+            |ban| rule.forget_at(ban).since(now),
+        );
+        let (stripe, id) = locked.stripe(at, scope.strikes);
+        stripe.write_strikes(id, offender.strikes, now);
+    }
+
+    /// Locks the stripes of all keys, in the order of their place, so that two
+    /// checks that cross never wait for each other.
+    fn lock<'a>(&self, items: impl Iterator<Item = Item<'a>>) -> Locked<'_> {
+        let hashes: SmallVec<[u64; 1]> = items
+            .map(|item| self.hasher.hash_one(item.subject.key.as_bytes()))
+            .collect();
+        // The high bits choose the stripe, by multiplication: the low ones
+        // tell keys apart within it.
+        let place = |hash: u64| ((u128::from(hash) * self.stripes.len() as u128) >> 64) as usize;
+        let places: SmallVec<[usize; 1]> = hashes.iter().copied().map(place).collect();
+        let mut distinct = places.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        let guards = distinct
+            .iter()
+            .map(|&place| (place, lock(&self.stripes[place])))
+            .collect();
+        Locked {
+            hashes,
+            places,
+            guards,
+        }
+    }
+}
+
+fn is_same_offender(a: &Item<'_>, b: &Item<'_>) -> bool {
+    a.policy.scope().bans == b.policy.scope().bans && a.subject.key == b.subject.key
+}
+
+/// The stripes of a check, locked.
+struct Locked<'a> {
+    hashes: SmallVec<[u64; 1]>,
+    places: SmallVec<[usize; 1]>,
+    guards: SmallVec<[(usize, MutexGuard<'a, Stripe>); 1]>,
+}
+
+impl Locked<'_> {
+    /// The stripe of an item's key, and the name of that key's state there.
+    fn stripe(&mut self, at: usize, scope: u64) -> (&mut Stripe, Id) {
+        let place = self.places[at];
+        let guard = self.guards.iter_mut().find(|(at, _)| *at == place);
+        let (_, stripe) = guard.expect("the stripe of each item is locked");
+        (stripe, Id::new(self.hashes[at], scope))
+    }
+}
+
+/// A panic while a stripe was locked leaves it as whole as before it: each
+/// change is one assignment. So a poisoned lock is taken all the same.
+fn lock(stripe: &Mutex<Stripe>) -> MutexGuard<'_, Stripe> {
+    stripe.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,121 @@
+//! Bans, in moka: apart from the counters, under a cap of their own.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use moka::{Expiry, policy::EvictionPolicy, sync::Cache};
+
+use crate::{ban::Ban, key::Key};
+
+/// A ban's scope (a policy or a group) and key, and its stripe.
+type Name = (u64, Key, usize);
+
+/// Every ban in force or not yet forgotten.
+///
+/// Calls for one key are made under the lock of its stripe.
+pub(super) struct Bans {
+    cache: Cache<Name, Entry>,
+    /// How many bans each stripe has: moka is asked only where there is one.
+    /// Shared with the listener that hears of evictions, which may run under
+    /// any stripe's lock and so must not take one.
+    counts: Arc<[AtomicU32]>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    ban: Ban,
+    keep: Duration,
+}
+
+impl Bans {
+    /// `real_time` says whether the store's clock runs like moka's own, so that
+    /// moka may drop what has been forgotten by then.
+    pub(super) fn new(max: usize, stripes: usize, real_time: bool) -> Self {
+        let counts: Arc<[AtomicU32]> = (0..stripes).map(|_| AtomicU32::new(0)).collect();
+        let listened = Arc::clone(&counts);
+        let builder = Cache::builder()
+            .max_capacity(max as u64)
+            // The default, TinyLFU, may refuse a newcomer: a ban that never began.
+            .eviction_policy(EvictionPolicy::lru())
+            .eviction_listener(move |name: Arc<Name>, _, _| {
+                listened[name.2].fetch_sub(1, Ordering::Relaxed);
+            });
+        let cache = match real_time {
+            true => builder.expire_after(Forgotten).build(),
+            false => builder.build(),
+        };
+        Self { cache, counts }
+    }
+
+    pub(super) fn get(&self, stripe: usize, scope: u64, key: &Key) -> Option<Ban> {
+        if self.counts[stripe].load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        self.cache
+            .get(&(scope, key.clone(), stripe))
+            .map(|entry| entry.ban)
+    }
+
+    /// Keeps `ban`, or drops what is kept if there is none; `keep` says for
+    /// how long it matters.
+    pub(super) fn set(
+        &self,
+        stripe: usize,
+        scope: u64,
+        key: &Key,
+        ban: Option<Ban>,
+        keep: impl FnOnce(&Ban) -> Duration,
+    ) {
+        let known = self.get(stripe, scope, key);
+        if known == ban {
+            return;
+        }
+        let name = (scope, key.clone(), stripe);
+        match ban {
+            None => self.cache.invalidate(&name),
+            Some(ban) => {
+                // Counted before it is there, and uncounted by the listener
+                // once it is gone: a count may be high for a moment, never low.
+                self.counts[stripe].fetch_add(1, Ordering::Relaxed);
+                self.cache.insert(
+                    name,
+                    Entry {
+                        ban,
+                        keep: keep(&ban),
+                    },
+                );
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Bans {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Bans({})", self.cache.entry_count())
+    }
+}
+
+/// Lets moka drop a ban once it is forgotten: expiry as garbage collection.
+struct Forgotten;
+
+impl Expiry<Name, Entry> for Forgotten {
+    fn expire_after_create(&self, _: &Name, entry: &Entry, _: Instant) -> Option<Duration> {
+        Some(entry.keep)
+    }
+
+    fn expire_after_update(
+        &self,
+        _: &Name,
+        entry: &Entry,
+        _: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        Some(entry.keep)
+    }
+}

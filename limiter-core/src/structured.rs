@@ -1,0 +1,45 @@
+//! Items of structured fields (RFC 9651), serialised by `sfv`.
+
+use sfv::{Integer, ItemSerializer, KeyRef, StringRef};
+
+use crate::{
+    algorithm::Wait,
+    decision::QuotaStatus,
+    headers::seconds,
+    quota::{MAX_UNITS, Quota},
+};
+
+/// `"api";q=10;w=60`
+pub(crate) fn policy_item(name: &str, quota: &Quota) -> String {
+    let window = seconds(quota.window_micros());
+    item(name, [("q", quota.limit()), ("w", window)])
+}
+
+/// `"api";r=3;t=42`
+pub(crate) fn status_item(name: &str, status: &QuotaStatus) -> String {
+    let remaining = status.remaining();
+    let micros = match status.wait {
+        Wait::Micros(wait) => wait,
+        Wait::None | Wait::Never => status.level.effective_window(),
+    };
+    // With nothing left, 0 would say that there is no need to wait.
+    let window = seconds(micros).max(u64::from(remaining == 0));
+    item(name, [("r", remaining), ("t", window)])
+}
+
+fn item<const N: usize>(name: &str, parameters: [(&'static str, u64); N]) -> String {
+    // Names of policies are letters, digits, "-", "_" and "." alone.
+    let name = StringRef::from_str(name).expect("a policy's name is printable ASCII");
+    let mut item = ItemSerializer::new().bare_item(name);
+    for (key, value) in parameters {
+        let key = KeyRef::from_str(key).expect("a parameter's key is lower-case letters");
+        item = item.parameter(key, integer(value));
+    }
+    item.finish()
+}
+
+/// At most 15 digits, as the RFC has it.
+fn integer(value: u64) -> Integer {
+    let value = i64::try_from(value.min(MAX_UNITS)).unwrap_or(i64::MAX);
+    Integer::try_from(value).unwrap_or(Integer::MAX)
+}

@@ -1,0 +1,123 @@
+//! The one place that asks for the time.
+//!
+//! Instants are whole microseconds since the Unix epoch, so that they fit a
+//! `u64`, a PostgreSQL `timestamptz`, Redis' `TIME` and a Lua double alike.
+//! Everything below a [`Store`](crate::Store) takes the instant as an argument;
+//! only stores hold a [`Clock`], and a test gives them a [`ManualClock`]:
+//!
+//! ```
+//! use std::time::Duration;
+//! use limiter_core::{Clock, ManualClock, Timestamp};
+//!
+//! let clock = ManualClock::new(Timestamp::from_micros(1_000_000));
+//! clock.advance(Duration::from_millis(1));
+//! assert_eq!(clock.now(), Timestamp::from_micros(1_001_000));
+//! ```
+
+use std::{
+    fmt,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+/// An instant: whole microseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// The instant `micros` microseconds after the Unix epoch.
+    #[must_use]
+    pub const fn from_micros(micros: u64) -> Self {
+        Self(micros)
+    }
+
+    /// Microseconds since the Unix epoch.
+    #[must_use]
+    pub const fn as_micros(self) -> u64 {
+        self.0
+    }
+
+    /// How long after `earlier` this instant is; zero if it is not after it.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(self.micros_since(earlier))
+    }
+
+    /// The instant `duration` later, or the last one there is.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        self.after_micros(micros(duration))
+    }
+
+    pub(crate) const fn micros_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    pub(crate) const fn after_micros(self, micros: u64) -> Self {
+        Self(self.0.saturating_add(micros))
+    }
+}
+
+/// Whole microseconds of a duration, at most `u64::MAX`.
+pub(crate) fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Where a store gets the time from.
+pub trait Clock: fmt::Debug + Send + Sync + 'static {
+    /// The present instant.
+    fn now(&self) -> Timestamp;
+}
+
+/// The host's clock: read once, then counted on by the monotonic one.
+///
+/// All clocks of a process share the anchor, and none ever steps backwards.
+/// A step of the host's wall clock (NTP, a suspended machine) after the start
+/// is therefore not followed, which is what a counter wants.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        static ANCHOR: OnceLock<(Instant, Timestamp)> = OnceLock::new();
+        let (start, at) = ANCHOR.get_or_init(|| {
+            // A host whose clock stands before 1970 counts from 1970.
+            let wall = SystemTime::now().duration_since(UNIX_EPOCH);
+            (Instant::now(), Timestamp(micros(wall.unwrap_or_default())))
+        });
+        at.after(start.elapsed())
+    }
+}
+
+/// A clock that moves only when told to, for tests that replay exact instants.
+///
+/// Clones show the same time.
+#[derive(Clone, Debug)]
+pub struct ManualClock(Arc<AtomicU64>);
+
+impl ManualClock {
+    /// A clock that stands at `now`.
+    #[must_use]
+    pub fn new(now: Timestamp) -> Self {
+        Self(Arc::new(AtomicU64::new(now.0)))
+    }
+
+    /// Moves the clock, forwards or backwards, to `now`.
+    pub fn set(&self, now: Timestamp) {
+        self.0.store(now.0, Ordering::SeqCst);
+    }
+
+    /// Moves the clock forwards by `duration`.
+    pub fn advance(&self, duration: Duration) {
+        self.set(self.now().after(duration));
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::SeqCst))
+    }
+}

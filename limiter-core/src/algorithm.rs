@@ -65,7 +65,7 @@ pub(crate) enum Wait {
 
 /// A quota of one key at one instant.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Level {
+pub struct Level {
     quota: Quota,
     now: Timestamp,
     used: Used,
@@ -106,7 +106,8 @@ impl Level {
     }
 
     /// What to keep; `None` if nothing is used.
-    pub(crate) fn state(&self) -> Option<State> {
+    #[must_use]
+    pub fn state(&self) -> Option<State> {
         by_algorithm!(self.used, used => used.state(&self.quota, self.now))
     }
 
@@ -141,17 +142,21 @@ impl Level {
         Self { used, ..self }
     }
 
-    pub(crate) const fn quota(&self) -> &Quota {
+    /// The quota.
+    #[must_use]
+    pub const fn quota(&self) -> &Quota {
         &self.quota
     }
 
     /// Units that would pass at once.
-    pub(crate) fn remaining(&self) -> u64 {
+    #[must_use]
+    pub fn remaining(&self) -> u64 {
         by_algorithm!(self.used, used => used.remaining(&self.quota))
     }
 
     /// Microseconds until nothing is used any more.
-    pub(crate) fn reset_after(&self) -> u64 {
+    #[must_use]
+    pub fn reset_after(&self) -> u64 {
         by_algorithm!(self.used, used => used.reset_after(&self.quota))
     }
 

@@ -12,7 +12,7 @@
 //!
 //! // Ten strikes within ten minutes ban for ten minutes, then for twenty,
 //! // forty and so on, up to a day; failed logins strike as well.
-//! let minutes = |n| Duration::from_secs(60 * n);
+//! let minutes = |n: u64| Duration::from_secs(60 * n);
 //! let rule = BanRule::new(10, minutes(10), minutes(10))?
 //!     .with_factor_thousandths(2_000)?
 //!     .with_max_duration(minutes(24 * 60))?
@@ -299,12 +299,24 @@ impl Ban {
 
 /// Strikes and the last ban of one key under one rule, at one instant.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Offender {
+pub struct Offender {
     pub(crate) strikes: Level,
     pub(crate) ban: Option<Ban>,
 }
 
 impl Offender {
+    /// The strikes' state to keep; `None` if there are none.
+    #[must_use]
+    pub fn strikes(&self) -> Option<State> {
+        self.strikes.state()
+    }
+
+    /// The ban to keep, in force or past.
+    #[must_use]
+    pub const fn ban(&self) -> Option<Ban> {
+        self.ban
+    }
+
     pub(crate) fn at(
         rule: &BanRule,
         strikes: Option<State>,

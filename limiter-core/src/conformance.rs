@@ -1,1 +1,98 @@
+//! The suite that every store has to pass, and a model to compare it with.
+//!
+//! [`conformance_tests!`](crate::conformance_tests) makes one test of each case,
+//! so that a new case reaches every store by construction. It takes a name and
+//! an async function that makes a [`Trial`]: a fresh store, or one shared with
+//! other trials, and the clock it was given. (The tests it makes are
+//! `#[tokio::test]`s of the calling crate.)
+//!
+//! ```
+//! use std::sync::Arc;
+//! use limiter_core::{ManualClock, MemoryStore, Timestamp, conformance::Trial};
+//!
+//! async fn memory() -> Trial {
+//!     let clock = ManualClock::new(Timestamp::from_micros(1_700_000_000_000_000));
+//!     Trial::new(Arc::new(MemoryStore::builder().clock(clock.clone()).build()), clock)
+//! }
+//! # mod tests { use super::memory;
+//! limiter_core::conformance_tests!(memory, memory());
+//! # }
+//! ```
+//!
+//! Each case makes keys of its own, so that cases can share a store. What is
+//! here is not held stable: cases are added with every release.
 
+mod bans;
+mod model;
+mod quotas;
+mod trial;
+
+pub use self::{bans::*, model::Model, quotas::*, trial::Trial};
+
+/// Makes a test of each case. See the [module docs](self).
+#[macro_export]
+macro_rules! conformance_tests {
+    ($store:ident, $trial:expr) => {
+        $crate::conformance_tests! { @cases $store, $trial,
+            exact_where_the_interval_is_not_whole
+            every_algorithm_admits_its_limit_and_then_waits
+            a_fixed_window_starts_at_the_first_request
+            a_sliding_window_rounds_up
+            a_bucket_fills_to_its_burst
+            a_limit_of_one_passes_once
+            a_cost_is_charged_whole_or_not_at_all
+            more_than_there_ever_is_never_passes
+            a_cost_of_nothing_looks_without_writing
+            several_quotas_are_all_or_nothing
+            several_policies_are_all_or_nothing
+            the_order_of_quotas_makes_no_difference
+            keys_and_policies_are_apart
+            hostile_keys_are_told_apart
+            a_changed_limit_keeps_what_was_used
+            a_changed_window_starts_anew
+            a_reset_forgets_the_counter_and_not_the_ban
+            a_clock_that_steps_back_locks_nobody_out
+            a_shadow_policy_watches
+            the_largest_quota_is_exact
+            the_refusal_that_reaches_the_threshold_is_banned
+            a_banned_request_neither_strikes_nor_extends
+            strikes_over_a_window_edge_add_up
+            bans_escalate_and_are_forgiven
+            a_ban_lasts_until_the_quota_lets_pass
+            statuses_strike
+            refusals_strike_only_where_said
+            a_group_shares_strikes_and_bans
+            a_request_strikes_a_group_once
+            who_is_never_banned_is_only_limited
+            bans_by_hand
+            a_ban_holds_without_a_counter
+        }
+    };
+    (@cases $store:ident, $trial:expr, $($case:ident)+) => {
+        mod $store {
+            #[allow(unused_imports, reason = "the trial's expression may need names of the caller")]
+            use super::*;
+
+            $(
+                #[tokio::test]
+                async fn $case() {
+                    let trial: $crate::conformance::Trial = $trial.await;
+                    $crate::conformance::$case(&trial).await;
+                }
+            )+
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn concurrent_requests_admit_exactly_the_limit() {
+                let trial: $crate::conformance::Trial = $trial.await;
+                let tasks: Vec<_> = (0..64)
+                    .map(|_| tokio::spawn(trial.clone().take_from_one_key(50)))
+                    .collect();
+                let mut admitted = 0;
+                for task in tasks {
+                    admitted += task.await.expect("the task does not panic");
+                }
+                assert_eq!(admitted, $crate::conformance::Trial::SHARED_LIMIT);
+            }
+        }
+    };
+}

@@ -2,46 +2,99 @@
 //!
 //! Pure, and the only place where quotas, strikes and bans meet. Every store
 //! runs it on the state it holds, or runs its mirror on the server and this on
-//! the state that came back.
+//! the state that came back. For authors of stores, one check is:
+//!
+//! ```
+//! use limiter_core::{Check, Key, Policy, Quota, State, Subject, Timestamp};
+//! use limiter_core::decide::{Change, Prior, decide};
+//!
+//! let policies = [Policy::new("api", Quota::per_minute(10)?)?];
+//! let subjects = [Subject { key: Key::user("alice"), bannable: true }];
+//! let check = Check::new(&policies, &subjects, 1);
+//!
+//! // Under a lock, or in a transaction: read what is kept, and the time.
+//! let now = Timestamp::from_micros(60_000_000);
+//! let kept: Option<State> = None;
+//! let priors: Vec<_> =
+//!     check.items().map(|item| Prior::new(item, [kept], None, None, now)).collect();
+//!
+//! // Decide, and write what changed.
+//! let outcome = decide(&check, &priors, now);
+//! assert!(outcome.decision.is_allowed());
+//! let Change::Charged(levels) = &outcome.changes[0] else { panic!("nothing was charged") };
+//! assert_eq!(
+//!     levels[0].state(),
+//!     Some(State::Gcra { tat: 66_000_000, fraction: 0, limit: 10 }),
+//! );
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use smallvec::SmallVec;
 
+pub use crate::{algorithm::Level, ban::Offender};
 use crate::{
-    algorithm::{Level, Wait},
-    ban::Offender,
+    algorithm::{State, Wait},
+    ban::Ban,
     decision::{Decision, QuotaStatus, Verdict},
     policy::Mode,
     store::{Check, Item},
     time::Timestamp,
 };
 
-pub(crate) type Levels = SmallVec<[Level; 1]>;
+/// One level a quota, in the policy's order.
+pub type Levels = SmallVec<[Level; 1]>;
 
 /// What is known of one item before the check.
 #[derive(Clone, Debug)]
-pub(crate) struct Prior {
-    /// One level a quota, in the policy's order.
+pub struct Prior {
     pub(crate) levels: Levels,
-    /// Where the policy has a ban rule and the item is not exempt from it.
-    /// Items that share a group and a key share one and the same.
+    /// Where the policy has a ban rule and the subject may be banned. Items
+    /// that share a group and a key share one and the same.
     pub(crate) offender: Option<Offender>,
+}
+
+impl Prior {
+    /// What an item's state amounts to at `now`: one state a quota, in the
+    /// policy's order, the strikes, and the last ban.
+    #[must_use]
+    pub fn new(
+        item: Item<'_>,
+        states: impl IntoIterator<Item = Option<State>>,
+        strikes: Option<State>,
+        ban: Option<Ban>,
+        now: Timestamp,
+    ) -> Self {
+        let states = states.into_iter().chain(std::iter::repeat(None));
+        let quotas = item.policy.quotas().iter();
+        let rule = item.policy.ban().filter(|_| item.subject.bannable);
+        Self {
+            levels: quotas
+                .zip(states)
+                .map(|(quota, state)| Level::at(*quota, state, now))
+                .collect(),
+            offender: rule.map(|rule| Offender::at(rule, strikes, ban, now)),
+        }
+    }
 }
 
 /// What the store has to write for one item.
 #[derive(Clone, Debug)]
-pub(crate) enum Change {
+pub enum Change {
+    /// Nothing.
     None,
-    /// The request was charged.
+    /// The request was charged: these are the levels now.
     Charged(Levels),
-    /// The refusal struck.
+    /// The refusal struck: these are the strikes and the ban now.
     Struck(Offender),
 }
 
 /// The decision, and one change an item.
 #[derive(Debug)]
-pub(crate) struct Outcome {
-    pub(crate) decision: Decision,
-    pub(crate) changes: SmallVec<[Change; 1]>,
+pub struct Outcome {
+    /// The answer.
+    pub decision: Decision,
+    /// What to write, in the order of the items.
+    pub changes: SmallVec<[Change; 1]>,
 }
 
 /// Decides a check.
@@ -49,7 +102,8 @@ pub(crate) struct Outcome {
 /// All enforced items together: a ban or a refusal of one charges none, a
 /// refusal strikes where the refusing policy says so. Once they admit, each
 /// shadow item is decided alone.
-pub(crate) fn decide(check: &Check<'_>, priors: &[Prior], now: Timestamp) -> Outcome {
+#[must_use]
+pub fn decide(check: &Check<'_>, priors: &[Prior], now: Timestamp) -> Outcome {
     let cost = check.cost();
     let enforced = || {
         let pairs = check.items().zip(priors).enumerate();

@@ -36,7 +36,7 @@ pub enum Retry {
 ///
 /// It holds numbers only; the [`PolicySet`](crate::PolicySet) that was asked
 /// knows the names and [renders](crate::PolicySet::fields) the header fields.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Decision {
     pub(crate) verdict: Verdict,
     pub(crate) now: Timestamp,

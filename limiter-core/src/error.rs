@@ -70,9 +70,6 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// A policy counts by endpoint where there is none yet.
-    #[error("no route was matched, so that the key \"endpoint\" names nothing here")]
-    NoEndpoint,
     /// A ban asked for a trusted proxy or an address of `never_ban`.
     #[error("that address is a trusted proxy or in never_ban, and so is never banned")]
     NeverBanned,

@@ -111,10 +111,15 @@ impl Key {
         Self::digest(Kind::Header, name.as_bytes(), value)
     }
 
-    /// A route, by method and pattern. HEAD counts as GET.
+    /// A route, by method and pattern. HEAD counts as GET, and all methods
+    /// that HTTP does not define count as one: a client can make them up.
     #[must_use]
     pub fn endpoint(method: &str, pattern: &str) -> Self {
-        let method = if method == "HEAD" { "GET" } else { method };
+        let method = match method {
+            "HEAD" => "GET",
+            "GET" | "POST" | "PUT" | "DELETE" | "PATCH" | "OPTIONS" | "QUERY" => method,
+            _ => "*",
+        };
         let endpoint = format!("{method} {pattern}");
         if endpoint.len() > 200 {
             return Self::digest(Kind::EndpointDigest, &[], endpoint.as_bytes());
@@ -336,6 +341,7 @@ mod tests {
     fn endpoints_fold_head_into_get() {
         assert_eq!(Key::endpoint("HEAD", "/x"), Key::endpoint("GET", "/x"));
         assert_ne!(Key::endpoint("POST", "/x"), Key::endpoint("GET", "/x"));
+        assert_eq!(Key::endpoint("FOO", "/x"), Key::endpoint("BAR", "/x"));
         let long = "/y".repeat(300);
         assert_ne!(Key::endpoint("GET", &long), Key::endpoint("PUT", &long));
         assert_eq!(

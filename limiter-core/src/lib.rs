@@ -52,7 +52,7 @@ pub mod client_ip;
 pub mod config;
 #[cfg(feature = "conformance")]
 pub mod conformance;
-mod decide;
+pub mod decide;
 mod decision;
 mod error;
 pub mod headers;
@@ -77,7 +77,7 @@ pub use crate::{
     error::{ConfigError, Error, StoreError, UnknownPolicy},
     headers::{Fields, HeaderStyle},
     key::{Key, KeyPart, KeySpec},
-    limiter::{Limiter, LimiterBuilder, PolicySet},
+    limiter::{Limiter, LimiterBuilder, Met, PolicySet},
     policy::{Mode, OnStoreError, Policy},
     quota::{Algorithm, Quota, QuotaError, Quotas},
     refusal::Refusal,

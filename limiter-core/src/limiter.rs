@@ -33,7 +33,10 @@ mod set;
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 pub(crate) use self::builder::StoreChoice;
-pub use self::{builder::LimiterBuilder, set::PolicySet};
+pub use self::{
+    builder::LimiterBuilder,
+    set::{Met, PolicySet},
+};
 use crate::{
     config::Config,
     error::{ConfigError, Error, UnknownPolicy},

@@ -4,7 +4,7 @@
 //! use std::time::Duration;
 //! use limiter_core::{BanRule, KeySpec, OnStoreError, Policy, Quotas};
 //!
-//! let minutes = |n| Duration::from_secs(60 * n);
+//! let minutes = |n: u64| Duration::from_secs(60 * n);
 //! let policy = Policy::new("login", "5/minute; 50/day".parse::<Quotas>()?)?
 //!     .with_key(KeySpec::parse(["ip"])?)
 //!     .with_ban(BanRule::new(10, minutes(10), minutes(10))?)

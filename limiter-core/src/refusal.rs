@@ -115,7 +115,7 @@ impl Refusal {
                 (kind, "Temporarily reduced capacity", 503)
             }
             Error::Forwarding { .. } => ("about:blank".to_owned(), "Bad Request", 400),
-            _ => ("about:blank".to_owned(), "Internal Server Error", 500),
+            _ => return Self::broken(),
         };
         let violated_policies = Vec::new();
         Self::new(
@@ -126,6 +126,21 @@ impl Refusal {
                 status,
                 detail: None,
                 violated_policies,
+            },
+        )
+    }
+
+    /// The response of an application that was put together wrong: 500.
+    #[must_use]
+    pub fn broken() -> Self {
+        Self::new(
+            Fields::new(),
+            Problem {
+                r#type: "about:blank".to_owned(),
+                title: "Internal Server Error",
+                status: 500,
+                detail: None,
+                violated_policies: Vec::new(),
             },
         )
     }

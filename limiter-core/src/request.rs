@@ -141,9 +141,10 @@ fn key_part(
             Some(value) if !value.is_empty() => Ok(Key::header(name, value)),
             _ => address.key(),
         },
-        KeyPart::Endpoint => match request.endpoint() {
-            Some(pattern) => Ok(Key::endpoint(request.method(), &pattern)),
-            None => Err(Error::NoEndpoint),
-        },
+        // Whatever matches no route is one endpoint: a scanner's paths are many.
+        KeyPart::Endpoint => Ok(match request.endpoint() {
+            Some(pattern) => Key::endpoint(request.method(), &pattern),
+            None => Key::endpoint("*", "unmatched"),
+        }),
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     policy::Policy,
     refusal::Refusal,
     request::{RequestFacts, Subjects},
-    store::{Answer, Check},
+    store::{Answer, Check, Subject},
 };
 
 /// Policies that are decided together, from [`Limiter::policy`] or
@@ -25,6 +25,28 @@ struct Set {
     limiter: Limiter,
     policies: Vec<Policy>,
     names: Names,
+}
+
+/// The policies that have counted a request, and whom each counted.
+#[derive(Clone, Debug, Default)]
+pub struct Met(Vec<(usize, u64, Key)>);
+
+impl Met {
+    /// Notes that the request was counted by that set.
+    pub fn note(&mut self, set: &PolicySet, subjects: &Subjects) {
+        let items = set.0.policies.iter().zip(subjects);
+        self.0
+            .extend(items.map(|(policy, subject)| Self::entry(set, policy, subject)));
+    }
+
+    fn contains(&self, set: &PolicySet, policy: &Policy, subject: &Subject) -> bool {
+        !self.0.is_empty() && self.0.contains(&Self::entry(set, policy, subject))
+    }
+
+    fn entry(set: &PolicySet, policy: &Policy, subject: &Subject) -> (usize, u64, Key) {
+        let limiter = Arc::as_ptr(&set.0.limiter.0) as usize;
+        (limiter, policy.scope().counters, subject.key.clone())
+    }
 }
 
 impl PolicySet {
@@ -64,6 +86,25 @@ impl PolicySet {
     pub fn subjects_of(&self, key: &Key) -> Subjects {
         let keys = self.0.policies.iter().map(|_| key.clone());
         self.0.limiter.subjects(keys)
+    }
+
+    /// What of this set a request has not been counted by yet, for one that
+    /// meets a policy twice: nested scopes, several guards, a forward. `None`
+    /// if it has been counted by all of it.
+    #[must_use]
+    pub fn unmet(&self, subjects: Subjects, met: &Met) -> Option<(Self, Subjects)> {
+        let policies = self.0.policies.iter().zip(&subjects);
+        let left: Vec<_> = policies
+            .filter(|(policy, subject)| !met.contains(self, policy, subject))
+            .collect();
+        if left.len() == subjects.len() {
+            return Some((self.clone(), subjects));
+        }
+        let (policies, subjects): (Vec<_>, Subjects) = left
+            .into_iter()
+            .map(|(policy, subject)| (policy.clone(), subject.clone()))
+            .unzip();
+        (!policies.is_empty()).then(|| (Self::new(self.0.limiter.clone(), policies), subjects))
     }
 
     /// Decides a request of that cost, and charges it if it is admitted.

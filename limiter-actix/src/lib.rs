@@ -1,0 +1,81 @@
+//! Rate limiting and auto-ban for actix-web.
+//!
+//! [`RateLimit`] wraps an `App`, a scope, a resource or a single handler:
+//!
+//! ```
+//! use actix_web::{App, HttpResponse, get, http::StatusCode, test, web};
+//! use limiter_actix::{Limiter, Policy, Quota, RateLimit};
+//!
+//! #[get("/hello")]
+//! async fn hello() -> &'static str {
+//!     "hello"
+//! }
+//!
+//! # actix_web::rt::System::new().block_on(async {
+//! // Before the server: one limiter, whose clones share one count.
+//! let limiter = Limiter::builder()
+//!     .policy(Policy::new("api", Quota::per_minute(2)?)?)
+//!     .build()
+//!     .await?;
+//! let api = RateLimit::new(limiter.policy("api")?);
+//!
+//! // What HttpServer::new(move || ...) makes in each worker.
+//! let app = App::new().service(web::scope("/api").wrap(api.clone()).service(hello));
+//!
+//! let app = test::init_service(app).await;
+//! let request = || {
+//!     let peer = "192.0.2.1:5000".parse().unwrap();
+//!     test::TestRequest::get().uri("/api/hello").peer_addr(peer).to_request()
+//! };
+//! let response = test::call_service(&app, request()).await;
+//! assert_eq!(response.status(), StatusCode::OK);
+//! assert_eq!(response.headers().get("ratelimit-policy").unwrap(), r#""api";q=2;w=60"#);
+//! test::call_service(&app, request()).await;
+//! let refused = test::call_service(&app, request()).await;
+//! assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+//! assert_eq!(refused.headers().get("retry-after").unwrap(), "30");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+//!
+//! # Order
+//! actix-web runs what is wrapped last first. A limiter that counts by user
+//! goes inside of the authentication, so it is wrapped *before* it; CORS goes
+//! outside, so it is wrapped *after*: a refusal is an `Ok` response, which
+//! outer middleware sees like any other.
+//!
+//! # A handler's view
+//! The [`Decision`] of the innermost limiter is in the request's extensions:
+//!
+//! ```
+//! use actix_web::{get, web::ReqData};
+//! use limiter_actix::Decision;
+//!
+//! #[get("/left")]
+//! async fn left(decision: ReqData<Decision>) -> String {
+//!     decision.tightest().map_or(0, |quota| quota.remaining()).to_string()
+//! }
+//! # let _ = left;
+//! ```
+//!
+//! # What is counted once, and what apart
+//! Policies of one `RateLimit` are decided together: a refusal by one charges
+//! none. Several `RateLimit`s are independent: an inner refusal does not give
+//! back what an outer one charged. A policy that one request meets twice for
+//! the same key is charged once.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod config;
+mod facts;
+mod middleware;
+mod response;
+
+pub use limiter_core as core;
+pub use limiter_core::{
+    BanRule, Config, Decision, Key, KeySpec, Limiter, Policy, PolicySet, Quota, Quotas, Refusal,
+};
+
+pub use crate::{
+    config::RateLimit, facts::User, middleware::RateLimitService, response::refusal_response,
+};

@@ -1,0 +1,138 @@
+use std::{collections::HashMap, sync::Mutex};
+
+use crate::{
+    Answer, Ban, BanChange, BanRule, Check, Clock, Decision, Item, Key, ManualClock, State, Store,
+    Timestamp,
+    ban::Offender,
+    decide::{Change, Prior, decide},
+};
+
+/// The reference: a store without a bound that runs the pure functions on maps.
+/// A differential test asks it and a real store the same.
+#[derive(Debug)]
+pub struct Model {
+    clock: ManualClock,
+    kept: Mutex<Kept>,
+}
+
+type Name = (u64, Key);
+
+#[derive(Debug, Default)]
+struct Kept {
+    counters: HashMap<Name, Vec<Option<State>>>,
+    strikes: HashMap<Name, Option<State>>,
+    bans: HashMap<Name, Option<Ban>>,
+}
+
+impl Model {
+    /// An empty model that goes by that clock.
+    #[must_use]
+    pub fn new(clock: ManualClock) -> Self {
+        Self {
+            clock,
+            kept: Mutex::default(),
+        }
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
+        self.kept
+            .lock()
+            .expect("no thread panicked while it held the model")
+    }
+}
+
+impl Kept {
+    fn prior(&self, item: Item<'_>, now: Timestamp) -> Prior {
+        let states = self
+            .counters
+            .get(&counters(item))
+            .cloned()
+            .unwrap_or_default();
+        let strikes = self.strikes.get(&strikes(item)).copied().flatten();
+        let ban = self.bans.get(&bans(item)).copied().flatten();
+        Prior::new(item, states, strikes, ban, now)
+    }
+
+    fn offender<'a>(&self, item: Item<'a>, now: Timestamp) -> Option<(&'a BanRule, Offender)> {
+        let rule = item.policy.ban()?;
+        self.prior(item, now)
+            .offender
+            .map(|offender| (rule, offender))
+    }
+
+    fn offend(&mut self, item: Item<'_>, offender: Offender) {
+        self.strikes.insert(strikes(item), offender.strikes());
+        self.bans.insert(bans(item), offender.ban());
+    }
+}
+
+fn counters(item: Item<'_>) -> Name {
+    (item.policy.scope().counters, item.subject.key.clone())
+}
+
+fn strikes(item: Item<'_>) -> Name {
+    (item.policy.scope().strikes, item.subject.key.clone())
+}
+
+fn bans(item: Item<'_>) -> Name {
+    (item.policy.scope().bans, item.subject.key.clone())
+}
+
+impl Store for Model {
+    fn decide<'a>(&'a self, check: Check<'a>) -> Answer<'a, Decision> {
+        let mut kept = self.kept();
+        let now = self.clock.now();
+        let priors: Vec<_> = check.items().map(|item| kept.prior(item, now)).collect();
+        let outcome = decide(&check, &priors, now);
+        for (item, change) in check.items().zip(outcome.changes) {
+            match change {
+                Change::None => {}
+                Change::Charged(levels) => {
+                    let states = levels.iter().map(|level| level.state()).collect();
+                    kept.counters.insert(counters(item), states);
+                }
+                Change::Struck(offender) => kept.offend(item, offender),
+            }
+        }
+        Answer::ready(Ok(outcome.decision))
+    }
+
+    fn strike<'a>(&'a self, check: Check<'a>, status: u16) -> Answer<'a, Option<Timestamp>> {
+        let mut kept = self.kept();
+        let now = self.clock.now();
+        let mut struck = Vec::new();
+        let mut until = None;
+        for item in check.items() {
+            let counts = item
+                .policy
+                .ban()
+                .is_some_and(|rule| rule.strikes_on(status));
+            let before = kept.offender(item, now).filter(|_| counts);
+            let Some((rule, before)) = before.filter(|_| !struck.contains(&bans(item))) else {
+                continue;
+            };
+            let after = before.strike(rule, now);
+            if after.ban() != before.ban() {
+                until = until.max(after.banned_until(now));
+            }
+            struck.push(bans(item));
+            kept.offend(item, after);
+        }
+        Answer::ready(Ok(until))
+    }
+
+    fn change_ban<'a>(&'a self, item: Item<'a>, change: BanChange) -> Answer<'a, ()> {
+        let mut kept = self.kept();
+        let now = self.clock.now();
+        if let Some((rule, before)) = kept.offender(item, now) {
+            let after = before.change(rule, change, now);
+            kept.offend(item, after);
+        }
+        Answer::ready(Ok(()))
+    }
+
+    fn reset<'a>(&'a self, item: Item<'a>) -> Answer<'a, ()> {
+        self.kept().counters.remove(&counters(item));
+        Answer::ready(Ok(()))
+    }
+}

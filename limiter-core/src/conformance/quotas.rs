@@ -1,0 +1,398 @@
+use std::time::Duration;
+
+use super::trial::{Trial, policy, secs, wait};
+use crate::{
+    Algorithm, Check, Clock, Key, Mode, Policy, Quotas, Retry, Subject, Verdict, quota::MAX_UNITS,
+};
+
+const ALGORITHMS: [Algorithm; 3] = [
+    Algorithm::Gcra,
+    Algorithm::FixedWindow,
+    Algorithm::SlidingWindow,
+];
+
+fn counted_by(algorithm: Algorithm, quotas: &str) -> [Policy; 1] {
+    let quotas: Quotas = quotas.parse().expect("the case's quota is one");
+    let quotas = quotas
+        .with_algorithm(algorithm)
+        .expect("the case's quota has no burst");
+    [Policy::new("counted", quotas).expect("the case's name is one")]
+}
+
+/// Puts the clock to the start of a window of that length.
+fn align(trial: &Trial, window: Duration) {
+    let now = trial.clock().now().as_micros();
+    let window = u64::try_from(window.as_micros()).expect("a case's window is short");
+    trial.advance(Duration::from_micros(window - now % window));
+}
+
+/// GCRA with 3 per 10 ms admits at the instants of its definition.
+pub async fn exact_where_the_interval_is_not_whole(trial: &Trial) {
+    let (policies, client) = ([policy("exact", "3/10ms")], trial.subject("client"));
+    let mut admitted = Vec::new();
+    for millisecond in 0..=30 {
+        if trial.ask(&policies, &client, 1).await.is_allowed() {
+            admitted.push(millisecond);
+        }
+        trial.advance(Duration::from_millis(1));
+    }
+    assert_eq!(admitted, [0, 1, 2, 4, 7, 10, 14, 17, 20, 24, 27, 30]);
+}
+
+/// `limit` pass, the next is told exactly how long to wait.
+pub async fn every_algorithm_admits_its_limit_and_then_waits(trial: &Trial) {
+    for algorithm in ALGORITHMS {
+        let policies = counted_by(algorithm, "5/minute");
+        let client = trial.subject(algorithm.as_str());
+        for remaining in (0..5).rev() {
+            let decision = trial.ask(&policies, &client, 1).await;
+            assert!(decision.is_allowed(), "{algorithm:?}");
+            assert_eq!(decision.quotas()[0].remaining(), remaining, "{algorithm:?}");
+            assert_eq!(decision.quotas()[0].limit(), 5);
+        }
+        let refused = trial.ask(&policies, &client, 1).await;
+        assert_eq!(refused.verdict(), Verdict::Limited, "{algorithm:?}");
+        assert!(refused.quotas()[0].refuses());
+        trial.advance(wait(&refused) - Duration::from_micros(1));
+        assert!(
+            !trial.ask(&policies, &client, 1).await.is_allowed(),
+            "{algorithm:?}: early"
+        );
+        trial.advance(Duration::from_micros(1));
+        assert!(
+            trial.ask(&policies, &client, 1).await.is_allowed(),
+            "{algorithm:?}: late"
+        );
+    }
+}
+
+/// A fixed window is not aligned to anything but its first request.
+pub async fn a_fixed_window_starts_at_the_first_request(trial: &Trial) {
+    let policies = counted_by(Algorithm::FixedWindow, "2/minute");
+    let client = trial.subject("client");
+    align(trial, secs(60));
+    trial.advance(secs(59));
+    assert!(trial.ask(&policies, &client, 1).await.is_allowed());
+    trial.advance(secs(2));
+    assert!(trial.ask(&policies, &client, 1).await.is_allowed());
+    assert_eq!(wait(&trial.ask(&policies, &client, 1).await), secs(58));
+    trial.advance(secs(58));
+    assert!(trial.ask(&policies, &client, 2).await.is_allowed());
+}
+
+/// Rounded down, a limit of 1 would pass twice within two milliseconds.
+pub async fn a_sliding_window_rounds_up(trial: &Trial) {
+    let policies = counted_by(Algorithm::SlidingWindow, "1/ms");
+    let client = trial.subject("client");
+    align(trial, Duration::from_millis(1));
+    trial.advance(Duration::from_micros(999));
+    assert!(trial.ask(&policies, &client, 1).await.is_allowed());
+    for _ in 0..1_000 {
+        trial.advance(Duration::from_micros(1));
+        assert!(!trial.ask(&policies, &client, 1).await.is_allowed());
+    }
+    trial.advance(Duration::from_micros(1));
+    assert!(trial.ask(&policies, &client, 1).await.is_allowed());
+}
+
+/// The bucket holds `burst`, and fills at `limit` a window.
+pub async fn a_bucket_fills_to_its_burst(trial: &Trial) {
+    let (policies, client) = ([policy("bursty", "10/s burst 25")], trial.subject("client"));
+    assert!(trial.ask(&policies, &client, 25).await.is_allowed());
+    assert_eq!(
+        wait(&trial.ask(&policies, &client, 1).await),
+        Duration::from_millis(100)
+    );
+    trial.advance(secs(1));
+    assert!(trial.ask(&policies, &client, 10).await.is_allowed());
+    assert!(!trial.ask(&policies, &client, 1).await.is_allowed());
+    // A long rest gives a burst, and not one unit more.
+    trial.advance(secs(3_600));
+    assert!(!trial.ask(&policies, &client, 26).await.is_allowed());
+    assert!(trial.ask(&policies, &client, 25).await.is_allowed());
+    assert!(!trial.ask(&policies, &client, 1).await.is_allowed());
+}
+
+/// No burst of two after a rest.
+pub async fn a_limit_of_one_passes_once(trial: &Trial) {
+    for algorithm in ALGORITHMS {
+        let policies = counted_by(algorithm, "1/minute");
+        let client = trial.subject(algorithm.as_str());
+        for _ in 0..2 {
+            assert!(
+                trial.ask(&policies, &client, 1).await.is_allowed(),
+                "{algorithm:?}"
+            );
+            assert!(
+                !trial.ask(&policies, &client, 1).await.is_allowed(),
+                "{algorithm:?}"
+            );
+            trial.advance(secs(3_600));
+        }
+    }
+}
+
+/// What does not fit takes nothing.
+pub async fn a_cost_is_charged_whole_or_not_at_all(trial: &Trial) {
+    for algorithm in ALGORITHMS {
+        let policies = counted_by(algorithm, "10/minute");
+        let client = trial.subject(algorithm.as_str());
+        assert!(trial.ask(&policies, &client, 7).await.is_allowed());
+        for _ in 0..3 {
+            let refused = trial.ask(&policies, &client, 4).await;
+            assert_eq!(refused.verdict(), Verdict::Limited);
+            assert_eq!(refused.quotas()[0].remaining(), 3, "{algorithm:?}");
+        }
+        assert!(
+            trial.ask(&policies, &client, 3).await.is_allowed(),
+            "{algorithm:?}"
+        );
+    }
+}
+
+/// It is refused without a time to wait, and charged nothing.
+pub async fn more_than_there_ever_is_never_passes(trial: &Trial) {
+    for algorithm in ALGORITHMS {
+        let policies = counted_by(algorithm, "10/minute");
+        let client = trial.subject(algorithm.as_str());
+        for cost in [11, u64::MAX] {
+            let refused = trial.ask(&policies, &client, cost).await;
+            assert_eq!(
+                (refused.verdict(), refused.retry()),
+                (Verdict::Limited, Retry::Never)
+            );
+        }
+        assert!(
+            trial.ask(&policies, &client, 10).await.is_allowed(),
+            "{algorithm:?}"
+        );
+    }
+}
+
+/// A cost of 0 tells what is left, before and after.
+pub async fn a_cost_of_nothing_looks_without_writing(trial: &Trial) {
+    for algorithm in ALGORITHMS {
+        let policies = counted_by(algorithm, "3/minute");
+        let client = trial.subject(algorithm.as_str());
+        for _ in 0..5 {
+            let look = trial.ask(&policies, &client, 0).await;
+            assert_eq!(look.quotas()[0].remaining(), 3, "{algorithm:?}");
+            assert!(look.quotas()[0].reset_after().is_zero());
+        }
+        assert!(trial.ask(&policies, &client, 3).await.is_allowed());
+        let look = trial.ask(&policies, &client, 0).await;
+        assert!(look.is_allowed() && look.quotas()[0].remaining() == 0);
+    }
+}
+
+/// A refusal by one quota charges none of the others.
+pub async fn several_quotas_are_all_or_nothing(trial: &Trial) {
+    for algorithm in ALGORITHMS {
+        let policies = counted_by(algorithm, "2/second; 5/hour");
+        let client = trial.subject(algorithm.as_str());
+        align(trial, secs(3_600));
+        assert!(trial.ask(&policies, &client, 2).await.is_allowed());
+        for _ in 0..10 {
+            let refused = trial.ask(&policies, &client, 1).await;
+            assert!(refused.quotas()[0].refuses() && !refused.quotas()[1].refuses());
+        }
+        trial.advance(secs(2));
+        assert!(
+            trial.ask(&policies, &client, 2).await.is_allowed(),
+            "{algorithm:?}"
+        );
+        trial.advance(secs(2));
+        let refused = trial.ask(&policies, &client, 2).await;
+        assert!(!refused.quotas()[0].refuses() && refused.quotas()[1].refuses());
+        assert!(
+            trial.ask(&policies, &client, 1).await.is_allowed(),
+            "{algorithm:?}"
+        );
+    }
+}
+
+/// Nor does a refusal by one policy charge the others, each with its own key.
+pub async fn several_policies_are_all_or_nothing(trial: &Trial) {
+    let policies = [policy("burst", "2/minute"), policy("daily", "100/day")];
+    let shared = trial.subject("tenant");
+    for client in ["one", "two"] {
+        let subjects = [trial.subject(client), shared.clone()];
+        for _ in 0..2 {
+            assert!(
+                trial
+                    .decide(Check::new(&policies, &subjects, 1))
+                    .await
+                    .is_allowed()
+            );
+        }
+        let refused = trial.decide(Check::new(&policies, &subjects, 1)).await;
+        assert_eq!(refused.verdict(), Verdict::Limited);
+        assert_eq!(refused.quotas()[0].policy(), 0);
+        assert!(refused.quotas()[0].refuses() && !refused.quotas()[1].refuses());
+    }
+    let daily = trial.ask(&policies[1..], &shared, 0).await;
+    assert_eq!(daily.quotas()[0].remaining(), 96);
+}
+
+/// `"a; b"` is `"b; a"`, state included.
+pub async fn the_order_of_quotas_makes_no_difference(trial: &Trial) {
+    let client = trial.subject("client");
+    let one = [policy("ordered", "2/second; 5/hour")];
+    let other = [policy("ordered", "5/hour; 2/second")];
+    assert!(trial.ask(&one, &client, 1).await.is_allowed());
+    let decision = trial.ask(&other, &client, 1).await;
+    let remaining: Vec<_> = decision
+        .quotas()
+        .iter()
+        .map(|quota| quota.remaining())
+        .collect();
+    assert_eq!(remaining, [0, 3]);
+}
+
+/// Another key, or another policy, has a count of its own.
+pub async fn keys_and_policies_are_apart(trial: &Trial) {
+    let (a, b) = ([policy("a", "1/minute")], [policy("b", "1/minute")]);
+    for client in [trial.subject("one"), trial.subject("two")] {
+        for policies in [&a, &b] {
+            assert!(trial.ask(policies, &client, 1).await.is_allowed());
+            assert!(!trial.ask(policies, &client, 1).await.is_allowed());
+        }
+    }
+}
+
+/// Whatever a client sends as its identity, it is one key and no other.
+pub async fn hostile_keys_are_told_apart(trial: &Trial) {
+    let policies = [policy("hostile", "1/hour")];
+    let long = "x".repeat(1 << 20);
+    let texts = [
+        "", "{}", "}", "{", "*", ":", "?", "[a]", "\0", "\n", "\r\n", " ", "'", "\\", "\u{fe0f}",
+        &long,
+    ];
+    let of_trial = trial.subject("hostile").key;
+    let mut keys: Vec<Key> = Vec::new();
+    for text in texts {
+        keys.extend([Key::user(text), Key::custom("user", text)]);
+        keys.push(Key::header("x-api-key", text.as_bytes()));
+    }
+    keys.push(Key::user("ab").and(Key::user("c")));
+    keys.push(Key::user("a").and(Key::user("bc")));
+    keys.push(Key::custom("a:b", "c"));
+    keys.push(Key::custom("a", "b:c"));
+    for key in keys {
+        let subject = Subject {
+            key: of_trial.clone().and(key),
+            bannable: true,
+        };
+        assert!(
+            trial.ask(&policies, &subject, 1).await.is_allowed(),
+            "{}",
+            subject.key
+        );
+        assert!(
+            !trial.ask(&policies, &subject, 1).await.is_allowed(),
+            "{}",
+            subject.key
+        );
+    }
+}
+
+/// A limit may be changed while clients are being counted.
+pub async fn a_changed_limit_keeps_what_was_used(trial: &Trial) {
+    for algorithm in ALGORITHMS {
+        let client = trial.subject(algorithm.as_str());
+        assert!(
+            trial
+                .ask(&counted_by(algorithm, "10/hour"), &client, 8)
+                .await
+                .is_allowed()
+        );
+        let raised = trial
+            .ask(&counted_by(algorithm, "20/hour"), &client, 0)
+            .await;
+        assert_eq!(raised.quotas()[0].remaining(), 12, "{algorithm:?}");
+        let lowered = trial
+            .ask(&counted_by(algorithm, "5/hour"), &client, 1)
+            .await;
+        assert_eq!(lowered.verdict(), Verdict::Limited, "{algorithm:?}");
+    }
+}
+
+/// Another window is another rule: two configurations can run side by side.
+pub async fn a_changed_window_starts_anew(trial: &Trial) {
+    for algorithm in ALGORITHMS {
+        let client = trial.subject(algorithm.as_str());
+        let (old, new) = (
+            counted_by(algorithm, "1/hour"),
+            counted_by(algorithm, "1/day"),
+        );
+        assert!(trial.ask(&old, &client, 1).await.is_allowed());
+        assert!(
+            trial.ask(&new, &client, 1).await.is_allowed(),
+            "{algorithm:?}"
+        );
+        assert!(!trial.ask(&old, &client, 1).await.is_allowed());
+        assert!(!trial.ask(&new, &client, 1).await.is_allowed());
+    }
+}
+
+/// At worst two full buckets or windows, however far the clock steps back.
+pub async fn a_clock_that_steps_back_locks_nobody_out(trial: &Trial) {
+    for algorithm in ALGORITHMS {
+        let policies = counted_by(algorithm, "2/minute");
+        let client = trial.subject(algorithm.as_str());
+        let now = trial.clock().now();
+        assert!(trial.ask(&policies, &client, 2).await.is_allowed());
+        for back in [1, 30_000_000, 3_600_000_000] {
+            trial
+                .clock()
+                .set(crate::Timestamp::from_micros(now.as_micros() - back));
+            let decision = trial.ask(&policies, &client, 1).await;
+            if !decision.is_allowed() {
+                assert!(wait(&decision) <= secs(180), "{algorithm:?}: {decision:?}");
+            }
+        }
+        trial.clock().set(now);
+    }
+}
+
+/// A shadow policy counts and tells, but never refuses.
+pub async fn a_shadow_policy_watches(trial: &Trial) {
+    let client = trial.subject("client");
+    let shadow = policy("shadow", "1/hour").with_mode(Mode::Shadow);
+    let policies = [policy("enforced", "3/hour"), shadow];
+    for (refusals, enforced_remaining) in [(0, 2), (1, 1), (1, 0)] {
+        let decision = trial.ask(&policies, &client, 1).await;
+        assert!(decision.is_allowed());
+        assert_eq!(decision.shadow_refusals().count(), refusals);
+        let tightest = decision.tightest().map(|quota| quota.remaining());
+        assert_eq!(tightest, Some(enforced_remaining));
+    }
+    assert_eq!(
+        trial.ask(&policies, &client, 1).await.verdict(),
+        Verdict::Limited
+    );
+}
+
+/// 15 digits of units, to the last.
+pub async fn the_largest_quota_is_exact(trial: &Trial) {
+    for algorithm in ALGORITHMS {
+        let policies = counted_by(algorithm, &format!("{MAX_UNITS}/day"));
+        let client = trial.subject(algorithm.as_str());
+        align(trial, secs(86_400));
+        assert!(
+            trial
+                .ask(&policies, &client, MAX_UNITS - 1)
+                .await
+                .is_allowed()
+        );
+        let last = trial.ask(&policies, &client, 1).await;
+        assert!(
+            last.is_allowed() && last.quotas()[0].remaining() == 0,
+            "{algorithm:?}"
+        );
+        assert!(
+            !trial.ask(&policies, &client, 1).await.is_allowed(),
+            "{algorithm:?}"
+        );
+    }
+}

@@ -61,7 +61,9 @@ where
 /// A limiter that was built on the thread of a worker counts that worker's
 /// requests alone: the limit would be multiplied by the number of workers.
 fn is_per_worker(limiter: &Limiter) -> bool {
-    let per_worker = WORKERS.iter().any(|worker| limiter.built_on().starts_with(worker));
+    let per_worker = WORKERS
+        .iter()
+        .any(|worker| limiter.built_on().starts_with(worker));
     if per_worker {
         let message = "this limiter was built inside of the closure that HttpServer is given, \
                        so that each worker would count for itself; build it before, \
@@ -97,7 +99,10 @@ where
         Box::pin(async move {
             let pass = match gate.enter(&request).await {
                 Ok(pass) => pass,
-                Err(refused) => return Ok(request.into_response(refused).map_into_right_body()),
+                Err(mut refused) => {
+                    refused.extensions_mut().insert(RefusedHere);
+                    return Ok(request.into_response(refused).map_into_right_body());
+                }
             };
             let result = service.call(request).await;
             match pass {
@@ -123,6 +128,10 @@ impl std::fmt::Debug for Gate {
             .finish_non_exhaustive()
     }
 }
+
+/// Marks a limiter's own response, which is no outcome that an outer limiter
+/// should count.
+struct RefusedHere;
 
 /// A counted request on its way.
 struct Pass {
@@ -234,7 +243,12 @@ impl Pass {
             Ok(response) => response.status(),
             Err(error) => error.as_response_error().status_code(),
         };
-        self.policies.settle(&self.subjects, status.as_u16()).await;
+        let refused = |response: &ServiceResponse<B>| {
+            response.response().extensions().contains::<RefusedHere>()
+        };
+        if !result.as_ref().is_ok_and(refused) {
+            self.policies.settle(&self.subjects, status.as_u16()).await;
+        }
         if let Ok(response) = &mut result {
             add_fields(response.headers_mut(), &self.fields);
         }

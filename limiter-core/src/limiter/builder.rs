@@ -38,7 +38,9 @@ pub struct LimiterBuilder {
 }
 
 impl LimiterBuilder {
-    pub(super) fn from_config(config: Config) -> Self {
+    /// Takes over what a configuration says; what is set afterwards, such as
+    /// another store, replaces it.
+    pub fn from_config(config: Config) -> Self {
         Self {
             store: config.store,
             policies: config.policies,

@@ -1,0 +1,35 @@
+//! What a Rocket request tells the core.
+
+use std::{borrow::Cow, net::IpAddr};
+
+use limiter_core::RequestFacts;
+use rocket::Request;
+
+use crate::visit::Visit;
+
+pub(crate) struct RocketFacts<'a, 'r>(pub(crate) &'a Request<'r>);
+
+impl RequestFacts for RocketFacts<'_, '_> {
+    fn method(&self) -> &str {
+        self.0.method().as_str()
+    }
+
+    fn peer_address(&self) -> Option<IpAddr> {
+        // Not `client_ip`, which believes the client's own X-Real-IP.
+        self.0.remote().map(|remote| remote.ip())
+    }
+
+    fn header_lines(&self, name: &str) -> Vec<&[u8]> {
+        self.0.headers().get(name).map(str::as_bytes).collect()
+    }
+
+    fn user(&self) -> Option<Cow<'_, str>> {
+        Visit::of(self.0).user().map(Cow::Owned)
+    }
+
+    fn endpoint(&self) -> Option<Cow<'_, str>> {
+        self.0
+            .route()
+            .map(|route| Cow::Owned(route.uri.to_string()))
+    }
+}

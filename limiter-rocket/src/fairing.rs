@@ -1,0 +1,205 @@
+//! [`RateLimitFairing`]: sets the limiter up at launch, tells clients, settles.
+
+use std::{
+    any::TypeId,
+    collections::HashMap,
+    sync::{PoisonError, RwLock},
+};
+
+use limiter_core::{Config, ConfigError, KeyPart, Limiter, PolicySet, UnknownPolicy};
+use rocket::{
+    Build, Request, Response, Rocket,
+    fairing::{self, Fairing, Info, Kind},
+};
+
+use crate::{
+    catcher::{add_fields, register, response},
+    front_door::FrontDoor,
+    visit::Visit,
+};
+
+/// Sets a limiter up, tells clients what is left of each policy that their
+/// request met, and counts what it came to.
+///
+/// ```
+/// use limiter_rocket::RateLimitFairing;
+///
+/// let rocket = rocket::build().attach(RateLimitFairing::from_config().front_door("everything"));
+/// # let _ = rocket;
+/// ```
+#[derive(Debug)]
+#[must_use]
+pub struct RateLimitFairing {
+    limiter: Option<Limiter>,
+    front_door: Option<String>,
+    counts_preflight: bool,
+}
+
+impl RateLimitFairing {
+    /// Reads the limiter's configuration from Rocket's: `[default.limiter]` of
+    /// Rocket.toml, other profiles, and `ROCKET_LIMITER` in the environment.
+    /// The [`Limiter`] is managed, so that handlers can ask for
+    /// `&State<Limiter>`.
+    pub const fn from_config() -> Self {
+        Self {
+            limiter: None,
+            front_door: None,
+            counts_preflight: false,
+        }
+    }
+
+    /// Uses a limiter that was built in code.
+    pub const fn new(limiter: Limiter) -> Self {
+        Self {
+            limiter: Some(limiter),
+            front_door: None,
+            counts_preflight: false,
+        }
+    }
+
+    /// Checks every request against that policy before it is routed, those for
+    /// paths that match no route included: that is where scanners live.
+    ///
+    /// What never reaches routing is not counted: requests that cannot be
+    /// parsed, and methods that Rocket does not know.
+    pub fn front_door(mut self, policy: &str) -> Self {
+        self.front_door = Some(policy.to_owned());
+        self
+    }
+
+    /// Sets whether CORS preflights count at the front door, which browsers
+    /// send by themselves. Defaults to false; a banned client is refused in any
+    /// case.
+    pub const fn count_preflight(mut self, counts_preflight: bool) -> Self {
+        self.counts_preflight = counts_preflight;
+        self
+    }
+
+    async fn limiter(&self, rocket: &Rocket<Build>) -> Result<Limiter, ConfigError> {
+        if let Some(limiter) = &self.limiter {
+            return Ok(limiter.clone());
+        }
+        let config = Config::from_figment_at(rocket.figment(), "limiter")?;
+        Limiter::from_config(config).await
+    }
+
+    fn open_front_door(&self, limiter: &Limiter) -> Result<Option<FrontDoor>, String> {
+        let Some(name) = &self.front_door else {
+            return Ok(None);
+        };
+        let policies = limiter
+            .policy(name)
+            .map_err(|error| format!("the front door: {error}"))?;
+        let by_endpoint = |policies: &PolicySet| {
+            policies
+                .policies()
+                .iter()
+                .any(|policy| policy.key().parts().contains(&KeyPart::Endpoint))
+        };
+        if by_endpoint(&policies) {
+            return Err(format!(
+                "the front door: the policy {name:?} counts by endpoint, but before routing there \
+                 is none; use another key for it"
+            ));
+        }
+        Ok(Some(FrontDoor::new(policies, self.counts_preflight)))
+    }
+}
+
+#[rocket::async_trait]
+impl Fairing for RateLimitFairing {
+    fn info(&self) -> Info {
+        Info {
+            name: "Rate limiter",
+            kind: Kind::Ignite | Kind::Response | Kind::Singleton,
+        }
+    }
+
+    async fn on_ignite(&self, rocket: Rocket<Build>) -> fairing::Result {
+        let limiter = match self.limiter(&rocket).await {
+            Ok(limiter) => limiter,
+            Err(error) => {
+                tracing::error!("{error}");
+                return Err(rocket);
+            }
+        };
+        let front_door = match self.open_front_door(&limiter) {
+            Ok(front_door) => front_door,
+            Err(error) => {
+                tracing::error!("{error}");
+                return Err(rocket);
+            }
+        };
+        let rocket = match front_door {
+            Some(front_door) => rocket.mount("/", front_door.routes()),
+            None => rocket,
+        };
+        Ok(register(rocket)
+            .manage(Managed::new(limiter.clone()))
+            .manage(limiter))
+    }
+
+    async fn on_response<'r>(&self, request: &'r Request<'_>, answer: &mut Response<'r>) {
+        let visit = Visit::of(request);
+        let passes = visit.passes();
+        match visit.refusal() {
+            Some(refusal) => {
+                // A handler behind an `Option<RateLimited>` answered instead.
+                if answer.status().code != refusal.status() {
+                    *answer = response(&refusal);
+                }
+                add_fields(answer, refusal.fields());
+            }
+            None => {
+                for pass in &passes {
+                    pass.policies
+                        .settle(&pass.subjects, answer.status().code)
+                        .await;
+                }
+            }
+        }
+        for pass in &passes {
+            add_fields(answer, &pass.policies.fields(&pass.decision));
+        }
+    }
+}
+
+/// What guards find in Rocket's state.
+#[derive(Debug)]
+pub(crate) struct Managed {
+    limiter: Limiter,
+    /// The policies of each guard's type, looked up once.
+    guards: RwLock<HashMap<TypeId, PolicySet>>,
+}
+
+impl Managed {
+    fn new(limiter: Limiter) -> Self {
+        Self {
+            limiter,
+            guards: RwLock::default(),
+        }
+    }
+
+    pub(crate) const fn limiter(&self) -> &Limiter {
+        &self.limiter
+    }
+
+    pub(crate) fn policies(
+        &self,
+        guard: TypeId,
+        names: &[&str],
+    ) -> Result<PolicySet, UnknownPolicy> {
+        let known = self
+            .guards
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&guard)
+            .cloned();
+        if let Some(policies) = known {
+            return Ok(policies);
+        }
+        let policies = self.limiter.policies(names.iter().copied())?;
+        let mut guards = self.guards.write().unwrap_or_else(PoisonError::into_inner);
+        Ok(guards.entry(guard).or_insert(policies).clone())
+    }
+}

@@ -1,0 +1,238 @@
+//! [`RateLimited`], the guard that enforces.
+
+use std::{any::TypeId, fmt, marker::PhantomData, ops::Deref};
+
+use limiter_core::{Decision, Key, PolicySet, Refusal, is_preflight};
+use rocket::{
+    Ignite, Request, Rocket, Sentinel,
+    http::Status,
+    request::{FromRequest, Outcome},
+};
+
+use crate::{
+    facts::RocketFacts,
+    fairing::Managed,
+    visit::{Pass, Visit},
+};
+
+/// Which policies a [`RateLimited`] guard enforces. [`policy!`](crate::policy)
+/// writes it for names alone.
+///
+/// ```
+/// use limiter_rocket::{Key, Policies};
+/// use rocket::Request;
+///
+/// /// By tenant, and uploads count for more.
+/// struct Upload;
+///
+/// impl Policies for Upload {
+///     const NAMES: &'static [&'static str] = &["uploads", "daily"];
+///
+///     fn key(request: &Request<'_>) -> Option<Key> {
+///         request.param::<&str>(0)?.ok().map(|tenant| Key::custom("tenant", tenant))
+///     }
+///
+///     fn cost(_: &Request<'_>) -> u64 {
+///         5
+///     }
+/// }
+/// ```
+pub trait Policies: Send + Sync + 'static {
+    /// The names, as configured. They are decided together.
+    const NAMES: &'static [&'static str];
+
+    /// Whom to count, instead of by the policies' own keys. Never let a client
+    /// choose it freely: each new key is a new count. Defaults to `None`: by
+    /// the policies' keys.
+    #[must_use]
+    fn key(request: &Request<'_>) -> Option<Key> {
+        let _ = request;
+        None
+    }
+
+    /// Units that the request takes; 0 only looks. Defaults to 1.
+    #[must_use]
+    fn cost(request: &Request<'_>) -> u64 {
+        let _ = request;
+        1
+    }
+}
+
+/// Names the policies of a guard:
+///
+/// ```
+/// use limiter_rocket::{RateLimited, policy};
+///
+/// policy!(pub Login = "login");
+/// policy!(Api = ["burst", "daily"]);
+///
+/// #[rocket::get("/x")]
+/// fn x(_login: RateLimited<Login>, _api: RateLimited<Api>) {}
+/// # let _ = x;
+/// ```
+#[macro_export]
+macro_rules! policy {
+    ($visibility:vis $name:ident = [$($policy:literal),+ $(,)?]) => {
+        #[doc = concat!("Enforces the policies", $(" `", $policy, "`"),+, ".")]
+        #[derive(Clone, Copy, Debug)]
+        $visibility struct $name;
+
+        impl $crate::Policies for $name {
+            const NAMES: &'static [&'static str] = &[$($policy),+];
+        }
+    };
+    ($visibility:vis $name:ident = $policy:literal) => {
+        $crate::policy!($visibility $name = [$policy]);
+    };
+}
+
+policy!(pub DefaultPolicy = "default");
+
+/// A request guard that enforces policies: those of `P`, by default the one
+/// named `default`.
+///
+/// In the handler it is the [`Decision`]. See the [crate's docs](crate).
+pub struct RateLimited<P = DefaultPolicy> {
+    decision: Decision,
+    policies: PhantomData<fn() -> P>,
+}
+
+impl<P> Deref for RateLimited<P> {
+    type Target = Decision;
+
+    fn deref(&self) -> &Decision {
+        &self.decision
+    }
+}
+
+impl<P> fmt::Debug for RateLimited<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.decision.fmt(f)
+    }
+}
+
+/// That the guard refused the request, or could not count it.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    refusal: Refusal,
+}
+
+impl Refused {
+    /// What the client is told.
+    #[must_use]
+    pub const fn refusal(&self) -> &Refusal {
+        &self.refusal
+    }
+}
+
+#[rocket::async_trait]
+impl<'r, P: Policies> FromRequest<'r> for RateLimited<P> {
+    type Error = Refused;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Refused> {
+        let Some(managed) = request.rocket().state::<Managed>() else {
+            tracing::error!("{MISSING_FAIRING}");
+            return refused(request, Refusal::broken());
+        };
+        let policies = match managed.policies(TypeId::of::<P>(), P::NAMES) {
+            Ok(policies) => policies,
+            Err(error) => {
+                tracing::error!(%error, "a request could not be counted");
+                return refused(request, Refusal::broken());
+            }
+        };
+        let cost = P::cost(request);
+        match admit(request, &policies, P::key(request), cost).await {
+            Ok(decision) => Outcome::Success(Self {
+                decision,
+                policies: PhantomData,
+            }),
+            Err(refusal) => refused(request, refusal),
+        }
+    }
+}
+
+/// Counts a request by those of the policies that have not counted it yet.
+pub(crate) async fn admit(
+    request: &Request<'_>,
+    policies: &PolicySet,
+    key: Option<Key>,
+    cost: u64,
+) -> Result<Decision, Refusal> {
+    let subjects = match key {
+        Some(key) => policies.subjects_of(&key),
+        None => policies
+            .identify(&RocketFacts(request))
+            .map_err(|error| failed(&error))?,
+    };
+    let visit = Visit::of(request);
+    let (policies, subjects, cost) = match visit.unmet(policies, subjects.clone()) {
+        Some((unmet, subjects)) => (unmet, subjects, cost),
+        None => (policies.clone(), subjects, 0),
+    };
+    let decision = policies
+        .check(&subjects, cost)
+        .await
+        .map_err(|error| failed(&error))?;
+    if let Some(refusal) = policies.refusal(&decision) {
+        return Err(refusal);
+    }
+    if cost > 0 {
+        visit.pass(Pass {
+            policies,
+            subjects,
+            decision: decision.clone(),
+        });
+    }
+    Ok(decision)
+}
+
+/// Counts a request before it is routed; a CORS preflight only where asked.
+pub(crate) async fn admit_at_the_door(
+    request: &Request<'_>,
+    policies: &PolicySet,
+    counts_preflight: bool,
+) -> Result<(), Refusal> {
+    let looks = !counts_preflight && is_preflight(&RocketFacts(request));
+    admit(request, policies, None, u64::from(!looks))
+        .await
+        .map(|_| ())
+}
+
+fn refused<T>(request: &Request<'_>, refusal: Refusal) -> Outcome<T, Refused> {
+    Visit::of(request).refuse(refusal.clone());
+    Outcome::Error((Status::new(refusal.status()), Refused { refusal }))
+}
+
+fn failed(error: &limiter_core::Error) -> Refusal {
+    // That the store is away is logged by the limiter, once.
+    if !matches!(error, limiter_core::Error::Unavailable(_)) {
+        tracing::error!(%error, "a request could not be counted");
+    }
+    Refusal::of_error(error)
+}
+
+const MISSING_FAIRING: &str = "a route has a RateLimited guard, but the fairing is not attached; \
+                               write .attach(RateLimitFairing::from_config())";
+
+impl<P: Policies> Sentinel for RateLimited<P> {
+    fn abort(rocket: &Rocket<Ignite>) -> bool {
+        let Some(managed) = rocket.state::<Managed>() else {
+            tracing::error!("{MISSING_FAIRING}");
+            return true;
+        };
+        match managed.policies(TypeId::of::<P>(), P::NAMES) {
+            Ok(_) => false,
+            Err(error) => {
+                let name = P::NAMES
+                    .iter()
+                    .find(|name| managed.limiter().policy(name).is_err());
+                let name = name.copied().unwrap_or_default();
+                tracing::error!(
+                    "{error}; write [default.limiter.policies.{name}] with a quota in Rocket.toml"
+                );
+                true
+            }
+        }
+    }
+}

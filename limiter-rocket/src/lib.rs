@@ -1,0 +1,86 @@
+//! Rate limiting and auto-ban for Rocket.
+//!
+//! The [fairing](RateLimitFairing) reads `[default.limiter]` of Rocket.toml;
+//! a [`RateLimited`] guard enforces a policy of it on a route:
+//!
+//! ```
+//! use limiter_rocket::{RateLimitFairing, RateLimited, policy};
+//! use rocket::{get, http::Status, local::blocking::Client, post, routes};
+//!
+//! #[get("/hello")]
+//! fn hello(_limit: RateLimited) -> &'static str {
+//!     "hello" // by the policy "default"
+//! }
+//!
+//! policy!(Login = "login");
+//!
+//! #[post("/login")]
+//! fn login(_limit: RateLimited<Login>) -> Status {
+//!     Status::Unauthorized
+//! }
+//!
+//! // Instead of a Rocket.toml, for this example:
+//! let figment = rocket::Config::figment()
+//!     .merge(("limiter.policies.default.quota", "10/minute"))
+//!     .merge(("limiter.policies.login.quota", "2/minute"))
+//!     .merge(("limiter.policies.login.headers", "none"))
+//!     .merge(("limiter.fallback_address", "127.0.0.1"));
+//!
+//! let rocket = rocket::custom(figment)
+//!     .attach(RateLimitFairing::from_config())
+//!     .mount("/", routes![hello, login]);
+//!
+//! let client = Client::tracked(rocket)?;
+//! let response = client.get("/hello").dispatch();
+//! assert_eq!(response.headers().get_one("ratelimit"), Some(r#""default";r=9;t=54"#));
+//! for status in [Status::Unauthorized, Status::Unauthorized, Status::TooManyRequests] {
+//!     assert_eq!(client.post("/login").dispatch().status(), status);
+//! }
+//! # Ok::<(), rocket::Error>(())
+//! ```
+//!
+//! # What is enforced
+//! Each guard of a route, and each policy of a guard. A route that names a
+//! policy that is not configured, or that is mounted without the fairing, stops
+//! the launch, also where the guard hides in an `Option` or behind an alias.
+//!
+//! Guards run in the order of a route's parameters: put the one that finds the
+//! user before a limit that counts by `"user"` (see [`identify`]), and the
+//! limit before guards that cost something.
+//!
+//! `Option<RateLimited>` does not make a refusal a permission: the handler
+//! runs, since Rocket gives a guard no way to forbid that, but the client gets
+//! the refusal and not what the handler answered.
+//!
+//! # What is counted once, and what apart
+//! Policies of one guard (`policy!(Api = ["burst", "daily"])`) are decided
+//! together: a refusal by one charges none. Several guards are independent: a
+//! later refusal does not give back what an earlier one charged. A policy that
+//! one request meets twice for the same key, as after a forward, is charged
+//! once.
+//!
+//! # Answers
+//! A refusal goes to the catchers of the application for 403, 429 and 503. It
+//! has a problem document for a body where the application has neither a
+//! catcher for that code at `/` nor a default one. A catcher may choose the
+//! body; `RateLimit` and `Retry-After` are added to what it makes.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod catcher;
+mod facts;
+mod fairing;
+mod front_door;
+mod guard;
+mod visit;
+
+pub use limiter_core as core;
+pub use limiter_core::{
+    BanRule, Config, Decision, Key, KeySpec, Limiter, Policy, PolicySet, Quota, Quotas, Refusal,
+};
+
+pub use crate::{
+    fairing::RateLimitFairing,
+    guard::{DefaultPolicy, Policies, RateLimited, Refused},
+    visit::identify,
+};

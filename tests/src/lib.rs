@@ -1,0 +1,146 @@
+//! Drives a program that serves HTTP on loopback, as a stranger would.
+
+use std::{
+    io::Read,
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    process::{Child, Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use ureq::{Agent, http::Response};
+
+/// How long a program may take to start.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A program that serves on a port of its own. It is ended when this is
+/// dropped.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    port: u16,
+    agent: Agent,
+}
+
+impl Server {
+    /// Starts a program that serves on the port that it finds in the
+    /// environment under `port_variable`, and waits until it does.
+    ///
+    /// # Panics
+    /// If it cannot be started, or ends, or does not serve within 30 s.
+    #[must_use]
+    pub fn start(program: &str, port_variable: &str, environment: &[(&str, &str)]) -> Self {
+        let port = free_port();
+        let child = Command::new(program)
+            .env(port_variable, port.to_string())
+            .envs(environment.iter().copied())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the program can be started");
+        let agent = Agent::config_builder()
+            .http_status_as_error(false)
+            .build()
+            .into();
+        let mut server = Self { child, port, agent };
+        server.wait_until_it_serves();
+        server
+    }
+
+    /// Sends a request and returns the response, its body read.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Response<String> {
+        let mut request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("http://127.0.0.1:{}{path}", self.port));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request
+            .body(body.to_owned())
+            .expect("the test's request is one");
+        let response = self.agent.run(request).expect("the server answers");
+        let (head, mut body) = response.into_parts();
+        let mut text = String::new();
+        body.as_reader()
+            .read_to_string(&mut text)
+            .expect("the body is text");
+        Response::from_parts(head, text)
+    }
+
+    /// Sends a GET without headers.
+    pub fn get(&self, path: &str) -> Response<String> {
+        self.send("GET", path, &[], "")
+    }
+
+    fn wait_until_it_serves(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
+            let ended = self
+                .child
+                .try_wait()
+                .expect("the child's state can be read");
+            assert!(ended.is_none(), "the program ended: {ended:?}");
+            assert!(Instant::now() < deadline, "the program does not serve");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs a program that is expected to refuse to start.
+///
+/// # Panics
+/// If it is still running after 30 s.
+#[must_use]
+pub fn run_to_end(program: &str, environment: &[(&str, &str)]) -> Output {
+    let mut child = Command::new(program)
+        .envs(environment.iter().copied())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program can be started");
+    let deadline = Instant::now() + PATIENCE;
+    while child
+        .try_wait()
+        .expect("the child's state can be read")
+        .is_none()
+    {
+        if Instant::now() > deadline {
+            let _ = child.kill();
+            panic!("the program started although it should not");
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    child.wait_with_output().expect("the output can be read")
+}
+
+/// A header of a response, as text.
+///
+/// # Panics
+/// If it is not there.
+#[must_use]
+pub fn header<'r>(response: &'r Response<String>, name: &str) -> &'r str {
+    let value = response.headers().get(name);
+    let value = value.unwrap_or_else(|| panic!("{name} is missing: {response:?}"));
+    value.to_str().expect("the header is text")
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
+    listener.local_addr().expect("it was just bound").port()
+}

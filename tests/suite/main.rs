@@ -1,0 +1,1 @@
+//! All suites in one binary.

@@ -47,10 +47,7 @@ impl RateLimit {
     /// Make it outside of the closure that `HttpServer` is given, and clone it
     /// inside.
     pub fn new(policies: PolicySet) -> Self {
-        Self {
-            source: Source::Given(policies),
-            options: Options::default(),
-        }
+        Self { source: Source::Given(policies), options: Options::default() }
     }
 
     /// Checks requests against the policy of that name, for places where there
@@ -68,10 +65,7 @@ impl RateLimit {
     /// [`named`](Self::named).
     pub fn named_all<'a>(policies: impl IntoIterator<Item = &'a str>) -> Self {
         let names = policies.into_iter().map(str::to_owned).collect();
-        Self {
-            source: Source::Named(names),
-            options: Options::default(),
-        }
+        Self { source: Source::Named(names), options: Options::default() }
     }
 
     /// Counts by what `key` finds, instead of by the policies' own keys.
@@ -118,8 +112,6 @@ impl RateLimit {
 
 impl fmt::Debug for RateLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RateLimit")
-            .field("source", &self.source)
-            .finish_non_exhaustive()
+        f.debug_struct("RateLimit").field("source", &self.source).finish_non_exhaustive()
     }
 }

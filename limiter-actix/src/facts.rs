@@ -44,18 +44,12 @@ impl RequestFacts for ActixFacts<'_> {
     }
 
     fn header_lines(&self, name: &str) -> Vec<&[u8]> {
-        self.0
-            .headers()
-            .get_all(name)
-            .map(|value| value.as_bytes())
-            .collect()
+        self.0.headers().get_all(name).map(|value| value.as_bytes()).collect()
     }
 
     fn user(&self) -> Option<Cow<'_, str>> {
         let extensions = self.0.extensions();
-        extensions
-            .get::<User>()
-            .map(|user| Cow::Owned(user.0.clone()))
+        extensions.get::<User>().map(|user| Cow::Owned(user.0.clone()))
     }
 
     fn endpoint(&self) -> Option<Cow<'_, str>> {

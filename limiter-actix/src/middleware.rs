@@ -46,24 +46,16 @@ where
             }
             let _ = policies.set(given.clone());
         }
-        let gate = Rc::new(Gate {
-            source: self.source.clone(),
-            options: self.options.clone(),
-            policies,
-        });
-        ready(Ok(RateLimitService {
-            service: Rc::new(service),
-            gate,
-        }))
+        let gate =
+            Rc::new(Gate { source: self.source.clone(), options: self.options.clone(), policies });
+        ready(Ok(RateLimitService { service: Rc::new(service), gate }))
     }
 }
 
 /// A limiter that was built on the thread of a worker counts that worker's
 /// requests alone: the limit would be multiplied by the number of workers.
 fn is_per_worker(limiter: &Limiter) -> bool {
-    let per_worker = WORKERS
-        .iter()
-        .any(|worker| limiter.built_on().starts_with(worker));
+    let per_worker = WORKERS.iter().any(|worker| limiter.built_on().starts_with(worker));
     if per_worker {
         let message = "this limiter was built inside of the closure that HttpServer is given, \
                        so that each worker would count for itself; build it before, \
@@ -123,9 +115,7 @@ struct Gate {
 
 impl std::fmt::Debug for Gate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Gate")
-            .field("source", &self.source)
-            .finish_non_exhaustive()
+        f.debug_struct("Gate").field("source", &self.source).finish_non_exhaustive()
     }
 }
 
@@ -165,10 +155,7 @@ impl Gate {
             Some(cost) => cost(request),
             None => 1,
         };
-        let decision = policies
-            .check(&subjects, cost)
-            .await
-            .map_err(|error| failed(&error))?;
+        let decision = policies.check(&subjects, cost).await.map_err(|error| failed(&error))?;
         if let Some(refusal) = policies.refusal(&decision) {
             return Err(self.refuse(request, &refusal));
         }
@@ -180,11 +167,7 @@ impl Gate {
         let mut extensions = request.extensions_mut();
         met(&mut extensions).note(&policies, &subjects);
         extensions.insert(decision);
-        Ok(Some(Pass {
-            policies,
-            subjects,
-            fields,
-        }))
+        Ok(Some(Pass { policies, subjects, fields }))
     }
 
     fn policies(&self, request: &ServiceRequest) -> Result<PolicySet, HttpResponse> {
@@ -194,9 +177,7 @@ impl Gate {
         let Source::Named(names) = &self.source else {
             unreachable!("given policies are set when the service is made");
         };
-        let data = request
-            .app_data::<web::Data<Limiter>>()
-            .map(|data| data.get_ref());
+        let data = request.app_data::<web::Data<Limiter>>().map(|data| data.get_ref());
         let Some(limiter) = data.or_else(|| request.app_data::<Limiter>()) else {
             tracing::error!(
                 policies = ?names,
@@ -221,12 +202,7 @@ impl Gate {
         let mut response = respond(request, refusal);
         let headers = response.headers_mut();
         let told = |name: &str| headers.contains_key(name) || name == "content-type";
-        let missing = refusal
-            .fields()
-            .iter()
-            .filter(|(name, _)| !told(name))
-            .cloned()
-            .collect();
+        let missing = refusal.fields().iter().filter(|(name, _)| !told(name)).cloned().collect();
         add_fields(headers, &missing);
         response
     }

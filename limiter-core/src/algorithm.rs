@@ -142,6 +142,17 @@ impl Level {
         Self { used, ..self }
     }
 
+    /// The level of a key that takes over what another had used. A fixed
+    /// window begins with it: cut short, it would be one window more than the
+    /// worst case knows.
+    pub(crate) fn inherited(self) -> Self {
+        let used = match self.used {
+            Used::FixedWindow(window) => Used::FixedWindow(window.anew(&self.quota)),
+            other => other,
+        };
+        Self { used, ..self }
+    }
+
     /// The quota.
     #[must_use]
     pub const fn quota(&self) -> &Quota {

@@ -69,10 +69,7 @@ impl BanRule {
     /// If the threshold is zero, or a time is zero or over 3660 days.
     pub fn new(threshold: u64, window: Duration, duration: Duration) -> Result<Self, ConfigError> {
         if threshold == 0 {
-            return Err(ConfigError::at(
-                "threshold",
-                "is 0; a ban needs 1 strike or more",
-            ));
+            return Err(ConfigError::at("threshold", "is 0; a ban needs 1 strike or more"));
         }
         let strikes = Quota::new(threshold, window)
             .and_then(|quota| quota.with_algorithm(Algorithm::SlidingWindow))
@@ -117,10 +114,7 @@ impl BanRule {
             let message = format!("is {shorter}, shorter than the duration of {first}; raise it");
             return Err(ConfigError::at("max_duration", message));
         }
-        Ok(Self {
-            max_duration,
-            ..self
-        })
+        Ok(Self { max_duration, ..self })
     }
 
     /// How long after the end of its last ban a key counts as new. Defaults to
@@ -133,10 +127,7 @@ impl BanRule {
             let message = format!("is {}; it must be at most 3660 days", text(forgive_after));
             return Err(ConfigError::at("forgive_after", message));
         }
-        Ok(Self {
-            forgive_after,
-            ..self
-        })
+        Ok(Self { forgive_after, ..self })
     }
 
     /// Response statuses that strike, such as 401 and 404. Defaults to none.
@@ -148,10 +139,7 @@ impl BanRule {
         statuses: impl IntoIterator<Item = u16>,
     ) -> Result<Self, ConfigError> {
         let statuses: Vec<_> = statuses.into_iter().collect();
-        match statuses
-            .iter()
-            .find(|status| !(100..=599).contains(*status))
-        {
+        match statuses.iter().find(|status| !(100..=599).contains(*status)) {
             Some(status) => Err(ConfigError::at(
                 "statuses",
                 format!("holds {status}, which is no HTTP status; write 100 to 599"),
@@ -172,10 +160,7 @@ impl BanRule {
     /// If it is not a name of lower-case letters, digits, `-` and `_`.
     pub fn with_group(self, group: &str) -> Result<Self, ConfigError> {
         crate::policy::check_name("group", group)?;
-        Ok(Self {
-            group: Some(group.to_owned()),
-            ..self
-        })
+        Ok(Self { group: Some(group.to_owned()), ..self })
     }
 
     /// How a banned client is answered. Defaults to 403.
@@ -221,22 +206,13 @@ impl BanRule {
 
     /// The same rule, with strikes and bans of its own.
     pub(crate) fn without_group(self) -> Self {
-        Self {
-            group: None,
-            ..self
-        }
+        Self { group: None, ..self }
     }
 
     /// Whether both rules can share one group's strikes and bans.
     pub(crate) fn agrees_with(&self, other: &Self) -> bool {
         let numbers = |rule: &Self| {
-            (
-                rule.strikes,
-                rule.duration,
-                rule.factor,
-                rule.max_duration,
-                rule.forgive_after,
-            )
+            (rule.strikes, rule.duration, rule.factor, rule.max_duration, rule.forgive_after)
         };
         numbers(self) == numbers(other)
     }
@@ -257,19 +233,13 @@ impl BanRule {
             }
         };
         let duration = duration.min(micros(self.max_duration));
-        Ban {
-            until: now.after_micros(duration),
-            duration,
-        }
+        Ban { until: now.after_micros(duration), duration }
     }
 }
 
 fn check_duration(name: &str, duration: Duration) -> Result<(), ConfigError> {
     if duration < Duration::from_micros(1) || duration > MAX_BAN {
-        let message = format!(
-            "is {}; it must be over zero and at most 3660 days",
-            text(duration)
-        );
+        let message = format!("is {}; it must be over zero and at most 3660 days", text(duration));
         return Err(ConfigError::at(name, message));
     }
     Ok(())
@@ -323,10 +293,7 @@ impl Offender {
         ban: Option<Ban>,
         now: Timestamp,
     ) -> Self {
-        Self {
-            strikes: Level::at(rule.strikes, strikes, now),
-            ban,
-        }
+        Self { strikes: Level::at(rule.strikes, strikes, now), ban }
     }
 
     /// The end of the ban that holds at `now`, if one does.
@@ -338,22 +305,13 @@ impl Offender {
     pub(crate) fn change(self, rule: &BanRule, change: BanChange, now: Timestamp) -> Self {
         match change {
             BanChange::Ban(duration) => {
-                let asked = Ban {
-                    until: now.after(duration),
-                    duration: micros(duration),
-                };
+                let asked = Ban { until: now.after(duration), duration: micros(duration) };
                 let longer = self.ban.filter(|ban| ban.until >= asked.until);
                 Self::at(rule, None, longer.or(Some(asked)), now)
             }
             BanChange::Lift => {
-                let ended = |ban: Ban| Ban {
-                    until: ban.until.min(now),
-                    ..ban
-                };
-                Self {
-                    ban: self.ban.map(ended),
-                    ..self
-                }
+                let ended = |ban: Ban| Ban { until: ban.until.min(now), ..ban };
+                Self { ban: self.ban.map(ended), ..self }
             }
             BanChange::Forgive => Self::at(rule, None, None, now),
         }
@@ -368,10 +326,7 @@ impl Offender {
         if strikes.remaining() > 0 {
             return Self { strikes, ..self };
         }
-        Self {
-            strikes: Level::at(rule.strikes, None, now),
-            ban: Some(rule.next(self.ban, now)),
-        }
+        Self { strikes: Level::at(rule.strikes, None, now), ban: Some(rule.next(self.ban, now)) }
     }
 }
 
@@ -432,10 +387,7 @@ mod tests {
         for seconds in [60, 150, 375, 600, 600] {
             let offender = struck(&rule, Offender::at(&rule, None, ban, now), 3, now);
             ban = offender.ban;
-            assert_eq!(
-                offender.banned_until(now),
-                Some(now.after(Duration::from_secs(seconds)))
-            );
+            assert_eq!(offender.banned_until(now), Some(now.after(Duration::from_secs(seconds))));
             now = ban.unwrap().until;
         }
         // One microsecond short of the forgiveness it still counts.
@@ -454,10 +406,7 @@ mod tests {
         // A ban by hand does not shorten the one in force either.
         let banned = struck(&rule, new, 3, at(600));
         let asked = BanChange::Ban(Duration::from_secs(1));
-        assert_eq!(
-            banned.change(&rule, asked, at(600)).banned_until(at(600)),
-            Some(at(660))
-        );
+        assert_eq!(banned.change(&rule, asked, at(600)).banned_until(at(600)), Some(at(660)));
     }
 
     #[test]

@@ -103,11 +103,7 @@ impl ClientIp {
                  list the networks of your proxies only",
             ));
         }
-        Ok(Self {
-            proxies,
-            header: Some(parse_header(header)?),
-            ..self
-        })
+        Ok(Self { proxies, header: Some(parse_header(header)?), ..self })
     }
 
     /// The address that a connection without one counts as: a unix socket, or
@@ -115,10 +111,7 @@ impl ClientIp {
     /// first such request.
     #[must_use]
     pub fn with_fallback(self, address: IpAddr) -> Self {
-        Self {
-            fallback: Some(address),
-            ..self
-        }
+        Self { fallback: Some(address), ..self }
     }
 
     /// How many bits of an IPv6 address count as one client. Defaults to 64.
@@ -130,10 +123,7 @@ impl ClientIp {
             let message = format!("is {ipv6_prefix}; write 32 to 128");
             return Err(ConfigError::at("ipv6_prefix", message));
         }
-        Ok(Self {
-            ipv6_prefix,
-            ..self
-        })
+        Ok(Self { ipv6_prefix, ..self })
     }
 
     /// The client's address: from its peer's, and from the lines of the header

@@ -145,9 +145,7 @@ impl Config {
     /// # Errors
     /// If something in it is wrong.
     pub fn from_figment(figment: &Figment) -> Result<Self, ConfigError> {
-        figment
-            .extract()
-            .map_err(|error| fault::describe(error, figment, None))
+        figment.extract().map_err(|error| fault::describe(error, figment, None))
     }
 
     /// Reads what a [`Figment`] has gathered under a key: Rocket's, at
@@ -156,9 +154,11 @@ impl Config {
     /// # Errors
     /// If something in it is wrong, or the key is not there.
     pub fn from_figment_at(figment: &Figment, key: &str) -> Result<Self, ConfigError> {
-        figment
-            .extract_inner(key)
-            .map_err(|error| fault::describe(error, figment, Some(key)))
+        let inner = figment.focus(key);
+        if figment.find_value(key).is_err() {
+            return Err(fault::missing(key, figment));
+        }
+        inner.extract().map_err(|error| fault::describe(error, &inner, Some(key)))
     }
 
     /// The names of the policies, in the order of the file's keys.

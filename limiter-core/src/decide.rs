@@ -110,10 +110,7 @@ pub fn decide(check: &Check<'_>, priors: &[Prior], now: Timestamp) -> Outcome {
         pairs.filter(|(_, (item, _))| item.policy.mode() == Mode::Enforce)
     };
     let old_ban = latest(enforced().map(|(at, (_, prior))| (at, banned_until(prior, now))));
-    let wait = enforced()
-        .map(|(_, (_, prior))| wait(prior, cost))
-        .max()
-        .unwrap_or(Wait::None);
+    let wait = enforced().map(|(_, (_, prior))| wait(prior, cost)).max().unwrap_or(Wait::None);
     let admitted = old_ban.is_none() && wait == Wait::None;
 
     let changes: SmallVec<[Change; 1]> = check
@@ -139,9 +136,7 @@ pub fn decide(check: &Check<'_>, priors: &[Prior], now: Timestamp) -> Outcome {
             None => Verdict::Limited,
         },
         now,
-        wait: ban.map_or(wait, |(_, until)| {
-            wait.max(Wait::Micros(until.micros_since(now)))
-        }),
+        wait: ban.map_or(wait, |(_, until)| wait.max(Wait::Micros(until.micros_since(now)))),
         ban,
         new_ban: new_ban.is_some(),
         quotas: statuses(check, priors, &changes),
@@ -151,38 +146,23 @@ pub fn decide(check: &Check<'_>, priors: &[Prior], now: Timestamp) -> Outcome {
 
 /// The ban that ends last, and the position of its policy.
 fn latest(bans: impl Iterator<Item = (usize, Option<Timestamp>)>) -> Option<(usize, Timestamp)> {
-    bans.filter_map(|(at, until)| Some((at, until?)))
-        .max_by_key(|(_, until)| *until)
+    bans.filter_map(|(at, until)| Some((at, until?))).max_by_key(|(_, until)| *until)
 }
 
 fn banned_until(prior: &Prior, now: Timestamp) -> Option<Timestamp> {
-    prior
-        .offender
-        .as_ref()
-        .and_then(|offender| offender.banned_until(now))
+    prior.offender.as_ref().and_then(|offender| offender.banned_until(now))
 }
 
 /// How long the slowest of the item's quotas makes the request wait.
 fn wait(prior: &Prior, cost: u64) -> Wait {
-    prior
-        .levels
-        .iter()
-        .map(|level| level.wait(cost))
-        .max()
-        .unwrap_or(Wait::None)
+    prior.levels.iter().map(|level| level.wait(cost)).max().unwrap_or(Wait::None)
 }
 
 fn charge(prior: &Prior, cost: u64) -> Change {
     if cost == 0 {
         return Change::None;
     }
-    Change::Charged(
-        prior
-            .levels
-            .iter()
-            .map(|level| level.charge(cost))
-            .collect(),
-    )
+    Change::Charged(prior.levels.iter().map(|level| level.charge(cost)).collect())
 }
 
 /// The strike of a refused request, if this item refuses it and counts that.

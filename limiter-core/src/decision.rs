@@ -95,17 +95,12 @@ impl Decision {
     /// The enforced quota with the least remaining.
     #[must_use]
     pub fn tightest(&self) -> Option<&QuotaStatus> {
-        self.quotas
-            .iter()
-            .filter(|status| !status.shadow)
-            .min_by_key(|status| status.remaining())
+        self.quotas.iter().filter(|status| !status.shadow).min_by_key(|status| status.remaining())
     }
 
     /// What shadow policies alone would have refused.
     pub fn shadow_refusals(&self) -> impl Iterator<Item = &QuotaStatus> {
-        self.quotas
-            .iter()
-            .filter(|status| status.shadow && status.refuses())
+        self.quotas.iter().filter(|status| status.shadow && status.refuses())
     }
 
     /// Puts policies to other positions: the one at `i` goes to `positions[i]`.

@@ -15,10 +15,7 @@ pub struct ConfigError {
 
 impl ConfigError {
     pub(crate) fn new(message: impl fmt::Display) -> Self {
-        Self {
-            path: Vec::new(),
-            message: message.to_string(),
-        }
+        Self { path: Vec::new(), message: message.to_string() }
     }
 
     pub(crate) fn at(name: impl fmt::Display, message: impl fmt::Display) -> Self {

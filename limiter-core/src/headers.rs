@@ -63,17 +63,11 @@ impl Names {
             .map(|(name, quota)| policy_item(name, quota))
             .collect();
         let policy_field = (!items.is_empty()).then(|| items.join(", "));
-        Self {
-            quotas,
-            policy_field,
-        }
+        Self { quotas, policy_field }
     }
 
     pub(crate) fn of(&self, status: &QuotaStatus) -> &str {
-        self.quotas
-            .get(status.policy)
-            .and_then(|names| names.get(status.index))
-            .map_or("", |n| n)
+        self.quotas.get(status.policy).and_then(|names| names.get(status.index)).map_or("", |n| n)
     }
 
     /// The fields of a decision. A ban tells nothing but when it ends: what is
@@ -119,11 +113,7 @@ fn quota_names(policy: &Policy) -> Vec<String> {
         }
         let name = format!("{}.{}", policy.name(), Length(window(at)));
         // Quotas are sorted by window: equal ones stand side by side.
-        match (0..at)
-            .rev()
-            .take_while(|&before| window(before) == window(at))
-            .count()
-        {
+        match (0..at).rev().take_while(|&before| window(before) == window(at)).count() {
             0 => name,
             before => format!("{name}.{}", before + 1),
         }
@@ -144,16 +134,10 @@ mod tests {
     fn the_policy_field_names_each_quota_once() {
         let table = [
             ("10/minute", "\"api\";q=10;w=60"),
-            (
-                "1000/hour; 10/s",
-                "\"api.1s\";q=10;w=1, \"api.1h\";q=1000;w=3600",
-            ),
+            ("1000/hour; 10/s", "\"api.1s\";q=10;w=1, \"api.1h\";q=1000;w=3600"),
             ("5/10ms", "\"api\";q=5;w=1"),
             ("5/1500ms", "\"api\";q=5;w=2"),
-            (
-                "1/s; 2/s; 9/m",
-                "\"api.1s\";q=1;w=1, \"api.1s.2\";q=2;w=1, \"api.1m\";q=9;w=60",
-            ),
+            ("1/s; 2/s; 9/m", "\"api.1s\";q=1;w=1, \"api.1s.2\";q=2;w=1, \"api.1m\";q=9;w=60"),
             ("999999999999999/d", "\"api\";q=999999999999999;w=86400"),
         ];
         for (quotas, field) in table {

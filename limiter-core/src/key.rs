@@ -154,8 +154,7 @@ impl Key {
     /// The address (IPv6: its network) that the key counts, if it counts one.
     #[must_use]
     pub fn address(&self) -> Option<IpAddr> {
-        self.parts()
-            .find_map(|(kind, payload)| address_of(kind, payload))
+        self.parts().find_map(|(kind, payload)| address_of(kind, payload))
     }
 
     fn part(kind: Kind, payload: &[u8]) -> Self {
@@ -301,30 +300,17 @@ mod tests {
         assert_eq!(ip("2001:DB8:0:0:0:0:0:1"), ip("2001:db8::ffff"));
         assert_ne!(ip("2001:db8:0:1::1"), ip("2001:db8::1"));
         let address = "2001:db8::1".parse().unwrap();
-        assert_eq!(
-            Key::ip_prefix(address, 128).to_string(),
-            "ip=2001:db8::1/128"
-        );
+        assert_eq!(Key::ip_prefix(address, 128).to_string(), "ip=2001:db8::1/128");
         assert_eq!(Key::ip_prefix(address, 0).to_string(), "ip=::/0");
     }
 
     #[test]
     fn hostile_text_is_told_apart() {
         let long = "x".repeat(1 << 20);
-        let texts = [
-            "", "a", "{}", "}", "*", ":", "\0", "\n", "a b", "a\u{301}", &long, "#a",
-        ];
+        let texts = ["", "a", "{}", "}", "*", ":", "\0", "\n", "a b", "a\u{301}", &long, "#a"];
         let mut keys: Vec<_> = texts.iter().map(|text| Key::user(text)).collect();
-        keys.extend(
-            texts
-                .iter()
-                .map(|text| Key::header("x-key", text.as_bytes())),
-        );
-        keys.extend(
-            texts
-                .iter()
-                .map(|text| Key::header("x-other", text.as_bytes())),
-        );
+        keys.extend(texts.iter().map(|text| Key::header("x-key", text.as_bytes())));
+        keys.extend(texts.iter().map(|text| Key::header("x-other", text.as_bytes())));
         keys.extend(texts.iter().map(|text| Key::custom("user", text)));
         keys.push(Key::custom("a", "b").and(Key::custom("c", "d")));
         keys.push(Key::custom("a", "b.c").and(Key::custom("", "d")));
@@ -344,10 +330,7 @@ mod tests {
         assert_eq!(Key::endpoint("FOO", "/x"), Key::endpoint("BAR", "/x"));
         let long = "/y".repeat(300);
         assert_ne!(Key::endpoint("GET", &long), Key::endpoint("PUT", &long));
-        assert_eq!(
-            Key::endpoint("GET", "/x/{id}").to_string(),
-            "endpoint=GET /x/{id}"
-        );
+        assert_eq!(Key::endpoint("GET", "/x/{id}").to_string(), "endpoint=GET /x/{id}");
     }
 
     #[test]

@@ -124,9 +124,7 @@ impl Limiter {
     /// set to check.
     #[must_use]
     pub fn subjects(&self, keys: impl IntoIterator<Item = Key>) -> Subjects {
-        keys.into_iter()
-            .map(|key| self.0.identity.subject(key))
-            .collect()
+        keys.into_iter().map(|key| self.0.identity.subject(key)).collect()
     }
 
     /// Bans a key by hand, for that long from now. A longer ban in force stays.
@@ -182,11 +180,7 @@ impl Limiter {
             return Err(Error::NoBanRule(policy.name().to_owned()));
         }
         let subject = &self.0.identity.subject(key.clone());
-        Ok(self
-            .0
-            .store
-            .change_ban(Item { policy, subject }, change)
-            .await?)
+        Ok(self.0.store.change_ban(Item { policy, subject }, change).await?)
     }
 
     fn find(&self, name: &str) -> Result<&Policy, UnknownPolicy> {

@@ -96,11 +96,7 @@ impl Policy {
             headers: HeaderStyle::default(),
             on_store_error: OnStoreError::default(),
             per_address: PER_ADDRESS,
-            scope: Scope {
-                counters: 0,
-                bans: 0,
-                strikes: 0,
-            },
+            scope: Scope { counters: 0, bans: 0, strikes: 0 },
         };
         Ok(policy.with_scope())
     }
@@ -114,11 +110,7 @@ impl Policy {
     /// Bans keys by that rule. Defaults to no bans.
     #[must_use]
     pub fn with_ban(self, ban: BanRule) -> Self {
-        Self {
-            ban: Some(ban),
-            ..self
-        }
-        .with_scope()
+        Self { ban: Some(ban), ..self }.with_scope()
     }
 
     /// Sets whether the policy refuses. Defaults to [`Mode::Enforce`].
@@ -137,10 +129,7 @@ impl Policy {
     /// [`OnStoreError::Local`].
     #[must_use]
     pub fn with_on_store_error(self, on_store_error: OnStoreError) -> Self {
-        Self {
-            on_store_error,
-            ..self
-        }
+        Self { on_store_error, ..self }
     }
 
     /// Where the key has a header, which clients choose at will: how many
@@ -157,10 +146,7 @@ impl Policy {
         if per_address == 0 {
             return Err(ConfigError::at("per_address", "is 0; write 1 or more"));
         }
-        Ok(Self {
-            per_address,
-            ..self
-        })
+        Ok(Self { per_address, ..self })
     }
 
     /// The name.
@@ -252,17 +238,12 @@ impl Policy {
 }
 
 fn first_eight(digest: Sha256) -> u64 {
-    digest.finalize()[..8]
-        .iter()
-        .fold(0, |value, &byte| value << 8 | u64::from(byte))
+    digest.finalize()[..8].iter().fold(0, |value, &byte| value << 8 | u64::from(byte))
 }
 
 /// Checks the name of a policy or group.
 pub(crate) fn check_name(what: &str, name: &str) -> Result<(), ConfigError> {
-    let first = name
-        .bytes()
-        .next()
-        .is_some_and(|byte| byte.is_ascii_lowercase());
+    let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
     let allowed =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
     if first && name.len() <= 64 && name.bytes().all(allowed) {
@@ -278,13 +259,8 @@ pub(crate) fn check_name(what: &str, name: &str) -> Result<(), ConfigError> {
 pub(crate) fn check_together(policies: &[Policy]) -> Result<(), ConfigError> {
     for (index, policy) in policies.iter().enumerate() {
         let within = |error: ConfigError| error.within(&policy.name).within("policies");
-        if policies[..index]
-            .iter()
-            .any(|other| other.name == policy.name)
-        {
-            return Err(within(ConfigError::new(
-                "the name is given twice; rename one",
-            )));
+        if policies[..index].iter().any(|other| other.name == policy.name) {
+            return Err(within(ConfigError::new("the name is given twice; rename one")));
         }
         let Some(group) = policy.ban.as_ref().and_then(BanRule::group) else {
             continue;
@@ -327,8 +303,6 @@ fn check_group(group: &str, policy: &Policy, other: &Policy) -> Result<(), Confi
 impl KeySpec {
     /// Whether a ban of such a key hits everybody at once.
     pub(crate) fn names_no_client(&self) -> bool {
-        self.parts()
-            .iter()
-            .all(|part| matches!(part, KeyPart::Global | KeyPart::Endpoint))
+        self.parts().iter().all(|part| matches!(part, KeyPart::Global | KeyPart::Endpoint))
     }
 }

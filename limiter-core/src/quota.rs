@@ -99,12 +99,7 @@ impl Quota {
         if !window.subsec_nanos().is_multiple_of(1_000) {
             return Err(QuotaError::SubMicrosecond);
         }
-        Ok(Self {
-            limit,
-            window: micros(window),
-            burst: limit,
-            algorithm: Algorithm::Gcra,
-        })
+        Ok(Self { limit, window: micros(window), burst: limit, algorithm: Algorithm::Gcra })
     }
 
     /// `limit` units per second. See [`Quota::new`].
@@ -199,20 +194,12 @@ impl Quota {
     /// The same quota with `factor` times the units, as far as they fit.
     pub(crate) fn scaled(&self, factor: u64) -> Self {
         let times = |units: u64| units.saturating_mul(factor).min(MAX_UNITS);
-        Self {
-            limit: times(self.limit),
-            burst: times(self.burst),
-            ..*self
-        }
+        Self { limit: times(self.limit), burst: times(self.burst), ..*self }
     }
 }
 
 fn check_units(name: &'static str, units: u64) -> Result<(), QuotaError> {
-    if (1..=MAX_UNITS).contains(&units) {
-        Ok(())
-    } else {
-        Err(QuotaError::Units { name, units })
-    }
+    if (1..=MAX_UNITS).contains(&units) { Ok(()) } else { Err(QuotaError::Units { name, units }) }
 }
 
 /// The quotas of a policy: at least one, none twice, in one canonical order.

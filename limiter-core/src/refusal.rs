@@ -60,21 +60,13 @@ impl Refusal {
         let (kind, title, status, violated) = match (decision.verdict, decision.ban) {
             (Verdict::Allowed, _) => return None,
             (Verdict::Banned, Some((at, _))) => {
-                let answer = policies
-                    .ban_rule(at)
-                    .map(|rule| rule.answer())
-                    .unwrap_or_default();
+                let answer = policies.ban_rule(at).map(|rule| rule.answer()).unwrap_or_default();
                 let status = match answer {
                     BanAnswer::Forbidden => 403,
                     BanAnswer::TooManyRequests => 429,
                 };
                 let violated = vec![policies.policies()[at].name()];
-                (
-                    "abnormal-usage-detected",
-                    "Abnormal usage detected",
-                    status,
-                    violated,
-                )
+                ("abnormal-usage-detected", "Abnormal usage detected", status, violated)
             }
             (Verdict::Banned | Verdict::Limited, _) => {
                 let refusing = decision.quotas.iter().filter(|s| !s.shadow && s.refuses());
@@ -118,16 +110,7 @@ impl Refusal {
             _ => return Self::broken(),
         };
         let violated_policies = Vec::new();
-        Self::new(
-            fields,
-            Problem {
-                r#type,
-                title,
-                status,
-                detail: None,
-                violated_policies,
-            },
-        )
+        Self::new(fields, Problem { r#type, title, status, detail: None, violated_policies })
     }
 
     /// The response of an application that was put together wrong: 500.
@@ -149,10 +132,6 @@ impl Refusal {
         fields.push(("content-type", "application/problem+json".to_owned()));
         fields.push(("cache-control", "no-store".to_owned()));
         let body = serde_json::to_string(&problem).expect("text and numbers are always JSON");
-        Self {
-            status: problem.status,
-            fields,
-            body,
-        }
+        Self { status: problem.status, fields, body }
     }
 }

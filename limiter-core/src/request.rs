@@ -57,11 +57,7 @@ impl Identity {
         policies: &[Policy],
         request: &dyn RequestFacts,
     ) -> Result<Subjects, Error> {
-        let mut address = Address {
-            identity: self,
-            request,
-            found: None,
-        };
+        let mut address = Address { identity: self, request, found: None };
         policies
             .iter()
             .map(|policy| {
@@ -117,10 +113,7 @@ fn key(
     request: &dyn RequestFacts,
     address: &mut Address<'_>,
 ) -> Result<Key, Error> {
-    let mut parts = spec
-        .parts()
-        .iter()
-        .map(|part| key_part(part, request, address));
+    let mut parts = spec.parts().iter().map(|part| key_part(part, request, address));
     let first = parts.next().unwrap_or_else(|| Ok(Key::global()))?;
     parts.try_fold(first, |key, part| Ok(key.and(part?)))
 }

@@ -32,26 +32,15 @@ pub(crate) const MAX_BANS: usize = 100_000;
 
 /// The embedded store.
 #[cfg(feature = "memory")]
-#[allow(
-    clippy::unnecessary_wraps,
-    reason = "without the feature there is none"
-)]
+#[allow(clippy::unnecessary_wraps, reason = "without the feature there is none")]
 pub(crate) fn embedded(max_keys: usize, max_bans: usize) -> Result<Arc<dyn Store>, ConfigError> {
-    Ok(Arc::new(
-        MemoryStore::builder()
-            .max_keys(max_keys)
-            .max_bans(max_bans)
-            .build(),
-    ))
+    Ok(Arc::new(MemoryStore::builder().max_keys(max_keys).max_bans(max_bans).build()))
 }
 
 /// Says how to have the embedded store.
 #[cfg(not(feature = "memory"))]
 pub(crate) fn embedded(_: usize, _: usize) -> Result<Arc<dyn Store>, ConfigError> {
-    Err(ConfigError::at(
-        "store",
-        "\"memory\" is not compiled in; enable the feature \"memory\"",
-    ))
+    Err(ConfigError::at("store", "\"memory\" is not compiled in; enable the feature \"memory\""))
 }
 
 /// Whom one policy counts in one request.
@@ -88,16 +77,8 @@ impl<'a> Check<'a> {
     /// If there are not as many subjects as policies.
     #[must_use]
     pub fn new(policies: &'a [Policy], subjects: &'a [Subject], cost: u64) -> Self {
-        assert_eq!(
-            policies.len(),
-            subjects.len(),
-            "each policy needs its subject"
-        );
-        Self {
-            policies,
-            subjects,
-            cost,
-        }
+        assert_eq!(policies.len(), subjects.len(), "each policy needs its subject");
+        Self { policies, subjects, cost }
     }
 
     /// Units that the request takes of each quota.

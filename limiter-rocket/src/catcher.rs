@@ -23,10 +23,8 @@ pub(crate) fn register(rocket: Rocket<Build>) -> Rocket<Build> {
         rocket.catchers().filter(of_root).any(takes)
     };
     let free: Vec<_> = CODES.into_iter().filter(|code| !taken(*code)).collect();
-    let catchers: Vec<_> = free
-        .into_iter()
-        .map(|code| Catcher::new(code, RefusalCatcher))
-        .collect();
+    let catchers: Vec<_> =
+        free.into_iter().map(|code| Catcher::new(code, RefusalCatcher)).collect();
     rocket.register("/", catchers)
 }
 
@@ -40,10 +38,7 @@ impl Handler for RefusalCatcher {
         status: Status,
         request: &'r Request<'_>,
     ) -> Result<Response<'r>, Status> {
-        match Visit::of(request)
-            .refusal()
-            .filter(|refusal| refusal.status() == status.code)
-        {
+        match Visit::of(request).refusal().filter(|refusal| refusal.status() == status.code) {
             Some(refusal) => Ok(response(&refusal)),
             // A 403 of the application's own looks as it would without us.
             None => Catcher::default().handler.handle(status, request).await,

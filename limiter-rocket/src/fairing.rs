@@ -3,6 +3,8 @@
 use std::{
     any::TypeId,
     collections::HashMap,
+    env,
+    path::PathBuf,
     sync::{PoisonError, RwLock},
 };
 
@@ -41,20 +43,12 @@ impl RateLimitFairing {
     /// The [`Limiter`] is managed, so that handlers can ask for
     /// `&State<Limiter>`.
     pub const fn from_config() -> Self {
-        Self {
-            limiter: None,
-            front_door: None,
-            counts_preflight: false,
-        }
+        Self { limiter: None, front_door: None, counts_preflight: false }
     }
 
     /// Uses a limiter that was built in code.
     pub const fn new(limiter: Limiter) -> Self {
-        Self {
-            limiter: Some(limiter),
-            front_door: None,
-            counts_preflight: false,
-        }
+        Self { limiter: Some(limiter), front_door: None, counts_preflight: false }
     }
 
     /// Checks every request against that policy before it is routed, those for
@@ -75,21 +69,21 @@ impl RateLimitFairing {
         self
     }
 
-    async fn limiter(&self, rocket: &Rocket<Build>) -> Result<Limiter, ConfigError> {
+    async fn limiter(&self, rocket: &Rocket<Build>) -> Result<Limiter, String> {
         if let Some(limiter) = &self.limiter {
             return Ok(limiter.clone());
         }
-        let config = Config::from_figment_at(rocket.figment(), "limiter")?;
-        Limiter::from_config(config).await
+        let text = |error: ConfigError| error.to_string();
+        let config = Config::from_figment_at(rocket.figment(), "limiter")
+            .map_err(|error| missing_file().unwrap_or_else(|| text(error)))?;
+        Limiter::from_config(config).await.map_err(text)
     }
 
     fn open_front_door(&self, limiter: &Limiter) -> Result<Option<FrontDoor>, String> {
         let Some(name) = &self.front_door else {
             return Ok(None);
         };
-        let policies = limiter
-            .policy(name)
-            .map_err(|error| format!("the front door: {error}"))?;
+        let policies = limiter.policy(name).map_err(|error| format!("the front door: {error}"))?;
         let by_endpoint = |policies: &PolicySet| {
             policies
                 .policies()
@@ -106,13 +100,18 @@ impl RateLimitFairing {
     }
 }
 
+/// Rocket takes no notice of a `ROCKET_CONFIG` that names no file.
+fn missing_file() -> Option<String> {
+    let file = PathBuf::from(env::var_os("ROCKET_CONFIG")?);
+    let full = std::path::absolute(&file).unwrap_or(file);
+    let named = || format!("there is no file {}, which ROCKET_CONFIG names", full.display());
+    (!full.is_file()).then(named)
+}
+
 #[rocket::async_trait]
 impl Fairing for RateLimitFairing {
     fn info(&self) -> Info {
-        Info {
-            name: "Rate limiter",
-            kind: Kind::Ignite | Kind::Response | Kind::Singleton,
-        }
+        Info { name: "Rate limiter", kind: Kind::Ignite | Kind::Response | Kind::Singleton }
     }
 
     async fn on_ignite(&self, rocket: Rocket<Build>) -> fairing::Result {
@@ -134,9 +133,7 @@ impl Fairing for RateLimitFairing {
             Some(front_door) => rocket.mount("/", front_door.routes()),
             None => rocket,
         };
-        Ok(register(rocket)
-            .manage(Managed::new(limiter.clone()))
-            .manage(limiter))
+        Ok(register(rocket).manage(Managed::new(limiter.clone())).manage(limiter))
     }
 
     async fn on_response<'r>(&self, request: &'r Request<'_>, answer: &mut Response<'r>) {
@@ -152,9 +149,7 @@ impl Fairing for RateLimitFairing {
             }
             None => {
                 for pass in &passes {
-                    pass.policies
-                        .settle(&pass.subjects, answer.status().code)
-                        .await;
+                    pass.policies.settle(&pass.subjects, answer.status().code).await;
                 }
             }
         }
@@ -174,10 +169,7 @@ pub(crate) struct Managed {
 
 impl Managed {
     fn new(limiter: Limiter) -> Self {
-        Self {
-            limiter,
-            guards: RwLock::default(),
-        }
+        Self { limiter, guards: RwLock::default() }
     }
 
     pub(crate) const fn limiter(&self) -> &Limiter {
@@ -189,12 +181,7 @@ impl Managed {
         guard: TypeId,
         names: &[&str],
     ) -> Result<PolicySet, UnknownPolicy> {
-        let known = self
-            .guards
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&guard)
-            .cloned();
+        let known = self.guards.read().unwrap_or_else(PoisonError::into_inner).get(&guard).cloned();
         if let Some(policies) = known {
             return Ok(policies);
         }

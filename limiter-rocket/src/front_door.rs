@@ -35,10 +35,7 @@ pub(crate) struct FrontDoor {
 
 impl FrontDoor {
     pub(crate) const fn new(policies: PolicySet, counts_preflight: bool) -> Self {
-        Self {
-            policies,
-            counts_preflight,
-        }
+        Self { policies, counts_preflight }
     }
 
     pub(crate) fn routes(&self) -> Vec<Route> {

@@ -112,9 +112,16 @@ impl<P> fmt::Debug for RateLimited<P> {
 }
 
 /// That the guard refused the request, or could not count it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Refused {
     refusal: Refusal,
+}
+
+impl fmt::Debug for Refused {
+    /// The status alone: Rocket logs it with every refused request.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Refused({})", self.refusal.status())
+    }
 }
 
 impl Refused {
@@ -143,10 +150,7 @@ impl<'r, P: Policies> FromRequest<'r> for RateLimited<P> {
         };
         let cost = P::cost(request);
         match admit(request, &policies, P::key(request), cost).await {
-            Ok(decision) => Outcome::Success(Self {
-                decision,
-                policies: PhantomData,
-            }),
+            Ok(decision) => Outcome::Success(Self { decision, policies: PhantomData }),
             Err(refusal) => refused(request, refusal),
         }
     }
@@ -161,28 +165,19 @@ pub(crate) async fn admit(
 ) -> Result<Decision, Refusal> {
     let subjects = match key {
         Some(key) => policies.subjects_of(&key),
-        None => policies
-            .identify(&RocketFacts(request))
-            .map_err(|error| failed(&error))?,
+        None => policies.identify(&RocketFacts(request)).map_err(|error| failed(&error))?,
     };
     let visit = Visit::of(request);
     let (policies, subjects, cost) = match visit.unmet(policies, subjects.clone()) {
         Some((unmet, subjects)) => (unmet, subjects, cost),
         None => (policies.clone(), subjects, 0),
     };
-    let decision = policies
-        .check(&subjects, cost)
-        .await
-        .map_err(|error| failed(&error))?;
+    let decision = policies.check(&subjects, cost).await.map_err(|error| failed(&error))?;
     if let Some(refusal) = policies.refusal(&decision) {
         return Err(refusal);
     }
     if cost > 0 {
-        visit.pass(Pass {
-            policies,
-            subjects,
-            decision: decision.clone(),
-        });
+        visit.pass(Pass { policies, subjects, decision: decision.clone() });
     }
     Ok(decision)
 }
@@ -194,9 +189,7 @@ pub(crate) async fn admit_at_the_door(
     counts_preflight: bool,
 ) -> Result<(), Refusal> {
     let looks = !counts_preflight && is_preflight(&RocketFacts(request));
-    admit(request, policies, None, u64::from(!looks))
-        .await
-        .map(|_| ())
+    admit(request, policies, None, u64::from(!looks)).await.map(|_| ())
 }
 
 fn refused<T>(request: &Request<'_>, refusal: Refusal) -> Outcome<T, Refused> {
@@ -224,9 +217,7 @@ impl<P: Policies> Sentinel for RateLimited<P> {
         match managed.policies(TypeId::of::<P>(), P::NAMES) {
             Ok(_) => false,
             Err(error) => {
-                let name = P::NAMES
-                    .iter()
-                    .find(|name| managed.limiter().policy(name).is_err());
+                let name = P::NAMES.iter().find(|name| managed.limiter().policy(name).is_err());
                 let name = name.copied().unwrap_or_default();
                 tracing::error!(
                     "{error}; write [default.limiter.policies.{name}] with a quota in Rocket.toml"

@@ -37,10 +37,7 @@ impl Server {
             .stdout(Stdio::null())
             .spawn()
             .expect("the program can be started");
-        let agent = Agent::config_builder()
-            .http_status_as_error(false)
-            .build()
-            .into();
+        let agent = Agent::config_builder().http_status_as_error(false).build().into();
         let mut server = Self { child, port, agent };
         server.wait_until_it_serves();
         server
@@ -63,15 +60,11 @@ impl Server {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request
-            .body(body.to_owned())
-            .expect("the test's request is one");
+        let request = request.body(body.to_owned()).expect("the test's request is one");
         let response = self.agent.run(request).expect("the server answers");
         let (head, mut body) = response.into_parts();
         let mut text = String::new();
-        body.as_reader()
-            .read_to_string(&mut text)
-            .expect("the body is text");
+        body.as_reader().read_to_string(&mut text).expect("the body is text");
         Response::from_parts(head, text)
     }
 
@@ -83,10 +76,7 @@ impl Server {
     fn wait_until_it_serves(&mut self) {
         let deadline = Instant::now() + PATIENCE;
         while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
-            let ended = self
-                .child
-                .try_wait()
-                .expect("the child's state can be read");
+            let ended = self.child.try_wait().expect("the child's state can be read");
             assert!(ended.is_none(), "the program ended: {ended:?}");
             assert!(Instant::now() < deadline, "the program does not serve");
             thread::sleep(Duration::from_millis(10));
@@ -115,11 +105,7 @@ pub fn run_to_end(program: &str, environment: &[(&str, &str)]) -> Output {
         .spawn()
         .expect("the program can be started");
     let deadline = Instant::now() + PATIENCE;
-    while child
-        .try_wait()
-        .expect("the child's state can be read")
-        .is_none()
-    {
+    while child.try_wait().expect("the child's state can be read").is_none() {
         if Instant::now() > deadline {
             let _ = child.kill();
             panic!("the program started although it should not");

@@ -1,1 +1,9 @@
 //! All suites in one binary.
+
+mod actix;
+mod contract;
+mod dependencies;
+mod differential;
+mod memory;
+mod rocket_app;
+mod stores;

@@ -6,22 +6,12 @@ use std::{error::Error, process::ExitCode};
 use actix_web::{App, HttpResponse, HttpServer, post, route, web};
 use limiter_actix::{Config, Limiter, RateLimit};
 
-#[route(
-    "/",
-    method = "GET",
-    method = "HEAD",
-    wrap = "RateLimit::named(\"default\")"
-)]
+#[route("/", method = "GET", method = "HEAD", wrap = "RateLimit::named(\"default\")")]
 async fn index() -> &'static str {
     "index\n"
 }
 
-#[route(
-    "/api",
-    method = "GET",
-    method = "HEAD",
-    wrap = "RateLimit::named(\"api\")"
-)]
+#[route("/api", method = "GET", method = "HEAD", wrap = "RateLimit::named(\"api\")")]
 async fn api() -> &'static str {
     "api\n"
 }
@@ -41,13 +31,8 @@ async fn serve() -> Result<(), Box<dyn Error>> {
     for name in ["default", "api", "login"] {
         limiter.policy(name)?;
     }
-    let app = move || {
-        App::new()
-            .app_data(limiter.clone())
-            .service(index)
-            .service(api)
-            .service(login)
-    };
+    let app =
+        move || App::new().app_data(limiter.clone()).service(index).service(api).service(login);
     let server = HttpServer::new(app).bind(("127.0.0.1", port()?))?;
     for address in server.addrs() {
         println!("Try: curl -i http://{address}/api");
@@ -59,15 +44,12 @@ fn port() -> Result<u16, String> {
     let Ok(port) = std::env::var("PORT") else {
         return Ok(8080);
     };
-    port.parse()
-        .map_err(|_| format!("PORT is {port:?}; write a number from 0 to 65535"))
+    port.parse().map_err(|_| format!("PORT is {port:?}; write a number from 0 to 65535"))
 }
 
 #[actix_web::main]
 async fn main() -> ExitCode {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .init();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     match serve().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

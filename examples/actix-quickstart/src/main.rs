@@ -31,15 +31,12 @@ fn port() -> Result<u16, String> {
     let Ok(port) = std::env::var("PORT") else {
         return Ok(8080);
     };
-    port.parse()
-        .map_err(|_| format!("PORT is {port:?}; write a number from 0 to 65535"))
+    port.parse().map_err(|_| format!("PORT is {port:?}; write a number from 0 to 65535"))
 }
 
 #[actix_web::main]
 async fn main() -> ExitCode {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .init();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     match serve().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

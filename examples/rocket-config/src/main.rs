@@ -21,17 +21,11 @@ fn api(_limit: RateLimited<Api>) -> &'static str {
 
 #[post("/login", data = "<body>")]
 fn login(_limit: RateLimited<Login>, body: &str) -> (Status, &'static str) {
-    if body == "secret" {
-        (Status::Ok, "welcome\n")
-    } else {
-        (Status::Unauthorized, "wrong\n")
-    }
+    if body == "secret" { (Status::Ok, "welcome\n") } else { (Status::Unauthorized, "wrong\n") }
 }
 
 fn rocket() -> Rocket<Build> {
-    rocket::build()
-        .attach(RateLimitFairing::from_config())
-        .mount("/", routes![index, api, login])
+    rocket::build().attach(RateLimitFairing::from_config()).mount("/", routes![index, api, login])
 }
 
 #[rocket::main]

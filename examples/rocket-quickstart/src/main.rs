@@ -39,10 +39,7 @@ fn figment() -> Figment {
     Figment::from(Config::default())
         .merge(Toml::file(Env::var_or("ROCKET_CONFIG", file)).nested())
         .merge(Env::prefixed("ROCKET_").ignore(&["PROFILE"]).global())
-        .select(Profile::from_env_or(
-            "ROCKET_PROFILE",
-            Config::DEFAULT_PROFILE,
-        ))
+        .select(Profile::from_env_or("ROCKET_PROFILE", Config::DEFAULT_PROFILE))
 }
 
 #[rocket::main]

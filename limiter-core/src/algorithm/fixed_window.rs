@@ -14,10 +14,7 @@ pub(super) struct Window {
 impl Window {
     pub(super) fn at(quota: &Quota, state: Option<State>, now: Timestamp) -> Self {
         let length = quota.window_micros();
-        let fresh = Self {
-            left: length,
-            used: 0,
-        };
+        let fresh = Self { left: length, used: 0 };
         let Some(State::FixedWindow { start, used }) = state else {
             return fresh;
         };
@@ -39,11 +36,7 @@ impl Window {
     }
 
     pub(super) fn wait(self, quota: &Quota, cost: u64) -> Wait {
-        if cost <= self.remaining(quota) {
-            Wait::None
-        } else {
-            Wait::Micros(self.left)
-        }
+        if cost <= self.remaining(quota) { Wait::None } else { Wait::Micros(self.left) }
     }
 
     pub(super) fn charge(self, cost: u64) -> Self {
@@ -52,10 +45,12 @@ impl Window {
     }
 
     pub(super) fn merge(self, other: Self) -> Self {
-        Self {
-            left: self.left.max(other.left),
-            used: self.used.max(other.used),
-        }
+        Self { left: self.left.max(other.left), used: self.used.max(other.used) }
+    }
+
+    /// As much used, in a window that starts now.
+    pub(super) const fn anew(self, quota: &Quota) -> Self {
+        Self { left: quota.window_micros(), used: self.used }
     }
 
     pub(super) const fn left(self) -> u64 {

@@ -26,12 +26,7 @@ fn cost_of(quota: &Quota, units: u64) -> u128 {
 
 impl Bucket {
     pub(super) fn at(quota: &Quota, state: Option<State>, now: Timestamp) -> Self {
-        let Some(State::Gcra {
-            tat,
-            fraction,
-            limit,
-        }) = state
-        else {
+        let Some(State::Gcra { tat, fraction, limit }) = state else {
             return Self(0);
         };
         let now = now.as_micros();
@@ -51,11 +46,7 @@ impl Bucket {
         let limit = quota.limit();
         let tat = narrow(u128::from(now.as_micros()) + self.0 / u128::from(limit));
         let fraction = narrow(self.0 % u128::from(limit));
-        (self.0 > 0).then_some(State::Gcra {
-            tat,
-            fraction,
-            limit,
-        })
+        (self.0 > 0).then_some(State::Gcra { tat, fraction, limit })
     }
 
     pub(super) fn wait(self, quota: &Quota, cost: u64) -> Wait {

@@ -28,40 +28,19 @@ impl Windows {
         let now = now.as_micros();
         let start = now - now % length;
         let (stored, current, previous) = match state {
-            Some(State::SlidingWindow {
-                start,
-                current,
-                previous,
-            }) => (start, current, previous),
+            Some(State::SlidingWindow { start, current, previous }) => (start, current, previous),
             _ => (start, 0, 0),
         };
-        let fresh = Self {
-            start,
-            elapsed: now - start,
-            ahead: 0,
-            current: 0,
-            previous: 0,
-        };
+        let fresh = Self { start, elapsed: now - start, ahead: 0, current: 0, previous: 0 };
         match stored.checked_sub(start) {
-            Some(0) => Self {
-                current,
-                previous,
-                ..fresh
-            },
+            Some(0) => Self { current, previous, ..fresh },
             // One window ahead at most is a step of the clock; more is no
             // window of this key.
-            Some(lead) if lead <= length => Self {
-                start: stored,
-                elapsed: 0,
-                ahead: stored - now,
-                current,
-                previous,
-            },
+            Some(lead) if lead <= length => {
+                Self { start: stored, elapsed: 0, ahead: stored - now, current, previous }
+            }
             Some(_) => fresh,
-            None if start - stored == length => Self {
-                previous: current,
-                ..fresh
-            },
+            None if start - stored == length => Self { previous: current, ..fresh },
             None => fresh,
         }
     }
@@ -108,11 +87,7 @@ impl Windows {
     pub(super) fn merge(self, other: Self) -> Self {
         // At one instant both stand in the same window, unless one is ahead:
         // the later one is taken for the window, the larger counts for both.
-        let later = if self.start >= other.start {
-            self
-        } else {
-            other
-        };
+        let later = if self.start >= other.start { self } else { other };
         Self {
             current: self.current.max(other.current),
             previous: self.previous.max(other.previous),

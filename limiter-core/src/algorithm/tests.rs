@@ -7,10 +7,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn quota(text: &str, algorithm: Algorithm) -> Quota {
-    text.parse::<Quota>()
-        .unwrap()
-        .with_algorithm(algorithm)
-        .unwrap()
+    text.parse::<Quota>().unwrap().with_algorithm(algorithm).unwrap()
 }
 
 /// One quota of one key, asked as a store would.
@@ -21,10 +18,7 @@ struct Counter {
 
 impl Counter {
     fn new(text: &str, algorithm: Algorithm) -> Self {
-        Self {
-            quota: quota(text, algorithm),
-            state: None,
-        }
+        Self { quota: quota(text, algorithm), state: None }
     }
 
     fn level(&self, micros: u64) -> Level {
@@ -76,9 +70,7 @@ fn a_fixed_window_starts_at_the_first_request() {
 fn a_sliding_window_rounds_up() {
     let mut counter = Counter::new("1/ms", Algorithm::SlidingWindow);
     assert!(counter.take(1_999, 1));
-    let admitted: Vec<u64> = (2_000..4_000)
-        .filter(|micros| counter.take(*micros, 1))
-        .collect();
+    let admitted: Vec<u64> = (2_000..4_000).filter(|micros| counter.take(*micros, 1)).collect();
     assert_eq!(admitted, [3_000], "once in two milliseconds, and not twice");
 }
 
@@ -86,11 +78,7 @@ fn a_sliding_window_rounds_up() {
 fn the_cloudflare_example() {
     // 42 in the window before, 18 in this one, a quarter of it gone: 49.5.
     let quota = quota("50/minute", Algorithm::SlidingWindow);
-    let state = State::SlidingWindow {
-        start: 60_000_000,
-        current: 18,
-        previous: 42,
-    };
+    let state = State::SlidingWindow { start: 60_000_000, current: 18, previous: 42 };
     let level = Level::at(quota, Some(state), Timestamp::from_micros(75_000_000));
     assert_eq!(level.remaining(), 0);
     // 31 and not 32 of the 42 still weigh: 45 s - 31 / 42 of a minute.
@@ -99,11 +87,7 @@ fn the_cloudflare_example() {
 
 #[test]
 fn a_changed_limit_keeps_what_was_used() {
-    for algorithm in [
-        Algorithm::Gcra,
-        Algorithm::FixedWindow,
-        Algorithm::SlidingWindow,
-    ] {
+    for algorithm in [Algorithm::Gcra, Algorithm::FixedWindow, Algorithm::SlidingWindow] {
         let mut counter = Counter::new("10/minute", algorithm);
         assert!(counter.take(0, 8));
         counter.quota = quota("20/minute", algorithm);
@@ -116,11 +100,7 @@ fn a_changed_limit_keeps_what_was_used() {
 #[test]
 fn the_largest_quotas_are_exact() {
     let most = "999999999999999/day";
-    for algorithm in [
-        Algorithm::Gcra,
-        Algorithm::FixedWindow,
-        Algorithm::SlidingWindow,
-    ] {
+    for algorithm in [Algorithm::Gcra, Algorithm::FixedWindow, Algorithm::SlidingWindow] {
         let mut counter = Counter::new(most, algorithm);
         let now = 4_000_000_000_000_000;
         assert!(counter.take(now, 999_999_999_999_998), "{algorithm:?}");
@@ -132,11 +112,7 @@ fn the_largest_quotas_are_exact() {
 }
 
 fn algorithms() -> impl Strategy<Value = Algorithm> {
-    prop_oneof![
-        Just(Algorithm::Gcra),
-        Just(Algorithm::FixedWindow),
-        Just(Algorithm::SlidingWindow)
-    ]
+    prop_oneof![Just(Algorithm::Gcra), Just(Algorithm::FixedWindow), Just(Algorithm::SlidingWindow)]
 }
 
 /// Quotas small enough that a few requests reach every edge.

@@ -10,11 +10,7 @@ pub(super) type Hop = Option<IpAddr>;
 
 /// The hops of a comma-separated list over several lines.
 pub(super) fn list_hops(lines: &[&[u8]]) -> Vec<Hop> {
-    lines
-        .iter()
-        .flat_map(|line| line.split(|&byte| byte == b','))
-        .map(parse_node)
-        .collect()
+    lines.iter().flat_map(|line| line.split(|&byte| byte == b',')).map(parse_node).collect()
 }
 
 /// The `for` of each element of `Forwarded`; an element without one hides it.
@@ -62,18 +58,11 @@ fn split_quoted(text: &str, separator: char) -> Result<Vec<&str>, &'static str> 
         }
     }
     parts.push(&text[start..]);
-    if quoted {
-        Err("has a quote that does not end")
-    } else {
-        Ok(parts)
-    }
+    if quoted { Err("has a quote that does not end") } else { Ok(parts) }
 }
 
 fn unquote(value: &str) -> String {
-    let Some(inner) = value
-        .strip_prefix('"')
-        .and_then(|value| value.strip_suffix('"'))
-    else {
+    let Some(inner) = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')) else {
         return value.to_owned();
     };
     let mut plain = String::with_capacity(inner.len());
@@ -100,16 +89,11 @@ pub(super) fn parse_node(node: &[u8]) -> Hop {
 
 fn bracketed(text: &str) -> Option<Ipv6Addr> {
     let (inside, after) = text.strip_prefix('[')?.split_once(']')?;
-    let address = inside
-        .split_once('%')
-        .map_or(inside, |(address, _)| address);
+    let address = inside.split_once('%').map_or(inside, |(address, _)| address);
     let address = address.parse().ok()?;
     match after.strip_prefix(':') {
         None if after.is_empty() => Some(address),
         None => None,
-        Some(port) => port
-            .parse()
-            .ok()
-            .map(|port| *SocketAddrV6::new(address, port, 0, 0).ip()),
+        Some(port) => port.parse().ok().map(|port| *SocketAddrV6::new(address, port, 0, 0).ip()),
     }
 }

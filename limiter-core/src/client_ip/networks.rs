@@ -25,11 +25,7 @@ impl Networks {
     /// # Errors
     /// If one is neither, or has bits set behind its prefix.
     pub fn parse<'a>(networks: impl IntoIterator<Item = &'a str>) -> Result<Self, ConfigError> {
-        networks
-            .into_iter()
-            .map(parse)
-            .collect::<Result<_, _>>()
-            .map(Self)
+        networks.into_iter().map(parse).collect::<Result<_, _>>().map(Self)
     }
 
     /// Whether one of them holds that address.
@@ -54,9 +50,7 @@ fn parse(text: &str) -> Result<IpNet, ConfigError> {
     let network = match text.parse::<IpAddr>() {
         Ok(address) => IpNet::from(address),
         Err(_) => text.parse::<IpNet>().map_err(|_| {
-            ConfigError::new(format!(
-                "{text:?} is no network; write \"10.0.0.0/8\" or an address"
-            ))
+            ConfigError::new(format!("{text:?} is no network; write \"10.0.0.0/8\" or an address"))
         })?,
     };
     if network.trunc() != network {
@@ -75,10 +69,7 @@ fn unmap(network: IpNet) -> IpNet {
     };
     let mapped = v6.addr().to_ipv4_mapped();
     let short = v6.prefix_len().checked_sub(96);
-    match mapped
-        .zip(short)
-        .map(|(address, prefix)| Ipv4Net::new(address, prefix))
-    {
+    match mapped.zip(short).map(|(address, prefix)| Ipv4Net::new(address, prefix)) {
         Some(Ok(v4)) => v4.into(),
         _ => network,
     }

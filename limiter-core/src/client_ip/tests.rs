@@ -1,9 +1,8 @@
 use super::*;
 
 fn resolve(header: &str, peer: &str, lines: &[&str]) -> Result<String, String> {
-    let client_ip = ClientIp::default()
-        .with_proxies(["10.0.0.0/8", "2001:db8:aaaa::/48"], header)
-        .unwrap();
+    let client_ip =
+        ClientIp::default().with_proxies(["10.0.0.0/8", "2001:db8:aaaa::/48"], header).unwrap();
     client_ip
         .resolve(peer.parse().ok(), |name| {
             assert_eq!(name, header);
@@ -32,25 +31,14 @@ fn x_forwarded_for_is_walked_from_the_right() {
         (&["10.0.0.9, 10.0.0.8"], "10.0.0.9"),
     ];
     for (lines, expected) in table {
-        assert_eq!(
-            resolve("x-forwarded-for", "10.0.0.1", lines),
-            ok(expected),
-            "{lines:?}"
-        );
+        assert_eq!(resolve("x-forwarded-for", "10.0.0.1", lines), ok(expected), "{lines:?}");
     }
 }
 
 #[test]
 fn what_a_proxy_cannot_have_written_is_an_error_and_never_skipped() {
-    for line in [
-        "6.6.6.6, garbage",
-        "1.2.3.4,",
-        "",
-        "unknown",
-        "1.2.3.4.5",
-        "01.2.3.4",
-        "0.0.0.0",
-    ] {
+    for line in ["6.6.6.6, garbage", "1.2.3.4,", "", "unknown", "1.2.3.4.5", "01.2.3.4", "0.0.0.0"]
+    {
         let error = resolve("x-forwarded-for", "10.0.0.1", &[line]).unwrap_err();
         assert!(error.contains("names no address"), "{line}: {error}");
     }
@@ -76,18 +64,11 @@ fn forwarded_is_read_with_its_quotes() {
     let table = [
         ("for=1.2.3.4;proto=https;by=10.0.0.1", "1.2.3.4"),
         ("For=\"[2001:db8::17]:4711\"", "2001:db8::17"),
-        (
-            "for=6.6.6.6, for=\"1.2.3.4:80\"; by=\"a,b;c\\\"\"",
-            "1.2.3.4",
-        ),
+        ("for=6.6.6.6, for=\"1.2.3.4:80\"; by=\"a,b;c\\\"\"", "1.2.3.4"),
         ("for=1.2.3.4, for=10.0.0.2", "1.2.3.4"),
     ];
     for (line, expected) in table {
-        assert_eq!(
-            resolve("forwarded", "10.0.0.1", &[line]),
-            ok(expected),
-            "{line}"
-        );
+        assert_eq!(resolve("forwarded", "10.0.0.1", &[line]), ok(expected), "{line}");
     }
     for line in [
         "for=_hidden",
@@ -111,9 +92,7 @@ fn a_single_address_is_one() {
 
 #[test]
 fn a_connection_without_an_address_needs_the_setting() {
-    let error = ClientIp::default()
-        .resolve(None, |_| Vec::new())
-        .unwrap_err();
+    let error = ClientIp::default().resolve(None, |_| Vec::new()).unwrap_err();
     assert!(error.to_string().contains("fallback_address"), "{error}");
     let local = "127.0.0.1".parse().unwrap();
     let client_ip = ClientIp::default().with_fallback(local);
@@ -131,14 +110,9 @@ fn wrong_networks_are_refused() {
         ("::ffff:0.0.0.0/96", "every address"),
     ];
     for (network, part) in table {
-        let error = ClientIp::default()
-            .with_proxies([network], "forwarded")
-            .unwrap_err();
+        let error = ClientIp::default().with_proxies([network], "forwarded").unwrap_err();
         let error = error.to_string();
-        assert!(
-            error.starts_with("trusted_proxies: ") && error.contains(part),
-            "{error}"
-        );
+        assert!(error.starts_with("trusted_proxies: ") && error.contains(part), "{error}");
     }
     let mapped = Networks::parse(["::ffff:10.0.0.0/104"]).unwrap();
     assert!(mapped.contain("10.1.2.3".parse().unwrap()));

@@ -1,6 +1,6 @@
 //! What is wrong in a configuration, in one message.
 
-use figment::{Error, Figment, Source, error::Kind};
+use figment::{Error, Figment, Metadata, Source, error::Kind};
 
 use crate::error::ConfigError;
 
@@ -15,10 +15,7 @@ pub(super) fn describe(errors: Error, figment: &Figment, at: Option<&str>) -> Co
     };
     let mut path = error.path.clone();
     if let (Some(key), Some(profile)) = (at, &error.profile) {
-        if path.is_empty() {
-            path.push(key.to_owned());
-        }
-        path.insert(0, profile.to_string());
+        path.splice(0..0, [profile.to_string(), key.to_owned()]);
     }
     let message = format!("{} (in {})", reason(&error.kind), source(&error, figment));
     if path.is_empty() {
@@ -26,6 +23,15 @@ pub(super) fn describe(errors: Error, figment: &Figment, at: Option<&str>) -> Co
     } else {
         ConfigError::at(path.join("."), message)
     }
+}
+
+/// That there is nothing under `key` at all.
+pub(super) fn missing(key: &str, figment: &Figment) -> ConfigError {
+    let message = format!(
+        "there is no [default.{key}] in the configuration; write \
+         [default.{key}.policies.<name>] with a quota, such as quota = \"10/minute\""
+    );
+    ConfigError::new(format!("{message} (in {})", places(figment.metadata())))
 }
 
 fn reason(kind: &Kind) -> String {
@@ -48,17 +54,22 @@ fn quoted(words: &[&str]) -> String {
 
 /// Where the faulty value is from, or all places it may be from.
 fn source(error: &Error, figment: &Figment) -> String {
-    let mut sources: Vec<String> = match &error.metadata {
-        Some(metadata) => vec![place(metadata)],
-        None => figment.metadata().map(place).collect(),
-    };
-    sources.dedup();
-    sources.join(", ")
+    match &error.metadata {
+        Some(metadata) => places([metadata]),
+        None => places(figment.metadata()),
+    }
 }
 
-fn place(metadata: &figment::Metadata) -> String {
-    match &metadata.source {
-        Some(Source::File(path)) => path.display().to_string(),
-        _ => metadata.name.to_string(),
+/// The files; where there is none, whatever there is.
+fn places<'a>(metadata: impl IntoIterator<Item = &'a Metadata>) -> String {
+    let (mut files, mut others) = (Vec::new(), Vec::new());
+    for metadata in metadata {
+        match &metadata.source {
+            Some(Source::File(path)) => files.push(path.display().to_string()),
+            _ => others.push(metadata.name.to_string()),
+        }
     }
+    let mut places = if files.is_empty() { others } else { files };
+    places.dedup();
+    places.join(", ")
 }

@@ -52,9 +52,7 @@ impl PolicyConfig {
             None => policy,
         };
         match self.per_address {
-            Some(times) => policy
-                .with_per_address(times)
-                .map_err(|error| error.within(name)),
+            Some(times) => policy.with_per_address(times).map_err(|error| error.within(name)),
             None => Ok(policy),
         }
     }
@@ -86,12 +84,7 @@ impl TryFrom<BanConfig> for BanRule {
     type Error = ConfigError;
 
     fn try_from(config: BanConfig) -> Result<Self, ConfigError> {
-        let BanConfig {
-            refusals,
-            statuses,
-            status,
-            ..
-        } = config;
+        let BanConfig { refusals, statuses, status, .. } = config;
         let mut rule = Self::new(config.threshold, config.window.0, config.duration.0)?
             .with_statuses(statuses)?
             .with_refusals(refusals)
@@ -114,9 +107,7 @@ impl TryFrom<BanConfig> for BanRule {
 
 impl<'de> Deserialize<'de> for BanRule {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        BanConfig::deserialize(deserializer)?
-            .try_into()
-            .map_err(serde::de::Error::custom)
+        BanConfig::deserialize(deserializer)?.try_into().map_err(serde::de::Error::custom)
     }
 }
 
@@ -160,9 +151,7 @@ impl<'de> Deserialize<'de> for BanAnswer {
         match u16::deserialize(deserializer)? {
             403 => Ok(Self::Forbidden),
             429 => Ok(Self::TooManyRequests),
-            other => Err(serde::de::Error::custom(format!(
-                "the status {other} is not 403 or 429"
-            ))),
+            other => Err(serde::de::Error::custom(format!("the status {other} is not 403 or 429"))),
         }
     }
 }

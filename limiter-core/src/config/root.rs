@@ -65,19 +65,11 @@ impl TryFrom<Root> for Config {
         let policies: Result<Vec<Policy>, ConfigError> = root
             .policies
             .into_iter()
-            .map(|(name, policy)| {
-                policy
-                    .named(&name)
-                    .map_err(|error| error.within("policies"))
-            })
+            .map(|(name, policy)| policy.named(&name).map_err(|error| error.within("policies")))
             .collect();
         let policies = policies?;
         check_together(&policies)?;
-        Ok(Self {
-            store,
-            identity,
-            policies,
-        })
+        Ok(Self { store, identity, policies })
     }
 }
 
@@ -107,9 +99,6 @@ impl Root {
         }
         let never_ban = self.never_ban.iter().map(String::as_str);
         let never_ban = Networks::parse(never_ban).map_err(|error| error.within("never_ban"))?;
-        Ok(Identity {
-            client_ip,
-            never_ban,
-        })
+        Ok(Identity { client_ip, never_ban })
     }
 }

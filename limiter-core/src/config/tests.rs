@@ -55,10 +55,7 @@ fn every_key_is_read() {
     assert_eq!(policy.headers(), HeaderStyle::XRateLimit);
     assert_eq!(policy.on_store_error(), OnStoreError::Deny);
     let ban = policy.ban().unwrap();
-    assert_eq!(
-        (ban.threshold(), ban.answer()),
-        (10, BanAnswer::TooManyRequests)
-    );
+    assert_eq!((ban.threshold(), ban.answer()), (10, BanAnswer::TooManyRequests));
     assert!(ban.strikes_on(403) && !ban.strikes_on(404) && !ban.strikes_on_refusal());
     assert_eq!(ban.group(), Some("auth"));
 }
@@ -77,69 +74,25 @@ fn a_fault_names_key_value_and_what_would_be_right() {
     let ban = "threshold = 3, window = \"1m\", duration = \"1m\"";
     let api = "[policies.api]\nquota = \"1/s\"";
     let table = [
-        (
-            "stroe = \"memory\"".to_owned(),
-            vec!["stroe", "store", "policies"],
-        ),
-        (
-            "store = \"redis://:pw@h\"".to_owned(),
-            vec!["\"redis\"", "\"memory\"", "store: "],
-        ),
+        ("stroe = \"memory\"".to_owned(), vec!["stroe", "store", "policies"]),
+        ("store = \"redis://:pw@h\"".to_owned(), vec!["\"redis\"", "\"memory\"", "store: "]),
         ("max_keys = 0".to_owned(), vec!["max_keys: ", "nonzero"]),
         ("[policies.api]".to_owned(), vec!["quota", "policies.api"]),
-        (
-            "[policies.api]\nquota = 10".to_owned(),
-            vec!["10", "policies.api.quota"],
-        ),
+        ("[policies.api]\nquota = 10".to_owned(), vec!["10", "policies.api.quota"]),
         (
             "[policies.api]\nquota = \"10/fortnight\"".to_owned(),
-            vec![
-                "10/fortnight",
-                "policies.api.quota: ",
-                "unit \"fortnight\"",
-                "10/minute",
-            ],
+            vec!["10/fortnight", "policies.api.quota: ", "unit \"fortnight\"", "10/minute"],
         ),
-        (
-            "[policies.api]\nquota = \"0/s\"".to_owned(),
-            vec!["0/s", "1 to 999999999999999"],
-        ),
-        (
-            "[policies.api]\nquota = \"1/0s\"".to_owned(),
-            vec!["1/0s", "longer than zero"],
-        ),
-        (
-            "[policies.API]\nquota = \"1/s\"".to_owned(),
-            vec!["\"API\"", "lower-case"],
-        ),
-        (
-            format!("{api}\nqota = 1"),
-            vec!["qota", "policies.api", "quota"],
-        ),
-        (
-            format!("{api}\nalgorithm = \"leaky\""),
-            vec!["leaky", "policies.api.algorithm", "gcra"],
-        ),
-        (
-            format!("{api}\nkey = \"adress\""),
-            vec!["adress", "policies.api.key", "\"ip\""],
-        ),
-        (
-            format!("{api}\nkey = 7"),
-            vec!["policies.api.key", "list of texts"],
-        ),
-        (
-            format!("{api}\nmode = \"off\""),
-            vec!["off", "enforce", "shadow"],
-        ),
-        (
-            format!("{api}\nheaders = \"draft-99\""),
-            vec!["draft-99", "draft-11"],
-        ),
-        (
-            format!("{api}\nper_address = 3"),
-            vec!["policies.api.per_address", "header"],
-        ),
+        ("[policies.api]\nquota = \"0/s\"".to_owned(), vec!["0/s", "1 to 999999999999999"]),
+        ("[policies.api]\nquota = \"1/0s\"".to_owned(), vec!["1/0s", "longer than zero"]),
+        ("[policies.API]\nquota = \"1/s\"".to_owned(), vec!["\"API\"", "lower-case"]),
+        (format!("{api}\nqota = 1"), vec!["qota", "policies.api", "quota"]),
+        (format!("{api}\nalgorithm = \"leaky\""), vec!["leaky", "policies.api.algorithm", "gcra"]),
+        (format!("{api}\nkey = \"adress\""), vec!["adress", "policies.api.key", "\"ip\""]),
+        (format!("{api}\nkey = 7"), vec!["policies.api.key", "list of texts"]),
+        (format!("{api}\nmode = \"off\""), vec!["off", "enforce", "shadow"]),
+        (format!("{api}\nheaders = \"draft-99\""), vec!["draft-99", "draft-11"]),
+        (format!("{api}\nper_address = 3"), vec!["policies.api.per_address", "header"]),
         (
             format!("{api} \nalgorithm = \"fixed_window\"").replace("1/s", "1/s burst 2"),
             vec!["policies.api.quota", "only gcra"],
@@ -164,10 +117,7 @@ fn a_fault_names_key_value_and_what_would_be_right() {
             format!("{api}\nban = {{ {ban}, factor = 0.5 }}"),
             vec!["factor: is 500 thousandths", "below 1", "policies.api.ban"],
         ),
-        (
-            format!("{api}\nban = {{ {ban}, statuses = [42] }}"),
-            vec!["42", "100 to 599"],
-        ),
+        (format!("{api}\nban = {{ {ban}, statuses = [42] }}"), vec!["42", "100 to 599"]),
         (
             format!("{api}\nban = {{ {ban}, status = 404 }}"),
             vec!["404", "403 or 429", "policies.api.ban.status"],
@@ -180,18 +130,9 @@ fn a_fault_names_key_value_and_what_would_be_right() {
             "trusted_proxies = [\"10.0.0.0/8\"]".to_owned(),
             vec!["client_ip_header", "x-forwarded-for"],
         ),
-        (
-            "client_ip_header = \"forwarded\"".to_owned(),
-            vec!["trusted_proxies", "list"],
-        ),
-        (
-            "never_ban = [\"home\"]".to_owned(),
-            vec!["never_ban", "home", "10.0.0.0/8"],
-        ),
-        (
-            "ipv6_prefix = 8".to_owned(),
-            vec!["ipv6_prefix", "32 to 128"],
-        ),
+        ("client_ip_header = \"forwarded\"".to_owned(), vec!["trusted_proxies", "list"]),
+        ("never_ban = [\"home\"]".to_owned(), vec!["never_ban", "home", "10.0.0.0/8"]),
+        ("ipv6_prefix = 8".to_owned(), vec!["ipv6_prefix", "32 to 128"]),
         (
             "fallback_address = \"localhost\"".to_owned(),
             vec!["fallback_address", "localhost", "127.0.0.1"],
@@ -200,10 +141,7 @@ fn a_fault_names_key_value_and_what_would_be_right() {
     ];
     for (toml, parts) in table {
         let error = error(&toml);
-        assert!(
-            error.contains("TOML source string"),
-            "{error} names no source"
-        );
+        assert!(error.contains("TOML source string"), "{error} names no source");
         for part in parts {
             assert!(error.contains(part), "{toml}\n=> {error}\nlacks {part}");
         }
@@ -230,9 +168,7 @@ fn groups_must_agree() {
     assert!(numbers.contains("differ"), "{numbers}");
     let mode = error(&two("mode = \"shadow\"", ""));
     assert!(mode.contains("as a whole"), "{mode}");
-    let stray = two("", "")
-        .replace("\"g\"", "\"two\"")
-        .replacen(", group = \"two\"", "", 1);
+    let stray = two("", "").replace("\"g\"", "\"two\"").replacen(", group = \"two\"", "", 1);
     let stray = error(
         &stray
             .replacen("policies.one", "policies.three", 1)

@@ -28,28 +28,20 @@ pub async fn the_refusal_that_reaches_the_threshold_is_banned(trial: &Trial) {
     let banned = trial.ask(&policies, &client, 1).await;
     assert_eq!(banned.verdict(), Verdict::Banned);
     assert!(banned.is_new_ban());
-    assert_eq!(
-        banned.banned_until(),
-        Some(trial.clock().now().after(secs(120)))
-    );
+    assert_eq!(banned.banned_until(), Some(trial.clock().now().after(secs(120))));
     let again = trial.ask(&policies, &client, 1).await;
     assert_eq!(again.verdict(), Verdict::Banned);
     assert!(!again.is_new_ban());
     // A look says so as well.
-    assert_eq!(
-        trial.ask(&policies, &client, 0).await.verdict(),
-        Verdict::Banned
-    );
+    assert_eq!(trial.ask(&policies, &client, 0).await.verdict(), Verdict::Banned);
     let other = trial.subject("other");
     assert!(trial.ask(&policies, &other, 1).await.is_allowed());
 }
 
 /// However often a banned client asks, the ban ends when it was said to.
 pub async fn a_banned_request_neither_strikes_nor_extends(trial: &Trial) {
-    let (policies, client) = (
-        [policy("short", "2/minute").with_ban(rule(3))],
-        trial.subject("client"),
-    );
+    let (policies, client) =
+        ([policy("short", "2/minute").with_ban(rule(3))], trial.subject("client"));
     exhaust(trial, &policies, &client).await;
     refuse(trial, &policies, &client, 2).await;
     for second in 0..120 {
@@ -60,10 +52,7 @@ pub async fn a_banned_request_neither_strikes_nor_extends(trial: &Trial) {
     assert!(trial.ask(&policies, &client, 2).await.is_allowed());
     // The ban cleared the strikes: it takes three again.
     refuse(trial, &policies, &client, 2).await;
-    assert_eq!(
-        trial.ask(&policies, &client, 1).await.verdict(),
-        Verdict::Banned
-    );
+    assert_eq!(trial.ask(&policies, &client, 1).await.verdict(), Verdict::Banned);
 }
 
 /// Strikes slide: a window's edge does not wipe them, two windows do.
@@ -71,10 +60,8 @@ pub async fn strikes_over_a_window_edge_add_up(trial: &Trial) {
     let policies = [strict()];
     let edge = 60_000_000 - trial.clock().now().as_micros() % 60_000_000;
     trial.advance(Duration::from_micros(edge) + secs(59));
-    for (client, pause, verdict) in [
-        ("soon", 2, Verdict::Banned),
-        ("later", 120, Verdict::Limited),
-    ] {
+    for (client, pause, verdict) in [("soon", 2, Verdict::Banned), ("later", 120, Verdict::Limited)]
+    {
         let client = trial.subject(client);
         exhaust(trial, &policies, &client).await;
         refuse(trial, &policies, &client, 2).await;
@@ -101,10 +88,7 @@ pub async fn bans_escalate_and_are_forgiven(trial: &Trial) {
     }
     trial.advance(secs(600));
     let banned = trial.ask(&policies, &client, 1).await;
-    assert_eq!(
-        banned.banned_until(),
-        Some(trial.clock().now().after(secs(120)))
-    );
+    assert_eq!(banned.banned_until(), Some(trial.clock().now().after(secs(120))));
 }
 
 /// The time to wait is when the request would pass, be that after the ban.
@@ -121,17 +105,13 @@ pub async fn a_ban_lasts_until_the_quota_lets_pass(trial: &Trial) {
     assert!(trial.ask(&policies, &client, 1).await.is_allowed());
     // What never passes is not told to wait for the ban's end.
     let other = trial.subject("other");
-    trial
-        .change_ban(&policies[0], &other, BanChange::Ban(secs(60)))
-        .await;
+    trial.change_ban(&policies[0], &other, BanChange::Ban(secs(60))).await;
     assert_eq!(trial.ask(&policies, &other, 3).await.retry(), Retry::Never);
 }
 
 /// A response of a named status strikes, any other does not.
 pub async fn statuses_strike(trial: &Trial) {
-    let rule = rule(3)
-        .with_statuses([401, 404])
-        .expect("the case's rule is one");
+    let rule = rule(3).with_statuses([401, 404]).expect("the case's rule is one");
     let policies = [policy("login", "1000/minute").with_ban(rule)];
     let client = trial.subject("client");
     for status in [401, 200, 403, 500, 404] {
@@ -140,17 +120,11 @@ pub async fn statuses_strike(trial: &Trial) {
     assert!(trial.ask(&policies, &client, 1).await.is_allowed());
     let until = trial.clock().now().after(secs(120));
     assert_eq!(trial.strike(&policies, &client, 401).await, Some(until));
-    assert_eq!(
-        trial.ask(&policies, &client, 1).await.banned_until(),
-        Some(until)
-    );
+    assert_eq!(trial.ask(&policies, &client, 1).await.banned_until(), Some(until));
     // A response to a request from before the ban adds nothing.
     trial.advance(secs(1));
     assert_eq!(trial.strike(&policies, &client, 401).await, None);
-    assert_eq!(
-        trial.ask(&policies, &client, 1).await.banned_until(),
-        Some(until)
-    );
+    assert_eq!(trial.ask(&policies, &client, 1).await.banned_until(), Some(until));
 }
 
 /// With `refusals = false` only statuses strike.
@@ -162,9 +136,7 @@ pub async fn refusals_strike_only_where_said(trial: &Trial) {
 }
 
 fn grouped(name: &str) -> Policy {
-    let rule = rule(3)
-        .with_statuses([401])
-        .and_then(|rule| rule.with_group("front"));
+    let rule = rule(3).with_statuses([401]).and_then(|rule| rule.with_group("front"));
     policy(name, "2/hour").with_ban(rule.expect("the case's rule is one"))
 }
 
@@ -177,10 +149,7 @@ pub async fn a_group_shares_strikes_and_bans(trial: &Trial) {
     assert_eq!(trial.strike(&other, &client, 401).await, None);
     let banned = trial.ask(&one, &client, 1).await;
     assert_eq!(banned.verdict(), Verdict::Banned);
-    assert_eq!(
-        trial.ask(&other, &client, 1).await.verdict(),
-        Verdict::Banned
-    );
+    assert_eq!(trial.ask(&other, &client, 1).await.verdict(), Verdict::Banned);
     // A policy outside the group does not know of it.
     assert!(trial.ask(&[strict()], &client, 1).await.is_allowed());
 }
@@ -191,10 +160,7 @@ pub async fn a_request_strikes_a_group_once(trial: &Trial) {
     let client = trial.subject("client");
     exhaust(trial, &policies, &client).await;
     refuse(trial, &policies, &client, 2).await;
-    assert_eq!(
-        trial.ask(&policies, &client, 1).await.verdict(),
-        Verdict::Banned
-    );
+    assert_eq!(trial.ask(&policies, &client, 1).await.verdict(), Verdict::Banned);
     let another = trial.subject("another");
     for _ in 0..2 {
         assert_eq!(trial.strike(&policies, &another, 401).await, None);
@@ -204,14 +170,9 @@ pub async fn a_request_strikes_a_group_once(trial: &Trial) {
 
 /// A subject that is not bannable neither strikes nor is held by a ban.
 pub async fn who_is_never_banned_is_only_limited(trial: &Trial) {
-    let rule = rule(1)
-        .with_statuses([401])
-        .expect("the case's rule is one");
+    let rule = rule(1).with_statuses([401]).expect("the case's rule is one");
     let policies = [policy("spared", "2/hour").with_ban(rule)];
-    let spared = Subject {
-        bannable: false,
-        ..trial.subject("client")
-    };
+    let spared = Subject { bannable: false, ..trial.subject("client") };
     exhaust(trial, &policies, &spared).await;
     refuse(trial, &policies, &spared, 5).await;
     assert_eq!(trial.strike(&policies, &spared, 401).await, None);
@@ -220,96 +181,47 @@ pub async fn who_is_never_banned_is_only_limited(trial: &Trial) {
 
 /// Banned, lifted and forgiven by hand.
 pub async fn bans_by_hand(trial: &Trial) {
-    let rule = rule(1)
-        .with_factor_thousandths(2_000)
-        .expect("the case's rule is one");
+    let rule = rule(1).with_factor_thousandths(2_000).expect("the case's rule is one");
     let policies = [policy("byhand", "2/day").with_ban(rule)];
     let client = trial.subject("client");
-    trial
-        .change_ban(&policies[0], &client, BanChange::Ban(secs(300)))
-        .await;
+    trial.change_ban(&policies[0], &client, BanChange::Ban(secs(300))).await;
     let until = trial.clock().now().after(secs(300));
-    assert_eq!(
-        trial.ask(&policies, &client, 1).await.banned_until(),
-        Some(until)
-    );
+    assert_eq!(trial.ask(&policies, &client, 1).await.banned_until(), Some(until));
     // A shorter one does not shorten it.
-    trial
-        .change_ban(&policies[0], &client, BanChange::Ban(secs(1)))
-        .await;
-    assert_eq!(
-        trial.ask(&policies, &client, 1).await.banned_until(),
-        Some(until)
-    );
-    trial
-        .change_ban(&policies[0], &client, BanChange::Lift)
-        .await;
+    trial.change_ban(&policies[0], &client, BanChange::Ban(secs(1))).await;
+    assert_eq!(trial.ask(&policies, &client, 1).await.banned_until(), Some(until));
+    trial.change_ban(&policies[0], &client, BanChange::Lift).await;
     exhaust(trial, &policies, &client).await;
     // It was lifted, not forgotten: the next one is twice as long.
     let next = trial.ask(&policies, &client, 1).await;
-    assert_eq!(
-        next.banned_until(),
-        Some(trial.clock().now().after(secs(600)))
-    );
-    trial
-        .change_ban(&policies[0], &client, BanChange::Forgive)
-        .await;
+    assert_eq!(next.banned_until(), Some(trial.clock().now().after(secs(600))));
+    trial.change_ban(&policies[0], &client, BanChange::Forgive).await;
     let first = trial.ask(&policies, &client, 1).await;
-    assert_eq!(
-        first.banned_until(),
-        Some(trial.clock().now().after(secs(120)))
-    );
+    assert_eq!(first.banned_until(), Some(trial.clock().now().after(secs(120))));
 }
 
 /// A reset gives the quota back, and leaves the ban.
 pub async fn a_reset_forgets_the_counter_and_not_the_ban(trial: &Trial) {
     let (policies, client) = ([strict()], trial.subject("client"));
     exhaust(trial, &policies, &client).await;
-    let item = crate::Item {
-        policy: &policies[0],
-        subject: &client,
-    };
+    let item = crate::Item { policy: &policies[0], subject: &client };
     trial.store().reset(item).await.expect("the store resets");
     exhaust(trial, &policies, &client).await;
-    trial
-        .change_ban(&policies[0], &client, BanChange::Ban(secs(60)))
-        .await;
+    trial.change_ban(&policies[0], &client, BanChange::Ban(secs(60))).await;
     trial.store().reset(item).await.expect("the store resets");
-    assert_eq!(
-        trial.ask(&policies, &client, 1).await.verdict(),
-        Verdict::Banned
-    );
+    assert_eq!(trial.ask(&policies, &client, 1).await.verdict(), Verdict::Banned);
 }
 
 /// A ban outlives the counters: the key's quota may long have expired.
 pub async fn a_ban_holds_without_a_counter(trial: &Trial) {
     let rule = crate::BanRule::new(1, secs(60), secs(7_200)).expect("the case's rule is one");
-    let policies = [
-        policy("lasting", "2/second").with_ban(rule),
-        policy("free", "9/second"),
-    ];
+    let policies = [policy("lasting", "2/second").with_ban(rule), policy("free", "9/second")];
     let client = trial.subject("client");
     let subjects = [client.clone(), trial.subject("elsewhere")];
-    assert!(
-        trial
-            .decide(Check::new(&policies, &subjects, 2))
-            .await
-            .is_allowed()
-    );
-    assert_eq!(
-        trial.ask(&policies, &client, 1).await.verdict(),
-        Verdict::Banned
-    );
+    assert!(trial.decide(Check::new(&policies, &subjects, 2)).await.is_allowed());
+    assert_eq!(trial.ask(&policies, &client, 1).await.verdict(), Verdict::Banned);
     trial.advance(secs(7_199));
-    assert_eq!(
-        trial.ask(&policies, &client, 1).await.verdict(),
-        Verdict::Banned
-    );
+    assert_eq!(trial.ask(&policies, &client, 1).await.verdict(), Verdict::Banned);
     trial.advance(secs(1));
-    assert!(
-        trial
-            .decide(Check::new(&policies, &subjects, 1))
-            .await
-            .is_allowed()
-    );
+    assert!(trial.decide(Check::new(&policies, &subjects, 1)).await.is_allowed());
 }

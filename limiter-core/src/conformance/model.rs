@@ -28,26 +28,17 @@ impl Model {
     /// An empty model that goes by that clock.
     #[must_use]
     pub fn new(clock: ManualClock) -> Self {
-        Self {
-            clock,
-            kept: Mutex::default(),
-        }
+        Self { clock, kept: Mutex::default() }
     }
 
     fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
-        self.kept
-            .lock()
-            .expect("no thread panicked while it held the model")
+        self.kept.lock().expect("no thread panicked while it held the model")
     }
 }
 
 impl Kept {
     fn prior(&self, item: Item<'_>, now: Timestamp) -> Prior {
-        let states = self
-            .counters
-            .get(&counters(item))
-            .cloned()
-            .unwrap_or_default();
+        let states = self.counters.get(&counters(item)).cloned().unwrap_or_default();
         let strikes = self.strikes.get(&strikes(item)).copied().flatten();
         let ban = self.bans.get(&bans(item)).copied().flatten();
         Prior::new(item, states, strikes, ban, now)
@@ -55,9 +46,7 @@ impl Kept {
 
     fn offender<'a>(&self, item: Item<'a>, now: Timestamp) -> Option<(&'a BanRule, Offender)> {
         let rule = item.policy.ban()?;
-        self.prior(item, now)
-            .offender
-            .map(|offender| (rule, offender))
+        self.prior(item, now).offender.map(|offender| (rule, offender))
     }
 
     fn offend(&mut self, item: Item<'_>, offender: Offender) {
@@ -103,10 +92,7 @@ impl Store for Model {
         let mut struck = Vec::new();
         let mut until = None;
         for item in check.items() {
-            let counts = item
-                .policy
-                .ban()
-                .is_some_and(|rule| rule.strikes_on(status));
+            let counts = item.policy.ban().is_some_and(|rule| rule.strikes_on(status));
             let before = kept.offender(item, now).filter(|_| counts);
             let Some((rule, before)) = before.filter(|_| !struck.contains(&bans(item))) else {
                 continue;

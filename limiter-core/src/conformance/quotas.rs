@@ -5,17 +5,12 @@ use crate::{
     Algorithm, Check, Clock, Key, Mode, Policy, Quotas, Retry, Subject, Verdict, quota::MAX_UNITS,
 };
 
-const ALGORITHMS: [Algorithm; 3] = [
-    Algorithm::Gcra,
-    Algorithm::FixedWindow,
-    Algorithm::SlidingWindow,
-];
+const ALGORITHMS: [Algorithm; 3] =
+    [Algorithm::Gcra, Algorithm::FixedWindow, Algorithm::SlidingWindow];
 
 fn counted_by(algorithm: Algorithm, quotas: &str) -> [Policy; 1] {
     let quotas: Quotas = quotas.parse().expect("the case's quota is one");
-    let quotas = quotas
-        .with_algorithm(algorithm)
-        .expect("the case's quota has no burst");
+    let quotas = quotas.with_algorithm(algorithm).expect("the case's quota has no burst");
     [Policy::new("counted", quotas).expect("the case's name is one")]
 }
 
@@ -54,15 +49,9 @@ pub async fn every_algorithm_admits_its_limit_and_then_waits(trial: &Trial) {
         assert_eq!(refused.verdict(), Verdict::Limited, "{algorithm:?}");
         assert!(refused.quotas()[0].refuses());
         trial.advance(wait(&refused) - Duration::from_micros(1));
-        assert!(
-            !trial.ask(&policies, &client, 1).await.is_allowed(),
-            "{algorithm:?}: early"
-        );
+        assert!(!trial.ask(&policies, &client, 1).await.is_allowed(), "{algorithm:?}: early");
         trial.advance(Duration::from_micros(1));
-        assert!(
-            trial.ask(&policies, &client, 1).await.is_allowed(),
-            "{algorithm:?}: late"
-        );
+        assert!(trial.ask(&policies, &client, 1).await.is_allowed(), "{algorithm:?}: late");
     }
 }
 
@@ -99,10 +88,7 @@ pub async fn a_sliding_window_rounds_up(trial: &Trial) {
 pub async fn a_bucket_fills_to_its_burst(trial: &Trial) {
     let (policies, client) = ([policy("bursty", "10/s burst 25")], trial.subject("client"));
     assert!(trial.ask(&policies, &client, 25).await.is_allowed());
-    assert_eq!(
-        wait(&trial.ask(&policies, &client, 1).await),
-        Duration::from_millis(100)
-    );
+    assert_eq!(wait(&trial.ask(&policies, &client, 1).await), Duration::from_millis(100));
     trial.advance(secs(1));
     assert!(trial.ask(&policies, &client, 10).await.is_allowed());
     assert!(!trial.ask(&policies, &client, 1).await.is_allowed());
@@ -119,14 +105,8 @@ pub async fn a_limit_of_one_passes_once(trial: &Trial) {
         let policies = counted_by(algorithm, "1/minute");
         let client = trial.subject(algorithm.as_str());
         for _ in 0..2 {
-            assert!(
-                trial.ask(&policies, &client, 1).await.is_allowed(),
-                "{algorithm:?}"
-            );
-            assert!(
-                !trial.ask(&policies, &client, 1).await.is_allowed(),
-                "{algorithm:?}"
-            );
+            assert!(trial.ask(&policies, &client, 1).await.is_allowed(), "{algorithm:?}");
+            assert!(!trial.ask(&policies, &client, 1).await.is_allowed(), "{algorithm:?}");
             trial.advance(secs(3_600));
         }
     }
@@ -143,10 +123,7 @@ pub async fn a_cost_is_charged_whole_or_not_at_all(trial: &Trial) {
             assert_eq!(refused.verdict(), Verdict::Limited);
             assert_eq!(refused.quotas()[0].remaining(), 3, "{algorithm:?}");
         }
-        assert!(
-            trial.ask(&policies, &client, 3).await.is_allowed(),
-            "{algorithm:?}"
-        );
+        assert!(trial.ask(&policies, &client, 3).await.is_allowed(), "{algorithm:?}");
     }
 }
 
@@ -157,15 +134,9 @@ pub async fn more_than_there_ever_is_never_passes(trial: &Trial) {
         let client = trial.subject(algorithm.as_str());
         for cost in [11, u64::MAX] {
             let refused = trial.ask(&policies, &client, cost).await;
-            assert_eq!(
-                (refused.verdict(), refused.retry()),
-                (Verdict::Limited, Retry::Never)
-            );
+            assert_eq!((refused.verdict(), refused.retry()), (Verdict::Limited, Retry::Never));
         }
-        assert!(
-            trial.ask(&policies, &client, 10).await.is_allowed(),
-            "{algorithm:?}"
-        );
+        assert!(trial.ask(&policies, &client, 10).await.is_allowed(), "{algorithm:?}");
     }
 }
 
@@ -197,17 +168,11 @@ pub async fn several_quotas_are_all_or_nothing(trial: &Trial) {
             assert!(refused.quotas()[0].refuses() && !refused.quotas()[1].refuses());
         }
         trial.advance(secs(2));
-        assert!(
-            trial.ask(&policies, &client, 2).await.is_allowed(),
-            "{algorithm:?}"
-        );
+        assert!(trial.ask(&policies, &client, 2).await.is_allowed(), "{algorithm:?}");
         trial.advance(secs(2));
         let refused = trial.ask(&policies, &client, 2).await;
         assert!(!refused.quotas()[0].refuses() && refused.quotas()[1].refuses());
-        assert!(
-            trial.ask(&policies, &client, 1).await.is_allowed(),
-            "{algorithm:?}"
-        );
+        assert!(trial.ask(&policies, &client, 1).await.is_allowed(), "{algorithm:?}");
     }
 }
 
@@ -218,12 +183,7 @@ pub async fn several_policies_are_all_or_nothing(trial: &Trial) {
     for client in ["one", "two"] {
         let subjects = [trial.subject(client), shared.clone()];
         for _ in 0..2 {
-            assert!(
-                trial
-                    .decide(Check::new(&policies, &subjects, 1))
-                    .await
-                    .is_allowed()
-            );
+            assert!(trial.decide(Check::new(&policies, &subjects, 1)).await.is_allowed());
         }
         let refused = trial.decide(Check::new(&policies, &subjects, 1)).await;
         assert_eq!(refused.verdict(), Verdict::Limited);
@@ -241,11 +201,7 @@ pub async fn the_order_of_quotas_makes_no_difference(trial: &Trial) {
     let other = [policy("ordered", "5/hour; 2/second")];
     assert!(trial.ask(&one, &client, 1).await.is_allowed());
     let decision = trial.ask(&other, &client, 1).await;
-    let remaining: Vec<_> = decision
-        .quotas()
-        .iter()
-        .map(|quota| quota.remaining())
-        .collect();
+    let remaining: Vec<_> = decision.quotas().iter().map(|quota| quota.remaining()).collect();
     assert_eq!(remaining, [0, 3]);
 }
 
@@ -279,20 +235,9 @@ pub async fn hostile_keys_are_told_apart(trial: &Trial) {
     keys.push(Key::custom("a:b", "c"));
     keys.push(Key::custom("a", "b:c"));
     for key in keys {
-        let subject = Subject {
-            key: of_trial.clone().and(key),
-            bannable: true,
-        };
-        assert!(
-            trial.ask(&policies, &subject, 1).await.is_allowed(),
-            "{}",
-            subject.key
-        );
-        assert!(
-            !trial.ask(&policies, &subject, 1).await.is_allowed(),
-            "{}",
-            subject.key
-        );
+        let subject = Subject { key: of_trial.clone().and(key), bannable: true };
+        assert!(trial.ask(&policies, &subject, 1).await.is_allowed(), "{}", subject.key);
+        assert!(!trial.ask(&policies, &subject, 1).await.is_allowed(), "{}", subject.key);
     }
 }
 
@@ -300,19 +245,10 @@ pub async fn hostile_keys_are_told_apart(trial: &Trial) {
 pub async fn a_changed_limit_keeps_what_was_used(trial: &Trial) {
     for algorithm in ALGORITHMS {
         let client = trial.subject(algorithm.as_str());
-        assert!(
-            trial
-                .ask(&counted_by(algorithm, "10/hour"), &client, 8)
-                .await
-                .is_allowed()
-        );
-        let raised = trial
-            .ask(&counted_by(algorithm, "20/hour"), &client, 0)
-            .await;
+        assert!(trial.ask(&counted_by(algorithm, "10/hour"), &client, 8).await.is_allowed());
+        let raised = trial.ask(&counted_by(algorithm, "20/hour"), &client, 0).await;
         assert_eq!(raised.quotas()[0].remaining(), 12, "{algorithm:?}");
-        let lowered = trial
-            .ask(&counted_by(algorithm, "5/hour"), &client, 1)
-            .await;
+        let lowered = trial.ask(&counted_by(algorithm, "5/hour"), &client, 1).await;
         assert_eq!(lowered.verdict(), Verdict::Limited, "{algorithm:?}");
     }
 }
@@ -321,15 +257,9 @@ pub async fn a_changed_limit_keeps_what_was_used(trial: &Trial) {
 pub async fn a_changed_window_starts_anew(trial: &Trial) {
     for algorithm in ALGORITHMS {
         let client = trial.subject(algorithm.as_str());
-        let (old, new) = (
-            counted_by(algorithm, "1/hour"),
-            counted_by(algorithm, "1/day"),
-        );
+        let (old, new) = (counted_by(algorithm, "1/hour"), counted_by(algorithm, "1/day"));
         assert!(trial.ask(&old, &client, 1).await.is_allowed());
-        assert!(
-            trial.ask(&new, &client, 1).await.is_allowed(),
-            "{algorithm:?}"
-        );
+        assert!(trial.ask(&new, &client, 1).await.is_allowed(), "{algorithm:?}");
         assert!(!trial.ask(&old, &client, 1).await.is_allowed());
         assert!(!trial.ask(&new, &client, 1).await.is_allowed());
     }
@@ -343,9 +273,7 @@ pub async fn a_clock_that_steps_back_locks_nobody_out(trial: &Trial) {
         let now = trial.clock().now();
         assert!(trial.ask(&policies, &client, 2).await.is_allowed());
         for back in [1, 30_000_000, 3_600_000_000] {
-            trial
-                .clock()
-                .set(crate::Timestamp::from_micros(now.as_micros() - back));
+            trial.clock().set(crate::Timestamp::from_micros(now.as_micros() - back));
             let decision = trial.ask(&policies, &client, 1).await;
             if !decision.is_allowed() {
                 assert!(wait(&decision) <= secs(180), "{algorithm:?}: {decision:?}");
@@ -367,10 +295,7 @@ pub async fn a_shadow_policy_watches(trial: &Trial) {
         let tightest = decision.tightest().map(|quota| quota.remaining());
         assert_eq!(tightest, Some(enforced_remaining));
     }
-    assert_eq!(
-        trial.ask(&policies, &client, 1).await.verdict(),
-        Verdict::Limited
-    );
+    assert_eq!(trial.ask(&policies, &client, 1).await.verdict(), Verdict::Limited);
 }
 
 /// 15 digits of units, to the last.
@@ -379,20 +304,9 @@ pub async fn the_largest_quota_is_exact(trial: &Trial) {
         let policies = counted_by(algorithm, &format!("{MAX_UNITS}/day"));
         let client = trial.subject(algorithm.as_str());
         align(trial, secs(86_400));
-        assert!(
-            trial
-                .ask(&policies, &client, MAX_UNITS - 1)
-                .await
-                .is_allowed()
-        );
+        assert!(trial.ask(&policies, &client, MAX_UNITS - 1).await.is_allowed());
         let last = trial.ask(&policies, &client, 1).await;
-        assert!(
-            last.is_allowed() && last.quotas()[0].remaining() == 0,
-            "{algorithm:?}"
-        );
-        assert!(
-            !trial.ask(&policies, &client, 1).await.is_allowed(),
-            "{algorithm:?}"
-        );
+        assert!(last.is_allowed() && last.quotas()[0].remaining() == 0, "{algorithm:?}");
+        assert!(!trial.ask(&policies, &client, 1).await.is_allowed(), "{algorithm:?}");
     }
 }

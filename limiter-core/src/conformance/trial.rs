@@ -29,11 +29,7 @@ impl Trial {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let prefix = format!("trial-{}-{count}", std::process::id());
-        Self {
-            store,
-            clock,
-            prefix,
-        }
+        Self { store, clock, prefix }
     }
 
     /// The store.
@@ -52,10 +48,7 @@ impl Trial {
     #[must_use]
     pub fn subject(&self, name: &str) -> Subject {
         let key = Key::custom("trial", &self.prefix).and(Key::custom("name", name));
-        Subject {
-            key,
-            bannable: true,
-        }
+        Subject { key, bannable: true }
     }
 
     /// Decides, for one subject under all policies.
@@ -84,10 +77,7 @@ impl Trial {
     ) -> Option<Timestamp> {
         let subjects = vec![subject.clone(); policies.len()];
         let check = Check::new(policies, &subjects, 1);
-        self.store
-            .strike(check, status)
-            .await
-            .expect("the store strikes")
+        self.store.strike(check, status).await.expect("the store strikes")
     }
 
     /// Changes a ban by hand.
@@ -96,10 +86,7 @@ impl Trial {
     /// If the store fails.
     pub async fn change_ban(&self, policy: &Policy, subject: &Subject, change: BanChange) {
         let item = Item { policy, subject };
-        self.store
-            .change_ban(item, change)
-            .await
-            .expect("the store changes a ban");
+        self.store.change_ban(item, change).await.expect("the store changes a ban");
     }
 
     /// Moves time on.

@@ -63,9 +63,7 @@ impl KeySpec {
             return Err(ConfigError::new("a key needs a part, such as \"ip\""));
         }
         if parts.len() > 1 && parts.contains(&KeyPart::Global) {
-            return Err(ConfigError::new(
-                "\"global\" stands alone; leave it or the others out",
-            ));
+            return Err(ConfigError::new("\"global\" stands alone; leave it or the others out"));
         }
         let twice = (1..parts.len()).find(|&i| parts[..i].contains(&parts[i]));
         match twice {
@@ -158,9 +156,7 @@ mod tests {
             (&["header:X-A", "header:x-a"], "twice"),
         ];
         for (parts, message) in table {
-            let error = KeySpec::parse(parts.iter().copied())
-                .unwrap_err()
-                .to_string();
+            let error = KeySpec::parse(parts.iter().copied()).unwrap_err().to_string();
             assert!(error.contains(message), "{parts:?}: {error}");
         }
     }

@@ -21,10 +21,7 @@ pub(crate) enum StoreChoice {
 
 impl Default for StoreChoice {
     fn default() -> Self {
-        Self::Memory {
-            max_keys: MAX_KEYS,
-            max_bans: MAX_BANS,
-        }
+        Self::Memory { max_keys: MAX_KEYS, max_bans: MAX_BANS }
     }
 }
 
@@ -41,19 +38,12 @@ impl LimiterBuilder {
     /// Takes over what a configuration says; what is set afterwards, such as
     /// another store, replaces it.
     pub fn from_config(config: Config) -> Self {
-        Self {
-            store: config.store,
-            policies: config.policies,
-            identity: config.identity,
-        }
+        Self { store: config.store, policies: config.policies, identity: config.identity }
     }
 
     /// Sets where state lives. Defaults to memory.
     pub fn store(self, store: impl Store) -> Self {
-        Self {
-            store: StoreChoice::Given(Arc::new(store)),
-            ..self
-        }
+        Self { store: StoreChoice::Given(Arc::new(store)), ..self }
     }
 
     /// Adds a policy.
@@ -102,11 +92,7 @@ impl LimiterBuilder {
         Ok(Limiter(Arc::new(Inner {
             store,
             fallback: Fallback::new(&self.policies)?,
-            policies: self
-                .policies
-                .into_iter()
-                .map(|p| (p.name().to_owned(), p))
-                .collect(),
+            policies: self.policies.into_iter().map(|p| (p.name().to_owned(), p)).collect(),
             identity: self.identity,
             built_on: thread::current().name().unwrap_or_default().to_owned(),
         })))

@@ -37,10 +37,7 @@ impl Fallback {
                 return Err(error.within(policy.name()).within("policies"));
             }
         };
-        Ok(Self {
-            local,
-            degraded: AtomicBool::new(false),
-        })
+        Ok(Self { local, degraded: AtomicBool::new(false) })
     }
 
     /// Notes that the store answered; said once per change.

@@ -35,8 +35,7 @@ impl Met {
     /// Notes that the request was counted by that set.
     pub fn note(&mut self, set: &PolicySet, subjects: &Subjects) {
         let items = set.0.policies.iter().zip(subjects);
-        self.0
-            .extend(items.map(|(policy, subject)| Self::entry(set, policy, subject)));
+        self.0.extend(items.map(|(policy, subject)| Self::entry(set, policy, subject)));
     }
 
     fn contains(&self, set: &PolicySet, policy: &Policy, subject: &Subject) -> bool {
@@ -52,11 +51,7 @@ impl Met {
 impl PolicySet {
     pub(super) fn new(limiter: Limiter, policies: Vec<Policy>) -> Self {
         let names = Names::new(&policies);
-        Self(Arc::new(Set {
-            limiter,
-            policies,
-            names,
-        }))
+        Self(Arc::new(Set { limiter, policies, names }))
     }
 
     /// The policies, in the order asked. A policy whose key has a header is
@@ -94,16 +89,13 @@ impl PolicySet {
     #[must_use]
     pub fn unmet(&self, subjects: Subjects, met: &Met) -> Option<(Self, Subjects)> {
         let policies = self.0.policies.iter().zip(&subjects);
-        let left: Vec<_> = policies
-            .filter(|(policy, subject)| !met.contains(self, policy, subject))
-            .collect();
+        let left: Vec<_> =
+            policies.filter(|(policy, subject)| !met.contains(self, policy, subject)).collect();
         if left.len() == subjects.len() {
             return Some((self.clone(), subjects));
         }
-        let (policies, subjects): (Vec<_>, Subjects) = left
-            .into_iter()
-            .map(|(policy, subject)| (policy.clone(), subject.clone()))
-            .unzip();
+        let (policies, subjects): (Vec<_>, Subjects) =
+            left.into_iter().map(|(policy, subject)| (policy.clone(), subject.clone())).unzip();
         (!policies.is_empty()).then(|| (Self::new(self.0.limiter.clone(), policies), subjects))
     }
 

@@ -17,10 +17,7 @@ impl FromStr for Quota {
     type Err = QuotaError;
 
     fn from_str(text: &str) -> Result<Self, QuotaError> {
-        let fail = |reason: String| QuotaError::Notation {
-            text: text.to_owned(),
-            reason,
-        };
+        let fail = |reason: String| QuotaError::Notation { text: text.to_owned(), reason };
         let (limit, rest) = text
             .split_once('/')
             .ok_or_else(|| fail("there is no \"/\" between limit and window".to_owned()))?;
@@ -35,9 +32,7 @@ impl FromStr for Quota {
             None => Ok(quota),
             Some(burst) => {
                 let burst = parse_units("burst", burst).map_err(fail)?;
-                quota
-                    .with_burst(burst)
-                    .map_err(|error| fail(error.to_string()))
+                quota.with_burst(burst).map_err(|error| fail(error.to_string()))
             }
         }
     }
@@ -60,9 +55,7 @@ fn parse_units(name: &str, text: &str) -> Result<u64, String> {
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(format!("the {name} {digits:?} is not a whole number"));
     }
-    digits
-        .parse()
-        .map_err(|_| format!("the {name} {digits} does not fit"))
+    digits.parse().map_err(|_| format!("the {name} {digits} does not fit"))
 }
 
 fn parse_window(text: &str) -> Result<Duration, String> {
@@ -81,9 +74,7 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     const VAGUE: [&str; 6] = ["M", "month", "months", "y", "year", "years"];
     let mut units = text.split(|c: char| !c.is_alphabetic());
     if let Some(unit) = units.find(|unit| VAGUE.contains(unit)) {
-        return Err(format!(
-            "{unit:?} has no fixed length, write days, such as 30d"
-        ));
+        return Err(format!("{unit:?} has no fixed length, write days, such as 30d"));
     }
     humantime::parse_duration(text).map_err(|error| match error {
         humantime::DurationError::UnknownUnit { unit, .. } => {
@@ -96,11 +87,7 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
 impl fmt::Display for Quota {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.limit, Length(self.window))?;
-        if self.burst == self.limit {
-            Ok(())
-        } else {
-            write!(f, " burst {}", self.burst)
-        }
+        if self.burst == self.limit { Ok(()) } else { write!(f, " burst {}", self.burst) }
     }
 }
 
@@ -128,10 +115,8 @@ impl fmt::Display for Length {
             (1_000_000, "s"),
             (1_000, "ms"),
         ];
-        let (size, unit) = UNITS
-            .into_iter()
-            .find(|(size, _)| self.0.is_multiple_of(*size))
-            .unwrap_or((1, "us"));
+        let (size, unit) =
+            UNITS.into_iter().find(|(size, _)| self.0.is_multiple_of(*size)).unwrap_or((1, "us"));
         write!(f, "{}{unit}", self.0 / size)
     }
 }
@@ -149,20 +134,11 @@ mod tests {
             (" 7 / 1h 30m burst 3 ", 7, 5_400_000_000, 3),
             ("3/10ms", 3, 10_000, 3),
             ("1/us", 1, 1, 1),
-            (
-                "999999999999999/day",
-                999_999_999_999_999,
-                86_400_000_000,
-                999_999_999_999_999,
-            ),
+            ("999999999999999/day", 999_999_999_999_999, 86_400_000_000, 999_999_999_999_999),
         ];
         for (text, limit, window, burst) in table {
             let quota: Quota = text.parse().unwrap();
-            assert_eq!(
-                (quota.limit, quota.window, quota.burst),
-                (limit, window, burst),
-                "{text}"
-            );
+            assert_eq!((quota.limit, quota.window, quota.burst), (limit, window, burst), "{text}");
             assert_eq!(quota.to_string().parse::<Quota>().unwrap(), quota, "{text}");
         }
     }
@@ -185,10 +161,7 @@ mod tests {
             ("10/1ns", "whole number of microseconds"),
             ("10/0s", "longer than zero"),
             ("10/4000d", "at most 3660 days"),
-            (
-                "0/minute",
-                "the limit is 0; it must be 1 to 999999999999999",
-            ),
+            ("0/minute", "the limit is 0; it must be 1 to 999999999999999"),
             ("1000000000000000/s", "must be 1 to 999999999999999"),
             ("18446744073709551615/s", "must be 1 to"),
             ("18446744073709551616/s", "does not fit"),
@@ -222,10 +195,7 @@ mod tests {
             bursty.with_algorithm(FixedWindow).unwrap_err(),
             QuotaError::BurstWithWindow("fixed_window")
         );
-        let window = Quota::per_second(10)
-            .unwrap()
-            .with_algorithm(SlidingWindow)
-            .unwrap();
+        let window = Quota::per_second(10).unwrap().with_algorithm(SlidingWindow).unwrap();
         assert!(window.with_burst(20).is_err());
     }
 }

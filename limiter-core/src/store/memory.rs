@@ -83,26 +83,17 @@ impl MemoryStoreBuilder {
     /// How many counters (and strike counts) are kept at most, one for each
     /// policy and key. At least 1; defaults to 1,000,000.
     pub fn max_keys(self, max_keys: usize) -> Self {
-        Self {
-            max_keys: max_keys.max(1),
-            ..self
-        }
+        Self { max_keys: max_keys.max(1), ..self }
     }
 
     /// How many bans are kept at most. At least 1; defaults to 100,000.
     pub fn max_bans(self, max_bans: usize) -> Self {
-        Self {
-            max_bans: max_bans.max(1),
-            ..self
-        }
+        Self { max_bans: max_bans.max(1), ..self }
     }
 
     /// Takes the time from `clock`. Defaults to the [`SystemClock`].
     pub fn clock(self, clock: impl Clock) -> Self {
-        Self {
-            clock: Some(Arc::new(clock)),
-            ..self
-        }
+        Self { clock: Some(Arc::new(clock)), ..self }
     }
 
     /// Makes the store.
@@ -112,9 +103,7 @@ impl MemoryStoreBuilder {
         let room = (self.max_keys / stripes).min(STRIPE);
         MemoryStore(Arc::new(Shared {
             hasher: RandomState::new(),
-            stripes: (0..stripes)
-                .map(|_| Mutex::new(Stripe::new(room)))
-                .collect(),
+            stripes: (0..stripes).map(|_| Mutex::new(Stripe::new(room))).collect(),
             bans: Bans::new(self.max_bans, stripes, self.clock.is_none()),
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock)),
         }))
@@ -130,11 +119,7 @@ impl MemoryStore {
 
     /// Sets up a store.
     pub fn builder() -> MemoryStoreBuilder {
-        MemoryStoreBuilder {
-            max_keys: MAX_KEYS,
-            max_bans: MAX_BANS,
-            clock: None,
-        }
+        MemoryStoreBuilder { max_keys: MAX_KEYS, max_bans: MAX_BANS, clock: None }
     }
 
     /// How many counters and strike counts are kept now, expired ones that
@@ -213,21 +198,15 @@ impl Shared {
 
     fn strike(&self, check: &Check<'_>, status: u16) -> Option<Timestamp> {
         let struck = |item: &Item<'_>| {
-            item.subject.bannable
-                && item
-                    .policy
-                    .ban()
-                    .is_some_and(|rule| rule.strikes_on(status))
+            item.subject.bannable && item.policy.ban().is_some_and(|rule| rule.strikes_on(status))
         };
         let mut locked = self.lock(check.items());
         let now = self.clock.now();
         let mut banned_until = None;
         for (at, item) in check.items().enumerate().filter(|(_, item)| struck(item)) {
             let same = |earlier: &Item<'_>| struck(earlier) && is_same_offender(earlier, &item);
-            let Some(rule) = item
-                .policy
-                .ban()
-                .filter(|_| !check.items().take(at).any(|i| same(&i)))
+            let Some(rule) =
+                item.policy.ban().filter(|_| !check.items().take(at).any(|i| same(&i)))
             else {
                 continue;
             };
@@ -268,9 +247,7 @@ impl Shared {
         now: Timestamp,
     ) -> Offender {
         let scope = item.policy.scope();
-        let ban = self
-            .bans
-            .get(locked.places[at], scope.bans, &item.subject.key);
+        let ban = self.bans.get(locked.places[at], scope.bans, &item.subject.key);
         let (stripe, id) = locked.stripe(at, scope.strikes);
         Offender::at(rule, stripe.strikes(id), ban, now)
     }
@@ -287,13 +264,9 @@ impl Shared {
             return;
         };
         let scope = item.policy.scope();
-        self.bans.set(
-            locked.places[at],
-            scope.bans,
-            &item.subject.key,
-            offender.ban,
-            |ban| rule.forget_at(ban).since(now),
-        );
+        self.bans.set(locked.places[at], scope.bans, &item.subject.key, offender.ban, |ban| {
+            rule.forget_at(ban).since(now)
+        });
         let (stripe, id) = locked.stripe(at, scope.strikes);
         stripe.write_strikes(id, offender.strikes, now);
     }
@@ -301,9 +274,8 @@ impl Shared {
     /// Locks the stripes of all keys, in the order of their place, so that two
     /// checks that cross never wait for each other.
     fn lock<'a>(&self, items: impl Iterator<Item = Item<'a>>) -> Locked<'_> {
-        let hashes: SmallVec<[u64; 1]> = items
-            .map(|item| self.hasher.hash_one(item.subject.key.as_bytes()))
-            .collect();
+        let hashes: SmallVec<[u64; 1]> =
+            items.map(|item| self.hasher.hash_one(item.subject.key.as_bytes())).collect();
         // The high bits choose the stripe, by multiplication: the low ones
         // tell keys apart within it.
         let place = |hash: u64| ((u128::from(hash) * self.stripes.len() as u128) >> 64) as usize;
@@ -311,15 +283,8 @@ impl Shared {
         let mut distinct = places.clone();
         distinct.sort_unstable();
         distinct.dedup();
-        let guards = distinct
-            .iter()
-            .map(|&place| (place, lock(&self.stripes[place])))
-            .collect();
-        Locked {
-            hashes,
-            places,
-            guards,
-        }
+        let guards = distinct.iter().map(|&place| (place, lock(&self.stripes[place]))).collect();
+        Locked { hashes, places, guards }
     }
 }
 

@@ -57,9 +57,7 @@ impl Bans {
         if self.counts[stripe].load(Ordering::Relaxed) == 0 {
             return None;
         }
-        self.cache
-            .get(&(scope, key.clone(), stripe))
-            .map(|entry| entry.ban)
+        self.cache.get(&(scope, key.clone(), stripe)).map(|entry| entry.ban)
     }
 
     /// Keeps `ban`, or drops what is kept if there is none; `keep` says for
@@ -83,13 +81,7 @@ impl Bans {
                 // Counted before it is there, and uncounted by the listener
                 // once it is gone: a count may be high for a moment, never low.
                 self.counts[stripe].fetch_add(1, Ordering::Relaxed);
-                self.cache.insert(
-                    name,
-                    Entry {
-                        ban,
-                        keep: keep(&ban),
-                    },
-                );
+                self.cache.insert(name, Entry { ban, keep: keep(&ban) });
             }
         }
     }

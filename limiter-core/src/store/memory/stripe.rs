@@ -23,10 +23,7 @@ impl Id {
     pub(super) const fn new(hash: u64, scope: u64) -> Self {
         // The hash is secret, so a client cannot choose keys whose difference
         // is that of two scopes.
-        Self {
-            tag: hash ^ scope,
-            scope,
-        }
+        Self { tag: hash ^ scope, scope }
     }
 }
 
@@ -69,20 +66,12 @@ impl Counter {
 
     fn levels(&self, quotas: &[Quota], now: Timestamp) -> Levels {
         let states = self.states.iter().copied().chain(std::iter::repeat(None));
-        quotas
-            .iter()
-            .zip(states)
-            .map(|(quota, state)| Level::at(*quota, state, now))
-            .collect()
+        quotas.iter().zip(states).map(|(quota, state)| Level::at(*quota, state, now)).collect()
     }
 
     /// The fullest of its quotas, 0 to 1,000,000.
     fn fill(&self, now: Timestamp) -> u32 {
-        self.levels(&self.quotas, now)
-            .iter()
-            .map(Level::fill)
-            .max()
-            .unwrap_or(0)
+        self.levels(&self.quotas, now).iter().map(Level::fill).max().unwrap_or(0)
     }
 
     fn is_expired(&self, now: Timestamp) -> bool {
@@ -92,10 +81,7 @@ impl Counter {
 
 impl Stripe {
     pub(super) fn new(room: usize) -> Self {
-        Self {
-            room,
-            ..Self::default()
-        }
+        Self { room, ..Self::default() }
     }
 
     pub(super) const fn len(&self) -> usize {
@@ -104,32 +90,25 @@ impl Stripe {
 
     /// What the key has used; of a newcomer, what it inherits.
     pub(super) fn levels(&self, id: Id, quotas: &Quotas, now: Timestamp) -> Levels {
-        let known = self.find(id).map(|at| &self.slots[at].counter);
-        match known.or_else(|| self.inheritance(id)) {
-            Some(counter) => counter.levels(quotas, now),
-            None => quotas
-                .iter()
-                .map(|quota| Level::at(*quota, None, now))
-                .collect(),
+        if let Some(at) = self.find(id) {
+            return self.slots[at].counter.levels(quotas, now);
+        }
+        match self.inheritance(id) {
+            Some(counter) => {
+                let levels = counter.levels(quotas, now);
+                levels.into_iter().map(Level::inherited).collect()
+            }
+            None => quotas.iter().map(|quota| Level::at(*quota, None, now)).collect(),
         }
     }
 
     pub(super) fn write(&mut self, id: Id, quotas: &Quotas, levels: &[Level], now: Timestamp) {
         let counter = Counter::new(quotas, levels, now);
-        self.put(
-            id,
-            Slot {
-                scope: id.scope,
-                inherited: true,
-                counter,
-            },
-            now,
-        );
+        self.put(id, Slot { scope: id.scope, inherited: true, counter }, now);
     }
 
     pub(super) fn strikes(&self, id: Id) -> Option<State> {
-        self.find(id)
-            .and_then(|at| self.slots[at].counter.states[0])
+        self.find(id).and_then(|at| self.slots[at].counter.states[0])
     }
 
     pub(super) fn write_strikes(&mut self, id: Id, strikes: Level, now: Timestamp) {
@@ -137,15 +116,7 @@ impl Stripe {
             return self.remove(id);
         }
         let counter = Counter::new(&Quotas::from(*strikes.quota()), &[strikes], now);
-        self.put(
-            id,
-            Slot {
-                scope: id.scope,
-                inherited: false,
-                counter,
-            },
-            now,
-        );
+        self.put(id, Slot { scope: id.scope, inherited: false, counter }, now);
     }
 
     pub(super) fn remove(&mut self, id: Id) {
@@ -161,10 +132,7 @@ impl Stripe {
     }
 
     fn inheritance(&self, id: Id) -> Option<&Counter> {
-        self.displaced
-            .iter()
-            .find(|(scope, _)| *scope == id.scope)
-            .map(|(_, counter)| counter)
+        self.displaced.iter().find(|(scope, _)| *scope == id.scope).map(|(_, counter)| counter)
     }
 
     fn put(&mut self, id: Id, slot: Slot, now: Timestamp) {
@@ -200,16 +168,13 @@ impl Stripe {
 
     /// Merges a slot's debt into what newcomers of its scope inherit.
     fn remember(&mut self, at: usize, now: Timestamp) {
-        self.displaced
-            .retain(|(_, counter)| !counter.is_expired(now));
+        self.displaced.retain(|(_, counter)| !counter.is_expired(now));
         let Slot { scope, counter, .. } = &self.slots[at];
         let quotas = &counter.quotas;
         let known = self.displaced.iter_mut().find(|(known, _)| known == scope);
         let mut levels = counter.levels(quotas, now);
         match known {
-            None => self
-                .displaced
-                .push((*scope, Counter::new(quotas, &levels, now))),
+            None => self.displaced.push((*scope, Counter::new(quotas, &levels, now))),
             Some((_, most)) => {
                 for (level, known) in levels.iter_mut().zip(most.levels(quotas, now)) {
                     *level = level.merge(known);

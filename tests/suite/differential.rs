@@ -1,0 +1,208 @@
+//! Random sequences through a store and through the reference model: every
+//! field of every decision is the same.
+
+use std::{sync::Arc, time::Duration};
+
+use limiter_core::{
+    Algorithm, BanChange, BanRule, Check, Clock, Item, Key, ManualClock, MemoryStore, Mode, Policy,
+    Quota, Quotas, Store, Subject, Timestamp, conformance::Model,
+};
+use proptest::prelude::*;
+
+use crate::stores::clock;
+
+/// One thing to ask of a store.
+#[derive(Clone, Debug)]
+enum Step {
+    /// Of the policies whose bit is set.
+    Decide {
+        policies: u8,
+        keys: [u8; 3],
+        cost: u64,
+    },
+    Strike {
+        policies: u8,
+        keys: [u8; 3],
+        status: u16,
+    },
+    ChangeBan {
+        policy: usize,
+        key: u8,
+        change: BanChange,
+    },
+    Reset {
+        policy: usize,
+        key: u8,
+    },
+    Forward(u64),
+    Back(u64),
+}
+
+fn quota() -> impl Strategy<Value = Quota> {
+    let windows = prop_oneof![1u64..200, Just(1_000), Just(7_777)];
+    (1u64..9, windows, 1u64..15).prop_map(|(limit, window, burst)| {
+        let quota = Quota::new(limit, Duration::from_micros(window)).unwrap();
+        quota.with_burst(burst).unwrap()
+    })
+}
+
+fn quotas() -> impl Strategy<Value = Quotas> {
+    let algorithms = prop::sample::select(vec![
+        Algorithm::Gcra,
+        Algorithm::FixedWindow,
+        Algorithm::SlidingWindow,
+    ]);
+    (prop::collection::vec(quota(), 1..4), algorithms).prop_map(|(quotas, algorithm)| {
+        let counted = quotas.into_iter().map(|quota| match algorithm {
+            Algorithm::Gcra => quota,
+            other => Quota::new(quota.limit(), quota.window())
+                .and_then(|quota| quota.with_algorithm(other))
+                .unwrap(),
+        });
+        // One that came up twice is left out.
+        let mut distinct: Vec<Quota> = Vec::new();
+        for quota in counted {
+            if !distinct.contains(&quota) {
+                distinct.push(quota);
+            }
+        }
+        Quotas::new(distinct).unwrap()
+    })
+}
+
+fn ban_rule() -> impl Strategy<Value = BanRule> {
+    let micros = Duration::from_micros;
+    (1u64..5, 10u64..500, 1u64..300, 1_000u32..4_000, any::<bool>(), any::<bool>()).prop_map(
+        move |(threshold, window, duration, factor, refusals, statuses)| {
+            BanRule::new(threshold, micros(window), micros(duration))
+                .and_then(|rule| rule.with_factor_thousandths(factor))
+                .and_then(|rule| rule.with_max_duration(micros(duration * 5)))
+                .and_then(|rule| rule.with_forgive_after(micros(window * 2)))
+                .and_then(|rule| rule.with_statuses(statuses.then_some(401)))
+                .unwrap()
+                .with_refusals(refusals)
+        },
+    )
+}
+
+/// Three policies; two may share a group, one may only watch.
+fn policies() -> impl Strategy<Value = [Policy; 3]> {
+    let bans = (prop::option::of(ban_rule()), prop::option::of(ban_rule()), any::<bool>());
+    ([quotas(), quotas(), quotas()], bans, any::<bool>()).prop_map(
+        |([a, b, c], (ban, other, grouped), shadow)| {
+            let (ban, other) = match (ban, grouped) {
+                (Some(ban), true) => {
+                    let shared = ban.with_group("shared").unwrap();
+                    (Some(shared.clone()), Some(shared))
+                }
+                (ban, _) => (ban, other),
+            };
+            let policy = |name: &str, quotas: Quotas, ban: Option<BanRule>| {
+                let policy = Policy::new(name, quotas).unwrap();
+                ban.into_iter().fold(policy, Policy::with_ban)
+            };
+            let mode = if shadow { Mode::Shadow } else { Mode::Enforce };
+            [
+                policy("a", a, ban),
+                policy("b", b, other.clone()),
+                policy("c", c, other.map(|_| rule_of_its_own())).with_mode(mode),
+            ]
+        },
+    )
+}
+
+fn rule_of_its_own() -> BanRule {
+    BanRule::new(2, Duration::from_micros(300), Duration::from_micros(100)).unwrap()
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let keys = || prop::array::uniform3(0u8..3);
+    let change = prop_oneof![
+        (1u64..400).prop_map(|micros| BanChange::Ban(Duration::from_micros(micros))),
+        Just(BanChange::Lift),
+        Just(BanChange::Forgive),
+    ];
+    let step = prop_oneof![
+        12 => (1u8..8, keys(), 0u64..5)
+            .prop_map(|(policies, keys, cost)| Step::Decide { policies, keys, cost }),
+        2 => (1u8..8, keys(), prop_oneof![Just(401), Just(200)])
+            .prop_map(|(policies, keys, status)| Step::Strike { policies, keys, status }),
+        1 => (0usize..3, 0u8..3, change)
+            .prop_map(|(policy, key, change)| Step::ChangeBan { policy, key, change }),
+        1 => (0usize..3, 0u8..3).prop_map(|(policy, key)| Step::Reset { policy, key }),
+        8 => (0u64..120).prop_map(Step::Forward),
+        1 => (0u64..3_000).prop_map(Step::Back),
+    ];
+    prop::collection::vec(step, 1..150)
+}
+
+fn subject(key: u8) -> Subject {
+    // The last one is never banned.
+    Subject { key: Key::user(&key.to_string()), bannable: key < 2 }
+}
+
+/// What a step answers, as text that holds every field.
+async fn answer(store: &dyn Store, policies: &[Policy; 3], step: &Step) -> String {
+    let chosen = |bits: u8, keys: [u8; 3]| -> (Vec<Policy>, Vec<Subject>) {
+        let at = (0..3).filter(|at| bits & (1 << at) != 0);
+        at.map(|at| (policies[at].clone(), subject(keys[at]))).unzip()
+    };
+    match step {
+        Step::Decide { policies, keys, cost } => {
+            let (policies, subjects) = chosen(*policies, *keys);
+            let decision = store.decide(Check::new(&policies, &subjects, *cost)).await.unwrap();
+            format!(
+                "{decision:?} {:?}",
+                decision.quotas().iter().map(|q| q.remaining()).collect::<Vec<_>>()
+            )
+        }
+        Step::Strike { policies, keys, status } => {
+            let (policies, subjects) = chosen(*policies, *keys);
+            let struck = store.strike(Check::new(&policies, &subjects, 1), *status).await;
+            format!("{:?}", struck.unwrap())
+        }
+        Step::ChangeBan { policy, key, change } => {
+            let item = Item { policy: &policies[*policy], subject: &subject(*key) };
+            store.change_ban(item, *change).await.unwrap();
+            String::new()
+        }
+        Step::Reset { policy, key } => {
+            let item = Item { policy: &policies[*policy], subject: &subject(*key) };
+            store.reset(item).await.unwrap();
+            String::new()
+        }
+        Step::Forward(_) | Step::Back(_) => String::new(),
+    }
+}
+
+fn compare(
+    policies: &[Policy; 3],
+    steps: &[Step],
+    make: impl Fn(ManualClock) -> Arc<dyn Store>,
+) -> Result<(), TestCaseError> {
+    let clock = clock();
+    let (store, model) = (make(clock.clone()), Model::new(clock.clone()));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for (at, step) in steps.iter().enumerate() {
+        match step {
+            Step::Forward(micros) => clock.advance(Duration::from_micros(*micros)),
+            Step::Back(micros) => {
+                clock.set(Timestamp::from_micros(clock.now().as_micros() - micros));
+            }
+            _ => {}
+        }
+        let expected = runtime.block_on(answer(&model, policies, step));
+        let actual = runtime.block_on(answer(&*store, policies, step));
+        prop_assert_eq!(actual, expected, "step {}: {:?}", at, step);
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn memory_answers_as_the_model(policies in policies(), steps in steps()) {
+        compare(&policies, &steps, |clock| Arc::new(MemoryStore::builder().clock(clock).build()))?;
+    }
+}

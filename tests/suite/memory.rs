@@ -1,0 +1,214 @@
+//! The bound of the memory store, and that nobody escapes through it.
+
+use std::{net::Ipv4Addr, time::Duration};
+
+use limiter_core::{
+    Algorithm, BanChange, BanRule, Check, Clock, Decision, Item, Key, ManualClock, MemoryStore,
+    Policy, Quota, Quotas, Store, Subject, Verdict, conformance::Model,
+};
+use proptest::prelude::*;
+
+use crate::stores::clock;
+
+fn address(n: u32) -> Subject {
+    Subject { key: Key::ip(Ipv4Addr::from_bits(n).into()), bannable: true }
+}
+
+async fn ask(store: &dyn Store, policy: &Policy, subject: &Subject) -> Decision {
+    let (policies, subjects) = (std::slice::from_ref(policy), std::slice::from_ref(subject));
+    store.decide(Check::new(policies, subjects, 1)).await.unwrap()
+}
+
+fn banning(name: &str, quotas: &str, algorithm: Algorithm) -> Policy {
+    let minute = Duration::from_secs(60);
+    let quotas = quotas.parse::<Quotas>().unwrap().with_algorithm(algorithm).unwrap();
+    let rule = BanRule::new(5, minute, 60 * minute).unwrap();
+    Policy::new(name, quotas).unwrap().with_ban(rule)
+}
+
+/// Resident memory of this process, in bytes.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/statm").expect("Linux tells of a process");
+    let pages = status.split_whitespace().nth(1).expect("the second number is resident pages");
+    pages.parse::<u64>().expect("it is a number") * 4096
+}
+
+/// A flood of one-request clients through a store of 100,000 keys.
+async fn flood(algorithm: Algorithm, clients: u32) {
+    let before = resident();
+    let store = MemoryStore::builder().max_keys(100_000).max_bans(1_000).build();
+    let policy = banning("flooded", "20/hour", algorithm);
+    let (limited, banned, by_hand) = (address(1), address(2), address(3));
+    for client in [&limited, &banned] {
+        for _ in 0..20 {
+            assert!(ask(&store, &policy, client).await.is_allowed());
+        }
+    }
+    assert_eq!(ask(&store, &policy, &limited).await.verdict(), Verdict::Limited);
+    for _ in 0..5 {
+        ask(&store, &policy, &banned).await;
+    }
+    let item = Item { policy: &policy, subject: &by_hand };
+    store.change_ban(item, BanChange::Ban(Duration::from_secs(3_600))).await.unwrap();
+
+    let mut admitted = 0;
+    for n in 0..clients {
+        admitted += u32::from(ask(&store, &policy, &address(1 << 24 | n)).await.is_allowed());
+    }
+    assert!(store.len() <= 100_000, "{}", store.len());
+    // Ten times as many as fit start about nine requests poorer, and are served.
+    assert_eq!(admitted, clients, "{algorithm:?}");
+    assert_eq!(ask(&store, &policy, &limited).await.verdict(), Verdict::Limited);
+    assert_eq!(ask(&store, &policy, &banned).await.verdict(), Verdict::Banned);
+    assert_eq!(ask(&store, &policy, &by_hand).await.verdict(), Verdict::Banned);
+    let grown = resident().saturating_sub(before);
+    println!("{algorithm:?}: {} KiB for 100,000 keys", grown / 1024);
+    assert!(grown < 32 << 20, "{grown} bytes for 100,000 keys");
+}
+
+#[tokio::test]
+async fn a_million_clients_stay_within_the_cap() {
+    flood(Algorithm::Gcra, 1_000_000).await;
+    flood(Algorithm::FixedWindow, 250_000).await;
+    flood(Algorithm::SlidingWindow, 250_000).await;
+}
+
+#[tokio::test]
+async fn a_flood_of_strikes_displaces_no_ban() {
+    let minute = Duration::from_secs(60);
+    let rule = BanRule::new(2, minute, minute).unwrap().with_statuses([404]).unwrap();
+    let policy = [Policy::new("scan", Quota::per_second(9).unwrap()).unwrap().with_ban(rule)];
+    let store = MemoryStore::builder().max_keys(1_000).max_bans(10).build();
+    let banned = [address(1)];
+    for _ in 0..2 {
+        store.strike(Check::new(&policy, &banned, 1), 404).await.unwrap();
+    }
+    for n in 100..50_000 {
+        store.strike(Check::new(&policy, &[address(n)], 1), 404).await.unwrap();
+    }
+    assert_eq!(ask(&store, &policy[0], &banned[0]).await.verdict(), Verdict::Banned);
+    assert!(store.len() <= 1_000);
+}
+
+/// Strikes are nobody's inheritance: a newcomer to a full store is not banned
+/// for the failures of those it displaces.
+#[tokio::test]
+async fn newcomers_inherit_no_strikes() {
+    let minute = Duration::from_secs(60);
+    let rule = BanRule::new(3, minute, minute).unwrap().with_statuses([404]).unwrap();
+    let policy = [Policy::new("scan", Quota::per_second(9).unwrap()).unwrap().with_ban(rule)];
+    let store = MemoryStore::builder().max_keys(2).build();
+    for n in 0..1_000 {
+        let client = [address(n)];
+        for _ in 0..2 {
+            let banned = store.strike(Check::new(&policy, &client, 1), 404).await.unwrap();
+            assert_eq!(banned, None);
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Ask { key: u32, cost: u64, policy: usize },
+    Advance(u64),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        5 => (0u32..12, 1u64..3, 0usize..2)
+            .prop_map(|(key, cost, policy)| Step::Ask { key, cost, policy }),
+        1 => (0u64..40).prop_map(Step::Advance),
+    ];
+    prop::collection::vec(step, 1..300)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// However small the store, what it admits one without a bound would have
+    /// admitted as well: displacement forgets nothing.
+    #[test]
+    fn a_full_store_admits_no_more_than_one_without_a_bound(
+        steps in steps(),
+        algorithm in prop::sample::select(vec![Algorithm::Gcra, Algorithm::SlidingWindow]),
+        max_keys in 1usize..6,
+    ) {
+        let mut full = Full::new(algorithm, max_keys);
+        let model = Model::new(full.clock.clone());
+        for step in steps {
+            if let Some((policy, subject, cost)) = full.take(&step) {
+                let check = Check::new(&policy, &subject, cost);
+                prop_assert!(full.runtime.block_on(model.decide(check)).unwrap().is_allowed());
+            }
+            prop_assert!(full.store.len() <= max_keys);
+        }
+    }
+
+    /// Fixed windows start at a key's first request, so that a displaced key's
+    /// may start elsewhere; but the documented worst case holds.
+    #[test]
+    fn a_full_store_keeps_the_worst_case_of_fixed_windows(steps in steps(), max_keys in 1usize..6) {
+        let mut full = Full::new(Algorithm::FixedWindow, max_keys);
+        let mut admitted: Vec<(u64, Subject, u64)> = Vec::new();
+        for step in steps {
+            let now = full.clock.now().as_micros();
+            if let Some((policy, [subject], cost)) = full.take(&step) {
+                if policy[0].name() == "one" {
+                    admitted.push((now, subject, cost));
+                }
+            }
+        }
+        for (from, subject, _) in &admitted {
+            let within = admitted.iter().filter(|(at, other, _)| {
+                other == subject && (*from..from + ONE.1).contains(at)
+            });
+            prop_assert!(within.map(|(_, _, cost)| cost).sum::<u64>() < 2 * ONE.0);
+        }
+    }
+}
+
+/// The limit and the window, in microseconds, of the policy `one`.
+const ONE: (u64, u64) = (3, 100);
+
+/// A store that is soon full, and two policies.
+struct Full {
+    clock: ManualClock,
+    store: MemoryStore,
+    policies: [Policy; 2],
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Full {
+    fn new(algorithm: Algorithm, max_keys: usize) -> Self {
+        let quotas = [ONE, (5, 377)].map(|(limit, window)| {
+            let quota = Quota::new(limit, Duration::from_micros(window));
+            quota.and_then(|quota| quota.with_algorithm(algorithm)).unwrap()
+        });
+        let clock = clock();
+        Self {
+            store: MemoryStore::builder().max_keys(max_keys).clock(clock.clone()).build(),
+            clock,
+            policies: [
+                Policy::new("two", Quotas::new(quotas).unwrap()).unwrap(),
+                Policy::new("one", quotas[0]).unwrap(),
+            ],
+            runtime: tokio::runtime::Builder::new_current_thread().build().unwrap(),
+        }
+    }
+
+    /// Does a step; returns what was admitted.
+    fn take(&mut self, step: &Step) -> Option<([Policy; 1], [Subject; 1], u64)> {
+        match *step {
+            Step::Advance(micros) => {
+                self.clock.advance(Duration::from_micros(micros));
+                None
+            }
+            Step::Ask { key, cost, policy } => {
+                let (policy, subject) = ([self.policies[policy].clone()], [address(key)]);
+                let check = Check::new(&policy, &subject, cost);
+                let decision = self.runtime.block_on(self.store.decide(check)).unwrap();
+                decision.is_allowed().then_some((policy, subject, cost))
+            }
+        }
+    }
+}

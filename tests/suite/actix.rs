@@ -1,1 +1,181 @@
+//! actix-web: the contract's routes, and what only actix-web has.
 
+mod own;
+
+use actix_web::{
+    App, Error, HttpMessage, HttpResponse,
+    body::MessageBody,
+    dev::{Service, ServiceRequest, ServiceResponse},
+    error::ErrorForbidden,
+    get,
+    middleware::{Next, from_fn},
+    post, route, test,
+    web::ReqData,
+};
+use limiter_actix::{Decision, RateLimit, User};
+
+use crate::contract::{Case, Reply, Request, Routes, cases};
+
+#[route("/default", method = "GET", method = "HEAD", wrap = "RateLimit::named(\"default\")")]
+async fn default() -> &'static str {
+    "default"
+}
+
+#[get("/api", wrap = "RateLimit::named(\"api\")")]
+async fn api() -> &'static str {
+    "api"
+}
+
+#[get("/both", wrap = "RateLimit::named(\"api\")", wrap = "RateLimit::named(\"default\")")]
+async fn both() -> &'static str {
+    "both"
+}
+
+#[get("/together", wrap = "RateLimit::named_all([\"default\", \"api\"])")]
+async fn together() -> &'static str {
+    "together"
+}
+
+#[get("/twice", wrap = "RateLimit::named(\"default\")", wrap = "RateLimit::named(\"default\")")]
+async fn twice() -> &'static str {
+    "twice"
+}
+
+#[post("/login", wrap = "RateLimit::named(\"login\")")]
+async fn login(body: String) -> HttpResponse {
+    if body == "secret" {
+        HttpResponse::Ok().finish()
+    } else {
+        HttpResponse::Unauthorized().finish()
+    }
+}
+
+#[route(
+    "/item/{id}",
+    method = "GET",
+    method = "HEAD",
+    method = "POST",
+    wrap = "RateLimit::named(\"item\")"
+)]
+async fn item() -> &'static str {
+    "item"
+}
+
+#[get("/login-page", wrap = "RateLimit::named(\"item\")")]
+async fn login_page() -> &'static str {
+    "login page"
+}
+
+/// Stands for an application's authentication: outside of the limit.
+async fn authenticate(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    if let Some(name) = request.headers().get("x-test-user") {
+        let name = name.to_str().expect("the test's user is text");
+        request.extensions_mut().insert(User::new(name));
+    }
+    next.call(request).await
+}
+
+#[get("/user", wrap = "RateLimit::named(\"user\")", wrap = "from_fn(authenticate)")]
+async fn user() -> &'static str {
+    "user"
+}
+
+#[get("/tenant", wrap = "RateLimit::named(\"tenant\")")]
+async fn tenant() -> &'static str {
+    "tenant"
+}
+
+#[get("/left", wrap = "RateLimit::named(\"default\")")]
+async fn left(decision: ReqData<Decision>) -> String {
+    decision.quotas()[0].remaining().to_string()
+}
+
+/// An inner middleware that answers with an error, not with a response.
+async fn forbid(
+    request: ServiceRequest,
+    _: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<actix_web::body::BoxBody>, Error> {
+    drop(request);
+    Err(ErrorForbidden("not for you"))
+}
+
+#[get("/forbidden", wrap = "from_fn(forbid)", wrap = "RateLimit::named(\"login\")")]
+async fn forbidden() -> &'static str {
+    "unreachable"
+}
+
+/// A service made by actix-web's test tools, whose type has no name.
+struct ActixRoutes<F>(F);
+
+impl<F: AsyncFn(test::TestRequest) -> Reply> Routes for ActixRoutes<F> {
+    async fn send(&self, request: &Request) -> Reply {
+        let method = request.method.parse().expect("the test's method is one");
+        let mut sent = test::TestRequest::default().method(method).uri(&request.path);
+        for (name, value) in &request.headers {
+            sent = sent.append_header((*name, value.as_str()));
+        }
+        if let Some(peer) = request.peer {
+            sent = sent.peer_addr((peer, 5000).into());
+        }
+        (self.0)(sent.set_payload(request.body)).await
+    }
+}
+
+async fn reply<B: MessageBody>(response: ServiceResponse<B>) -> Reply {
+    let status = response.status().as_u16();
+    let mut headers = std::collections::BTreeMap::<String, String>::new();
+    for (name, value) in response.headers() {
+        let value = value.to_str().expect("the answer's headers are text");
+        let known = headers.entry(name.as_str().to_owned()).or_default();
+        *known = if known.is_empty() { value.to_owned() } else { format!("{known}, {value}") };
+    }
+    let no_body = response.request().method() == actix_web::http::Method::HEAD;
+    let body = test::read_body(response).await;
+    let body = String::from_utf8(body.to_vec()).expect("the answer's body is text");
+    Reply { status, headers, body: if no_body { String::new() } else { body } }
+}
+
+/// What actix-web's dispatcher makes of an error that reaches it.
+fn reply_of_error(error: &Error) -> Reply {
+    let status = error.as_response_error().status_code().as_u16();
+    Reply { status, headers: Default::default(), body: error.to_string() }
+}
+
+async fn run(case: &Case) {
+    let setup = case.setup().await;
+    let door = RateLimit::new(setup.limiter.policy("door").expect("the base has it"));
+    // The door tells nothing, so that the cases see their own policies alone.
+    let app = App::new()
+        .app_data(setup.limiter.clone())
+        .service(default)
+        .service(api)
+        .service(both)
+        .service(together)
+        .service(twice)
+        .service(login)
+        .service(item)
+        .service(login_page)
+        .service(user)
+        .service(tenant)
+        .service(left)
+        .service(forbidden)
+        .wrap(door);
+    let service = test::init_service(app).await;
+    let routes =
+        ActixRoutes(async |sent: test::TestRequest| match service.call(sent.to_request()).await {
+            Ok(response) => reply(response).await,
+            Err(error) => reply_of_error(&error),
+        });
+    case.run(&setup, &routes).await;
+}
+
+#[actix_web::test]
+async fn the_contract_holds() {
+    for case in cases() {
+        println!("{}", case.name);
+        run(&case).await;
+    }
+}

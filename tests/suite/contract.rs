@@ -1,1 +1,186 @@
+//! The HTTP contract: requests, and what both frameworks answer.
+//!
+//! Each case is a configuration and a list of steps. Both drivers put the same
+//! routes in front of it (see [`Routes`]), on a clock that only the steps move.
 
+mod cases;
+
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+
+use figment::{
+    Figment,
+    providers::{Format, Toml},
+};
+use limiter_core::{
+    Answer, BanChange, Check, Config, Decision, Item, Limiter, LimiterBuilder, ManualClock,
+    MemoryStore, Store, StoreError, Timestamp,
+};
+
+pub(crate) use self::cases::cases;
+use crate::stores::clock;
+
+/// The policies that the routes name, where a case does not say otherwise.
+const BASE: &str = r#"
+    [policies.default]
+    quota = "1000/hour"
+    [policies.api]
+    quota = "1000/hour"
+    [policies.login]
+    quota = "1000/hour"
+    [policies.item]
+    quota = "1000/hour"
+    key = ["ip", "endpoint"]
+    [policies.user]
+    quota = "1000/hour"
+    key = "user"
+    [policies.tenant]
+    quota = "1000/hour"
+    key = "header:x-api-key"
+    [policies.door]
+    quota = "100000/hour"
+    headers = "none"
+"#;
+
+/// What both drivers serve. `door` is in front of all of it.
+///
+/// | request | policies | answer |
+/// |---|---|---|
+/// | `GET /default` | `default` | 200 |
+/// | `GET /api` | `api` | 200 |
+/// | `GET /both` | `default` and `api`, apart | 200 |
+/// | `GET /together` | `default` with `api` | 200 |
+/// | `GET /twice` | `default`, twice | 200 |
+/// | `POST /login` | `login` | 200 with the body `secret`, else 401 |
+/// | `GET /item/<id>`, `POST /item/<id>` | `item` | 200 |
+/// | `GET /login-page` | `item` | 200 |
+/// | `GET /user` | `user`, by the header `x-test-user` | 200 |
+/// | `GET /tenant` | `tenant` | 200 |
+/// | `GET /left` | `default` | 200 and what is left of it |
+/// | `GET /forbidden` | `login` | an error of status 403 |
+pub(crate) trait Routes {
+    /// Sends a request and returns the answer.
+    async fn send(&self, request: &Request) -> Reply;
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    pub(crate) method: &'static str,
+    pub(crate) path: String,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: &'static str,
+    pub(crate) peer: Option<IpAddr>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    /// Lines of one name joined as a list.
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: String,
+}
+
+/// One case of the contract.
+#[derive(Debug, Default)]
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    config: &'static str,
+    store_fails: bool,
+    steps: Vec<Step>,
+}
+
+#[derive(Debug)]
+enum Step {
+    Send { request: Request, times: u32, expect: Expect },
+    Advance(Duration),
+}
+
+/// What an answer has to be; what is not named may be anything.
+#[derive(Clone, Debug, Default)]
+struct Expect {
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    absent: Vec<&'static str>,
+    body: Option<serde_json::Value>,
+    text: Option<&'static str>,
+}
+
+/// A limiter, and the clock that its store goes by.
+pub(crate) struct Setup {
+    pub(crate) limiter: Limiter,
+    clock: ManualClock,
+}
+
+impl Case {
+    pub(crate) async fn setup(&self) -> Setup {
+        let figment = Figment::from(Toml::string(BASE)).merge(Toml::string(self.config));
+        let config = Config::from_figment(&figment).expect("the case's configuration is one");
+        let clock = clock();
+        let builder = LimiterBuilder::from_config(config);
+        let builder = match self.store_fails {
+            true => builder.store(Failing),
+            false => builder.store(MemoryStore::builder().clock(clock.clone()).build()),
+        };
+        Setup { limiter: builder.build().await.expect("the case's policies fit"), clock }
+    }
+
+    /// Runs the steps against a driver's routes.
+    pub(crate) async fn run(&self, setup: &Setup, routes: &impl Routes) {
+        for (at, step) in self.steps.iter().enumerate() {
+            let Step::Send { request, times, expect } = step else {
+                let Step::Advance(duration) = step else { unreachable!("there are two") };
+                setup.clock.advance(*duration);
+                continue;
+            };
+            for time in 0..*times {
+                let reply = routes.send(request).await;
+                let place = format!("{}, step {at}.{time}: {request:?}\n{reply:?}", self.name);
+                expect.check(&reply, &place);
+            }
+        }
+    }
+}
+
+impl Expect {
+    fn check(&self, reply: &Reply, place: &str) {
+        assert_eq!(reply.status, self.status, "{place}");
+        for (name, value) in &self.headers {
+            assert_eq!(reply.headers.get(*name), Some(value), "{name} of {place}");
+        }
+        for name in &self.absent {
+            assert_eq!(reply.headers.get(*name), None, "{name} of {place}");
+        }
+        if let Some(expected) = &self.body {
+            let body: serde_json::Value = serde_json::from_str(&reply.body).expect(place);
+            assert_eq!(&body, expected, "{place}");
+        }
+        if let Some(text) = self.text {
+            assert_eq!(reply.body, text, "{place}");
+        }
+    }
+}
+
+/// A store that never answers.
+#[derive(Debug)]
+struct Failing;
+
+fn failed<'a, T>() -> Answer<'a, T> {
+    Answer::Pending(Box::pin(async { Err(StoreError::new("the connection was refused")) }))
+}
+
+impl Store for Failing {
+    fn decide<'a>(&'a self, _: Check<'a>) -> Answer<'a, Decision> {
+        failed()
+    }
+
+    fn strike<'a>(&'a self, _: Check<'a>, _: u16) -> Answer<'a, Option<Timestamp>> {
+        failed()
+    }
+
+    fn change_ban<'a>(&'a self, _: Item<'a>, _: BanChange) -> Answer<'a, ()> {
+        failed()
+    }
+
+    fn reset<'a>(&'a self, _: Item<'a>) -> Answer<'a, ()> {
+        failed()
+    }
+}

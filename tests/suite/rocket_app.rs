@@ -1,1 +1,147 @@
+//! Rocket: the contract's routes, and what only Rocket has.
 
+mod own;
+
+use limiter_rocket::{RateLimitFairing, RateLimited, identify, policy};
+use rocket::{
+    Build, Rocket, get,
+    http::{Header, Method, Status},
+    local::asynchronous::Client,
+    post,
+    request::{self, FromRequest},
+    routes,
+};
+
+use crate::contract::{Case, Reply, Request, Routes, Setup, cases};
+
+policy!(Api = "api");
+policy!(Together = ["default", "api"]);
+policy!(Login = "login");
+policy!(ItemPolicy = "item");
+policy!(UserPolicy = "user");
+policy!(Tenant = "tenant");
+
+#[get("/default")]
+fn default(_limit: RateLimited) -> &'static str {
+    "default"
+}
+
+#[get("/api")]
+fn api(_limit: RateLimited<Api>) -> &'static str {
+    "api"
+}
+
+#[get("/both")]
+fn both(_default: RateLimited, _api: RateLimited<Api>) -> &'static str {
+    "both"
+}
+
+#[get("/together")]
+fn together(_limit: RateLimited<Together>) -> &'static str {
+    "together"
+}
+
+#[get("/twice")]
+fn twice(_first: RateLimited, _second: RateLimited) -> &'static str {
+    "twice"
+}
+
+#[post("/login", data = "<body>")]
+fn login(_limit: RateLimited<Login>, body: &str) -> Status {
+    if body == "secret" { Status::Ok } else { Status::Unauthorized }
+}
+
+#[get("/item/<_>")]
+fn item(_limit: RateLimited<ItemPolicy>) -> &'static str {
+    "item"
+}
+
+#[post("/item/<_>")]
+fn post_item(_limit: RateLimited<ItemPolicy>) -> &'static str {
+    "item"
+}
+
+#[get("/login-page")]
+fn login_page(_limit: RateLimited<ItemPolicy>) -> &'static str {
+    "login page"
+}
+
+/// Stands for an application's authentication: before the limit.
+struct Account;
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for Account {
+    type Error = ();
+
+    async fn from_request(request: &'r rocket::Request<'_>) -> request::Outcome<Self, ()> {
+        if let Some(user) = request.headers().get_one("x-test-user") {
+            identify(request, user);
+        }
+        request::Outcome::Success(Self)
+    }
+}
+
+#[get("/user")]
+fn user(_account: Account, _limit: RateLimited<UserPolicy>) -> &'static str {
+    "user"
+}
+
+#[get("/tenant")]
+fn tenant(_limit: RateLimited<Tenant>) -> &'static str {
+    "tenant"
+}
+
+#[get("/left")]
+fn left(limit: RateLimited) -> String {
+    limit.quotas()[0].remaining().to_string()
+}
+
+#[get("/forbidden")]
+fn forbidden(_limit: RateLimited<Login>) -> Status {
+    Status::Forbidden
+}
+
+fn rocket(setup: &Setup) -> Rocket<Build> {
+    let config = rocket::Config { log_level: rocket::config::LogLevel::Off, ..Default::default() };
+    rocket::custom(config)
+        .attach(RateLimitFairing::new(setup.limiter.clone()).front_door("door"))
+        .mount("/", routes![default, api, both, together, twice, login, item, post_item])
+        .mount("/", routes![login_page, user, tenant, left, forbidden])
+}
+
+impl Routes for Client {
+    async fn send(&self, request: &Request) -> Reply {
+        let method = request.method.parse::<Method>().expect("the test's method is one");
+        let mut sent = self.req(method, request.path.clone()).body(request.body);
+        for (name, value) in &request.headers {
+            sent.add_header(Header::new(*name, value.clone()));
+        }
+        if let Some(peer) = request.peer {
+            sent = sent.remote((peer, 5000).into());
+        }
+        let response = sent.dispatch().await;
+        let mut headers = std::collections::BTreeMap::<String, String>::new();
+        for header in response.headers().iter() {
+            let known = headers.entry(header.name().as_str().to_lowercase()).or_default();
+            let value = header.value();
+            *known = if known.is_empty() { value.to_owned() } else { format!("{known}, {value}") };
+        }
+        let status = response.status().code;
+        let body = response.into_string().await.unwrap_or_default();
+        Reply { status, headers, body }
+    }
+}
+
+async fn run(case: &Case) {
+    let setup = case.setup().await;
+    let client = Client::untracked(rocket(&setup)).await.expect("the test's rocket launches");
+    case.run(&setup, &client).await;
+}
+
+#[rocket::async_test]
+async fn the_contract_holds() {
+    for case in cases() {
+        println!("{}", case.name);
+        run(&case).await;
+    }
+}

@@ -68,6 +68,7 @@
 
 mod config;
 mod facts;
+mod gate;
 mod middleware;
 mod response;
 

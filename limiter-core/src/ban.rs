@@ -2,7 +2,7 @@
 //!
 //! A strike is a refused request, or a response whose status the rule names.
 //! Strikes are counted with the arithmetic of
-//! [`Algorithm::SlidingWindow`](crate::Algorithm::SlidingWindow), so that
+//! [`Algorithm::SlidingWindow`], so that
 //! failures spread over a window's edge still add up; reaching the threshold
 //! bans the key and clears them.
 //!
@@ -21,13 +21,14 @@
 //! # Ok::<(), limiter_core::ConfigError>(())
 //! ```
 
+mod offender;
+
 use std::time::Duration;
 
+pub use self::offender::{Ban, Offender};
 use crate::{
-    algorithm::{Level, State},
     error::ConfigError,
     quota::{Algorithm, Quota},
-    store::BanChange,
     time::{Timestamp, micros},
 };
 
@@ -249,180 +250,5 @@ fn text(duration: Duration) -> String {
     humantime::format_duration(duration).to_string()
 }
 
-/// A ban, in force or past: a past one is remembered, so that the next can be
-/// longer.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Ban {
-    /// When it ends.
-    pub until: Timestamp,
-    /// How long it was when it began, in microseconds.
-    pub duration: u64,
-}
-
-impl Ban {
-    /// Whether the ban holds at `now`.
-    #[must_use]
-    pub fn holds(&self, now: Timestamp) -> bool {
-        now < self.until
-    }
-}
-
-/// Strikes and the last ban of one key under one rule, at one instant.
-#[derive(Clone, Copy, Debug)]
-pub struct Offender {
-    pub(crate) strikes: Level,
-    pub(crate) ban: Option<Ban>,
-}
-
-impl Offender {
-    /// The strikes' state to keep; `None` if there are none.
-    #[must_use]
-    pub fn strikes(&self) -> Option<State> {
-        self.strikes.state()
-    }
-
-    /// The ban to keep, in force or past.
-    #[must_use]
-    pub const fn ban(&self) -> Option<Ban> {
-        self.ban
-    }
-
-    pub(crate) fn at(
-        rule: &BanRule,
-        strikes: Option<State>,
-        ban: Option<Ban>,
-        now: Timestamp,
-    ) -> Self {
-        Self { strikes: Level::at(rule.strikes, strikes, now), ban }
-    }
-
-    /// The end of the ban that holds at `now`, if one does.
-    pub(crate) fn banned_until(&self, now: Timestamp) -> Option<Timestamp> {
-        self.ban.filter(|ban| ban.holds(now)).map(|ban| ban.until)
-    }
-
-    /// What a change by hand makes of it.
-    pub(crate) fn change(self, rule: &BanRule, change: BanChange, now: Timestamp) -> Self {
-        match change {
-            BanChange::Ban(duration) => {
-                let asked = Ban { until: now.after(duration), duration: micros(duration) };
-                let longer = self.ban.filter(|ban| ban.until >= asked.until);
-                Self::at(rule, None, longer.or(Some(asked)), now)
-            }
-            BanChange::Lift => {
-                let ended = |ban: Ban| Ban { until: ban.until.min(now), ..ban };
-                Self { ban: self.ban.map(ended), ..self }
-            }
-            BanChange::Forgive => Self::at(rule, None, None, now),
-        }
-    }
-
-    /// One strike more, and the ban it may bring. A banned key takes none.
-    pub(crate) fn strike(self, rule: &BanRule, now: Timestamp) -> Self {
-        if self.banned_until(now).is_some() {
-            return self;
-        }
-        let strikes = self.strikes.charge(1);
-        if strikes.remaining() > 0 {
-            return Self { strikes, ..self };
-        }
-        Self { strikes: Level::at(rule.strikes, None, now), ban: Some(rule.next(self.ban, now)) }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MINUTE: Duration = Duration::from_secs(60);
-
-    fn rule() -> BanRule {
-        BanRule::new(3, MINUTE, MINUTE).unwrap()
-    }
-
-    fn struck(rule: &BanRule, offender: Offender, times: u32, now: Timestamp) -> Offender {
-        (0..times).fold(offender, |offender, _| offender.strike(rule, now))
-    }
-
-    fn at(seconds: u64) -> Timestamp {
-        Timestamp::from_micros(seconds * 1_000_000)
-    }
-
-    #[test]
-    fn the_threshold_bans_and_clears_the_strikes() {
-        let rule = rule();
-        let now = at(600);
-        let two = struck(&rule, Offender::at(&rule, None, None, now), 2, now);
-        assert_eq!(two.banned_until(now), None);
-        let three = two.strike(&rule, now);
-        assert_eq!(three.banned_until(now), Some(at(660)));
-        assert_eq!(three.strikes.state(), None);
-        assert_eq!(three.banned_until(at(660)), None);
-        // While banned neither strikes nor the ban move.
-        let more = three.strike(&rule, now);
-        assert_eq!((more.ban, more.strikes), (three.ban, three.strikes));
-    }
-
-    #[test]
-    fn strikes_over_a_window_edge_add_up() {
-        let rule = rule();
-        // Two strikes at the end of one aligned minute, one right after it.
-        let early = struck(&rule, Offender::at(&rule, None, None, at(119)), 2, at(119));
-        let late = Offender::at(&rule, early.strikes.state(), None, at(121));
-        assert!(late.strike(&rule, at(121)).banned_until(at(121)).is_some());
-        // A window later they are forgotten.
-        let forgotten = Offender::at(&rule, early.strikes.state(), None, at(240));
-        assert!(struck(&rule, forgotten, 2, at(240)).ban.is_none());
-    }
-
-    #[test]
-    fn bans_escalate_to_the_maximum_and_are_forgiven() {
-        let rule = rule()
-            .with_factor_thousandths(2_500)
-            .and_then(|rule| rule.with_max_duration(MINUTE * 10))
-            .and_then(|rule| rule.with_forgive_after(MINUTE))
-            .unwrap();
-        let mut now = at(600);
-        let mut ban = None;
-        for seconds in [60, 150, 375, 600, 600] {
-            let offender = struck(&rule, Offender::at(&rule, None, ban, now), 3, now);
-            ban = offender.ban;
-            assert_eq!(offender.banned_until(now), Some(now.after(Duration::from_secs(seconds))));
-            now = ban.unwrap().until;
-        }
-        // One microsecond short of the forgiveness it still counts.
-        let remembered = now.after(MINUTE - Duration::from_micros(1));
-        assert_eq!(rule.next(ban, remembered).duration, 600_000_000);
-        assert_eq!(rule.next(ban, now.after(MINUTE)).duration, 60_000_000);
-    }
-
-    #[test]
-    fn a_short_ban_by_hand_does_not_shorten_the_next() {
-        let rule = rule();
-        let new = Offender::at(&rule, None, None, at(600));
-        let by_hand = new.change(&rule, BanChange::Ban(Duration::from_secs(1)), at(600));
-        assert_eq!(by_hand.banned_until(at(600)), Some(at(601)));
-        assert_eq!(rule.next(by_hand.ban, at(602)).duration, 60_000_000);
-        // A ban by hand does not shorten the one in force either.
-        let banned = struck(&rule, new, 3, at(600));
-        let asked = BanChange::Ban(Duration::from_secs(1));
-        assert_eq!(banned.change(&rule, asked, at(600)).banned_until(at(600)), Some(at(660)));
-    }
-
-    #[test]
-    fn wrong_rules_are_refused() {
-        let refused = [
-            BanRule::new(0, MINUTE, MINUTE),
-            BanRule::new(1, Duration::ZERO, MINUTE),
-            BanRule::new(1, MINUTE, Duration::ZERO),
-            rule().with_factor_thousandths(999),
-            rule().with_max_duration(MINUTE / 2),
-            rule().with_statuses([401, 99]),
-            rule().with_group("Not A Name"),
-            rule().with_forgive_after(MAX_BAN + MINUTE),
-        ];
-        for result in refused {
-            assert!(result.is_err(), "{result:?}");
-        }
-    }
-}
+mod tests;

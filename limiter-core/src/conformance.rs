@@ -14,9 +14,9 @@
 //!     let clock = ManualClock::new(Timestamp::from_micros(1_700_000_000_000_000));
 //!     Trial::new(Arc::new(MemoryStore::builder().clock(clock.clone()).build()), clock)
 //! }
-//! # mod tests { use super::memory;
+//!
 //! limiter_core::conformance_tests!(memory, memory());
-//! # }
+//! # fn main() {}
 //! ```
 //!
 //! Each case makes keys of its own, so that cases can share a store. What is
@@ -24,10 +24,11 @@
 
 mod bans;
 mod model;
+mod policies;
 mod quotas;
 mod trial;
 
-pub use self::{bans::*, model::Model, quotas::*, trial::Trial};
+pub use self::{bans::*, model::Model, policies::*, quotas::*, trial::Trial};
 
 /// Makes a test of each case. See the [module docs](self).
 #[macro_export]

@@ -24,14 +24,10 @@
 //! # Ok::<(), std::net::AddrParseError>(())
 //! ```
 
+mod display;
 mod spec;
 
-use std::{
-    fmt,
-    hash::{BuildHasher, RandomState},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    sync::OnceLock,
-};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
@@ -203,11 +199,6 @@ fn named(name: &[u8]) -> SmallVec<[u8; 132]> {
     payload
 }
 
-fn split_name(payload: &[u8]) -> (&[u8], &[u8]) {
-    let (length, rest) = payload.split_first().unwrap_or((&0, &[]));
-    rest.split_at(usize::from(*length).min(rest.len()))
-}
-
 fn address_of(kind: u8, payload: &[u8]) -> Option<IpAddr> {
     if kind == Kind::Ipv4 as u8 {
         let octets: [u8; 4] = payload.try_into().ok()?;
@@ -220,123 +211,5 @@ fn address_of(kind: u8, payload: &[u8]) -> Option<IpAddr> {
     }
 }
 
-impl fmt::Display for Key {
-    /// `ip=192.0.2.1`, `user=alice endpoint=GET /x`; digested parts as a mark
-    /// that is the same within a process and tells nothing outside it.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, (kind, payload)) in self.parts().enumerate() {
-            if index > 0 {
-                f.write_str(" ")?;
-            }
-            write_part(f, kind, payload)?;
-        }
-        Ok(())
-    }
-}
-
-fn write_part(f: &mut fmt::Formatter<'_>, kind: u8, payload: &[u8]) -> fmt::Result {
-    let (name, value) = split_name(payload);
-    let name = name.escape_ascii();
-    const GLOBAL: u8 = Kind::Global as u8;
-    const IPV4: u8 = Kind::Ipv4 as u8;
-    const IPV6: u8 = Kind::Ipv6 as u8;
-    const USER: u8 = Kind::User as u8;
-    const USER_DIGEST: u8 = Kind::UserDigest as u8;
-    const HEADER: u8 = Kind::Header as u8;
-    const ENDPOINT: u8 = Kind::Endpoint as u8;
-    const ENDPOINT_DIGEST: u8 = Kind::EndpointDigest as u8;
-    const CUSTOM: u8 = Kind::Custom as u8;
-    match (kind, address_of(kind, payload)) {
-        (GLOBAL, _) => f.write_str("global"),
-        (IPV4, Some(address)) => write!(f, "ip={address}"),
-        (IPV6, Some(address)) => write!(f, "ip={address}/{}", payload[16]),
-        (USER, _) => write!(f, "user={}", value.escape_ascii()),
-        (USER_DIGEST, _) => write!(f, "user={}", Mark(value)),
-        (HEADER, _) => write!(f, "header:{name}={}", Mark(value)),
-        (ENDPOINT, _) => write!(f, "endpoint={}", payload.escape_ascii()),
-        (ENDPOINT_DIGEST, _) => write!(f, "endpoint={}", Mark(value)),
-        (CUSTOM, _) => write!(f, "{name}={}", value.escape_ascii()),
-        _ => write!(f, "{name}={}", Mark(value)),
-    }
-}
-
-/// Stands for a digest without telling it: keyed by a secret of this process.
-struct Mark<'a>(&'a [u8]);
-
-impl fmt::Display for Mark<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        static SECRET: OnceLock<RandomState> = OnceLock::new();
-        let mark = SECRET.get_or_init(RandomState::new).hash_one(self.0);
-        write!(f, "#{mark:016x}")
-    }
-}
-
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Key({self})")
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ip(text: &str) -> Key {
-        Key::ip(text.parse().unwrap())
-    }
-
-    #[test]
-    fn mapped_addresses_are_told_by_their_bits() {
-        assert_eq!(ip("::ffff:1.2.3.4"), ip("::ffff:102:304"));
-        assert_eq!(ip("::ffff:1.2.3.4"), ip("1.2.3.4"));
-        assert_ne!(ip("::ffff:1.2.3.4"), ip("::ffff:1.2.3.5"));
-        // Written with dots, but plain IPv6.
-        assert_eq!(ip("2001:db8::1.2.3.4"), ip("2001:db8::9"));
-        assert_ne!(ip("::1"), ip("0.0.0.1"));
-    }
-
-    #[test]
-    fn ipv6_counts_by_network() {
-        assert_eq!(ip("2001:DB8:0:0:0:0:0:1"), ip("2001:db8::ffff"));
-        assert_ne!(ip("2001:db8:0:1::1"), ip("2001:db8::1"));
-        let address = "2001:db8::1".parse().unwrap();
-        assert_eq!(Key::ip_prefix(address, 128).to_string(), "ip=2001:db8::1/128");
-        assert_eq!(Key::ip_prefix(address, 0).to_string(), "ip=::/0");
-    }
-
-    #[test]
-    fn hostile_text_is_told_apart() {
-        let long = "x".repeat(1 << 20);
-        let texts = ["", "a", "{}", "}", "*", ":", "\0", "\n", "a b", "a\u{301}", &long, "#a"];
-        let mut keys: Vec<_> = texts.iter().map(|text| Key::user(text)).collect();
-        keys.extend(texts.iter().map(|text| Key::header("x-key", text.as_bytes())));
-        keys.extend(texts.iter().map(|text| Key::header("x-other", text.as_bytes())));
-        keys.extend(texts.iter().map(|text| Key::custom("user", text)));
-        keys.push(Key::custom("a", "b").and(Key::custom("c", "d")));
-        keys.push(Key::custom("a", "b.c").and(Key::custom("", "d")));
-        keys.push(Key::user("ab").and(Key::user("c")));
-        keys.push(Key::user("a").and(Key::user("bc")));
-        for (index, key) in keys.iter().enumerate() {
-            assert!(!keys[..index].contains(key), "{key}");
-            assert!(key.as_bytes().len() < 300);
-            assert!(!key.to_string().contains(['\0', '\n']), "{key:?}");
-        }
-    }
-
-    #[test]
-    fn endpoints_fold_head_into_get() {
-        assert_eq!(Key::endpoint("HEAD", "/x"), Key::endpoint("GET", "/x"));
-        assert_ne!(Key::endpoint("POST", "/x"), Key::endpoint("GET", "/x"));
-        assert_eq!(Key::endpoint("FOO", "/x"), Key::endpoint("BAR", "/x"));
-        let long = "/y".repeat(300);
-        assert_ne!(Key::endpoint("GET", &long), Key::endpoint("PUT", &long));
-        assert_eq!(Key::endpoint("GET", "/x/{id}").to_string(), "endpoint=GET /x/{id}");
-    }
-
-    #[test]
-    fn a_key_knows_its_address() {
-        let key = Key::endpoint("GET", "/").and(ip("192.0.2.7"));
-        assert_eq!(key.address(), Some("192.0.2.7".parse().unwrap()));
-        assert_eq!(Key::user("192.0.2.7").address(), None);
-    }
-}
+mod tests;

@@ -65,7 +65,6 @@ struct Inner {
 
 impl Limiter {
     /// Sets up a limiter in code.
-    #[must_use]
     pub fn builder() -> LimiterBuilder {
         LimiterBuilder::default()
     }

@@ -85,7 +85,7 @@ impl Refusal {
         };
         Some(Self::new(
             fields,
-            Problem {
+            &Problem {
                 r#type: format!("{PROBLEM_TYPES}{kind}"),
                 title,
                 status,
@@ -110,7 +110,7 @@ impl Refusal {
             _ => return Self::broken(),
         };
         let violated_policies = Vec::new();
-        Self::new(fields, Problem { r#type, title, status, detail: None, violated_policies })
+        Self::new(fields, &Problem { r#type, title, status, detail: None, violated_policies })
     }
 
     /// The response of an application that was put together wrong: 500.
@@ -118,7 +118,7 @@ impl Refusal {
     pub fn broken() -> Self {
         Self::new(
             Fields::new(),
-            Problem {
+            &Problem {
                 r#type: "about:blank".to_owned(),
                 title: "Internal Server Error",
                 status: 500,
@@ -128,10 +128,10 @@ impl Refusal {
         )
     }
 
-    fn new(mut fields: Fields, problem: Problem<'_>) -> Self {
+    fn new(mut fields: Fields, problem: &Problem<'_>) -> Self {
         fields.push(("content-type", "application/problem+json".to_owned()));
         fields.push(("cache-control", "no-store".to_owned()));
-        let body = serde_json::to_string(&problem).expect("text and numbers are always JSON");
+        let body = serde_json::to_string(problem).expect("text and numbers are always JSON");
         Self { status: problem.status, fields, body }
     }
 }

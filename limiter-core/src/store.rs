@@ -88,6 +88,7 @@ impl<'a> Check<'a> {
     }
 
     /// Each policy with its subject.
+    #[must_use]
     pub fn items(&self) -> impl ExactSizeIterator<Item = Item<'a>> + Clone + use<'a> {
         let pairs = self.policies.iter().zip(self.subjects);
         pairs.map(|(policy, subject)| Item { policy, subject })

@@ -29,7 +29,7 @@ use crate::{
 ///     const NAMES: &'static [&'static str] = &["uploads", "daily"];
 ///
 ///     fn key(request: &Request<'_>) -> Option<Key> {
-///         request.param::<&str>(0)?.ok().map(|tenant| Key::custom("tenant", tenant))
+///         request.param::<&str>(1)?.ok().map(|tenant| Key::custom("tenant", tenant))
 ///     }
 ///
 ///     fn cost(_: &Request<'_>) -> u64 {

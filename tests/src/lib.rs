@@ -1,5 +1,7 @@
 //! Drives a program that serves HTTP on loopback, as a stranger would.
 
+pub mod config_example;
+
 use std::{
     io::Read,
     net::{Ipv4Addr, TcpListener, TcpStream},
@@ -9,6 +11,8 @@ use std::{
 };
 
 use ureq::{Agent, http::Response};
+
+pub use self::config_example::ConfigExample;
 
 /// How long a program may take to start.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -47,6 +51,7 @@ impl Server {
     ///
     /// # Panics
     /// If there is none.
+    #[must_use]
     pub fn send(
         &self,
         method: &str,
@@ -69,6 +74,7 @@ impl Server {
     }
 
     /// Sends a GET without headers.
+    #[must_use]
     pub fn get(&self, path: &str) -> Response<String> {
         self.send("GET", path, &[], "")
     }
@@ -129,4 +135,54 @@ pub fn header<'r>(response: &'r Response<String>, name: &str) -> &'r str {
 fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
     listener.local_addr().expect("it was just bound").port()
+}
+
+/// Sends 25 requests to a quickstart, each from an address that it claims in
+/// every header there is: 10 pass, 10 are limited, the others are banned.
+///
+/// # Panics
+/// If the server does otherwise.
+pub fn quickstart(server: &Server, path: &str, body: &str) {
+    for n in 1..=25 {
+        let address = format!("203.0.113.{n}");
+        let forwarded = format!("for={address}");
+        let headers = [
+            ("x-forwarded-for", address.as_str()),
+            ("x-real-ip", &address),
+            ("forwarded", &forwarded),
+        ];
+        let answer = server.send("GET", path, &headers, "");
+        let retry_after = || header(&answer, "retry-after").parse::<u64>().expect("it is seconds");
+        match n {
+            1..=10 => {
+                assert_eq!((answer.status().as_u16(), answer.body().as_str()), (200, body));
+                assert!(header(&answer, "ratelimit-policy").ends_with(";q=10;w=60"));
+                assert!(header(&answer, "ratelimit").contains(&format!(";r={};", 10 - n)));
+            }
+            11..=20 => {
+                assert_eq!(answer.status(), 429, "request {n}");
+                assert!((1..=60).contains(&retry_after()));
+                assert_eq!(header(&answer, "content-type"), "application/problem+json");
+                assert!(answer.body().contains("#quota-exceeded"), "{answer:?}");
+            }
+            _ => {
+                assert_eq!(answer.status(), 403, "request {n}");
+                assert!((1..=120).contains(&retry_after()));
+                assert!(answer.body().contains("#abnormal-usage-detected"), "{answer:?}");
+            }
+        }
+    }
+}
+
+/// That a program ended with exit code 1 and said one thing that holds `parts`.
+///
+/// # Panics
+/// If it did not.
+pub fn refused_to_start(output: &Output, parts: &[&str]) {
+    let text = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(!text.contains("panicked"), "{text}");
+    for part in parts {
+        assert!(text.contains(part), "{part:?} is missing in:\n{text}");
+    }
 }

@@ -80,7 +80,7 @@ pub(crate) struct Reply {
 }
 
 /// One case of the contract.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Case {
     pub(crate) name: &'static str,
     config: &'static str,
@@ -88,7 +88,7 @@ pub(crate) struct Case {
     steps: Vec<Step>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Step {
     Send { request: Request, times: u32, expect: Expect },
     Advance(Duration),

@@ -152,10 +152,11 @@ proptest! {
         let mut admitted: Vec<(u64, Subject, u64)> = Vec::new();
         for step in steps {
             let now = full.clock.now().as_micros();
-            if let Some((policy, [subject], cost)) = full.take(&step) {
-                if policy[0].name() == "one" {
+            match full.take(&step) {
+                Some((policy, [subject], cost)) if policy[0].name() == "one" => {
                     admitted.push((now, subject, cost));
                 }
+                _ => {}
             }
         }
         for (from, subject, _) in &admitted {

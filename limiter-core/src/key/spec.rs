@@ -78,6 +78,11 @@ impl KeySpec {
         &self.0
     }
 
+    /// Whether a ban of such a key hits everybody at once.
+    pub(crate) fn names_no_client(&self) -> bool {
+        self.0.iter().all(|part| matches!(part, KeyPart::Global | KeyPart::Endpoint))
+    }
+
     /// Whether a client can choose part of the key.
     pub(crate) fn is_client_chosen(&self) -> bool {
         self.0.iter().any(|part| matches!(part, KeyPart::Header(_)))

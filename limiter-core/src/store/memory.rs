@@ -1,31 +1,31 @@
 //! The embedded store: this process's memory, with a hard bound.
 
 mod bans;
+mod builder;
+mod locked;
 mod stripe;
 
 use std::{
     fmt,
-    hash::{BuildHasher, RandomState},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    hash::RandomState,
+    sync::{Arc, Mutex},
 };
 
 use smallvec::SmallVec;
 
+pub use self::builder::MemoryStoreBuilder;
 use self::{
     bans::Bans,
-    stripe::{Id, Stripe},
+    locked::{Locked, lock},
+    stripe::Stripe,
 };
-use super::{Answer, BanChange, Check, Item, MAX_BANS, MAX_KEYS, Store};
+use super::{Answer, BanChange, Check, Item, Store};
 use crate::{
     ban::{BanRule, Offender},
     decide::{Change, Prior, decide},
     decision::Decision,
-    time::{Clock, SystemClock, Timestamp},
+    time::{Clock, Timestamp},
 };
-
-/// How many keys a stripe holds at most. All of a client's state is in one
-/// stripe, whose lock makes a check atomic.
-const STRIPE: usize = 64;
 
 /// Keeps counters, strikes and bans in memory, at most as many as it is told.
 ///
@@ -70,46 +70,6 @@ struct Shared {
     bans: Bans,
 }
 
-/// Sets up a [`MemoryStore`].
-#[derive(Debug)]
-#[must_use]
-pub struct MemoryStoreBuilder {
-    max_keys: usize,
-    max_bans: usize,
-    clock: Option<Arc<dyn Clock>>,
-}
-
-impl MemoryStoreBuilder {
-    /// How many counters (and strike counts) are kept at most, one for each
-    /// policy and key. At least 1; defaults to 1,000,000.
-    pub fn max_keys(self, max_keys: usize) -> Self {
-        Self { max_keys: max_keys.max(1), ..self }
-    }
-
-    /// How many bans are kept at most. At least 1; defaults to 100,000.
-    pub fn max_bans(self, max_bans: usize) -> Self {
-        Self { max_bans: max_bans.max(1), ..self }
-    }
-
-    /// Takes the time from `clock`. Defaults to the [`SystemClock`].
-    pub fn clock(self, clock: impl Clock) -> Self {
-        Self { clock: Some(Arc::new(clock)), ..self }
-    }
-
-    /// Makes the store.
-    #[must_use]
-    pub fn build(self) -> MemoryStore {
-        let stripes = (self.max_keys / STRIPE).max(1);
-        let room = (self.max_keys / stripes).min(STRIPE);
-        MemoryStore(Arc::new(Shared {
-            hasher: RandomState::new(),
-            stripes: (0..stripes).map(|_| Mutex::new(Stripe::new(room))).collect(),
-            bans: Bans::new(self.max_bans, stripes, self.clock.is_none()),
-            clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock)),
-        }))
-    }
-}
-
 impl MemoryStore {
     /// A store of up to 1,000,000 keys and 100,000 bans.
     #[must_use]
@@ -119,7 +79,7 @@ impl MemoryStore {
 
     /// Sets up a store.
     pub fn builder() -> MemoryStoreBuilder {
-        MemoryStoreBuilder { max_keys: MAX_KEYS, max_bans: MAX_BANS, clock: None }
+        MemoryStoreBuilder::default()
     }
 
     /// How many counters and strike counts are kept now, expired ones that
@@ -270,47 +230,8 @@ impl Shared {
         let (stripe, id) = locked.stripe(at, scope.strikes);
         stripe.write_strikes(id, offender.strikes, now);
     }
-
-    /// Locks the stripes of all keys, in the order of their place, so that two
-    /// checks that cross never wait for each other.
-    fn lock<'a>(&self, items: impl Iterator<Item = Item<'a>>) -> Locked<'_> {
-        let hashes: SmallVec<[u64; 1]> =
-            items.map(|item| self.hasher.hash_one(item.subject.key.as_bytes())).collect();
-        // The high bits choose the stripe, by multiplication: the low ones
-        // tell keys apart within it.
-        let place = |hash: u64| ((u128::from(hash) * self.stripes.len() as u128) >> 64) as usize;
-        let places: SmallVec<[usize; 1]> = hashes.iter().copied().map(place).collect();
-        let mut distinct = places.clone();
-        distinct.sort_unstable();
-        distinct.dedup();
-        let guards = distinct.iter().map(|&place| (place, lock(&self.stripes[place]))).collect();
-        Locked { hashes, places, guards }
-    }
 }
 
 fn is_same_offender(a: &Item<'_>, b: &Item<'_>) -> bool {
     a.policy.scope().bans == b.policy.scope().bans && a.subject.key == b.subject.key
-}
-
-/// The stripes of a check, locked.
-struct Locked<'a> {
-    hashes: SmallVec<[u64; 1]>,
-    places: SmallVec<[usize; 1]>,
-    guards: SmallVec<[(usize, MutexGuard<'a, Stripe>); 1]>,
-}
-
-impl Locked<'_> {
-    /// The stripe of an item's key, and the name of that key's state there.
-    fn stripe(&mut self, at: usize, scope: u64) -> (&mut Stripe, Id) {
-        let place = self.places[at];
-        let guard = self.guards.iter_mut().find(|(at, _)| *at == place);
-        let (_, stripe) = guard.expect("the stripe of each item is locked");
-        (stripe, Id::new(self.hashes[at], scope))
-    }
-}
-
-/// A panic while a stripe was locked leaves it as whole as before it: each
-/// change is one assignment. So a poisoned lock is taken all the same.
-fn lock(stripe: &Mutex<Stripe>) -> MutexGuard<'_, Stripe> {
-    stripe.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,1 +1,239 @@
+//! What only actix-web has: workers, application data, closures, order.
 
+use std::{sync::Arc, time::Duration};
+
+use actix_web::{
+    App, HttpResponse, HttpServer,
+    body::MessageBody,
+    dev::{Service, ServiceRequest, ServiceResponse},
+    http::{StatusCode, header::HeaderMap},
+    middleware::{Next, from_fn},
+    test, web,
+};
+use limiter_actix::{BanRule, Key, Limiter, Policy, Quota, RateLimit, refusal_response};
+
+async fn limiter(quota: &str) -> Limiter {
+    let quota: Quota = quota.parse().unwrap();
+    let minute = Duration::from_secs(60);
+    let banning = Policy::new("banning", quota)
+        .unwrap()
+        .with_ban(BanRule::new(2, minute, minute).unwrap().with_statuses([403]).unwrap());
+    Limiter::builder()
+        .policy(Policy::new("api", quota).unwrap())
+        .policy(banning)
+        .build()
+        .await
+        .unwrap()
+}
+
+fn get(path: &str) -> test::TestRequest {
+    test::TestRequest::get().uri(path).peer_addr("192.0.2.1:5000".parse().unwrap())
+}
+
+async fn hello() -> &'static str {
+    "hello"
+}
+
+/// Sends requests to an application, one after the other.
+macro_rules! statuses {
+    ($app:expr, $($request:expr),+ $(,)?) => {{
+        let service = test::init_service($app).await;
+        [$(test::call_service(&service, $request.to_request()).await.status().as_u16()),+]
+    }};
+}
+
+#[actix_web::test]
+async fn four_workers_share_one_count() {
+    let limiter = limiter("50/hour").await;
+    let api = RateLimit::new(limiter.policy("api").unwrap());
+    let server =
+        HttpServer::new(move || App::new().wrap(api.clone()).route("/", web::get().to(hello)))
+            .workers(4)
+            .disable_signals()
+            .bind(("127.0.0.1", 0))
+            .unwrap();
+    let address = server.addrs()[0];
+    let running = server.run();
+    let handle = running.handle();
+    actix_web::rt::spawn(running);
+
+    // Each connection is given to the next worker.
+    let tasks: Vec<_> =
+        (0..100).map(|_| tokio::task::spawn_blocking(move || fetch(address))).collect();
+    let mut admitted = 0;
+    for task in tasks {
+        admitted += u32::from(task.await.unwrap().starts_with("HTTP/1.1 200 "));
+    }
+    handle.stop(false).await;
+    assert_eq!(admitted, 50);
+}
+
+/// The head of the answer to a GET over a connection of its own.
+fn fetch(address: std::net::SocketAddr) -> String {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// A limiter that a worker builds for itself stops the server's start.
+#[actix_web::test]
+async fn a_limiter_per_worker_is_refused() {
+    let server = HttpServer::new(|| {
+        let limiter = now(limiter("50/hour"));
+        let api = RateLimit::new(limiter.policy("api").unwrap());
+        App::new().wrap(api).route("/", web::get().to(hello))
+    })
+    .workers(1)
+    .disable_signals()
+    .bind(("127.0.0.1", 0))
+    .unwrap();
+    let error = server.run().await.unwrap_err();
+    assert!(error.to_string().contains("Can not start"), "{error}");
+}
+
+/// Runs a future that does not wait, where a runtime is running already.
+fn now<T>(future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    let waker = std::task::Waker::noop();
+    match future.as_mut().poll(&mut std::task::Context::from_waker(waker)) {
+        std::task::Poll::Ready(value) => value,
+        std::task::Poll::Pending => panic!("a limiter in memory is built without waiting"),
+    }
+}
+
+#[actix_web::test]
+async fn an_app_a_scope_a_resource_and_a_handler_can_be_wrapped() {
+    let limiter = limiter("1/hour").await;
+    let api = || RateLimit::new(limiter.policy("api").unwrap());
+    let route = || web::get().to(hello);
+    let app = App::new().wrap(api()).route("/x", route());
+    assert_eq!(statuses!(app, get("/x"), get("/x")), [200, 429]);
+
+    let limiter = self::limiter("1/hour").await;
+    let api = || RateLimit::new(limiter.policy("api").unwrap());
+    let scope = web::scope("/in").wrap(api()).route("/x", route());
+    let app = App::new().service(scope).route("/out", route());
+    assert_eq!(statuses!(app, get("/in/x"), get("/in/x"), get("/out")), [200, 429, 200]);
+
+    let limiter = self::limiter("1/hour").await;
+    let api = RateLimit::new(limiter.policy("api").unwrap());
+    let app = App::new().service(web::resource("/x").wrap(api).route(route()));
+    assert_eq!(statuses!(app, get("/x"), get("/x"), get("/y")), [200, 429, 404]);
+}
+
+#[actix_web::test]
+async fn what_is_named_must_be_there() {
+    let route = || web::resource("/").wrap(RateLimit::named("api")).route(web::get().to(hello));
+    let without = App::new().service(route());
+    assert_eq!(statuses!(without, get("/"), get("/")), [500, 500]);
+
+    let limiter = limiter("1/hour").await;
+    let data = App::new().app_data(web::Data::new(limiter.clone())).service(route());
+    assert_eq!(statuses!(data, get("/"), get("/")), [200, 429]);
+    let unknown = web::resource("/").wrap(RateLimit::named("apy")).route(web::get().to(hello));
+    let unknown = App::new().app_data(limiter).service(unknown);
+    assert_eq!(statuses!(unknown, get("/"), get("/")), [500, 500]);
+}
+
+#[actix_web::test]
+async fn closures_choose_key_cost_and_what_to_skip() {
+    let limiter = limiter("5/hour").await;
+    let api = RateLimit::new(limiter.policy("api").unwrap())
+        .key(|request: &ServiceRequest| Key::custom("path", request.match_info().as_str()))
+        .cost(|request: &ServiceRequest| if request.query_string() == "big" { 4 } else { 1 })
+        .skip(|request: &ServiceRequest| request.match_info().as_str() == "/health");
+    let app = App::new().wrap(api).default_service(web::to(hello));
+    let requests = [
+        get("/a?big"),
+        get("/a?big"),
+        get("/a"),
+        get("/a"),
+        get("/b"),
+        get("/health"),
+        get("/health"),
+    ];
+    let service = test::init_service(app).await;
+    let mut statuses = Vec::new();
+    for request in requests {
+        let response = test::call_service(&service, request.to_request()).await;
+        statuses.push(response.status().as_u16());
+    }
+    assert_eq!(statuses, [200, 429, 200, 429, 200, 200, 200]);
+}
+
+#[actix_web::test]
+async fn a_refusal_can_be_answered_otherwise() {
+    let limiter = limiter("1/hour").await;
+    let api = RateLimit::new(limiter.policy("api").unwrap()).on_refusal(|_, refusal| {
+        assert_eq!(refusal.status(), 429);
+        HttpResponse::ServiceUnavailable().content_type("text/plain").body("later")
+    });
+    let app = App::new().wrap(api).route("/", web::get().to(hello));
+    let service = test::init_service(app).await;
+    test::call_service(&service, get("/").to_request()).await;
+    let refused = test::call_service(&service, get("/").to_request()).await;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    // What the answer leaves out is added.
+    assert_eq!(text(refused.headers(), "retry-after"), "3600");
+    assert_eq!(text(refused.headers(), "ratelimit"), r#""api";r=0;t=3600"#);
+    assert_eq!(text(refused.headers(), "content-type"), "text/plain");
+    assert_eq!(test::read_body(refused).await, "later");
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+    headers.get(name).map_or("", |value| value.to_str().unwrap())
+}
+
+/// Stands for CORS: outside of the limit, it sees refusals as responses.
+async fn mark(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    let mut response = next.call(request).await?;
+    let origin = actix_web::http::header::HeaderValue::from_static("*");
+    response.headers_mut().insert(actix_web::http::header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    Ok(response)
+}
+
+#[actix_web::test]
+async fn outer_middleware_sees_a_refusal_as_a_response() {
+    let limiter = limiter("1/hour").await;
+    let api = RateLimit::new(limiter.policy("api").unwrap());
+    let app = App::new().wrap(api).wrap(from_fn(mark)).route("/", web::get().to(hello));
+    let service = test::init_service(app).await;
+    for status in [200, 429] {
+        let response = test::call_service(&service, get("/").to_request()).await;
+        assert_eq!(response.status().as_u16(), status);
+        assert_eq!(text(response.headers(), "access-control-allow-origin"), "*");
+    }
+}
+
+/// An inner limiter's refusal is no outcome of the handler.
+#[actix_web::test]
+async fn a_refusal_of_an_inner_limiter_does_not_strike() {
+    let limiter = limiter("3/hour").await;
+    let outer = RateLimit::new(limiter.policy("banning").unwrap());
+    let inner =
+        RateLimit::new(limiter.policy("api").unwrap()).cost(|_| 3).on_refusal(|_, refusal| {
+            let mut response = refusal_response(refusal);
+            *response.status_mut() = StatusCode::FORBIDDEN;
+            response
+        });
+    let app = App::new().wrap(inner).wrap(outer).route("/", web::get().to(hello));
+    // Two inner refusals of status 403 would ban, if they were counted.
+    assert_eq!(statuses!(app, get("/"), get("/"), get("/"), get("/")), [200, 403, 403, 429]);
+}
+
+#[actix_web::test]
+async fn nested_limiters_tell_both() {
+    let limiter = Arc::new(limiter("9/hour").await);
+    let both = |name: &str| RateLimit::new(limiter.policy(name).unwrap());
+    let app = App::new().wrap(both("api")).wrap(both("banning")).route("/", web::get().to(hello));
+    let service = test::init_service(app).await;
+    let response = service.call(get("/").to_request()).await.unwrap();
+    let lines: Vec<_> = response.headers().get_all("ratelimit").collect();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+}

@@ -1,1 +1,233 @@
+//! What only Rocket has: sentinels, catchers, forwards, configuration.
 
+use limiter_rocket::{Key, Limiter, Policies, RateLimitFairing, RateLimited, Refused, policy};
+use rocket::{
+    Build, Request, Rocket, State, catch, catchers,
+    error::ErrorKind,
+    figment::Figment,
+    get,
+    http::Status,
+    local::blocking::{Client, LocalResponse},
+    routes,
+};
+
+policy!(Api = "api");
+policy!(Missing = "missing");
+
+/// Rocket with a policy `default` and `api` of 2 requests an hour.
+fn rocket() -> Rocket<Build> {
+    rocket::custom(figment()).attach(RateLimitFairing::from_config())
+}
+
+fn figment() -> Figment {
+    rocket::Config::figment()
+        .merge(("log_level", "off"))
+        .merge(("limiter.fallback_address", "127.0.0.1"))
+        .merge(("limiter.policies.default.quota", "2/hour"))
+        .merge(("limiter.policies.api.quota", "2/hour"))
+}
+
+fn statuses(rocket: Rocket<Build>, paths: &[&'static str]) -> Vec<u16> {
+    let client = Client::untracked(rocket).expect("the test's rocket launches");
+    paths.iter().map(|path| client.get(*path).dispatch().status().code).collect()
+}
+
+fn refuses_to_launch(rocket: Rocket<Build>) -> bool {
+    match Client::untracked(rocket) {
+        Ok(_) => false,
+        Err(error) => {
+            matches!(error.kind(), ErrorKind::SentinelAborts(_) | ErrorKind::FailedFairings(_))
+        }
+    }
+}
+
+#[get("/")]
+fn limited(_limit: RateLimited) -> &'static str {
+    "limited"
+}
+
+#[get("/missing")]
+fn missing(_limit: RateLimited<Missing>) {}
+
+#[get("/option")]
+fn option(limit: Option<RateLimited>) -> &'static str {
+    if limit.is_some() { "admitted" } else { "let through" }
+}
+
+#[get("/result")]
+fn result(limit: Result<RateLimited, Refused>) -> Status {
+    if limit.is_ok() { Status::Ok } else { Status::Unauthorized }
+}
+
+type Alias = Option<RateLimited<Missing>>;
+
+#[get("/alias")]
+fn alias(_limit: Alias) {}
+
+#[test]
+fn a_missing_fairing_stops_the_launch() {
+    let without = rocket::custom(figment()).mount("/", routes![limited]);
+    assert!(refuses_to_launch(without));
+}
+
+#[test]
+fn an_unknown_policy_stops_the_launch_wherever_it_hides() {
+    assert!(refuses_to_launch(rocket().mount("/", routes![missing])));
+    assert!(refuses_to_launch(rocket().mount("/", routes![alias])));
+    assert!(!refuses_to_launch(rocket().mount("/", routes![limited, option])));
+}
+
+#[test]
+fn a_wrong_configuration_stops_the_launch() {
+    for (key, value) in [
+        ("limiter.policies.api.quota", "10/fortnight"),
+        ("limiter.policies.api.qouta", "10/hour"),
+        ("limiter.store", "carrier-pigeon"),
+    ] {
+        let rocket = rocket::custom(figment().merge((key, value)));
+        assert!(refuses_to_launch(rocket.attach(RateLimitFairing::from_config())), "{key}");
+    }
+    let nothing = rocket::Config::figment().merge(("log_level", "off"));
+    assert!(refuses_to_launch(rocket::custom(nothing).attach(RateLimitFairing::from_config())));
+}
+
+#[test]
+fn a_front_door_must_make_sense() {
+    let door = |figment: Figment, policy: &str| {
+        rocket::custom(figment).attach(RateLimitFairing::from_config().front_door(policy))
+    };
+    assert!(refuses_to_launch(door(figment(), "missing")));
+    let by_endpoint = figment().merge(("limiter.policies.api.key", "endpoint"));
+    assert!(refuses_to_launch(door(by_endpoint, "api")));
+    assert!(!refuses_to_launch(door(figment(), "api")));
+}
+
+#[test]
+fn an_option_does_not_make_a_refusal_a_permission() {
+    let client = Client::untracked(rocket().mount("/", routes![option, result])).unwrap();
+    for _ in 0..2 {
+        assert_eq!(client.get("/option").dispatch().into_string().unwrap(), "admitted");
+    }
+    for path in ["/option", "/result"] {
+        let refused = client.get(path).dispatch();
+        assert_eq!(refused.status(), Status::TooManyRequests, "{path}");
+        assert!(refused.headers().contains("retry-after"));
+        assert!(refused.into_string().unwrap().contains("quota-exceeded"));
+    }
+}
+
+#[catch(429)]
+fn busy(request: &Request<'_>) -> String {
+    format!("busy: {}", request.uri())
+}
+
+#[catch(default)]
+fn whatever(status: Status, _: &Request<'_>) -> String {
+    format!("whatever: {}", status.code)
+}
+
+fn refused<'c>(client: &'c Client) -> LocalResponse<'c> {
+    for _ in 0..2 {
+        assert_eq!(client.get("/").dispatch().status(), Status::Ok);
+    }
+    client.get("/").dispatch()
+}
+
+#[test]
+fn catchers_of_the_application_come_first() {
+    for (catchers, body) in [(catchers![busy], "busy: /"), (catchers![whatever], "whatever: 429")] {
+        let rocket = rocket().mount("/", routes![limited]).register("/", catchers);
+        let client = Client::untracked(rocket).unwrap();
+        let response = refused(&client);
+        assert_eq!(response.status(), Status::TooManyRequests);
+        // The time to wait is told all the same.
+        assert_eq!(response.headers().get_one("retry-after"), Some("1800"));
+        assert_eq!(response.headers().get_one("ratelimit"), Some(r#""default";r=0;t=1800"#));
+        assert_eq!(response.into_string().unwrap(), body);
+    }
+}
+
+#[get("/private")]
+fn private() -> Status {
+    Status::Forbidden
+}
+
+#[test]
+fn an_error_of_the_application_looks_as_without_us() {
+    let body = |rocket: Rocket<Build>| {
+        let client = Client::untracked(rocket.mount("/", routes![private])).unwrap();
+        client.get("/private").dispatch().into_string().unwrap()
+    };
+    let without = body(rocket::custom(figment()));
+    assert!(without.contains("403"), "{without}");
+    assert_eq!(body(rocket()), without);
+}
+
+/// By tenant, at a price.
+struct ByTenant;
+
+impl Policies for ByTenant {
+    const NAMES: &'static [&'static str] = &["api", "default"];
+
+    fn key(request: &Request<'_>) -> Option<Key> {
+        request.param::<&str>(1)?.ok().map(|tenant| Key::custom("tenant", tenant))
+    }
+
+    fn cost(_: &Request<'_>) -> u64 {
+        2
+    }
+}
+
+#[get("/tenant/<_>")]
+fn tenant(_limit: RateLimited<ByTenant>) {}
+
+#[test]
+fn a_guard_may_choose_key_and_cost() {
+    let rocket = rocket().mount("/", routes![tenant]);
+    assert_eq!(statuses(rocket, &["/tenant/a", "/tenant/a", "/tenant/b"]), [200, 429, 200]);
+}
+
+#[get("/forward", rank = 1)]
+fn forwards(_limit: RateLimited, _never: Never) {}
+
+#[get("/forward", rank = 2)]
+fn forwarded_to(_limit: RateLimited) -> &'static str {
+    "second"
+}
+
+struct Never;
+
+#[rocket::async_trait]
+impl<'r> rocket::request::FromRequest<'r> for Never {
+    type Error = ();
+
+    async fn from_request(_: &'r Request<'_>) -> rocket::request::Outcome<Self, ()> {
+        rocket::request::Outcome::Forward(Status::NotFound)
+    }
+}
+
+#[test]
+fn a_forwarded_request_is_charged_once() {
+    let rocket = rocket().mount("/", routes![forwards, forwarded_to]);
+    assert_eq!(statuses(rocket, &["/forward", "/forward", "/forward"]), [200, 200, 429]);
+}
+
+#[get("/names")]
+fn names(limiter: &State<Limiter>) -> String {
+    limiter.policy_names().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn the_limiter_is_managed() {
+    let client = Client::untracked(rocket().mount("/", routes![names])).unwrap();
+    assert_eq!(client.get("/names").dispatch().into_string().unwrap(), "api default");
+}
+
+#[test]
+fn routes_that_rocket_takes_for_one_are_one() {
+    let door = rocket::custom(figment())
+        .attach(RateLimitFairing::from_config().front_door("api"))
+        .mount("/", routes![names]);
+    // The path is as it was sent, and the door is no path of its own.
+    assert_eq!(statuses(door, &["/names", "//names/", "/n%61mes"]), [200, 200, 429]);
+}

@@ -1,0 +1,207 @@
+//! What stands before and behind the wrapped service: extract and ask, then
+//! settle and tell.
+
+use std::{cell::OnceCell, fmt};
+
+use actix_web::{
+    Error, HttpMessage, HttpResponse,
+    dev::{Extensions, ServiceRequest, ServiceResponse},
+    web,
+};
+use limiter_core::{Fields, Limiter, Met, PolicySet, Refusal, Subjects, is_preflight};
+
+use crate::{
+    config::{Options, RateLimit, Source},
+    facts::ActixFacts,
+    response::{add_fields, refusal_response},
+};
+
+/// How actix-web names the threads that serve requests: under a plain tokio
+/// runtime, and under its own.
+const WORKERS: [&str; 2] = ["actix-server worker", "actix-rt|system:"];
+
+/// Marks a limiter's own response, which is no outcome that an outer limiter
+/// should count.
+pub(crate) struct RefusedHere;
+
+/// What stands before the wrapped service.
+pub(crate) struct Gate {
+    source: Source,
+    options: Options,
+    policies: OnceCell<PolicySet>,
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gate").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+/// A counted request on its way.
+pub(crate) struct Pass {
+    policies: PolicySet,
+    subjects: Subjects,
+    fields: Fields,
+}
+
+impl Gate {
+    /// `None` for a limiter that was built by a worker.
+    pub(crate) fn new(limit: &RateLimit) -> Option<Self> {
+        let policies = OnceCell::new();
+        if let Source::Given(given) = &limit.source {
+            if is_per_worker(given.limiter()) {
+                return None;
+            }
+            policies.get_or_init(|| given.clone());
+        }
+        Some(Self { source: limit.source.clone(), options: limit.options.clone(), policies })
+    }
+
+    /// Counts a request, if it is to be counted: `None` is a way past.
+    pub(crate) async fn enter(
+        &self,
+        request: &ServiceRequest,
+    ) -> Result<Option<Pass>, HttpResponse> {
+        if self.options.skip.as_ref().is_some_and(|skip| skip(request)) {
+            return Ok(None);
+        }
+        let facts = ActixFacts(request);
+        let looks = !self.options.counts_preflight && is_preflight(&facts);
+        let policies = self.policies(request)?;
+        let subjects = match &self.options.key {
+            Some(key) => policies.subjects_of(&key(request)),
+            None => match policies.identify(&facts) {
+                Ok(subjects) => subjects,
+                Err(_) if looks => return Ok(None),
+                Err(error) => return Err(failed(&error)),
+            },
+        };
+        let Some((policies, subjects)) = not_met_before(request, &policies, subjects) else {
+            return Ok(None);
+        };
+        let cost = match &self.options.cost {
+            _ if looks => 0,
+            Some(cost) => cost(request),
+            None => 1,
+        };
+        let decision = policies.check(&subjects, cost).await.map_err(|error| failed(&error))?;
+        if let Some(refusal) = policies.refusal(&decision) {
+            return Err(self.refuse(request, &refusal));
+        }
+        if looks {
+            return Ok(None);
+        }
+        let fields = policies.fields(&decision);
+        let mut extensions = request.extensions_mut();
+        met(&mut extensions).note(&policies, &subjects);
+        extensions.insert(decision);
+        Ok(Some(Pass { policies, subjects, fields }))
+    }
+
+    #[allow(clippy::result_large_err, reason = "a response is what it is, and rare")]
+    fn policies(&self, request: &ServiceRequest) -> Result<PolicySet, HttpResponse> {
+        if let Some(policies) = self.policies.get() {
+            return Ok(policies.clone());
+        }
+        let Source::Named(names) = &self.source else {
+            unreachable!("given policies are set when the service is made");
+        };
+        let data = request.app_data::<web::Data<Limiter>>().map(|data| data.get_ref());
+        let Some(limiter) = data.or_else(|| request.app_data::<Limiter>()) else {
+            tracing::error!(
+                policies = ?names,
+                "there is no Limiter in the application's data; \
+                 write App::new().app_data(limiter.clone())"
+            );
+            return Err(broken());
+        };
+        if is_per_worker(limiter) {
+            return Err(broken());
+        }
+        let policies = limiter
+            .policies(names.iter().map(String::as_str))
+            .map_err(|error| failed(&error.into()))?;
+        Ok(self.policies.get_or_init(|| policies).clone())
+    }
+
+    fn refuse(&self, request: &ServiceRequest, refusal: &Refusal) -> HttpResponse {
+        let Some(respond) = &self.options.respond else {
+            return refusal_response(refusal);
+        };
+        let mut response = respond(request, refusal);
+        let headers = response.headers_mut();
+        let told = |name: &str| headers.contains_key(name) || name == "content-type";
+        let missing = refusal.fields().iter().filter(|(name, _)| !told(name)).cloned().collect();
+        add_fields(headers, &missing);
+        response
+    }
+}
+
+impl Pass {
+    /// Counts what the request came to, and tells the client what is left. An
+    /// error stays the error it was.
+    pub(crate) async fn leave<B>(
+        self,
+        mut result: Result<ServiceResponse<B>, Error>,
+    ) -> Result<ServiceResponse<B>, Error> {
+        let status = match &result {
+            Ok(response) => response.status(),
+            Err(error) => error.as_response_error().status_code(),
+        };
+        let refused = |response: &ServiceResponse<B>| {
+            response.response().extensions().contains::<RefusedHere>()
+        };
+        if !result.as_ref().is_ok_and(refused) {
+            self.policies.settle(&self.subjects, status.as_u16()).await;
+        }
+        if let Ok(response) = &mut result {
+            add_fields(response.headers_mut(), &self.fields);
+        }
+        result
+    }
+}
+
+/// What of the policies has not counted this request in an outer scope.
+fn not_met_before(
+    request: &ServiceRequest,
+    policies: &PolicySet,
+    subjects: Subjects,
+) -> Option<(PolicySet, Subjects)> {
+    match request.extensions().get::<Met>() {
+        Some(met) => policies.unmet(subjects, met),
+        None => Some((policies.clone(), subjects)),
+    }
+}
+
+fn met(extensions: &mut Extensions) -> &mut Met {
+    if !extensions.contains::<Met>() {
+        extensions.insert(Met::default());
+    }
+    extensions.get_mut::<Met>().expect("it was just put there")
+}
+
+fn failed(error: &limiter_core::Error) -> HttpResponse {
+    // That the store is away is logged by the limiter, once.
+    if !matches!(error, limiter_core::Error::Unavailable(_)) {
+        tracing::error!(%error, "a request could not be counted");
+    }
+    refusal_response(&Refusal::of_error(error))
+}
+
+/// The answer where the application was put together wrong.
+fn broken() -> HttpResponse {
+    refusal_response(&Refusal::broken())
+}
+
+/// A limiter that was built on the thread of a worker counts that worker's
+/// requests alone: the limit would be multiplied by the number of workers.
+fn is_per_worker(limiter: &Limiter) -> bool {
+    let per_worker = WORKERS.iter().any(|worker| limiter.built_on().starts_with(worker));
+    if per_worker {
+        let message = "this limiter was built inside of the closure that HttpServer is given, \
+                       so that each worker would count for itself; build it before, \
+                       and clone the RateLimit inside";
+        tracing::error!("{message}");
+    }
+    per_worker
+}

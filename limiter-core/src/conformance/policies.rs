@@ -1,0 +1,98 @@
+use super::{
+    quotas::{ALGORITHMS, counted_by},
+    trial::{Trial, policy},
+};
+use crate::{Check, Key, Mode, Subject, Verdict};
+
+/// Nor does a refusal by one policy charge the others, each with its own key.
+pub async fn several_policies_are_all_or_nothing(trial: &Trial) {
+    let policies = [policy("burst", "2/minute"), policy("daily", "100/day")];
+    let shared = trial.subject("tenant");
+    for client in ["one", "two"] {
+        let subjects = [trial.subject(client), shared.clone()];
+        for _ in 0..2 {
+            assert!(trial.decide(Check::new(&policies, &subjects, 1)).await.is_allowed());
+        }
+        let refused = trial.decide(Check::new(&policies, &subjects, 1)).await;
+        assert_eq!(refused.verdict(), Verdict::Limited);
+        assert_eq!(refused.quotas()[0].policy(), 0);
+        assert!(refused.quotas()[0].refuses() && !refused.quotas()[1].refuses());
+    }
+    let daily = trial.ask(&policies[1..], &shared, 0).await;
+    assert_eq!(daily.quotas()[0].remaining(), 96);
+}
+
+/// Another key, or another policy, has a count of its own.
+pub async fn keys_and_policies_are_apart(trial: &Trial) {
+    let (a, b) = ([policy("a", "1/minute")], [policy("b", "1/minute")]);
+    for client in [trial.subject("one"), trial.subject("two")] {
+        for policies in [&a, &b] {
+            assert!(trial.ask(policies, &client, 1).await.is_allowed());
+            assert!(!trial.ask(policies, &client, 1).await.is_allowed());
+        }
+    }
+}
+
+/// Whatever a client sends as its identity, it is one key and no other.
+pub async fn hostile_keys_are_told_apart(trial: &Trial) {
+    let policies = [policy("hostile", "1/hour")];
+    let long = "x".repeat(1 << 20);
+    let texts = [
+        "", "{}", "}", "{", "*", ":", "?", "[a]", "\0", "\n", "\r\n", " ", "'", "\\", "\u{fe0f}",
+        &long,
+    ];
+    let of_trial = trial.subject("hostile").key;
+    let mut keys: Vec<Key> = Vec::new();
+    for text in texts {
+        keys.extend([Key::user(text), Key::custom("user", text)]);
+        keys.push(Key::header("x-api-key", text.as_bytes()));
+    }
+    keys.push(Key::user("ab").and(Key::user("c")));
+    keys.push(Key::user("a").and(Key::user("bc")));
+    keys.push(Key::custom("a:b", "c"));
+    keys.push(Key::custom("a", "b:c"));
+    for key in keys {
+        let subject = Subject { key: of_trial.clone().and(key), bannable: true };
+        assert!(trial.ask(&policies, &subject, 1).await.is_allowed(), "{}", subject.key);
+        assert!(!trial.ask(&policies, &subject, 1).await.is_allowed(), "{}", subject.key);
+    }
+}
+
+/// A limit may be changed while clients are being counted.
+pub async fn a_changed_limit_keeps_what_was_used(trial: &Trial) {
+    for algorithm in ALGORITHMS {
+        let client = trial.subject(algorithm.as_str());
+        assert!(trial.ask(&counted_by(algorithm, "10/hour"), &client, 8).await.is_allowed());
+        let raised = trial.ask(&counted_by(algorithm, "20/hour"), &client, 0).await;
+        assert_eq!(raised.quotas()[0].remaining(), 12, "{algorithm:?}");
+        let lowered = trial.ask(&counted_by(algorithm, "5/hour"), &client, 1).await;
+        assert_eq!(lowered.verdict(), Verdict::Limited, "{algorithm:?}");
+    }
+}
+
+/// Another window is another rule: two configurations can run side by side.
+pub async fn a_changed_window_starts_anew(trial: &Trial) {
+    for algorithm in ALGORITHMS {
+        let client = trial.subject(algorithm.as_str());
+        let (old, new) = (counted_by(algorithm, "1/hour"), counted_by(algorithm, "1/day"));
+        assert!(trial.ask(&old, &client, 1).await.is_allowed());
+        assert!(trial.ask(&new, &client, 1).await.is_allowed(), "{algorithm:?}");
+        assert!(!trial.ask(&old, &client, 1).await.is_allowed());
+        assert!(!trial.ask(&new, &client, 1).await.is_allowed());
+    }
+}
+
+/// A shadow policy counts and tells, but never refuses.
+pub async fn a_shadow_policy_watches(trial: &Trial) {
+    let client = trial.subject("client");
+    let shadow = policy("shadow", "1/hour").with_mode(Mode::Shadow);
+    let policies = [policy("enforced", "3/hour"), shadow];
+    for (refusals, enforced_remaining) in [(0, 2), (1, 1), (1, 0)] {
+        let decision = trial.ask(&policies, &client, 1).await;
+        assert!(decision.is_allowed());
+        assert_eq!(decision.shadow_refusals().count(), refusals);
+        let tightest = decision.tightest().map(|quota| quota.remaining());
+        assert_eq!(tightest, Some(enforced_remaining));
+    }
+    assert_eq!(trial.ask(&policies, &client, 1).await.verdict(), Verdict::Limited);
+}

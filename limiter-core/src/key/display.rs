@@ -1,0 +1,71 @@
+//! Keys for people to read, without what may be secret.
+
+use std::{
+    fmt,
+    hash::{BuildHasher, RandomState},
+    sync::OnceLock,
+};
+
+use super::{Key, Kind, address_of};
+
+impl fmt::Display for Key {
+    /// `ip=192.0.2.1`, `user=alice endpoint=GET /x`; digested parts as a mark
+    /// that is the same within a process and tells nothing outside it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (kind, payload)) in self.parts().enumerate() {
+            if index > 0 {
+                f.write_str(" ")?;
+            }
+            write_part(f, kind, payload)?;
+        }
+        Ok(())
+    }
+}
+
+fn write_part(f: &mut fmt::Formatter<'_>, kind: u8, payload: &[u8]) -> fmt::Result {
+    let (name, value) = split_name(payload);
+    let name = name.escape_ascii();
+    const GLOBAL: u8 = Kind::Global as u8;
+    const IPV4: u8 = Kind::Ipv4 as u8;
+    const IPV6: u8 = Kind::Ipv6 as u8;
+    const USER: u8 = Kind::User as u8;
+    const USER_DIGEST: u8 = Kind::UserDigest as u8;
+    const HEADER: u8 = Kind::Header as u8;
+    const ENDPOINT: u8 = Kind::Endpoint as u8;
+    const ENDPOINT_DIGEST: u8 = Kind::EndpointDigest as u8;
+    const CUSTOM: u8 = Kind::Custom as u8;
+    match (kind, address_of(kind, payload)) {
+        (GLOBAL, _) => f.write_str("global"),
+        (IPV4, Some(address)) => write!(f, "ip={address}"),
+        (IPV6, Some(address)) => write!(f, "ip={address}/{}", payload[16]),
+        (USER, _) => write!(f, "user={}", value.escape_ascii()),
+        (USER_DIGEST, _) => write!(f, "user={}", Mark(value)),
+        (HEADER, _) => write!(f, "header:{name}={}", Mark(value)),
+        (ENDPOINT, _) => write!(f, "endpoint={}", payload.escape_ascii()),
+        (ENDPOINT_DIGEST, _) => write!(f, "endpoint={}", Mark(value)),
+        (CUSTOM, _) => write!(f, "{name}={}", value.escape_ascii()),
+        _ => write!(f, "{name}={}", Mark(value)),
+    }
+}
+
+fn split_name(payload: &[u8]) -> (&[u8], &[u8]) {
+    let (length, rest) = payload.split_first().unwrap_or((&0, &[]));
+    rest.split_at(usize::from(*length).min(rest.len()))
+}
+
+/// Stands for a digest without telling it: keyed by a secret of this process.
+struct Mark<'a>(&'a [u8]);
+
+impl fmt::Display for Mark<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        static SECRET: OnceLock<RandomState> = OnceLock::new();
+        let mark = SECRET.get_or_init(RandomState::new).hash_one(self.0);
+        write!(f, "#{mark:016x}")
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({self})")
+    }
+}

@@ -1,0 +1,60 @@
+use super::*;
+
+fn ip(text: &str) -> Key {
+    Key::ip(text.parse().unwrap())
+}
+
+#[test]
+fn mapped_addresses_are_told_by_their_bits() {
+    assert_eq!(ip("::ffff:1.2.3.4"), ip("::ffff:102:304"));
+    assert_eq!(ip("::ffff:1.2.3.4"), ip("1.2.3.4"));
+    assert_ne!(ip("::ffff:1.2.3.4"), ip("::ffff:1.2.3.5"));
+    // Written with dots, but plain IPv6.
+    assert_eq!(ip("2001:db8::1.2.3.4"), ip("2001:db8::9"));
+    assert_ne!(ip("::1"), ip("0.0.0.1"));
+}
+
+#[test]
+fn ipv6_counts_by_network() {
+    assert_eq!(ip("2001:DB8:0:0:0:0:0:1"), ip("2001:db8::ffff"));
+    assert_ne!(ip("2001:db8:0:1::1"), ip("2001:db8::1"));
+    let address = "2001:db8::1".parse().unwrap();
+    assert_eq!(Key::ip_prefix(address, 128).to_string(), "ip=2001:db8::1/128");
+    assert_eq!(Key::ip_prefix(address, 0).to_string(), "ip=::/0");
+}
+
+#[test]
+fn hostile_text_is_told_apart() {
+    let long = "x".repeat(1 << 20);
+    let texts = ["", "a", "{}", "}", "*", ":", "\0", "\n", "a b", "a\u{301}", &long, "#a"];
+    let mut keys: Vec<_> = texts.iter().map(|text| Key::user(text)).collect();
+    keys.extend(texts.iter().map(|text| Key::header("x-key", text.as_bytes())));
+    keys.extend(texts.iter().map(|text| Key::header("x-other", text.as_bytes())));
+    keys.extend(texts.iter().map(|text| Key::custom("user", text)));
+    keys.push(Key::custom("a", "b").and(Key::custom("c", "d")));
+    keys.push(Key::custom("a", "b.c").and(Key::custom("", "d")));
+    keys.push(Key::user("ab").and(Key::user("c")));
+    keys.push(Key::user("a").and(Key::user("bc")));
+    for (index, key) in keys.iter().enumerate() {
+        assert!(!keys[..index].contains(key), "{key}");
+        assert!(key.as_bytes().len() < 300);
+        assert!(!key.to_string().contains(['\0', '\n']), "{key:?}");
+    }
+}
+
+#[test]
+fn endpoints_fold_head_into_get() {
+    assert_eq!(Key::endpoint("HEAD", "/x"), Key::endpoint("GET", "/x"));
+    assert_ne!(Key::endpoint("POST", "/x"), Key::endpoint("GET", "/x"));
+    assert_eq!(Key::endpoint("FOO", "/x"), Key::endpoint("BAR", "/x"));
+    let long = "/y".repeat(300);
+    assert_ne!(Key::endpoint("GET", &long), Key::endpoint("PUT", &long));
+    assert_eq!(Key::endpoint("GET", "/x/{id}").to_string(), "endpoint=GET /x/{id}");
+}
+
+#[test]
+fn a_key_knows_its_address() {
+    let key = Key::endpoint("GET", "/").and(ip("192.0.2.7"));
+    assert_eq!(key.address(), Some("192.0.2.7".parse().unwrap()));
+    assert_eq!(Key::user("192.0.2.7").address(), None);
+}

@@ -1,0 +1,49 @@
+//! What only shows with all policies side by side: names and groups.
+
+use super::Policy;
+use crate::{ban::BanRule, error::ConfigError};
+
+/// Checks what only shows with all policies side by side: names and groups.
+pub(crate) fn check_together(policies: &[Policy]) -> Result<(), ConfigError> {
+    for (index, policy) in policies.iter().enumerate() {
+        let within = |error: ConfigError| error.within(&policy.name).within("policies");
+        if policies[..index].iter().any(|other| other.name == policy.name) {
+            return Err(within(ConfigError::new("the name is given twice; rename one")));
+        }
+        let Some(group) = policy.ban.as_ref().and_then(BanRule::group) else {
+            continue;
+        };
+        for other in policies {
+            check_group(group, policy, other)
+                .map_err(|e| within(e.within("group").within("ban")))?;
+        }
+    }
+    Ok(())
+}
+
+fn check_group(group: &str, policy: &Policy, other: &Policy) -> Result<(), ConfigError> {
+    let (Some(ban), theirs) = (&policy.ban, other.ban.as_ref()) else {
+        return Ok(());
+    };
+    let name = &other.name;
+    match theirs.filter(|ban| ban.group() == Some(group)) {
+        None if name == group => Err(ConfigError::new(format!(
+            "{group:?} is the name of a policy outside the group; \
+             rename the group, or write group = {group:?} in that policy's ban"
+        ))),
+        None => Ok(()),
+        Some(_) if other.key != policy.key => Err(ConfigError::new(format!(
+            "{group:?} is shared with policy {name:?}, which counts \"{}\" and not \"{}\"; \
+             a group needs one kind of key",
+            other.key, policy.key
+        ))),
+        Some(_) if other.mode != policy.mode => Err(ConfigError::new(format!(
+            "{group:?} is shared with policy {name:?}; a group is enforced or shadow as a whole"
+        ))),
+        Some(theirs) if !theirs.agrees_with(ban) => Err(ConfigError::new(format!(
+            "{group:?} is shared with policy {name:?}, whose threshold, window, duration, factor, \
+             max_duration or forgive_after differ; write the same in both"
+        ))),
+        Some(_) => Ok(()),
+    }
+}

@@ -1,0 +1,175 @@
+//! What is left, what is refused, and how it is told.
+
+use super::*;
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![
+        counts_down_and_refuses(),
+        gcra_tells_an_effective_window(),
+        head_counts_as_get(),
+        guards_are_each_enforced(),
+        policies_together_are_all_or_nothing(),
+        a_policy_met_twice_counts_once(),
+        several_quotas_have_names(),
+        other_header_styles(),
+        a_shadow_policy_is_not_seen(),
+        the_handler_sees_the_decision(),
+    ]
+}
+
+fn counts_down_and_refuses() -> Case {
+    let told = |expect: Expect, left: u64| {
+        let policy = r#""api";q=3;w=60"#;
+        expect.with("ratelimit-policy", policy).with("ratelimit", format!(r#""api";r={left};t=60"#))
+    };
+    Case {
+        name: "counts down and refuses",
+        config: r#"policies.api = { quota = "3/minute", algorithm = "fixed_window" }"#,
+        steps: vec![
+            get("/api").is(told(status(200).without(&["retry-after"]), 2)),
+            get("/api").is(told(status(200), 1)),
+            get("/api").is(told(status(200), 0)),
+            get("/api").times(3, told(limited("api", 60), 0)),
+            get("/api").from("192.0.2.2").is(told(status(200), 2)),
+            get("/default").is(status(200)),
+            Step::Advance(Duration::from_micros(59_999_999)),
+            get("/api").is(limited("api", 1)),
+            Step::Advance(Duration::from_micros(1)),
+            get("/api").is(told(status(200), 2)),
+        ],
+        ..Case::default()
+    }
+}
+
+fn gcra_tells_an_effective_window() -> Case {
+    Case {
+        name: "gcra tells an effective window",
+        config: r#"policies.api.quota = "10/minute""#,
+        steps: vec![
+            get("/api").is(status(200).with("ratelimit", r#""api";r=9;t=54"#)),
+            get("/api").times(8, status(200)),
+            get("/api").is(status(200).with("ratelimit", r#""api";r=0;t=6"#)),
+            get("/api").is(limited("api", 6).with("ratelimit", r#""api";r=0;t=6"#)),
+        ],
+        ..Case::default()
+    }
+}
+
+fn head_counts_as_get() -> Case {
+    Case {
+        name: "head counts as get",
+        config: r#"policies.item.quota = "2/minute""#,
+        steps: vec![
+            get("/item/1").is(status(200)),
+            request("HEAD", "/item/2").is(status(200).text("")),
+            request("HEAD", "/item/3").is(status(429)),
+            get("/item/4").is(status(429)),
+            request("POST", "/item/5").is(status(200)),
+        ],
+        ..Case::default()
+    }
+}
+
+fn guards_are_each_enforced() -> Case {
+    Case {
+        name: "guards are each enforced",
+        config: r#"
+            policies.default.quota = "4/hour"
+            policies.api.quota = "2/hour"
+        "#,
+        steps: vec![
+            get("/both").times(2, status(200)),
+            get("/both").is(status(429)),
+            // Independent ones: the refused request was charged to the first.
+            get("/default").is(status(200).with("ratelimit", r#""default";r=0;t=900"#)),
+            get("/both").from("192.0.2.2").is(status(200)),
+        ],
+        ..Case::default()
+    }
+}
+
+fn policies_together_are_all_or_nothing() -> Case {
+    Case {
+        name: "policies together are all or nothing",
+        config: r#"
+            policies.default.quota = "4/hour"
+            policies.api.quota = "2/hour"
+        "#,
+        steps: vec![
+            get("/together").is(status(200)
+                .with("ratelimit-policy", r#""default";q=4;w=3600, "api";q=2;w=3600"#)
+                .with("ratelimit", r#""default";r=3;t=2700, "api";r=1;t=1800"#)),
+            get("/together").is(status(200)),
+            get("/together").times(5, limited("api", 1800)),
+            get("/default").is(status(200).with("ratelimit", r#""default";r=1;t=900"#)),
+        ],
+        ..Case::default()
+    }
+}
+
+fn a_policy_met_twice_counts_once() -> Case {
+    Case {
+        name: "a policy met twice counts once",
+        config: r#"policies.default.quota = "2/hour""#,
+        steps: vec![
+            get("/twice").is(status(200).with("ratelimit", r#""default";r=1;t=1800"#)),
+            get("/twice").is(status(200)),
+            get("/twice").is(limited("default", 1800)),
+        ],
+        ..Case::default()
+    }
+}
+
+fn several_quotas_have_names() -> Case {
+    Case {
+        name: "several quotas have names",
+        config: r#"policies.api.quota = "1000/hour; 2/second""#,
+        steps: vec![
+            get("/api").is(status(200)
+                .with("ratelimit-policy", r#""api.1s";q=2;w=1, "api.1h";q=1000;w=3600"#)
+                .with("ratelimit", r#""api.1s";r=1;t=1, "api.1h";r=999;t=3597"#)),
+            get("/api").is(status(200)),
+            get("/api").is(limited("api.1s", 1)),
+        ],
+        ..Case::default()
+    }
+}
+
+fn other_header_styles() -> Case {
+    Case {
+        name: "other header styles",
+        config: r#"
+            policies.default = { quota = "1/minute", headers = "none" }
+            policies.api = { quota = "1/minute", algorithm = "fixed_window", headers = "x-ratelimit" }
+        "#,
+        steps: vec![
+            get("/default").is(status(200).without(&FIELDS)),
+            get("/default").is(limited("default", 60).without(&FIELDS)),
+            get("/api").is(status(200)
+                .without(&FIELDS)
+                .with("x-ratelimit-limit", 1)
+                .with("x-ratelimit-remaining", 0)
+                .with("x-ratelimit-reset", 1_700_000_060)),
+            get("/api").is(limited("api", 60).with("x-ratelimit-reset", 1_700_000_060)),
+        ],
+        ..Case::default()
+    }
+}
+
+fn a_shadow_policy_is_not_seen() -> Case {
+    Case {
+        name: "a shadow policy is not seen",
+        config: r#"policies.api = { quota = "1/hour", mode = "shadow" }"#,
+        steps: vec![get("/api").times(5, status(200).without(&FIELDS))],
+        ..Case::default()
+    }
+}
+
+fn the_handler_sees_the_decision() -> Case {
+    Case {
+        name: "the handler sees the decision",
+        config: r#"policies.default.quota = "5/hour""#,
+        steps: vec![get("/left").is(status(200).text("4")), get("/left").is(status(200).text("3"))],
+        ..Case::default()
+    }
+}

@@ -132,7 +132,8 @@ impl Level {
 
     /// The more indebted of both, part by part: no request passes it that
     /// either of them would refuse. Both are of one quota and instant.
-    pub(crate) fn merge(self, other: Self) -> Self {
+    #[must_use]
+    pub fn merge(self, other: Self) -> Self {
         let used = match (self.used, other.used) {
             (Used::Gcra(a), Used::Gcra(b)) => Used::Gcra(a.max(b)),
             (Used::FixedWindow(a), Used::FixedWindow(b)) => Used::FixedWindow(a.merge(b)),
@@ -145,7 +146,8 @@ impl Level {
     /// The level of a key that takes over what another had used. A fixed
     /// window begins with it: cut short, it would be one window more than the
     /// worst case knows.
-    pub(crate) fn inherited(self) -> Self {
+    #[must_use]
+    pub fn inherited(self) -> Self {
         let used = match self.used {
             Used::FixedWindow(window) => Used::FixedWindow(window.anew(&self.quota)),
             other => other,
@@ -193,7 +195,8 @@ impl Level {
     }
 
     /// Used units in proportion to what can be used at once, 0 to 1,000,000.
-    pub(crate) fn fill(&self) -> u32 {
+    #[must_use]
+    pub fn fill(&self) -> u32 {
         let burst = u128::from(self.quota.burst());
         let used = burst - u128::from(self.remaining()).min(burst);
         u32::try_from(used * 1_000_000 / burst).unwrap_or(1_000_000)

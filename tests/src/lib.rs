@@ -14,6 +14,11 @@ use ureq::{Agent, http::Response};
 
 pub use self::config_example::ConfigExample;
 
+/// The README's code compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
 /// How long a program may take to start.
 const PATIENCE: Duration = Duration::from_secs(30);
 

@@ -26,7 +26,7 @@ impl Ban {
 }
 
 /// Strikes and the last ban of one key under one rule, at one instant.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Offender {
     pub(crate) strikes: Level,
     pub(crate) ban: Option<Ban>,
@@ -45,22 +45,21 @@ impl Offender {
         self.ban
     }
 
-    pub(crate) fn at(
-        rule: &BanRule,
-        strikes: Option<State>,
-        ban: Option<Ban>,
-        now: Timestamp,
-    ) -> Self {
+    /// What is kept of it, at `now`.
+    #[must_use]
+    pub fn at(rule: &BanRule, strikes: Option<State>, ban: Option<Ban>, now: Timestamp) -> Self {
         Self { strikes: Level::at(rule.strikes, strikes, now), ban }
     }
 
     /// The end of the ban that holds at `now`, if one does.
-    pub(crate) fn banned_until(&self, now: Timestamp) -> Option<Timestamp> {
+    #[must_use]
+    pub fn banned_until(&self, now: Timestamp) -> Option<Timestamp> {
         self.ban.filter(|ban| ban.holds(now)).map(|ban| ban.until)
     }
 
     /// What a change by hand makes of it.
-    pub(crate) fn change(self, rule: &BanRule, change: BanChange, now: Timestamp) -> Self {
+    #[must_use]
+    pub fn change(self, rule: &BanRule, change: BanChange, now: Timestamp) -> Self {
         match change {
             BanChange::Ban(duration) => {
                 let asked = Ban { until: now.after(duration), duration: micros(duration) };
@@ -76,7 +75,8 @@ impl Offender {
     }
 
     /// One strike more, and the ban it may bring. A banned key takes none.
-    pub(crate) fn strike(self, rule: &BanRule, now: Timestamp) -> Self {
+    #[must_use]
+    pub fn strike(self, rule: &BanRule, now: Timestamp) -> Self {
         if self.banned_until(now).is_some() {
             return self;
         }

@@ -210,6 +210,16 @@ impl BanRule {
         Self { group: None, ..self }
     }
 
+    /// The numbers as a store's server is told them, times in microseconds:
+    /// threshold, window, duration, factor, longest duration, forgiveness.
+    #[cfg(feature = "redis")]
+    pub(crate) fn numbers(&self) -> [u64; 6] {
+        let Self { strikes, factor, .. } = self;
+        let [duration, longest, forgive] =
+            [self.duration, self.max_duration, self.forgive_after].map(micros);
+        [strikes.limit(), strikes.window_micros(), duration, (*factor).into(), longest, forgive]
+    }
+
     /// Whether both rules can share one group's strikes and bans.
     pub(crate) fn agrees_with(&self, other: &Self) -> bool {
         let numbers = |rule: &Self| {

@@ -39,6 +39,7 @@
 //!
 //! # Features
 //! - `memory` (default): the embedded [`MemoryStore`].
+//! - `redis`: the store in Redis or Valkey.
 //! - `conformance`: the suite that every store has to pass.
 //!
 //! [`limiter-actix`]: https://crates.io/crates/limiter-actix
@@ -68,6 +69,8 @@ pub mod time;
 
 #[cfg(feature = "memory")]
 pub use crate::store::{MemoryStore, MemoryStoreBuilder};
+#[cfg(feature = "redis")]
+pub use crate::store::{RedisStore, RedisStoreBuilder};
 pub use crate::{
     algorithm::State,
     ban::{Ban, BanAnswer, BanRule},

@@ -2,6 +2,12 @@
 
 #[cfg(feature = "memory")]
 mod memory;
+#[cfg(feature = "redis")]
+mod naming;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(feature = "redis")]
+mod wire;
 
 use std::{
     fmt,
@@ -16,6 +22,8 @@ use futures_core::future::BoxFuture;
 
 #[cfg(feature = "memory")]
 pub use self::memory::{MemoryStore, MemoryStoreBuilder};
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisStore, RedisStoreBuilder};
 use crate::{
     decision::Decision,
     error::{ConfigError, StoreError},
@@ -92,6 +100,31 @@ impl<'a> Check<'a> {
     pub fn items(&self) -> impl ExactSizeIterator<Item = Item<'a>> + Clone + use<'a> {
         let pairs = self.policies.iter().zip(self.subjects);
         pairs.map(|(policy, subject)| Item { policy, subject })
+    }
+}
+
+impl<'a> Check<'a> {
+    /// The items that a response of that status strikes: those whose rule
+    /// names it and whose subject may be banned, each offender once.
+    #[must_use]
+    pub fn offenders(&self, status: u16) -> Vec<Item<'a>> {
+        let mut offenders: Vec<Item<'a>> = Vec::new();
+        for item in self.items() {
+            let strikes = item.policy.ban().is_some_and(|rule| rule.strikes_on(status));
+            let met = offenders.iter().any(|other| other.is_same_offender(&item));
+            if strikes && item.subject.bannable && !met {
+                offenders.push(item);
+            }
+        }
+        offenders
+    }
+}
+
+impl Item<'_> {
+    /// Whether both strike and ban the same: one policy or group, and one key.
+    fn is_same_offender(&self, other: &Self) -> bool {
+        self.policy.scope().bans == other.policy.scope().bans
+            && self.subject.key == other.subject.key
     }
 }
 

@@ -1,7 +1,10 @@
 //! Random sequences through a store and through the reference model: every
 //! field of every decision is the same.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use limiter_core::{
     Algorithm, BanChange, BanRule, Check, Clock, Item, Key, ManualClock, MemoryStore, Mode, Policy,
@@ -9,7 +12,7 @@ use limiter_core::{
 };
 use proptest::prelude::*;
 
-use crate::stores::clock;
+use crate::stores::{clock, redis_store};
 
 /// One thing to ask of a store.
 #[derive(Clone, Debug)]
@@ -38,13 +41,20 @@ enum Step {
     Back(u64),
 }
 
+/// Small ones, which a few requests exhaust, and some whose products are far
+/// beyond 2^53.
 fn quota() -> impl Strategy<Value = Quota> {
     let windows = prop_oneof![1u64..200, Just(1_000), Just(7_777)];
-    (1u64..9, windows, 1u64..15).prop_map(|(limit, window, burst)| {
+    let small = (1u64..9, windows, 1u64..15);
+    let large = (LARGE - 9..LARGE, Just(86_400_000_007u64), LARGE - 9..LARGE);
+    prop_oneof![9 => small, 1 => large].prop_map(|(limit, window, burst)| {
         let quota = Quota::new(limit, Duration::from_micros(window)).unwrap();
         quota.with_burst(burst).unwrap()
     })
 }
+
+/// About what fits into a quota.
+const LARGE: u64 = 999_999_999_999_999;
 
 fn quotas() -> impl Strategy<Value = Quotas> {
     let algorithms = prop::sample::select(vec![
@@ -123,7 +133,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         Just(BanChange::Forgive),
     ];
     let step = prop_oneof![
-        12 => (1u8..8, keys(), 0u64..5)
+        12 => (1u8..8, keys(), prop_oneof![9 => 0u64..5, 1 => LARGE / 3 - 2..LARGE / 3 + 2, 1 => Just(u64::MAX)])
             .prop_map(|(policies, keys, cost)| Step::Decide { policies, keys, cost }),
         2 => (1u8..8, keys(), prop_oneof![Just(401), Just(200)])
             .prop_map(|(policies, keys, status)| Step::Strike { policies, keys, status }),
@@ -175,27 +185,36 @@ async fn answer(store: &dyn Store, policies: &[Policy; 3], step: &Step) -> Strin
     }
 }
 
-fn compare(
+/// Asks a store and the model the same, step by step.
+fn compare<S: Store>(
     policies: &[Policy; 3],
     steps: &[Step],
-    make: impl Fn(ManualClock) -> Arc<dyn Store>,
+    make: impl AsyncFn(ManualClock) -> S,
 ) -> Result<(), TestCaseError> {
-    let clock = clock();
-    let (store, model) = (make(clock.clone()), Model::new(clock.clone()));
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    for (at, step) in steps.iter().enumerate() {
-        match step {
-            Step::Forward(micros) => clock.advance(Duration::from_micros(*micros)),
-            Step::Back(micros) => {
-                clock.set(Timestamp::from_micros(clock.now().as_micros() - micros));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let clock = clock();
+        let (store, model) = (make(clock.clone()).await, Model::new(clock.clone()));
+        for (at, step) in steps.iter().enumerate() {
+            match step {
+                Step::Forward(micros) => clock.advance(Duration::from_micros(*micros)),
+                Step::Back(micros) => {
+                    clock.set(Timestamp::from_micros(clock.now().as_micros() - micros));
+                }
+                _ => {}
             }
-            _ => {}
+            let expected = answer(&model, policies, step).await;
+            let actual = answer(&store, policies, step).await;
+            prop_assert_eq!(actual, expected, "step {}: {:?}", at, step);
         }
-        let expected = runtime.block_on(answer(&model, policies, step));
-        let actual = runtime.block_on(answer(&*store, policies, step));
-        prop_assert_eq!(actual, expected, "step {}: {:?}", at, step);
-    }
-    Ok(())
+        Ok(())
+    })
+}
+
+/// A prefix that no other sequence has, for stores that outlive one.
+fn prefix() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    format!("differential-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
 proptest! {
@@ -203,6 +222,13 @@ proptest! {
 
     #[test]
     fn memory_answers_as_the_model(policies in policies(), steps in steps()) {
-        compare(&policies, &steps, |clock| Arc::new(MemoryStore::builder().clock(clock).build()))?;
+        compare(&policies, &steps, async |clock| {
+            MemoryStore::builder().clock(clock).build()
+        })?;
+    }
+
+    #[test]
+    fn redis_answers_as_the_model(policies in policies(), steps in steps()) {
+        compare(&policies, &steps, async |clock| redis_store(clock, &prefix()).await)?;
     }
 }

@@ -6,4 +6,5 @@ mod dependencies;
 mod differential;
 mod memory;
 mod rocket_app;
+mod servers;
 mod stores;

@@ -157,19 +157,12 @@ impl Shared {
     }
 
     fn strike(&self, check: &Check<'_>, status: u16) -> Option<Timestamp> {
-        let struck = |item: &Item<'_>| {
-            item.subject.bannable && item.policy.ban().is_some_and(|rule| rule.strikes_on(status))
-        };
-        let mut locked = self.lock(check.items());
+        let offenders = check.offenders(status);
+        let mut locked = self.lock(offenders.iter().copied());
         let now = self.clock.now();
         let mut banned_until = None;
-        for (at, item) in check.items().enumerate().filter(|(_, item)| struck(item)) {
-            let same = |earlier: &Item<'_>| struck(earlier) && is_same_offender(earlier, &item);
-            let Some(rule) =
-                item.policy.ban().filter(|_| !check.items().take(at).any(|i| same(&i)))
-            else {
-                continue;
-            };
+        for (at, item) in offenders.into_iter().enumerate() {
+            let Some(rule) = item.policy.ban() else { continue };
             let before = self.offender(&mut locked, at, item, rule, now);
             let after = before.strike(rule, now);
             if after.ban != before.ban {
@@ -230,8 +223,4 @@ impl Shared {
         let (stripe, id) = locked.stripe(at, scope.strikes);
         stripe.write_strikes(id, offender.strikes, now);
     }
-}
-
-fn is_same_offender(a: &Item<'_>, b: &Item<'_>) -> bool {
-    a.policy.scope().bans == b.policy.scope().bans && a.subject.key == b.subject.key
 }

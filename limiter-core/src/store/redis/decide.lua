@@ -1,0 +1,334 @@
+-- Decides a check, strikes for a response status, or changes a ban, in one
+-- atomic step. Mirrors decide.rs, ban/ and algorithm/ of limiter-core; Rust
+-- replays its answer on the state that this returns.
+--
+-- KEYS  for each item: counter, strikes, ban (of one client: one slot)
+-- ARGV  [1] operation: "decide", "strike", "ban", "lift", "forgive"
+--       [2] now in microseconds, or "" for the server's clock
+--       [3] milliseconds that state is kept beyond its use
+--       [4] cost, at most 999999999999999 (more never passes, see `never`)
+--       [5] for "ban": how long, in microseconds
+--       then for each item
+--         mode ("e" enforced, "s" shadow), number of quotas n, ban rule ("1" or "0")
+--         n times: algorithm ("g", "f", "s"), limit, window,
+--                  never ("1" if cost > burst), and for "g"
+--                  cost, burst and twice the bucket as whole and rest of
+--                  units * window / limit
+--         with a ban rule: threshold, window, duration, factor, max_duration,
+--                  forgive_after, refusals ("1" or "0"), bannable ("1" or "0")
+-- Returns now, then for each item counter, strikes and ban as they were before.
+--
+-- Numbers are doubles: exact below 2^53. All times are, and so are all units
+-- (below 10^15); their products are not, and are never formed beyond it.
+
+local floor, max, min, fmt = math.floor, math.max, math.min, string.format
+local operation, slack = ARGV[1], tonumber(ARGV[3])
+local cost = tonumber(ARGV[4])
+
+local now
+if ARGV[2] == '' then
+  local time = redis.call('TIME')
+  now = time[1] * 1000000 + time[2]
+else
+  now = tonumber(ARGV[2])
+end
+
+local function text(number)
+  return fmt('%.0f', number)
+end
+
+-- (a * b + c) / d, quotient and remainder; bit by bit where a * b is too large.
+local function muldiv(a, b, c, d)
+  local product = a * b + c
+  if product < 9007199254740992 then
+    local quotient = floor(product / d)
+    return quotient, product - quotient * d
+  end
+  local quotient, rest, bit = 0, 0, 4503599627370496
+  while bit > a do bit = bit / 2 end
+  while bit >= 1 do
+    quotient, rest = quotient * 2, rest * 2
+    if a >= bit then a, rest = a - bit, rest + b end
+    local times = floor(rest / d)
+    quotient, rest, bit = quotient + times, rest - times * d, bit / 2
+  end
+  rest = rest + c
+  local times = floor(rest / d)
+  return quotient + times, rest - times * d
+end
+
+local function numbers(packed, kind, count)
+  if not packed or string.sub(packed, 1, 1) ~= kind then return nil end
+  local found = {}
+  for number in string.gmatch(packed, '%d+') do found[#found + 1] = tonumber(number) end
+  if #found == count then return found end
+  return nil
+end
+
+-- Each algorithm: the level at now, whether the cost passes, and the state
+-- after it with the microseconds until it is nothing.
+
+local algorithm = { g = {}, f = {}, s = {} }
+
+function algorithm.g.at(quota, packed)
+  local level = { whole = 0, rest = 0 }
+  local state = numbers(packed, 'g', 3)
+  if state == nil or state[1] < now then return level end
+  local tat, fraction, limit = state[1], state[2], state[3]
+  local twice_whole, twice_rest = quota.twice_whole, quota.twice_rest
+  if limit == quota.limit then
+    level.whole, level.rest = tat - now, fraction
+  else
+    level.whole, level.rest = muldiv(tat - now, limit, fraction, quota.limit)
+    if limit > quota.burst then
+      twice_whole, twice_rest = muldiv(2 * limit, quota.window, 0, quota.limit)
+    end
+  end
+  if level.whole > twice_whole or (level.whole == twice_whole and level.rest > twice_rest) then
+    return { whole = 0, rest = 0 }
+  end
+  return level
+end
+
+local function add(quota, level, whole, rest)
+  local sum = level.rest + rest
+  if sum >= quota.limit then return level.whole + whole + 1, sum - quota.limit end
+  return level.whole + whole, sum
+end
+
+function algorithm.g.passes(quota, level)
+  local whole, rest = add(quota, level, quota.cost_whole, quota.cost_rest)
+  return whole < quota.burst_whole or (whole == quota.burst_whole and rest <= quota.burst_rest)
+end
+
+function algorithm.g.charged(quota, level)
+  local whole, rest = add(quota, level, quota.cost_whole, quota.cost_rest)
+  local reset = whole
+  if rest > 0 then reset = whole + 1 end
+  return 'g' .. text(now + whole) .. ',' .. text(rest) .. ',' .. text(quota.limit), reset
+end
+
+function algorithm.f.at(quota, packed)
+  local state = numbers(packed, 'f', 2)
+  if state ~= nil then
+    local left = state[1] + quota.window - now
+    if left > 0 and left <= 2 * quota.window then return { left = left, used = state[2] } end
+  end
+  return { left = quota.window, used = 0 }
+end
+
+function algorithm.f.passes(quota, level)
+  return level.used + cost <= quota.limit or cost == 0
+end
+
+function algorithm.f.charged(quota, level)
+  local start = max(now + level.left - quota.window, 0)
+  return 'f' .. text(start) .. ',' .. text(level.used + cost), level.left
+end
+
+function algorithm.s.at(quota, packed)
+  local window = quota.window
+  local start = now - now % window
+  local fresh = { start = start, elapsed = now - start, ahead = 0, current = 0, previous = 0 }
+  local state = numbers(packed, 's', 3)
+  if state == nil then return fresh end
+  local lead = state[1] - start
+  if lead == 0 then
+    fresh.current, fresh.previous = state[2], state[3]
+  elseif lead > 0 and lead <= window then
+    return { start = state[1], elapsed = 0, ahead = state[1] - now,
+             current = state[2], previous = state[3] }
+  elseif lead == -window then
+    fresh.previous = state[2]
+  end
+  return fresh
+end
+
+local function used(quota, level)
+  if level.previous == 0 then return level.current end
+  local faded, rest = muldiv(level.previous, quota.window - level.elapsed, 0, quota.window)
+  if rest > 0 then faded = faded + 1 end
+  return level.current + faded
+end
+
+function algorithm.s.passes(quota, level)
+  return cost == 0 or used(quota, level) + cost <= quota.limit
+end
+
+local function slid(quota, level, units)
+  local reset = 2 * quota.window - level.elapsed + level.ahead
+  return 's' .. text(level.start) .. ',' .. text(level.current + units) .. ','
+    .. text(level.previous), reset
+end
+
+function algorithm.s.charged(quota, level)
+  return slid(quota, level, cost)
+end
+
+-- What to write, once everything is decided.
+
+local writes = {}
+
+local function write(key, value, micros)
+  if value == nil then
+    writes[#writes + 1] = { 'DEL', key }
+  else
+    local milliseconds = text(max(floor(micros / 1000) + 1 + slack, 1))
+    writes[#writes + 1] = { 'SET', key, value, 'PX', milliseconds }
+  end
+end
+
+-- The items, with the state that is kept of them.
+
+local kept = redis.call('MGET', unpack(KEYS))
+local items, at = {}, 6
+
+local function argument()
+  at = at + 1
+  return ARGV[at - 1]
+end
+
+local function number()
+  return tonumber(argument())
+end
+
+local function read_quota(packed)
+  local quota = { kind = argument(), limit = number(), window = number() }
+  quota.never = argument() == '1'
+  if quota.kind == 'g' then
+    quota.burst = number()
+    quota.cost_whole, quota.cost_rest = number(), number()
+    quota.burst_whole, quota.burst_rest = number(), number()
+    quota.twice_whole, quota.twice_rest = number(), number()
+  end
+  quota.level = algorithm[quota.kind].at(quota, packed)
+  return quota
+end
+
+local function read_rule(item, strikes, ban)
+  local rule = {
+    strikes = { limit = number(), window = number() },
+    duration = number(), factor = number(), longest = number(), forgive = number(),
+  }
+  rule.refusals, rule.bannable = argument() == '1', argument() == '1'
+  rule.level = algorithm.s.at(rule.strikes, strikes)
+  if ban then
+    local parts = numbers('b' .. ban, 'b', 2)
+    if parts then rule.until_, rule.last = parts[1], parts[2] end
+  end
+  rule.banned = rule.bannable and rule.until_ ~= nil and now < rule.until_
+  return rule
+end
+
+for index = 1, #KEYS / 3 do
+  local base = 3 * (index - 1)
+  local item = { shadow = argument() == 's', quotas = {}, passes = true,
+                 counter = KEYS[base + 1], strikes = KEYS[base + 2], ban = KEYS[base + 3] }
+  local count, ruled = number(), argument() == '1'
+  local packed = {}
+  for part in string.gmatch(kept[base + 1] or '', '[^;]+') do packed[#packed + 1] = part end
+  for each = 1, count do
+    local quota = read_quota(packed[each])
+    item.quotas[each] = quota
+    if quota.never or not algorithm[quota.kind].passes(quota, quota.level) then
+      item.passes = false
+    end
+  end
+  if ruled then item.rule = read_rule(item, kept[base + 2], kept[base + 3]) end
+  items[index] = item
+end
+
+-- What may become of an item.
+
+local function charge(item)
+  if cost == 0 then return end
+  local packed, longest = {}, 0
+  for each, quota in ipairs(item.quotas) do
+    local reset
+    packed[each], reset = algorithm[quota.kind].charged(quota, quota.level)
+    longest = max(longest, reset)
+  end
+  write(item.counter, table.concat(packed, ';'), longest)
+end
+
+local function write_ban(item, until_, duration)
+  write(item.ban, text(until_) .. ',' .. text(duration), max(until_ + item.rule.forgive - now, 0))
+end
+
+local function strike(item)
+  local rule = item.rule
+  if rule == nil or not rule.bannable or rule.banned then return end
+  if rule.strikes.limit > used(rule.strikes, rule.level) + 1 then
+    write(item.strikes, slid(rule.strikes, rule.level, 1))
+    return
+  end
+  local duration = rule.duration
+  if rule.until_ and now < rule.until_ + rule.forgive then
+    duration = max(muldiv(rule.last, rule.factor, 0, 1000), duration)
+  end
+  duration = min(duration, rule.longest)
+  write(item.strikes, nil)
+  write_ban(item, now + duration, duration)
+end
+
+local function strike_refusal(item)
+  if not item.passes and cost > 0 and item.rule and item.rule.refusals then strike(item) end
+end
+
+local run = {}
+
+function run.decide()
+  local banned, admitted = false, true
+  for _, item in ipairs(items) do
+    if not item.shadow then
+      banned = banned or (item.rule ~= nil and item.rule.banned)
+      admitted = admitted and item.passes
+    end
+  end
+  if banned then return end
+  for _, item in ipairs(items) do
+    if not item.shadow then
+      if admitted then charge(item) else strike_refusal(item) end
+    elseif admitted and not (item.rule and item.rule.banned) then
+      if item.passes then charge(item) else strike_refusal(item) end
+    end
+  end
+end
+
+-- The caller has left out items that do not count the status, and doubles.
+function run.strike()
+  for _, item in ipairs(items) do strike(item) end
+end
+
+function run.ban()
+  local item, asked = items[1], tonumber(ARGV[5])
+  write(item.strikes, nil)
+  if not (item.rule.until_ and item.rule.until_ >= now + asked) then
+    write_ban(item, now + asked, asked)
+  end
+end
+
+-- Strikes are written as they count at now, which after a step of the clock
+-- may be as none.
+function run.lift()
+  local item = items[1]
+  local level = item.rule.level
+  if level.current > 0 or level.previous > 0 then
+    write(item.strikes, slid(item.rule.strikes, level, 0))
+  else
+    write(item.strikes, nil)
+  end
+  if item.rule.until_ then write_ban(item, min(item.rule.until_, now), item.rule.last) end
+end
+
+function run.forgive()
+  write(items[1].strikes, nil)
+  write(items[1].ban, nil)
+end
+
+run[operation]()
+for _, command in ipairs(writes) do redis.call(unpack(command)) end
+
+local answer = { text(now) }
+for index = 1, #KEYS do answer[index + 1] = kept[index] or '' end
+return answer

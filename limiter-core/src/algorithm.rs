@@ -32,6 +32,8 @@ pub enum State {
         /// The limit in force when this was written; a changed limit is
         /// recognised by it and keeps the units used.
         limit: u64,
+        /// The bucket's size when this was written: the most that can be used.
+        burst: u64,
     },
     /// Of [`Algorithm::FixedWindow`].
     FixedWindow {

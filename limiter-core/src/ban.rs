@@ -28,7 +28,7 @@ use std::time::Duration;
 pub use self::offender::{Ban, Offender};
 use crate::{
     error::ConfigError,
-    quota::{Algorithm, Quota},
+    quota::{Algorithm, MAX_UNITS, Quota},
     time::{Timestamp, micros},
 };
 
@@ -69,8 +69,9 @@ impl BanRule {
     /// # Errors
     /// If the threshold is zero, or a time is zero or over 3660 days.
     pub fn new(threshold: u64, window: Duration, duration: Duration) -> Result<Self, ConfigError> {
-        if threshold == 0 {
-            return Err(ConfigError::at("threshold", "is 0; a ban needs 1 strike or more"));
+        if !(1..=MAX_UNITS).contains(&threshold) {
+            let message = format!("is {threshold}; write 1 strike or more, up to {MAX_UNITS}");
+            return Err(ConfigError::at("threshold", message));
         }
         let strikes = Quota::new(threshold, window)
             .and_then(|quota| quota.with_algorithm(Algorithm::SlidingWindow))
@@ -168,6 +169,11 @@ impl BanRule {
     #[must_use]
     pub fn with_answer(self, answer: BanAnswer) -> Self {
         Self { answer, ..self }
+    }
+
+    /// Whether anything strikes at all.
+    pub(crate) fn can_strike(&self) -> bool {
+        self.refusals || !self.statuses.is_empty()
     }
 
     /// Strikes that ban.

@@ -24,7 +24,7 @@
 //! let Change::Charged(levels) = &outcome.changes[0] else { panic!("nothing was charged") };
 //! assert_eq!(
 //!     levels[0].state(),
-//!     Some(State::Gcra { tat: 66_000_000, fraction: 0, limit: 10 }),
+//!     Some(State::Gcra { tat: 66_000_000, fraction: 0, limit: 10, burst: 10 }),
 //! );
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -29,6 +29,7 @@ mod spec;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use ipnet::IpNet;
 use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 
@@ -151,6 +152,16 @@ impl Key {
     #[must_use]
     pub fn address(&self) -> Option<IpAddr> {
         self.parts().find_map(|(kind, payload)| address_of(kind, payload))
+    }
+
+    /// The network that the key counts, if it counts one; an IPv4 address is a
+    /// network of one.
+    pub(crate) fn network(&self) -> Option<IpNet> {
+        self.parts().find_map(|(kind, payload)| {
+            let address = address_of(kind, payload)?;
+            let prefix = if address.is_ipv4() { 32 } else { *payload.last()? };
+            IpNet::new(address, prefix).ok()
+        })
     }
 
     fn part(kind: Kind, payload: &[u8]) -> Self {

@@ -61,24 +61,26 @@ impl Identity {
         policies
             .iter()
             .map(|policy| {
-                let mut subject = self.subject(key(policy.key(), request, &mut address)?);
-                // The key holds an IPv6 network; the list may name one host.
+                let key = key(policy.key(), request, &mut address)?;
+                // The key holds an IPv6 network; the lists may name one host.
                 let host = address.found.as_ref().map(|(host, _)| *host);
-                subject.bannable &= subject.key.address().is_none() || !self.spares(host);
-                Ok(subject)
+                let spared = key.address().and(host).is_some_and(|host| self.spares_host(host));
+                Ok(Subject { key, bannable: !spared })
             })
             .collect()
     }
 
-    /// Addresses of proxies and of `never_ban` are never banned.
+    /// A subject of which the key alone is known. Addresses of proxies and of
+    /// `never_ban` are never banned, nor is a network that holds one.
     pub(crate) fn subject(&self, key: Key) -> Subject {
-        let bannable = !self.spares(key.address());
-        Subject { key, bannable }
+        let spared = key.network().is_some_and(|network| {
+            self.never_ban.overlap(network) || self.client_ip.proxies().overlap(network)
+        });
+        Subject { key, bannable: !spared }
     }
 
-    fn spares(&self, address: Option<IpAddr>) -> bool {
-        let spares = |networks: &Networks| address.is_some_and(|address| networks.contain(address));
-        spares(&self.never_ban) || spares(self.client_ip.proxies())
+    fn spares_host(&self, host: IpAddr) -> bool {
+        self.never_ban.contain(host) || self.client_ip.proxies().contain(host)
     }
 
     pub(crate) fn ip_key(&self, address: IpAddr) -> Key {

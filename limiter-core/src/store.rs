@@ -32,11 +32,17 @@ use crate::{
     time::Timestamp,
 };
 
+/// Whether the embedded store is compiled in.
+pub(crate) const HAS_MEMORY: bool = cfg!(feature = "memory");
+
 /// How many keys the embedded store holds unless told otherwise.
 pub(crate) const MAX_KEYS: usize = 1_000_000;
 
 /// How many bans the embedded store holds unless told otherwise.
 pub(crate) const MAX_BANS: usize = 100_000;
+
+/// The most keys or bans that it may be told to hold.
+pub(crate) const MAX_ENTRIES: usize = 100_000_000;
 
 /// The embedded store.
 #[cfg(feature = "memory")]

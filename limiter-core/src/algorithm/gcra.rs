@@ -26,7 +26,7 @@ fn cost_of(quota: &Quota, units: u64) -> u128 {
 
 impl Bucket {
     pub(super) fn at(quota: &Quota, state: Option<State>, now: Timestamp) -> Self {
-        let Some(State::Gcra { tat, fraction, limit }) = state else {
+        let Some(State::Gcra { tat, fraction, limit, burst }) = state else {
             return Self(0);
         };
         let now = now.as_micros();
@@ -35,10 +35,10 @@ impl Bucket {
         }
         let debt = u128::from(tat - now) * u128::from(limit) + u128::from(fraction);
         // A lowered limit or burst may leave more than a full bucket, and what
-        // was used counts. Beyond two of them the clock has stepped back, and
-        // clamping would not help: a refusal writes nothing, so the client
-        // would find the clamp again until the clock has caught up.
-        let full = cost_of(quota, quota.burst().max(limit));
+        // was used counts. Beyond two of the larger, the clock has stepped
+        // back, and clamping would not help: a refusal writes nothing, so the
+        // client would find the clamp again until the clock has caught up.
+        let full = cost_of(quota, quota.burst().max(burst));
         Self(if debt > 2 * full { 0 } else { debt })
     }
 
@@ -46,7 +46,7 @@ impl Bucket {
         let limit = quota.limit();
         let tat = narrow(u128::from(now.as_micros()) + self.0 / u128::from(limit));
         let fraction = narrow(self.0 % u128::from(limit));
-        (self.0 > 0).then_some(State::Gcra { tat, fraction, limit })
+        (self.0 > 0).then_some(State::Gcra { tat, fraction, limit, burst: quota.burst() })
     }
 
     pub(super) fn wait(self, quota: &Quota, cost: u64) -> Wait {

@@ -92,9 +92,18 @@ fn a_changed_limit_keeps_what_was_used() {
         assert!(counter.take(0, 8));
         counter.quota = quota("20/minute", algorithm);
         assert_eq!(counter.level(0).remaining(), 12, "{algorithm:?}");
-        counter.quota = quota("5/minute", algorithm);
+        counter.quota = quota("1/minute", algorithm);
         assert_eq!(counter.level(0).remaining(), 0, "{algorithm:?}");
+        assert_ne!(counter.level(0).wait(1), Wait::None, "{algorithm:?}");
     }
+}
+
+#[test]
+fn a_lowered_burst_keeps_what_was_used() {
+    let mut counter = Counter::new("1/s burst 100", Algorithm::Gcra);
+    assert!(counter.take(0, 100));
+    counter.quota = quota("1/s burst 10", Algorithm::Gcra);
+    assert_eq!(counter.level(0).wait(1), Wait::Micros(91_000_000));
 }
 
 #[test]

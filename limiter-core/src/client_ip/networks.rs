@@ -35,6 +35,11 @@ impl Networks {
         self.0.iter().any(|network| network.contains(&address))
     }
 
+    /// Whether one of them holds part of that network, or all of it.
+    pub(crate) fn overlap(&self, network: IpNet) -> bool {
+        self.0.iter().any(|own| own.contains(&network) || network.contains(own))
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -1,6 +1,6 @@
 //! The keys at the root.
 
-use std::{collections::BTreeMap, net::IpAddr, num::NonZeroUsize};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::Deserialize;
 
@@ -11,7 +11,7 @@ use crate::{
     limiter::StoreChoice,
     policy::{Policy, check_together},
     request::Identity,
-    store::{MAX_BANS, MAX_KEYS},
+    store::{MAX_BANS, MAX_ENTRIES, MAX_KEYS},
 };
 
 #[derive(Deserialize)]
@@ -19,8 +19,8 @@ use crate::{
 pub(super) struct Root {
     #[serde(default)]
     store: StoreName,
-    max_keys: Option<NonZeroUsize>,
-    max_bans: Option<NonZeroUsize>,
+    max_keys: Option<u64>,
+    max_bans: Option<u64>,
     #[serde(default)]
     trusted_proxies: Vec<String>,
     client_ip_header: Option<String>,
@@ -59,8 +59,8 @@ impl TryFrom<Root> for Config {
         let identity = root.identity()?;
         let StoreName = root.store;
         let store = StoreChoice::Memory {
-            max_keys: root.max_keys.map_or(MAX_KEYS, NonZeroUsize::get),
-            max_bans: root.max_bans.map_or(MAX_BANS, NonZeroUsize::get),
+            max_keys: entries("max_keys", root.max_keys, MAX_KEYS)?,
+            max_bans: entries("max_bans", root.max_bans, MAX_BANS)?,
         };
         let policies: Result<Vec<Policy>, ConfigError> = root
             .policies
@@ -71,6 +71,13 @@ impl TryFrom<Root> for Config {
         check_together(&policies)?;
         Ok(Self { store, identity, policies })
     }
+}
+
+/// A cap of the memory store.
+fn entries(name: &str, given: Option<u64>, default: usize) -> Result<usize, ConfigError> {
+    let Some(given) = given else { return Ok(default) };
+    let fits = usize::try_from(given).ok().filter(|entries| (1..=MAX_ENTRIES).contains(entries));
+    fits.ok_or_else(|| ConfigError::at(name, format!("is {given}; write 1 to {MAX_ENTRIES}")))
 }
 
 impl Root {

@@ -76,7 +76,7 @@ fn a_fault_names_key_value_and_what_would_be_right() {
     let table = [
         ("stroe = \"memory\"".to_owned(), vec!["stroe", "store", "policies"]),
         ("store = \"redis://:pw@h\"".to_owned(), vec!["\"redis\"", "\"memory\"", "store: "]),
-        ("max_keys = 0".to_owned(), vec!["max_keys: ", "nonzero"]),
+        ("max_keys = 0".to_owned(), vec!["max_keys: is 0", "write 1 to 100000000"]),
         ("[policies.api]".to_owned(), vec!["quota", "policies.api"]),
         ("[policies.api]\nquota = 10".to_owned(), vec!["10", "policies.api.quota"]),
         (
@@ -176,6 +176,18 @@ fn groups_must_agree() {
             .replace("policies.three", "policies.two"),
     );
     assert!(stray.contains("outside the group"), "{stray}");
+}
+
+#[test]
+fn what_can_do_nothing_is_refused() {
+    let rule = "threshold = 3, window = \"1m\", duration = \"1m\"";
+    let idle =
+        error(&format!("[policies.api]\nquota = \"1/s\"\nban = {{ {rule}, refusals = false }}"));
+    assert!(idle.contains("policies.api.ban: nothing strikes"), "{idle}");
+    let alike = error("policies.my-api.quota = \"1/s\"\npolicies.my_api.quota = \"1/s\"");
+    assert!(alike.contains("my-api") && alike.contains("my_api"), "{alike}");
+    let many = error("max_keys = 1000000000000");
+    assert!(many.contains("max_keys: is 1000000000000; write 1 to 100000000"), "{many}");
 }
 
 #[test]

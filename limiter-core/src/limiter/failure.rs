@@ -1,7 +1,7 @@
 //! What happens while the store cannot answer, policy by policy.
 
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -10,14 +10,14 @@ use crate::{
     error::{ConfigError, Error, StoreError},
     policy::{Mode, OnStoreError, Policy},
     request::Subjects,
-    store::{Check, MAX_BANS, MAX_KEYS, Store, embedded},
+    store::{Check, HAS_MEMORY, MAX_BANS, MAX_KEYS, Store, embedded},
 };
 
 /// Stands in for a store that fails.
 #[derive(Debug)]
 pub(super) struct Fallback {
-    /// For policies that say `local`; none if there are none.
-    local: Option<Arc<dyn Store>>,
+    /// For policies that say `local`; made when first needed.
+    local: OnceLock<Arc<dyn Store>>,
     degraded: AtomicBool,
 }
 
@@ -25,19 +25,24 @@ impl Fallback {
     pub(super) fn new<'a>(
         policies: impl IntoIterator<Item = &'a Policy>,
     ) -> Result<Self, ConfigError> {
-        let mut policies = policies.into_iter();
-        let local = policies.find(|policy| policy.on_store_error() == OnStoreError::Local);
-        let local = match local.map(|policy| (policy, embedded(MAX_KEYS, MAX_BANS))) {
-            None => None,
-            Some((_, Ok(store))) => Some(store),
-            Some((policy, Err(_))) => {
+        for policy in policies {
+            if policy.on_store_error() == OnStoreError::Local && !HAS_MEMORY {
                 let message = "is \"local\", for which the feature \"memory\" must be enabled; \
                                enable it, or write \"deny\" or \"allow\"";
                 let error = ConfigError::at("on_store_error", message);
                 return Err(error.within(policy.name()).within("policies"));
             }
-        };
-        Ok(Self { local, degraded: AtomicBool::new(false) })
+        }
+        Ok(Self { local: OnceLock::new(), degraded: AtomicBool::new(false) })
+    }
+
+    /// The stand-in, if it is compiled in.
+    fn local(&self) -> Option<&dyn Store> {
+        if let Some(local) = self.local.get() {
+            return Some(&**local);
+        }
+        let made = embedded(MAX_KEYS, MAX_BANS).ok()?;
+        Some(&**self.local.get_or_init(|| made))
     }
 
     /// Notes that the store answered; said once per change.
@@ -69,9 +74,10 @@ impl Fallback {
             return Err(Error::Unavailable(error));
         }
         let local = LocalPart::of(check);
-        let Some(store) = self.local.as_ref().filter(|_| !local.positions.is_empty()) else {
+        if local.positions.is_empty() {
             return Ok(Decision::uncounted());
-        };
+        }
+        let Some(store) = self.local() else { return Ok(Decision::uncounted()) };
         let check = Check::new(&local.policies, &local.subjects, check.cost());
         let mut decision = store.decide(check).await.map_err(Error::Unavailable)?;
         decision.move_to(&local.positions);
@@ -83,7 +89,7 @@ impl Fallback {
         self.degraded(&error);
         let local = LocalPart::of(check);
         let check = Check::new(&local.policies, &local.subjects, 1);
-        let Some(store) = &self.local else { return };
+        let Some(store) = self.local() else { return };
         if let Err(error) = store.strike(check, status).await {
             tracing::error!(%error, "a strike was lost");
         }

@@ -10,6 +10,20 @@ pub(crate) fn check_together(policies: &[Policy]) -> Result<(), ConfigError> {
         if policies[..index].iter().any(|other| other.name == policy.name) {
             return Err(within(ConfigError::new("the name is given twice; rename one")));
         }
+        let alike = |other: &Policy| other.name.replace('-', "_") == policy.name.replace('-', "_");
+        if let Some(other) = policies[..index].iter().find(|other| alike(other)) {
+            return Err(within(ConfigError::new(format!(
+                "the name differs from {:?} in \"-\" and \"_\" only, which variables of the \
+                 environment cannot tell apart; rename one",
+                other.name
+            ))));
+        }
+        if policy.ban.as_ref().is_some_and(|ban| !ban.can_strike()) {
+            return Err(within(ConfigError::at(
+                "ban",
+                "nothing strikes: refusals is false and statuses is empty; change one",
+            )));
+        }
         let Some(group) = policy.ban.as_ref().and_then(BanRule::group) else {
             continue;
         };

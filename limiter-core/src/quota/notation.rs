@@ -61,7 +61,7 @@ fn parse_units(name: &str, text: &str) -> Result<u64, String> {
 fn parse_window(text: &str) -> Result<Duration, String> {
     match text.chars().next() {
         None => Err("there is no window behind the \"/\"".to_owned()),
-        Some(first) if first.is_alphabetic() => parse_duration(&format!("1{text}")),
+        Some(_) if text.chars().all(char::is_alphabetic) => parse_duration(&format!("1{text}")),
         Some(_) => parse_duration(text),
     }
 }
@@ -152,6 +152,7 @@ mod tests {
             ("-1/minute", "\"-1\" is not a whole number"),
             ("1.5/minute", "\"1.5\" is not a whole number"),
             ("10/", "no window"),
+            ("10/minute 5s", "length of time"),
             ("10/fortnight", "fortnight"),
             ("10/month", "\"month\" has no fixed length"),
             ("10/5M", "\"M\" has no fixed length"),

@@ -42,18 +42,23 @@ use crate::{
 /// Expired state goes first. After that a newcomer displaces the least
 /// indebted key, and from then on newcomers start from the most that any
 /// displaced key had used, until that too has expired. So a key that comes back
-/// after it was displaced has gained nothing: no more is admitted than without
-/// a bound, and a client at its limit stays there. The price is paid by
-/// newcomers: in a flood of one-request keys they start one request poorer when
-/// there are up to twice as many live keys as fit, two with three times, and so
-/// on.
+/// after it was displaced has gained nothing, and a client at its limit stays
+/// there: `gcra` and `sliding_window` admit no more than without a bound, and
+/// `fixed_window`, whose windows may start elsewhere for it, keeps its worst
+/// case. The price is paid by newcomers: in a flood of one-request keys they
+/// start one request poorer when there are up to twice as many live keys as
+/// fit, two with three times, and so on. With `gcra` and `sliding_window` that
+/// fades as the flood does; with `fixed_window` it adds up while the store
+/// stays overfull, until newcomers find their limit used up: prefer the others
+/// where anybody may come.
 ///
-/// A check looks at up to 64 keys that share a lock. They need not fill evenly:
-/// at half the cap about one newcomer in ten million finds no room, at three
-/// quarters one in a thousand. Give twice the clients of a window.
+/// A check looks at up to 64 keys that share a lock, and these do not fill
+/// evenly: at half the cap about one newcomer in two million finds no room, at
+/// three quarters one in sixty. Give twice the clients of a window.
 ///
-/// Bans are apart: no flood of requests displaces one, only `max_bans` newer
-/// bans do, the one longest unasked first.
+/// Strikes are never inherited: those of a displaced key are forgotten. Bans
+/// are apart: no flood of requests displaces one, only `max_bans` newer bans
+/// do, the one longest unasked first.
 ///
 /// # Identity
 /// Counters are kept by a 64-bit keyed hash of the key, under a secret of this

@@ -3,7 +3,7 @@
 //! ```text
 //! counter = state *( ";" state )          one a quota, in the policy's order
 //! state   = "-"                           nothing used
-//!         | "g" tat "," fraction "," limit
+//!         | "g" tat "," fraction "," limit "," burst
 //!         | "f" start "," used
 //!         | "s" start "," current "," previous
 //! ban     = until "," duration
@@ -23,7 +23,9 @@ pub(super) fn state(text: &str) -> Option<State> {
     let mut numbers = numbers.split(',').map(str::parse);
     let mut next = || numbers.next()?.ok();
     match kind {
-        "g" => Some(State::Gcra { tat: next()?, fraction: next()?, limit: next()? }),
+        "g" => {
+            Some(State::Gcra { tat: next()?, fraction: next()?, limit: next()?, burst: next()? })
+        }
         "f" => Some(State::FixedWindow { start: next()?, used: next()? }),
         "s" => Some(State::SlidingWindow { start: next()?, current: next()?, previous: next()? }),
         _ => None,

@@ -7,7 +7,7 @@ use std::{
 
 use super::{MemoryStore, Shared, bans::Bans, stripe::Stripe};
 use crate::{
-    store::{MAX_BANS, MAX_KEYS},
+    store::{MAX_BANS, MAX_ENTRIES, MAX_KEYS},
     time::{Clock, SystemClock},
 };
 
@@ -26,14 +26,14 @@ pub struct MemoryStoreBuilder {
 
 impl MemoryStoreBuilder {
     /// How many counters (and strike counts) are kept at most, one for each
-    /// policy and key. At least 1; defaults to 1,000,000.
+    /// policy and key. From 1 to 100,000,000; defaults to 1,000,000.
     pub fn max_keys(self, max_keys: usize) -> Self {
-        Self { max_keys: max_keys.max(1), ..self }
+        Self { max_keys: max_keys.clamp(1, MAX_ENTRIES), ..self }
     }
 
-    /// How many bans are kept at most. At least 1; defaults to 100,000.
+    /// How many bans are kept at most. From 1 to 100,000,000; defaults to 100,000.
     pub fn max_bans(self, max_bans: usize) -> Self {
-        Self { max_bans: max_bans.max(1), ..self }
+        Self { max_bans: max_bans.clamp(1, MAX_ENTRIES), ..self }
     }
 
     /// Takes the time from `clock`. Defaults to the [`SystemClock`].
@@ -44,11 +44,11 @@ impl MemoryStoreBuilder {
     /// Makes the store.
     #[must_use]
     pub fn build(self) -> MemoryStore {
-        let stripes = (self.max_keys / STRIPE).max(1);
-        let room = (self.max_keys / stripes).min(STRIPE);
+        let stripes = self.max_keys.div_ceil(STRIPE);
+        let room = |place| self.max_keys / stripes + usize::from(place < self.max_keys % stripes);
         MemoryStore(Arc::new(Shared {
             hasher: RandomState::new(),
-            stripes: (0..stripes).map(|_| Mutex::new(Stripe::new(room))).collect(),
+            stripes: (0..stripes).map(|place| Mutex::new(Stripe::new(room(place)))).collect(),
             bans: Bans::new(self.max_bans, stripes, self.clock.is_none()),
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock)),
         }))

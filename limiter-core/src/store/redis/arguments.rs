@@ -70,8 +70,9 @@ fn quota_arguments(arguments: &mut Vec<String>, quota: &Quota, cost: u64) {
     arguments.push(flag(cost > quota.burst()));
     if quota.algorithm() == Algorithm::Gcra {
         arguments.push(quota.burst().to_string());
-        let full = quota.burst().max(quota.limit());
-        for units in [cost.min(MAX_UNITS).into(), quota.burst().into(), 2 * u128::from(full)] {
+        for units in
+            [cost.min(MAX_UNITS).into(), quota.burst().into(), 2 * u128::from(quota.burst())]
+        {
             // Never above 2^53: a bucket drains within a hundred years.
             let debt: u128 = units * u128::from(quota.window_micros());
             let limit = u128::from(quota.limit());

@@ -72,17 +72,17 @@ local algorithm = { g = {}, f = {}, s = {} }
 
 function algorithm.g.at(quota, packed)
   local level = { whole = 0, rest = 0 }
-  local state = numbers(packed, 'g', 3)
+  local state = numbers(packed, 'g', 4)
   if state == nil or state[1] < now then return level end
-  local tat, fraction, limit = state[1], state[2], state[3]
+  local tat, fraction, limit, burst = state[1], state[2], state[3], state[4]
   local twice_whole, twice_rest = quota.twice_whole, quota.twice_rest
   if limit == quota.limit then
     level.whole, level.rest = tat - now, fraction
   else
     level.whole, level.rest = muldiv(tat - now, limit, fraction, quota.limit)
-    if limit > quota.burst then
-      twice_whole, twice_rest = muldiv(2 * limit, quota.window, 0, quota.limit)
-    end
+  end
+  if burst > quota.burst then
+    twice_whole, twice_rest = muldiv(2 * burst, quota.window, 0, quota.limit)
   end
   if level.whole > twice_whole or (level.whole == twice_whole and level.rest > twice_rest) then
     return { whole = 0, rest = 0 }
@@ -105,7 +105,8 @@ function algorithm.g.charged(quota, level)
   local whole, rest = add(quota, level, quota.cost_whole, quota.cost_rest)
   local reset = whole
   if rest > 0 then reset = whole + 1 end
-  return 'g' .. text(now + whole) .. ',' .. text(rest) .. ',' .. text(quota.limit), reset
+  return 'g' .. text(now + whole) .. ',' .. text(rest) .. ',' .. text(quota.limit)
+    .. ',' .. text(quota.burst), reset
 end
 
 function algorithm.f.at(quota, packed)

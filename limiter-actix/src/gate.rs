@@ -5,7 +5,7 @@ use std::{cell::OnceCell, fmt};
 
 use actix_web::{
     Error, HttpMessage, HttpResponse,
-    dev::{Extensions, ServiceRequest, ServiceResponse},
+    dev::{ServiceRequest, ServiceResponse},
     web,
 };
 use limiter_core::{Fields, Limiter, Met, PolicySet, Refusal, Subjects, is_preflight};
@@ -42,6 +42,7 @@ pub(crate) struct Pass {
     policies: PolicySet,
     subjects: Subjects,
     fields: Fields,
+    met: Met,
 }
 
 impl Gate {
@@ -67,16 +68,17 @@ impl Gate {
         }
         let facts = ActixFacts(request);
         let looks = !self.options.counts_preflight && is_preflight(&facts);
-        let policies = self.policies(request)?;
+        let policies = self.policies(request).map_err(|refusal| self.refuse(request, &refusal))?;
         let subjects = match &self.options.key {
             Some(key) => policies.subjects_of(&key(request)),
             None => match policies.identify(&facts) {
                 Ok(subjects) => subjects,
                 Err(_) if looks => return Ok(None),
-                Err(error) => return Err(failed(&error)),
+                Err(error) => return Err(self.refuse(request, &failed(&error))),
             },
         };
-        let Some((policies, subjects)) = not_met_before(request, &policies, subjects) else {
+        let met = met(request);
+        let Some((policies, subjects)) = policies.unmet(subjects, &met) else {
             return Ok(None);
         };
         let cost = match &self.options.cost {
@@ -84,7 +86,10 @@ impl Gate {
             Some(cost) => cost(request),
             None => 1,
         };
-        let decision = policies.check(&subjects, cost).await.map_err(|error| failed(&error))?;
+        let decision = policies
+            .check(&subjects, cost)
+            .await
+            .map_err(|error| self.refuse(request, &failed(&error)))?;
         if let Some(refusal) = policies.refusal(&decision) {
             return Err(self.refuse(request, &refusal));
         }
@@ -92,14 +97,15 @@ impl Gate {
             return Ok(None);
         }
         let fields = policies.fields(&decision);
-        let mut extensions = request.extensions_mut();
-        met(&mut extensions).note(&policies, &subjects);
-        extensions.insert(decision);
-        Ok(Some(Pass { policies, subjects, fields }))
+        if cost > 0 {
+            met.note(&policies, &subjects);
+        }
+        request.extensions_mut().insert(decision);
+        Ok(Some(Pass { policies, subjects, fields, met }))
     }
 
-    #[allow(clippy::result_large_err, reason = "a response is what it is, and rare")]
-    fn policies(&self, request: &ServiceRequest) -> Result<PolicySet, HttpResponse> {
+    #[allow(clippy::result_large_err, reason = "a refusal is what it is, and rare")]
+    fn policies(&self, request: &ServiceRequest) -> Result<PolicySet, Refusal> {
         if let Some(policies) = self.policies.get() {
             return Ok(policies.clone());
         }
@@ -113,10 +119,10 @@ impl Gate {
                 "there is no Limiter in the application's data; \
                  write App::new().app_data(limiter.clone())"
             );
-            return Err(broken());
+            return Err(Refusal::broken());
         };
         if is_per_worker(limiter) {
-            return Err(broken());
+            return Err(Refusal::broken());
         }
         let policies = limiter
             .policies(names.iter().map(String::as_str))
@@ -152,7 +158,7 @@ impl Pass {
             response.response().extensions().contains::<RefusedHere>()
         };
         if !result.as_ref().is_ok_and(refused) {
-            self.policies.settle(&self.subjects, status.as_u16()).await;
+            self.policies.settle(&self.subjects, status.as_u16(), &self.met).await;
         }
         if let Ok(response) = &mut result {
             add_fields(response.headers_mut(), &self.fields);
@@ -161,36 +167,21 @@ impl Pass {
     }
 }
 
-/// What of the policies has not counted this request in an outer scope.
-fn not_met_before(
-    request: &ServiceRequest,
-    policies: &PolicySet,
-    subjects: Subjects,
-) -> Option<(PolicySet, Subjects)> {
-    match request.extensions().get::<Met>() {
-        Some(met) => policies.unmet(subjects, met),
-        None => Some((policies.clone(), subjects)),
-    }
-}
-
-fn met(extensions: &mut Extensions) -> &mut Met {
+/// What this request has met in outer scopes.
+fn met(request: &ServiceRequest) -> Met {
+    let mut extensions = request.extensions_mut();
     if !extensions.contains::<Met>() {
         extensions.insert(Met::default());
     }
-    extensions.get_mut::<Met>().expect("it was just put there")
+    extensions.get::<Met>().cloned().unwrap_or_default()
 }
 
-fn failed(error: &limiter_core::Error) -> HttpResponse {
+fn failed(error: &limiter_core::Error) -> Refusal {
     // That the store is away is logged by the limiter, once.
     if !matches!(error, limiter_core::Error::Unavailable(_)) {
         tracing::error!(%error, "a request could not be counted");
     }
-    refusal_response(&Refusal::of_error(error))
-}
-
-/// The answer where the application was put together wrong.
-fn broken() -> HttpResponse {
-    refusal_response(&Refusal::broken())
+    Refusal::of_error(error)
 }
 
 /// A limiter that was built on the thread of a worker counts that worker's

@@ -15,12 +15,12 @@
 //!     .with_proxies(["10.0.0.0/8"], "x-forwarded-for")?;
 //! let proxy = Some("10.0.0.7".parse()?);
 //! let lines = [b"6.6.6.6, 203.0.113.9".as_slice(), b"10.0.0.8"];
-//! let address = client_ip.resolve(proxy, |_| lines.to_vec())?;
+//! let address = client_ip.resolve(proxy, |_| Some(lines.to_vec()))?;
 //! assert_eq!(address.to_string(), "203.0.113.9");
 //!
 //! // The same header from a stranger says nothing.
 //! let stranger = Some("198.51.100.1".parse()?);
-//! let address = client_ip.resolve(stranger, |_| lines.to_vec())?;
+//! let address = client_ip.resolve(stranger, |_| Some(lines.to_vec()))?;
 //! assert_eq!(address.to_string(), "198.51.100.1");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -127,7 +127,10 @@ impl ClientIp {
     }
 
     /// The client's address: from its peer's, and from the lines of the header
-    /// that is believed, which `lines` returns in their order.
+    /// that is believed, which `lines` returns in their order; `None` where
+    /// there may have been some that cannot be read.
+    ///
+    /// A trusted proxy that sends no such header asks for itself.
     ///
     /// # Errors
     /// [`Error::NoAddress`] without a peer or a fallback, and
@@ -135,17 +138,17 @@ impl ClientIp {
     pub fn resolve<'a>(
         &self,
         peer: Option<IpAddr>,
-        lines: impl FnOnce(&str) -> Vec<&'a [u8]>,
+        lines: impl FnOnce(&str) -> Option<Vec<&'a [u8]>>,
     ) -> Result<IpAddr, Error> {
         let peer = canonical(peer.or(self.fallback).ok_or(Error::NoAddress)?);
         let Some(header) = self.header.as_ref().filter(|_| self.proxies.contain(peer)) else {
             return Ok(peer);
         };
-        let lines = lines(header.name());
         let fail = |reason: &str| Error::Forwarding {
             header: header.name().to_owned(),
             reason: reason.to_owned(),
         };
+        let lines = lines(header.name()).ok_or_else(|| fail("is not there, or cannot be read"))?;
         let size: usize = lines.iter().map(|line| line.len()).sum();
         if size > MAX_BYTES {
             return Err(fail("is longer than 8 KiB"));

@@ -124,10 +124,7 @@ pub fn decide(check: &Check<'_>, priors: &[Prior], now: Timestamp) -> Outcome {
         })
         .collect();
 
-    let new_ban = latest(enforced().map(|(at, _)| match &changes[at] {
-        Change::Struck(offender) => (at, offender.banned_until(now)),
-        Change::None | Change::Charged(_) => (at, None),
-    }));
+    let new_ban = latest_new(check, &changes, Mode::Enforce, now);
     let ban = old_ban.or(new_ban);
     let decision = Decision {
         verdict: match ban {
@@ -139,9 +136,26 @@ pub fn decide(check: &Check<'_>, priors: &[Prior], now: Timestamp) -> Outcome {
         wait: ban.map_or(wait, |(_, until)| wait.max(Wait::Micros(until.micros_since(now)))),
         ban,
         new_ban: new_ban.is_some(),
+        shadow_ban: latest_new(check, &changes, Mode::Shadow, now),
         quotas: statuses(check, priors, &changes),
     };
     Outcome { decision, changes }
+}
+
+/// The same of the bans that this check has brought.
+fn latest_new(
+    check: &Check<'_>,
+    changes: &[Change],
+    mode: Mode,
+    now: Timestamp,
+) -> Option<(usize, Timestamp)> {
+    let items = check.items().zip(changes).enumerate();
+    latest(items.filter(|(_, (item, _))| item.policy.mode() == mode).map(|(at, (_, change))| {
+        match change {
+            Change::Struck(offender) => (at, offender.banned_until(now)),
+            Change::None | Change::Charged(_) => (at, None),
+        }
+    }))
 }
 
 /// The ban that ends last, and the position of its policy.

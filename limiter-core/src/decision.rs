@@ -44,6 +44,8 @@ pub struct Decision {
     /// The position of the policy whose ban holds longest, and that ban's end.
     pub(crate) ban: Option<(usize, Timestamp)>,
     pub(crate) new_ban: bool,
+    /// The same of a shadow policy, where the request brought it.
+    pub(crate) shadow_ban: Option<(usize, Timestamp)>,
     pub(crate) quotas: SmallVec<[QuotaStatus; 1]>,
 }
 
@@ -108,7 +110,7 @@ impl Decision {
         for status in &mut self.quotas {
             status.policy = positions[status.policy];
         }
-        if let Some((policy, _)) = &mut self.ban {
+        for (policy, _) in [&mut self.ban, &mut self.shadow_ban].into_iter().flatten() {
             *policy = positions[*policy];
         }
     }
@@ -121,6 +123,7 @@ impl Decision {
             wait: Wait::None,
             ban: None,
             new_ban: false,
+            shadow_ban: None,
             quotas: SmallVec::new(),
         }
     }

@@ -28,15 +28,13 @@
 
 mod builder;
 mod failure;
+mod met;
 mod set;
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 pub(crate) use self::builder::StoreChoice;
-pub use self::{
-    builder::LimiterBuilder,
-    set::{Met, PolicySet},
-};
+pub use self::{builder::LimiterBuilder, met::Met, set::PolicySet};
 use crate::{
     config::Config,
     error::{ConfigError, Error, UnknownPolicy},
@@ -59,6 +57,8 @@ struct Inner {
     store: Arc<dyn Store>,
     fallback: Fallback,
     policies: BTreeMap<String, Policy>,
+    /// Policies that count the address beside a header, by their own names.
+    companions: BTreeMap<String, Policy>,
     identity: Identity,
     built_on: String,
 }
@@ -128,6 +128,9 @@ impl Limiter {
 
     /// Bans a key by hand, for that long from now. A longer ban in force stays.
     ///
+    /// Here and below, `<policy>.address` is the count of addresses beside a
+    /// policy whose key has a header.
+    ///
     /// # Errors
     /// If the policy is unknown, has no ban rule, or the key is never to be
     /// banned; or if the store fails.
@@ -161,7 +164,7 @@ impl Limiter {
     /// # Errors
     /// If the policy is unknown, or the store fails.
     pub async fn reset(&self, policy: &str, key: &Key) -> Result<(), Error> {
-        let policy = self.find(policy)?;
+        let policy = self.find_by_hand(policy)?;
         let subject = &self.0.identity.subject(key.clone());
         Ok(self.0.store.reset(Item { policy, subject }).await?)
     }
@@ -174,7 +177,7 @@ impl Limiter {
     }
 
     async fn change_ban(&self, policy: &str, key: &Key, change: BanChange) -> Result<(), Error> {
-        let policy = self.find(policy)?;
+        let policy = self.find_by_hand(policy)?;
         if policy.ban().is_none() {
             return Err(Error::NoBanRule(policy.name().to_owned()));
         }
@@ -184,6 +187,10 @@ impl Limiter {
 
     fn find(&self, name: &str) -> Result<&Policy, UnknownPolicy> {
         self.0.policies.get(name).ok_or_else(|| self.unknown(name))
+    }
+
+    fn find_by_hand(&self, name: &str) -> Result<&Policy, UnknownPolicy> {
+        self.0.companions.get(name).map_or_else(|| self.find(name), Ok)
     }
 
     fn unknown(&self, name: &str) -> UnknownPolicy {

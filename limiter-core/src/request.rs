@@ -29,6 +29,13 @@ pub trait RequestFacts {
     /// The values of every line of that header, in order.
     fn header_lines(&self, name: &str) -> Vec<&[u8]>;
 
+    /// Whether [`header_lines`](Self::header_lines) has every line. A framework
+    /// that drops unreadable ones cannot tell a proxy that sent no forwarding
+    /// header from a client that spoilt it, so there its absence is an error.
+    fn has_every_line(&self) -> bool {
+        true
+    }
+
     /// Whom the application's authentication found the request to be from.
     fn user(&self) -> Option<Cow<'_, str>>;
 
@@ -102,8 +109,10 @@ impl Address<'_> {
         }
         let request = self.request;
         let client_ip = &self.identity.client_ip;
-        let address =
-            client_ip.resolve(request.peer_address(), |name| request.header_lines(name))?;
+        let address = client_ip.resolve(request.peer_address(), |name| {
+            let lines = request.header_lines(name);
+            (!lines.is_empty() || request.has_every_line()).then_some(lines)
+        })?;
         let key = self.identity.ip_key(address);
         self.found = Some((address, key.clone()));
         Ok(key)

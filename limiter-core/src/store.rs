@@ -169,9 +169,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Decides a check and charges it, if it is admitted.
     fn decide<'a>(&'a self, check: Check<'a>) -> Answer<'a, Decision>;
 
-    /// Strikes each subject once whose policy counts responses of that status.
-    /// Answers with the end of a ban that this brought.
-    fn strike<'a>(&'a self, check: Check<'a>, status: u16) -> Answer<'a, Option<Timestamp>>;
+    /// Strikes each item once, for the status of a response, all in one step.
+    /// Answers with the end of the ban that each strike brought, if it did.
+    ///
+    /// The items are [`Check::offenders`]: all have a ban rule and a subject
+    /// that may be banned, and none is another's double.
+    fn strike<'a>(&'a self, offenders: Vec<Item<'a>>) -> Answer<'a, Vec<Option<Timestamp>>>;
 
     /// Changes a ban by hand. Without a ban rule in the policy nothing happens.
     fn change_ban<'a>(&'a self, item: Item<'a>, change: BanChange) -> Answer<'a, ()>;

@@ -4,46 +4,18 @@ use std::io::Cursor;
 
 use limiter_core::{Fields, Refusal};
 use rocket::{
-    Build, Catcher, Request, Response, Rocket,
-    catcher::Handler,
+    Request, Response,
     http::{Header, Status},
 };
 
-use crate::visit::Visit;
-
-/// The statuses that a limiter refuses with.
-const CODES: [u16; 3] = [403, 429, 503];
-
-/// Registers catchers for the codes that the application leaves to Rocket: it
-/// has neither a catcher for the code at `/` nor a default one.
-pub(crate) fn register(rocket: Rocket<Build>) -> Rocket<Build> {
-    let taken = |code: u16| {
-        let of_root = |catcher: &&Catcher| catcher.base.path() == "/";
-        let takes = |catcher: &Catcher| catcher.code.is_none_or(|own| own == code);
-        rocket.catchers().filter(of_root).any(takes)
-    };
-    let free: Vec<_> = CODES.into_iter().filter(|code| !taken(*code)).collect();
-    let catchers: Vec<_> =
-        free.into_iter().map(|code| Catcher::new(code, RefusalCatcher)).collect();
-    rocket.register("/", catchers)
-}
-
-#[derive(Clone, Copy, Debug)]
-struct RefusalCatcher;
-
-#[rocket::async_trait]
-impl Handler for RefusalCatcher {
-    async fn handle<'r>(
-        &self,
-        status: Status,
-        request: &'r Request<'_>,
-    ) -> Result<Response<'r>, Status> {
-        match Visit::of(request).refusal().filter(|refusal| refusal.status() == status.code) {
-            Some(refusal) => Ok(response(&refusal)),
-            // A 403 of the application's own looks as it would without us.
-            None => Catcher::default().handler.handle(status, request).await,
-        }
-    }
+/// Whether the application has a catcher, for that code or a default one, that
+/// Rocket asks for this request. Asked once all are registered.
+pub(crate) fn has_catcher(request: &Request<'_>, refusal: &Refusal) -> bool {
+    let path = request.uri().path();
+    request.rocket().catchers().any(|catcher| {
+        let code = catcher.code.is_none_or(|code| code == refusal.status());
+        code && catcher.base.path().segments().prefix_of(path.segments())
+    })
 }
 
 /// The refusal as limiter makes it. Its fields are added by the fairing, but

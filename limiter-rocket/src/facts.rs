@@ -23,6 +23,11 @@ impl RequestFacts for RocketFacts<'_, '_> {
         self.0.headers().get(name).map(str::as_bytes).collect()
     }
 
+    /// Rocket drops lines that are not UTF-8.
+    fn has_every_line(&self) -> bool {
+        false
+    }
+
     fn user(&self) -> Option<Cow<'_, str>> {
         Visit::of(self.0).user().map(Cow::Owned)
     }

@@ -15,7 +15,7 @@ use rocket::{
 };
 
 use crate::{
-    catcher::{add_fields, register, response},
+    catcher::{add_fields, has_catcher, response},
     front_door::FrontDoor,
     visit::Visit,
 };
@@ -73,9 +73,11 @@ impl RateLimitFairing {
         if let Some(limiter) = &self.limiter {
             return Ok(limiter.clone());
         }
+        if let Some(error) = missing_file() {
+            return Err(error);
+        }
         let text = |error: ConfigError| error.to_string();
-        let config = Config::from_figment_at(rocket.figment(), "limiter")
-            .map_err(|error| missing_file().unwrap_or_else(|| text(error)))?;
+        let config = Config::from_figment_at(rocket.figment(), "limiter").map_err(text)?;
         Limiter::from_config(config).await.map_err(text)
     }
 
@@ -100,12 +102,15 @@ impl RateLimitFairing {
     }
 }
 
-/// Rocket takes no notice of a `ROCKET_CONFIG` that names no file.
+/// Rocket takes no notice of a `ROCKET_CONFIG` that names no file. It looks for
+/// it in the working directory and the folders above.
 fn missing_file() -> Option<String> {
     let file = PathBuf::from(env::var_os("ROCKET_CONFIG")?);
-    let full = std::path::absolute(&file).unwrap_or(file);
+    let full = std::path::absolute(&file).unwrap_or_else(|_| file.clone());
+    let folder = env::current_dir().unwrap_or_default();
+    let found = full.is_file() || folder.ancestors().any(|above| above.join(&file).is_file());
     let named = || format!("there is no file {}, which ROCKET_CONFIG names", full.display());
-    (!full.is_file()).then(named)
+    (!found).then(named)
 }
 
 #[rocket::async_trait]
@@ -133,7 +138,12 @@ impl Fairing for RateLimitFairing {
             Some(front_door) => rocket.mount("/", front_door.routes()),
             None => rocket,
         };
-        Ok(register(rocket).manage(Managed::new(limiter.clone())).manage(limiter))
+        let rocket = rocket.manage(Managed::new(limiter.clone()));
+        // The application may have managed the limiter that it built.
+        Ok(match rocket.state::<Limiter>() {
+            Some(_) => rocket,
+            None => rocket.manage(limiter),
+        })
     }
 
     async fn on_response<'r>(&self, request: &'r Request<'_>, answer: &mut Response<'r>) {
@@ -141,15 +151,17 @@ impl Fairing for RateLimitFairing {
         let passes = visit.passes();
         match visit.refusal() {
             Some(refusal) => {
-                // A handler behind an `Option<RateLimited>` answered instead.
-                if answer.status().code != refusal.status() {
+                // A handler behind an `Option<RateLimited>` answered instead, or
+                // Rocket did, where the application has no catcher.
+                if answer.status().code != refusal.status() || !has_catcher(request, &refusal) {
                     *answer = response(&refusal);
                 }
                 add_fields(answer, refusal.fields());
             }
             None => {
                 for pass in &passes {
-                    pass.policies.settle(&pass.subjects, answer.status().code).await;
+                    let status = answer.status().code;
+                    pass.policies.settle(&pass.subjects, status, visit.met()).await;
                 }
             }
         }

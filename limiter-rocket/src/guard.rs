@@ -168,16 +168,17 @@ pub(crate) async fn admit(
         None => policies.identify(&RocketFacts(request)).map_err(|error| failed(&error))?,
     };
     let visit = Visit::of(request);
-    let (policies, subjects, cost) = match visit.unmet(policies, subjects.clone()) {
-        Some((unmet, subjects)) => (unmet, subjects, cost),
-        None => (policies.clone(), subjects, 0),
-    };
+    let unmet = visit.unmet(policies, subjects.clone());
+    // What has counted it before is looked at, for the decision, and told once.
+    let met = unmet.is_none();
+    let (policies, subjects) = unmet.unwrap_or_else(|| (policies.clone(), subjects));
+    let cost = if met { 0 } else { cost };
     let decision = policies.check(&subjects, cost).await.map_err(|error| failed(&error))?;
     if let Some(refusal) = policies.refusal(&decision) {
         return Err(refusal);
     }
-    if cost > 0 {
-        visit.pass(Pass { policies, subjects, decision: decision.clone() });
+    if !met {
+        visit.pass(Pass { policies, subjects, decision: decision.clone() }, cost > 0);
     }
     Ok(decision)
 }
@@ -188,8 +189,13 @@ pub(crate) async fn admit_at_the_door(
     policies: &PolicySet,
     counts_preflight: bool,
 ) -> Result<(), Refusal> {
-    let looks = !counts_preflight && is_preflight(&RocketFacts(request));
-    admit(request, policies, None, u64::from(!looks)).await.map(|_| ())
+    if counts_preflight || !is_preflight(&RocketFacts(request)) {
+        return admit(request, policies, None, 1).await.map(|_| ());
+    }
+    // Nothing is told of what is only looked at, and nothing struck.
+    let Ok(subjects) = policies.identify(&RocketFacts(request)) else { return Ok(()) };
+    let decision = policies.check(&subjects, 0).await.map_err(|error| failed(&error))?;
+    policies.refusal(&decision).map_or(Ok(()), Err)
 }
 
 fn refused<T>(request: &Request<'_>, refusal: Refusal) -> Outcome<T, Refused> {

@@ -33,12 +33,14 @@ pub fn identify(request: &Request<'_>, user: &str) {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Visit(Mutex<Notes>);
+pub(crate) struct Visit {
+    met: Met,
+    notes: Mutex<Notes>,
+}
 
 #[derive(Debug, Default)]
 struct Notes {
     user: Option<String>,
-    met: Met,
     passes: Vec<Pass>,
     refusal: Option<Refusal>,
 }
@@ -66,13 +68,19 @@ impl Visit {
         policies: &PolicySet,
         subjects: Subjects,
     ) -> Option<(PolicySet, Subjects)> {
-        policies.unmet(subjects, &self.lock().met)
+        policies.unmet(subjects, &self.met)
     }
 
-    pub(crate) fn pass(&self, pass: Pass) {
-        let mut notes = self.lock();
-        notes.met.note(&pass.policies, &pass.subjects);
-        notes.passes.push(pass);
+    /// Notes a pass, and that it was charged, if it was.
+    pub(crate) fn pass(&self, pass: Pass, charged: bool) {
+        if charged {
+            self.met.note(&pass.policies, &pass.subjects);
+        }
+        self.lock().passes.push(pass);
+    }
+
+    pub(crate) const fn met(&self) -> &Met {
+        &self.met
     }
 
     pub(crate) fn refuse(&self, refusal: Refusal) {
@@ -89,6 +97,6 @@ impl Visit {
 
     /// Notes are whole after each call, so a poisoned lock is taken all the same.
     fn lock(&self) -> MutexGuard<'_, Notes> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -172,7 +172,7 @@ impl Store for Failing {
         failed()
     }
 
-    fn strike<'a>(&'a self, _: Check<'a>, _: u16) -> Answer<'a, Option<Timestamp>> {
+    fn strike<'a>(&'a self, _: Vec<Item<'a>>) -> Answer<'a, Vec<Option<Timestamp>>> {
         failed()
     }
 

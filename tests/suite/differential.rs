@@ -168,7 +168,7 @@ async fn answer(store: &dyn Store, policies: &[Policy; 3], step: &Step) -> Strin
         }
         Step::Strike { policies, keys, status } => {
             let (policies, subjects) = chosen(*policies, *keys);
-            let struck = store.strike(Check::new(&policies, &subjects, 1), *status).await;
+            let struck = store.strike(Check::new(&policies, &subjects, 1).offenders(*status)).await;
             format!("{:?}", struck.unwrap())
         }
         Step::ChangeBan { policy, key, change } => {

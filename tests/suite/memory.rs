@@ -81,10 +81,10 @@ async fn a_flood_of_strikes_displaces_no_ban() {
     let store = MemoryStore::builder().max_keys(1_000).max_bans(10).build();
     let banned = [address(1)];
     for _ in 0..2 {
-        store.strike(Check::new(&policy, &banned, 1), 404).await.unwrap();
+        store.strike(Check::new(&policy, &banned, 1).offenders(404)).await.unwrap();
     }
     for n in 100..50_000 {
-        store.strike(Check::new(&policy, &[address(n)], 1), 404).await.unwrap();
+        store.strike(Check::new(&policy, &[address(n)], 1).offenders(404)).await.unwrap();
     }
     assert_eq!(ask(&store, &policy[0], &banned[0]).await.verdict(), Verdict::Banned);
     assert!(store.len() <= 1_000);
@@ -101,8 +101,9 @@ async fn newcomers_inherit_no_strikes() {
     for n in 0..1_000 {
         let client = [address(n)];
         for _ in 0..2 {
-            let banned = store.strike(Check::new(&policy, &client, 1), 404).await.unwrap();
-            assert_eq!(banned, None);
+            let banned =
+                store.strike(Check::new(&policy, &client, 1).offenders(404)).await.unwrap();
+            assert_eq!(banned, [None]);
         }
     }
 }

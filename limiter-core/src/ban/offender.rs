@@ -57,6 +57,11 @@ impl Offender {
         self.ban.filter(|ban| ban.holds(now)).map(|ban| ban.until)
     }
 
+    /// The end of the ban that it has and that `before` had not.
+    pub(crate) fn new_ban(&self, before: &Self, now: Timestamp) -> Option<Timestamp> {
+        self.banned_until(now).filter(|_| self.ban != before.ban)
+    }
+
     /// What a change by hand makes of it.
     #[must_use]
     pub fn change(self, rule: &BanRule, change: BanChange, now: Timestamp) -> Self {

@@ -6,7 +6,7 @@ fn resolve(header: &str, peer: &str, lines: &[&str]) -> Result<String, String> {
     client_ip
         .resolve(peer.parse().ok(), |name| {
             assert_eq!(name, header);
-            lines.iter().map(|line| line.as_bytes()).collect()
+            Some(lines.iter().map(|line| line.as_bytes()).collect())
         })
         .map(|address| address.to_string())
         .map_err(|error| error.to_string())
@@ -92,11 +92,11 @@ fn a_single_address_is_one() {
 
 #[test]
 fn a_connection_without_an_address_needs_the_setting() {
-    let error = ClientIp::default().resolve(None, |_| Vec::new()).unwrap_err();
+    let error = ClientIp::default().resolve(None, |_| Some(Vec::new())).unwrap_err();
     assert!(error.to_string().contains("fallback_address"), "{error}");
     let local = "127.0.0.1".parse().unwrap();
     let client_ip = ClientIp::default().with_fallback(local);
-    assert_eq!(client_ip.resolve(None, |_| Vec::new()).unwrap(), local);
+    assert_eq!(client_ip.resolve(None, |_| Some(Vec::new())).unwrap(), local);
 }
 
 #[test]
@@ -118,4 +118,12 @@ fn wrong_networks_are_refused() {
     assert!(mapped.contain("10.1.2.3".parse().unwrap()));
     assert!(mapped.contain("::ffff:10.1.2.3".parse().unwrap()));
     assert!(!mapped.contain("11.1.2.3".parse().unwrap()));
+}
+
+#[test]
+fn lines_that_may_be_missing_are_an_error() {
+    let client_ip = ClientIp::default().with_proxies(["10.0.0.0/8"], "forwarded").unwrap();
+    let error = client_ip.resolve("10.0.0.1".parse().ok(), |_| None).unwrap_err().to_string();
+    assert!(error.contains("cannot be read"), "{error}");
+    assert!(client_ip.resolve("9.9.9.9".parse().ok(), |_| None).is_ok());
 }

@@ -86,25 +86,16 @@ impl Store for Model {
         Answer::ready(Ok(outcome.decision))
     }
 
-    fn strike<'a>(&'a self, check: Check<'a>, status: u16) -> Answer<'a, Option<Timestamp>> {
+    fn strike<'a>(&'a self, offenders: Vec<Item<'a>>) -> Answer<'a, Vec<Option<Timestamp>>> {
         let mut kept = self.kept();
         let now = self.clock.now();
-        let mut struck = Vec::new();
-        let mut until = None;
-        for item in check.items() {
-            let counts = item.policy.ban().is_some_and(|rule| rule.strikes_on(status));
-            let before = kept.offender(item, now).filter(|_| counts);
-            let Some((rule, before)) = before.filter(|_| !struck.contains(&bans(item))) else {
-                continue;
-            };
+        let strike = |item: Item<'_>| {
+            let (rule, before) = kept.offender(item, now)?;
             let after = before.strike(rule, now);
-            if after.ban() != before.ban() {
-                until = until.max(after.banned_until(now));
-            }
-            struck.push(bans(item));
             kept.offend(item, after);
-        }
-        Answer::ready(Ok(until))
+            after.new_ban(&before, now)
+        };
+        Answer::ready(Ok(offenders.into_iter().map(strike).collect()))
     }
 
     fn change_ban<'a>(&'a self, item: Item<'a>, change: BanChange) -> Answer<'a, ()> {

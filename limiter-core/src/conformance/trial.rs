@@ -65,7 +65,8 @@ impl Trial {
         self.store.decide(check).await.expect("the store decides")
     }
 
-    /// Strikes the subject under all policies.
+    /// Strikes the subject under all policies that count that status; returns
+    /// the end of a ban that this brought.
     ///
     /// # Panics
     /// If the store fails.
@@ -76,8 +77,9 @@ impl Trial {
         status: u16,
     ) -> Option<Timestamp> {
         let subjects = vec![subject.clone(); policies.len()];
-        let check = Check::new(policies, &subjects, 1);
-        self.store.strike(check, status).await.expect("the store strikes")
+        let offenders = Check::new(policies, &subjects, 1).offenders(status);
+        let bans = self.store.strike(offenders).await.expect("the store strikes");
+        bans.into_iter().flatten().max()
     }
 
     /// Changes a ban by hand.

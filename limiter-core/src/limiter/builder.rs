@@ -1,6 +1,6 @@
 //! Setting up a limiter, in code or from a configuration.
 
-use std::{sync::Arc, thread};
+use std::{collections::BTreeMap, sync::Arc, thread};
 
 use super::{Inner, Limiter, failure::Fallback};
 use crate::{
@@ -92,9 +92,14 @@ impl LimiterBuilder {
         Ok(Limiter(Arc::new(Inner {
             store,
             fallback: Fallback::new(&self.policies)?,
-            policies: self.policies.into_iter().map(|p| (p.name().to_owned(), p)).collect(),
+            companions: by_name(self.policies.iter().filter_map(Policy::companion)),
+            policies: by_name(self.policies),
             identity: self.identity,
             built_on: thread::current().name().unwrap_or_default().to_owned(),
         })))
     }
+}
+
+fn by_name(policies: impl IntoIterator<Item = Policy>) -> BTreeMap<String, Policy> {
+    policies.into_iter().map(|policy| (policy.name().to_owned(), policy)).collect()
 }

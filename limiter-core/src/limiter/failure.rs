@@ -10,7 +10,8 @@ use crate::{
     error::{ConfigError, Error, StoreError},
     policy::{Mode, OnStoreError, Policy},
     request::Subjects,
-    store::{Check, HAS_MEMORY, MAX_BANS, MAX_KEYS, Store, embedded},
+    store::{Check, HAS_MEMORY, Item, MAX_BANS, MAX_KEYS, Store, embedded},
+    time::Timestamp,
 };
 
 /// Stands in for a store that fails.
@@ -85,13 +86,21 @@ impl Fallback {
     }
 
     /// Strikes without the store, for policies that say `local`.
-    pub(super) async fn strike(&self, check: &Check<'_>, status: u16, error: StoreError) {
+    pub(super) async fn strike(
+        &self,
+        offenders: Vec<Item<'_>>,
+        error: StoreError,
+    ) -> Vec<Option<Timestamp>> {
         self.degraded(&error);
-        let local = LocalPart::of(check);
-        let check = Check::new(&local.policies, &local.subjects, 1);
-        let Some(store) = self.local() else { return };
-        if let Err(error) = store.strike(check, status).await {
-            tracing::error!(%error, "a strike was lost");
+        let is_local = |item: &Item<'_>| item.policy.on_store_error() == OnStoreError::Local;
+        let local: Vec<_> = offenders.iter().copied().filter(is_local).collect();
+        let Some(store) = self.local() else { return Vec::new() };
+        match store.strike(local).await {
+            Ok(bans) => bans,
+            Err(error) => {
+                tracing::error!(%error, "a strike was lost");
+                Vec::new()
+            }
         }
     }
 }

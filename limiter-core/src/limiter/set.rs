@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use super::{Fallback, Inner, Limiter};
+use super::{Fallback, Inner, Limiter, Met};
 use crate::{
     ban::BanRule,
     decision::{Decision, QuotaStatus},
     error::Error,
     headers::{Fields, Names},
     key::Key,
-    policy::Policy,
+    policy::{Mode, Policy},
     refusal::Refusal,
     request::{RequestFacts, Subjects},
-    store::{Answer, Check, Subject},
+    store::{Answer, Check},
+    time::Timestamp,
 };
 
 /// Policies that are decided together, from [`Limiter::policy`] or
@@ -25,27 +26,6 @@ struct Set {
     limiter: Limiter,
     policies: Vec<Policy>,
     names: Names,
-}
-
-/// The policies that have counted a request, and whom each counted.
-#[derive(Clone, Debug, Default)]
-pub struct Met(Vec<(usize, u64, Key)>);
-
-impl Met {
-    /// Notes that the request was counted by that set.
-    pub fn note(&mut self, set: &PolicySet, subjects: &Subjects) {
-        let items = set.0.policies.iter().zip(subjects);
-        self.0.extend(items.map(|(policy, subject)| Self::entry(set, policy, subject)));
-    }
-
-    fn contains(&self, set: &PolicySet, policy: &Policy, subject: &Subject) -> bool {
-        !self.0.is_empty() && self.0.contains(&Self::entry(set, policy, subject))
-    }
-
-    fn entry(set: &PolicySet, policy: &Policy, subject: &Subject) -> (usize, u64, Key) {
-        let limiter = Arc::as_ptr(&set.0.limiter.0) as usize;
-        (limiter, policy.scope().counters, subject.key.clone())
-    }
 }
 
 impl PolicySet {
@@ -90,7 +70,7 @@ impl PolicySet {
     pub fn unmet(&self, subjects: Subjects, met: &Met) -> Option<(Self, Subjects)> {
         let policies = self.0.policies.iter().zip(&subjects);
         let left: Vec<_> =
-            policies.filter(|(policy, subject)| !met.contains(self, policy, subject)).collect();
+            policies.filter(|(policy, subject)| !met.charged(self, policy, subject)).collect();
         if left.len() == subjects.len() {
             return Some((self.clone(), subjects));
         }
@@ -133,23 +113,22 @@ impl PolicySet {
     }
 
     /// Counts what a request that was admitted came to: a strike, where a
-    /// policy's ban rule names that response status.
-    pub async fn settle(&self, subjects: &Subjects, status: u16) {
-        let strikes = |policy: &Policy| policy.ban().is_some_and(|rule| rule.strikes_on(status));
-        if !self.0.policies.iter().any(strikes) {
+    /// policy's ban rule names that response status. Whoever the request has
+    /// been a strike against already takes none.
+    pub async fn settle(&self, subjects: &Subjects, status: u16, met: &Met) {
+        let mut offenders = Check::new(&self.0.policies, subjects, 1).offenders(status);
+        offenders.retain(|item| met.strike(self, item));
+        if offenders.is_empty() {
             return;
         }
-        let check = Check::new(&self.0.policies, subjects, 1);
-        match self.inner().store.strike(check, status).await {
-            Ok(None) => {}
-            Ok(Some(until)) => tracing::info!(
-                policy = self.0.policies[0].name(),
-                key = %subjects[0].key,
-                status,
-                until = until.as_micros(),
-                "banned"
-            ),
-            Err(error) => self.fallback().strike(&check, status, error).await,
+        let bans = match self.inner().store.strike(offenders.clone()).await {
+            Ok(bans) => bans,
+            Err(error) => self.fallback().strike(offenders.clone(), error).await,
+        };
+        for (item, until) in offenders.iter().zip(bans) {
+            if let Some(until) = until {
+                report_ban(item.policy, &item.subject.key, until);
+            }
         }
     }
 
@@ -178,7 +157,7 @@ impl PolicySet {
         self.0.policies.get(position).and_then(Policy::ban)
     }
 
-    fn inner(&self) -> &Inner {
+    pub(super) fn inner(&self) -> &Inner {
         &self.0.limiter.0
     }
 
@@ -186,16 +165,14 @@ impl PolicySet {
         &self.inner().fallback
     }
 
-    /// Logs what an operator wants to hear of: new bans, and what a shadow
-    /// policy would have refused.
+    /// Logs what an operator wants to hear of: new bans, and what shadow
+    /// policies would have refused.
     fn report(&self, decision: &Decision, subjects: &Subjects) {
         if let Some((at, until)) = decision.ban.filter(|_| decision.new_ban) {
-            tracing::info!(
-                policy = self.0.policies[at].name(),
-                key = %subjects[at].key,
-                until = until.as_micros(),
-                "banned"
-            );
+            report_ban(&self.0.policies[at], &subjects[at].key, until);
+        }
+        if let Some((at, until)) = decision.shadow_ban {
+            report_ban(&self.0.policies[at], &subjects[at].key, until);
         }
         for status in decision.shadow_refusals() {
             tracing::info!(
@@ -204,5 +181,13 @@ impl PolicySet {
                 "would have been refused (shadow)"
             );
         }
+    }
+}
+
+fn report_ban(policy: &Policy, key: &Key, until: Timestamp) {
+    let (policy, mode, until) = (policy.name(), policy.mode(), until.as_micros());
+    match mode {
+        Mode::Enforce => tracing::info!(policy, %key, until, "banned"),
+        Mode::Shadow => tracing::info!(policy, %key, until, "would be banned (shadow)"),
     }
 }

@@ -121,8 +121,8 @@ impl Store for MemoryStore {
         Answer::ready(Ok(self.0.decide(&check)))
     }
 
-    fn strike<'a>(&'a self, check: Check<'a>, status: u16) -> Answer<'a, Option<Timestamp>> {
-        Answer::ready(Ok(self.0.strike(&check, status)))
+    fn strike<'a>(&'a self, offenders: Vec<Item<'a>>) -> Answer<'a, Vec<Option<Timestamp>>> {
+        Answer::ready(Ok(self.0.strike(&offenders)))
     }
 
     fn change_ban<'a>(&'a self, item: Item<'a>, change: BanChange) -> Answer<'a, ()> {
@@ -161,21 +161,17 @@ impl Shared {
         outcome.decision
     }
 
-    fn strike(&self, check: &Check<'_>, status: u16) -> Option<Timestamp> {
-        let offenders = check.offenders(status);
+    fn strike(&self, offenders: &[Item<'_>]) -> Vec<Option<Timestamp>> {
         let mut locked = self.lock(offenders.iter().copied());
         let now = self.clock.now();
-        let mut banned_until = None;
-        for (at, item) in offenders.into_iter().enumerate() {
-            let Some(rule) = item.policy.ban() else { continue };
-            let before = self.offender(&mut locked, at, item, rule, now);
+        let strike = |(at, item): (usize, &Item<'_>)| {
+            let rule = item.policy.ban()?;
+            let before = self.offender(&mut locked, at, *item, rule, now);
             let after = before.strike(rule, now);
-            if after.ban != before.ban {
-                banned_until = banned_until.max(after.banned_until(now));
-            }
-            self.offend(&mut locked, at, item, &after, now);
-        }
-        banned_until
+            self.offend(&mut locked, at, *item, &after, now);
+            after.new_ban(&before, now)
+        };
+        offenders.iter().enumerate().map(strike).collect()
     }
 
     fn change_ban(&self, item: Item<'_>, change: BanChange) {

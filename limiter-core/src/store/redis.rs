@@ -12,7 +12,6 @@ use redis::{
 use self::arguments::{Operation, arguments};
 use super::{Answer, BanChange, Check, Item, Store, naming::Naming, wire};
 use crate::{
-    ban::Offender,
     decide::{Prior, decide},
     decision::Decision,
     error::{ConfigError, StoreError},
@@ -162,20 +161,17 @@ impl Store for RedisStore {
         }))
     }
 
-    fn strike<'a>(&'a self, check: Check<'a>, status: u16) -> Answer<'a, Option<Timestamp>> {
+    fn strike<'a>(&'a self, offenders: Vec<Item<'a>>) -> Answer<'a, Vec<Option<Timestamp>>> {
+        if offenders.is_empty() {
+            return Answer::ready(Ok(Vec::new()));
+        }
         Answer::Pending(Box::pin(async move {
-            let items = check.offenders(status);
-            if items.is_empty() {
-                return Ok(None);
-            }
-            let (now, kept) = self.0.run(Operation::Strike, &items).await?;
-            let bans = items.iter().zip(&kept).filter_map(|(item, kept)| {
-                let rule = item.policy.ban()?;
-                let before = kept.offender(*item, now)?;
-                let after = before.strike(rule, now);
-                (after.ban() != before.ban()).then(|| after.banned_until(now)).flatten()
-            });
-            Ok(bans.max())
+            let (now, kept) = self.0.run(Operation::Strike, &offenders).await?;
+            let strike = |(item, kept): (&Item<'_>, &Kept)| {
+                let before = kept.prior(*item, now).offender?;
+                before.strike(item.policy.ban()?, now).new_ban(&before, now)
+            };
+            Ok(offenders.iter().zip(&kept).map(strike).collect())
         }))
     }
 
@@ -251,9 +247,5 @@ impl Kept {
     fn prior(&self, item: Item<'_>, now: Timestamp) -> Prior {
         let (strikes, ban) = (wire::state(&self.strikes), wire::ban(&self.ban));
         Prior::new(item, wire::states(&self.counter), strikes, ban, now)
-    }
-
-    fn offender(&self, item: Item<'_>, now: Timestamp) -> Option<Offender> {
-        self.prior(item, now).offender
     }
 }

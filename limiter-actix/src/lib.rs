@@ -58,6 +58,9 @@
 //! # let _ = left;
 //! ```
 //!
+//! A request that no limiter has counted, since it was skipped or is a CORS
+//! preflight, has none: there `Option<ReqData<Decision>>` is the way to ask.
+//!
 //! # What is counted once, and what apart
 //! Policies of one `RateLimit` are decided together: a refusal by one charges
 //! none. Several `RateLimit`s are independent: an inner refusal does not give

@@ -35,9 +35,12 @@
 //! # Root
 //! | key | meaning | default |
 //! |---|---|---|
-//! | `store` | where state lives: `"memory"` | `"memory"` |
-//! | `max_keys` | counters kept in memory at most | 1000000 |
+//! | `store` | where state lives: `"memory"`, or `"redis://[user:password@]host:port/database"` (feature `redis`) | `"memory"` |
+//! | `max_keys` | counters kept in memory at most (while a shared store is away, too) | 1000000 |
 //! | `max_bans` | bans kept in memory at most | 100000 |
+//! | `prefix` | what names in a shared store begin with | `"limiter"` |
+//! | `key_secret` | under which secret keys that may be secret are digested there, the same for all servers | none |
+//! | `deadline` | how long a shared store may take to answer | `"100ms"` |
 //! | `trusted_proxies` | networks (CIDR) whose forwarding header is believed | none |
 //! | `client_ip_header` | the one header they write: `"x-forwarded-for"`, `"forwarded"`, or one with a single address | none |
 //! | `never_ban` | networks that are never banned; trusted proxies never are | none |
@@ -81,9 +84,15 @@ use std::{env, path::Path};
 use figment::{
     Figment,
     providers::{Env, Format, Toml},
+    value::Value,
 };
 
-use crate::{error::ConfigError, limiter::StoreChoice, policy::Policy, request::Identity};
+use crate::{
+    error::ConfigError,
+    policy::Policy,
+    request::Identity,
+    store::choice::{Caps, StoreChoice},
+};
 
 /// The environment variable that names the file.
 const FILE_VARIABLE: &str = "LIMITER_CONFIG";
@@ -93,8 +102,11 @@ const FILE_VARIABLE: &str = "LIMITER_CONFIG";
 #[serde(try_from = "root::Root")]
 pub struct Config {
     pub(crate) store: StoreChoice,
+    pub(crate) caps: Caps,
     pub(crate) identity: Identity,
     pub(crate) policies: Vec<Policy>,
+    /// Where it is from, for messages.
+    pub(crate) place: String,
 }
 
 impl Config {
@@ -109,7 +121,8 @@ impl Config {
     }
 
     /// Reads a TOML file, and over it the environment: a variable
-    /// `LIMITER_POLICIES__API__QUOTA` stands for `policies.api.quota`.
+    /// `LIMITER_POLICIES__API__QUOTA` stands for `policies.api.quota`. (A name
+    /// with `-` cannot be written so.)
     /// (`LIMITER_CONFIG` and variables that begin with `LIMITER_TEST_` are not
     /// configuration.)
     ///
@@ -145,7 +158,9 @@ impl Config {
     /// # Errors
     /// If something in it is wrong.
     pub fn from_figment(figment: &Figment) -> Result<Self, ConfigError> {
-        figment.extract().map_err(|error| fault::describe(error, figment, None))
+        let config: Self =
+            figment.extract().map_err(|error| fault::describe(error, figment, None))?;
+        Ok(Self { place: fault::places(figment.metadata()), ..config })
     }
 
     /// Reads what a [`Figment`] has gathered under a key: Rocket's, at
@@ -154,14 +169,42 @@ impl Config {
     /// # Errors
     /// If something in it is wrong, or the key is not there.
     pub fn from_figment_at(figment: &Figment, key: &str) -> Result<Self, ConfigError> {
-        let inner = figment.focus(key);
-        if figment.find_value(key).is_err() {
-            return Err(fault::missing(key, figment));
+        match figment.find_value(key) {
+            Ok(Value::Dict(..)) => {}
+            Ok(_) => return Err(fault::no_table(key, figment)),
+            Err(error) if error.missing() => return Err(fault::missing(key, figment)),
+            Err(error) => return Err(fault::describe(error, figment, None)),
         }
+        let inner = figment.focus(key);
         inner.extract().map_err(|error| fault::describe(error, &inner, Some(key)))
     }
 
-    /// The names of the policies, in the order of the file's keys.
+    /// Checks that the application's policies are there.
+    ///
+    /// # Errors
+    /// If one is not, with the file it would belong in.
+    pub fn require<'a>(
+        self,
+        names: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self, ConfigError> {
+        for name in names {
+            if self.policies.iter().all(|policy| policy.name() != name) {
+                let known: Vec<_> = self.policy_names().collect();
+                return Err(ConfigError::at(
+                    format!("policies.{name}"),
+                    format!(
+                        "the policy {name:?} is missing, there are only: {}; write \
+                         [policies.{name}] with a quota, such as quota = \"10/minute\" (in {})",
+                        known.join(", "),
+                        self.place
+                    ),
+                ));
+            }
+        }
+        Ok(self)
+    }
+
+    /// The names of the policies, sorted.
     pub fn policy_names(&self) -> impl Iterator<Item = &str> {
         self.policies.iter().map(Policy::name)
     }

@@ -219,3 +219,6 @@ fn statuses(check: &Check<'_>, priors: &[Prior], changes: &[Change]) -> SmallVec
     }
     statuses
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,6 +25,8 @@
 //! ```
 
 mod display;
+#[cfg(feature = "redis")]
+mod plain;
 mod spec;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

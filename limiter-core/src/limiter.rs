@@ -33,7 +33,6 @@ mod set;
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
-pub(crate) use self::builder::StoreChoice;
 pub use self::{builder::LimiterBuilder, met::Met, set::PolicySet};
 use crate::{
     config::Config,

@@ -1,5 +1,6 @@
 //! Where state lives: the [`Store`] trait and what passes through it.
 
+pub(crate) mod choice;
 #[cfg(feature = "memory")]
 mod memory;
 #[cfg(feature = "redis")]
@@ -13,7 +14,6 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -24,38 +24,7 @@ use futures_core::future::BoxFuture;
 pub use self::memory::{MemoryStore, MemoryStoreBuilder};
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisStore, RedisStoreBuilder};
-use crate::{
-    decision::Decision,
-    error::{ConfigError, StoreError},
-    key::Key,
-    policy::Policy,
-    time::Timestamp,
-};
-
-/// Whether the embedded store is compiled in.
-pub(crate) const HAS_MEMORY: bool = cfg!(feature = "memory");
-
-/// How many keys the embedded store holds unless told otherwise.
-pub(crate) const MAX_KEYS: usize = 1_000_000;
-
-/// How many bans the embedded store holds unless told otherwise.
-pub(crate) const MAX_BANS: usize = 100_000;
-
-/// The most keys or bans that it may be told to hold.
-pub(crate) const MAX_ENTRIES: usize = 100_000_000;
-
-/// The embedded store.
-#[cfg(feature = "memory")]
-#[allow(clippy::unnecessary_wraps, reason = "without the feature there is none")]
-pub(crate) fn embedded(max_keys: usize, max_bans: usize) -> Result<Arc<dyn Store>, ConfigError> {
-    Ok(Arc::new(MemoryStore::builder().max_keys(max_keys).max_bans(max_bans).build()))
-}
-
-/// Says how to have the embedded store.
-#[cfg(not(feature = "memory"))]
-pub(crate) fn embedded(_: usize, _: usize) -> Result<Arc<dyn Store>, ConfigError> {
-    Err(ConfigError::at("store", "\"memory\" is not compiled in; enable the feature \"memory\""))
-}
+use crate::{decision::Decision, error::StoreError, key::Key, policy::Policy, time::Timestamp};
 
 /// Whom one policy counts in one request.
 #[derive(Clone, Debug, Eq, PartialEq)]

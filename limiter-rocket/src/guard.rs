@@ -91,7 +91,8 @@ policy!(pub DefaultPolicy = "default");
 /// A request guard that enforces policies: those of `P`, by default the one
 /// named `default`.
 ///
-/// In the handler it is the [`Decision`]. See the [crate's docs](crate).
+/// In the handler it is the [`Decision`], of those policies that this guard was
+/// the first to meet in the request. See the [crate's docs](crate).
 pub struct RateLimited<P = DefaultPolicy> {
     decision: Decision,
     policies: PhantomData<fn() -> P>,

@@ -60,10 +60,16 @@
 //! once.
 //!
 //! # Answers
-//! A refusal goes to the catchers of the application for 403, 429 and 503. It
-//! has a problem document for a body where the application has neither a
-//! catcher for that code at `/` nor a default one. A catcher may choose the
-//! body; `RateLimit` and `Retry-After` are added to what it makes.
+//! A refusal goes to the catchers of the application for 403, 429 and 503, and
+//! has a problem document for a body where there is neither one for that code
+//! nor a default one. A catcher chooses the body; `RateLimit` and `Retry-After`
+//! are added to what it makes, and the status stays the refusal's, since
+//! nothing tells a catcher's answer from that of a handler behind an
+//! `Option<RateLimited>`. (403 or 429 for banned clients is configuration.)
+//!
+//! Rocket drops header lines that are not UTF-8. So with `trusted_proxies`, a
+//! proxy that sends no `client_ip_header` is answered with 400 here: its health
+//! checks need a route without a guard, or the header.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -171,11 +171,12 @@ pub fn refuse_wrong_ones(example: &ConfigExample) {
         let file = example.write(&toml);
         let output = run_to_end(example.program, &[(example.file_variable, file.path())]);
         refused_to_start(&output, parts);
-        // A policy that a route lacks is not said of one file.
         let name = Path::new(file.path()).file_name().and_then(|name| name.to_str());
         let text =
             String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
-        assert!(toml.contains("logout") || text.contains(name.unwrap_or("?")), "{text}");
+        // Rocket's launch names the policy that a route lacks, not the file.
+        let named = text.contains(name.unwrap_or("?")) || text.contains("Rocket.toml");
+        assert!(named, "{text}");
     }
     let output = run_to_end(example.program, &[(example.file_variable, "/no/such/file.toml")]);
     refused_to_start(&output, &["/no/such/file.toml", example.file_variable]);

@@ -3,9 +3,10 @@
 pub mod config_example;
 
 use std::{
-    io::Read,
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    io::{BufRead, BufReader, Read},
+    net::{Ipv4Addr, TcpStream},
     process::{Child, Command, Output, Stdio},
+    sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
@@ -33,19 +34,34 @@ pub struct Server {
 
 impl Server {
     /// Starts a program that serves on the port that it finds in the
-    /// environment under `port_variable`, and waits until it does.
+    /// environment under `port_variable`: any free one, of which it tells by
+    /// printing `http://127.0.0.1:<port>`.
     ///
     /// # Panics
-    /// If it cannot be started, or ends, or does not serve within 30 s.
+    /// If it cannot be started, or ends, or tells of no port within 30 s.
     #[must_use]
     pub fn start(program: &str, port_variable: &str, environment: &[(&str, &str)]) -> Self {
-        let port = free_port();
-        let child = Command::new(program)
-            .env(port_variable, port.to_string())
+        let mut child = Command::new(program)
+            .env(port_variable, "0")
             .envs(environment.iter().copied())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .spawn()
             .expect("the program can be started");
+        let output = child.stdout.take().expect("its output is piped");
+        let (tell, told) = mpsc::channel();
+        // To the end, or the program would wait for somebody to read.
+        thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if let Some(port) = port_in(&line) {
+                    // Told once; later lines find nobody listening.
+                    let _ = tell.send(port);
+                }
+            }
+        });
+        let port = told.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+            let _ = child.kill();
+            panic!("{program} tells of no port: {:?}", child.wait())
+        });
         let agent = Agent::config_builder().http_status_as_error(false).build().into();
         let mut server = Self { child, port, agent };
         server.wait_until_it_serves();
@@ -137,9 +153,11 @@ pub fn header<'r>(response: &'r Response<String>, name: &str) -> &'r str {
     value.to_str().expect("the header is text")
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
-    listener.local_addr().expect("it was just bound").port()
+/// The port of an address that a program prints.
+fn port_in(line: &str) -> Option<u16> {
+    let (_, after) = line.split_once("http://127.0.0.1:")?;
+    let digits = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
+    after[..digits].parse().ok()
 }
 
 /// Sends 25 requests to a quickstart, each from an address that it claims in

@@ -5,6 +5,7 @@ mod contract;
 mod dependencies;
 mod differential;
 mod memory;
+mod redis;
 mod rocket_app;
 mod servers;
 mod stores;

@@ -26,11 +26,9 @@ async fn login(body: web::Bytes) -> HttpResponse {
 }
 
 async fn serve() -> Result<(), Box<dyn Error>> {
-    let limiter = Limiter::from_config(Config::load()?).await?;
     // A policy that is looked up late would be missed by its first request.
-    for name in ["default", "api", "login"] {
-        limiter.policy(name)?;
-    }
+    let config = Config::load()?.require(["default", "api", "login"])?;
+    let limiter = Limiter::from_config(config).await?;
     let app =
         move || App::new().app_data(limiter.clone()).service(index).service(api).service(login);
     let server = HttpServer::new(app).bind(("127.0.0.1", port()?))?;

@@ -14,8 +14,8 @@ fn ten_pass_ten_are_limited_and_then_it_bans() {
 fn head_counts_as_get() {
     let server = Server::start(PROGRAM, "PORT", &[]);
     let head = server.send("HEAD", "/actix-endpoint", &[], "");
-    assert_eq!(header(&head, "ratelimit"), r#""api";r=9;t=60"#);
-    assert_eq!(header(&server.get("/actix-endpoint"), "ratelimit"), r#""api";r=8;t=60"#);
+    assert!(header(&head, "ratelimit").contains(";r=9;"));
+    assert!(header(&server.get("/actix-endpoint"), "ratelimit").contains(";r=8;"));
 }
 
 #[test]

@@ -58,7 +58,8 @@ impl Offender {
     }
 
     /// The end of the ban that it has and that `before` had not.
-    pub(crate) fn new_ban(&self, before: &Self, now: Timestamp) -> Option<Timestamp> {
+    #[must_use]
+    pub fn new_ban(&self, before: &Self, now: Timestamp) -> Option<Timestamp> {
         self.banned_until(now).filter(|_| self.ban != before.ban)
     }
 

@@ -1,7 +1,10 @@
 //! What is wrong in a configuration, in one message.
 
-use figment::{Error, Figment, Metadata, Source, error::Kind};
+use std::env;
 
+use figment::{Error, Figment, Metadata, Source, error::Kind, value::Value};
+
+use super::FILE_VARIABLE;
 use crate::error::ConfigError;
 
 /// The first fault: where, what, and in which file. Further ones follow from
@@ -34,6 +37,19 @@ pub(super) fn missing(key: &str, figment: &Figment) -> ConfigError {
     ConfigError::new(format!("{message} (in {})", places(figment.metadata())))
 }
 
+/// That there is something else than a table under `key`.
+pub(super) fn no_table(key: &str, figment: &Figment) -> ConfigError {
+    let found = figment.find_value(key).ok();
+    let text = found.as_ref().and_then(|value| value.as_str()).unwrap_or("something else");
+    let source = figment.find_metadata(key).map_or_else(String::new, |found| places([found]));
+    ConfigError::at(
+        key,
+        format!(
+            "{text:?} is no table; write {{policies={{api={{quota=\"10/minute\"}}}}}} (in {source})"
+        ),
+    )
+}
+
 fn reason(kind: &Kind) -> String {
     match kind {
         Kind::UnknownField(name, known) => {
@@ -52,24 +68,42 @@ fn quoted(words: &[&str]) -> String {
     words.join(" or ")
 }
 
-/// Where the faulty value is from, or all places it may be from.
+/// Where the faulty value is from, or all places it may be from: of a table, or
+/// of the whole, figment does not know which part of it is at fault.
 fn source(error: &Error, figment: &Figment) -> String {
+    let table = match figment.find_value(&error.path.join(".")) {
+        Ok(value) => matches!(value, Value::Dict(..)),
+        Err(_) => true,
+    };
     match &error.metadata {
-        Some(metadata) => places([metadata]),
-        None => places(figment.metadata()),
+        Some(metadata) if !table => places([metadata]),
+        _ => places(figment.metadata()),
     }
 }
 
-/// The files; where there is none, whatever there is.
-fn places<'a>(metadata: impl IntoIterator<Item = &'a Metadata>) -> String {
-    let (mut files, mut others) = (Vec::new(), Vec::new());
+/// The files, and the variables of the environment that are in use; where there
+/// is neither, whatever there is.
+pub(super) fn places<'a>(metadata: impl IntoIterator<Item = &'a Metadata>) -> String {
+    let (mut places, mut others) = (Vec::new(), Vec::new());
     for metadata in metadata {
         match &metadata.source {
-            Some(Source::File(path)) => files.push(path.display().to_string()),
+            Some(Source::File(path)) => places.push(path.display().to_string()),
             _ => others.push(metadata.name.to_string()),
         }
     }
-    let mut places = if files.is_empty() { others } else { files };
     places.dedup();
-    places.join(", ")
+    let variables: Vec<_> = others.iter().filter_map(|name| variables_in_use(name)).collect();
+    places.extend(variables);
+    if places.is_empty() { others.join(", ") } else { places.join(" or ") }
+}
+
+/// The variables behind figment's "`LIMITER_` environment variable(s)".
+fn variables_in_use(name: &str) -> Option<String> {
+    let prefix = name.strip_suffix("` environment variable(s)")?.trim_start_matches('`');
+    let in_use = |name: &String| {
+        name.starts_with(prefix) && !name.starts_with("LIMITER_TEST_") && name != FILE_VARIABLE
+    };
+    let names: Vec<_> =
+        env::vars_os().filter_map(|(name, _)| name.into_string().ok()).filter(in_use).collect();
+    (!names.is_empty()).then(|| names.join(", "))
 }

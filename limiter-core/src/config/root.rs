@@ -4,21 +4,23 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::Deserialize;
 
-use super::{Config, policy::PolicyConfig};
+use super::{Config, policy::PolicyConfig, text::Length};
 use crate::{
     client_ip::{ClientIp, Networks},
     error::ConfigError,
-    limiter::StoreChoice,
-    policy::{Policy, check_together},
+    policy::{Policy, check_name, check_together},
     request::Identity,
-    store::{MAX_BANS, MAX_ENTRIES, MAX_KEYS},
+    store::choice::{Caps, HAS_MEMORY, HAS_REDIS, MAX_ENTRIES, Shared, StoreChoice, not_compiled},
 };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Root {
     #[serde(default)]
-    store: StoreName,
+    store: StoreUrl,
+    prefix: Option<String>,
+    key_secret: Option<String>,
+    deadline: Option<Length>,
     max_keys: Option<u64>,
     max_bans: Option<u64>,
     #[serde(default)]
@@ -32,23 +34,31 @@ pub(super) struct Root {
     policies: BTreeMap<String, PolicyConfig>,
 }
 
-/// The scheme of a store: all that may be told of it, since what follows may
-/// hold a password.
+/// Which store. Of an URL only the scheme is ever told: what follows may hold a
+/// password.
 #[derive(Default, Deserialize)]
 #[serde(try_from = "String")]
-struct StoreName;
+enum StoreUrl {
+    #[default]
+    Memory,
+    Redis(String),
+}
 
-impl TryFrom<String> for StoreName {
+impl TryFrom<String> for StoreUrl {
     type Error = ConfigError;
 
     fn try_from(text: String) -> Result<Self, ConfigError> {
-        if text == "memory" {
-            return Ok(Self);
-        }
         let scheme = text.split("://").next().unwrap_or_default();
-        Err(ConfigError::new(format!(
-            "there is no store {scheme:?} in this version; write \"memory\""
-        )))
+        match scheme {
+            "memory" if text == "memory" && !HAS_MEMORY => Err(not_compiled("memory")),
+            "memory" if text == "memory" => Ok(Self::Memory),
+            "redis" if !HAS_REDIS => Err(not_compiled("redis")),
+            "redis" => Ok(Self::Redis(text)),
+            scheme => Err(ConfigError::new(format!(
+                "there is no store {scheme:?} in this version; \
+                 write \"memory\" or \"redis://host:port/database\""
+            ))),
+        }
     }
 }
 
@@ -57,10 +67,11 @@ impl TryFrom<Root> for Config {
 
     fn try_from(root: Root) -> Result<Self, ConfigError> {
         let identity = root.identity()?;
-        let StoreName = root.store;
-        let store = StoreChoice::Memory {
-            max_keys: entries("max_keys", root.max_keys, MAX_KEYS)?,
-            max_bans: entries("max_bans", root.max_bans, MAX_BANS)?,
+        let store = root.store()?;
+        let default = Caps::default();
+        let caps = Caps {
+            keys: entries("max_keys", root.max_keys, default.keys)?,
+            bans: entries("max_bans", root.max_bans, default.bans)?,
         };
         let policies: Result<Vec<Policy>, ConfigError> = root
             .policies
@@ -69,7 +80,7 @@ impl TryFrom<Root> for Config {
             .collect();
         let policies = policies?;
         check_together(&policies)?;
-        Ok(Self { store, identity, policies })
+        Ok(Self { store, caps, identity, policies, place: String::new() })
     }
 }
 
@@ -81,6 +92,33 @@ fn entries(name: &str, given: Option<u64>, default: usize) -> Result<usize, Conf
 }
 
 impl Root {
+    fn store(&self) -> Result<StoreChoice, ConfigError> {
+        let Self { prefix, key_secret: secret, .. } = self;
+        let deadline = self.deadline.map(|Length(deadline)| deadline);
+        let StoreUrl::Redis(url) = &self.store else {
+            let given = [
+                ("prefix", prefix.is_some()),
+                ("key_secret", secret.is_some()),
+                ("deadline", deadline.is_some()),
+            ];
+            return match given.into_iter().find(|(_, given)| *given) {
+                None => Ok(StoreChoice::Memory),
+                Some((name, _)) => {
+                    let message = "goes with a store that servers share; leave it out";
+                    Err(ConfigError::at(name, message))
+                }
+            };
+        };
+        if deadline.is_some_and(|deadline| deadline.is_zero()) {
+            return Err(ConfigError::at("deadline", "is 0s; write a time such as \"100ms\""));
+        }
+        let (prefix, secret) = (prefix.clone(), secret.clone());
+        if let Some(prefix) = &prefix {
+            check_name("prefix", prefix)?;
+        }
+        Ok(StoreChoice::Redis(Shared { url: url.clone(), prefix, secret, deadline }))
+    }
+
     fn identity(&self) -> Result<Identity, ConfigError> {
         let proxies = || self.trusted_proxies.iter().map(String::as_str);
         let mut client_ip = match &self.client_ip_header {

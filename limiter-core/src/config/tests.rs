@@ -75,7 +75,7 @@ fn a_fault_names_key_value_and_what_would_be_right() {
     let api = "[policies.api]\nquota = \"1/s\"";
     let table = [
         ("stroe = \"memory\"".to_owned(), vec!["stroe", "store", "policies"]),
-        ("store = \"redis://:pw@h\"".to_owned(), vec!["\"redis\"", "\"memory\"", "store: "]),
+        ("store = \"postgres://:pw@h\"".to_owned(), vec!["\"postgres\"", "\"memory\"", "store: "]),
         ("max_keys = 0".to_owned(), vec!["max_keys: is 0", "write 1 to 100000000"]),
         ("[policies.api]".to_owned(), vec!["quota", "policies.api"]),
         ("[policies.api]\nquota = 10".to_owned(), vec!["10", "policies.api.quota"]),
@@ -176,6 +176,37 @@ fn groups_must_agree() {
             .replace("policies.three", "policies.two"),
     );
     assert!(stray.contains("outside the group"), "{stray}");
+}
+
+#[test]
+fn a_shared_store_is_chosen_by_its_scheme() {
+    let toml = "store = \"redis://:pw@localhost:1/0\"\nprefix = \"shop\"\n\
+                key_secret = \"hush\"\ndeadline = \"50ms\"";
+    if cfg!(feature = "redis") {
+        let config = Config::from_toml(toml).unwrap();
+        let shown = format!("{config:?}");
+        assert!(shown.contains("shop") && !shown.contains("pw@") && !shown.contains("hush"));
+    } else {
+        let error = error(toml);
+        assert!(error.contains("enable the feature \"redis\""), "{error}");
+    }
+    let idle = error("deadline = \"50ms\"");
+    assert!(idle.contains("deadline: goes with a store that servers share"), "{idle}");
+}
+
+#[test]
+fn what_is_no_table_is_refused() {
+    let figment = Figment::from(Toml::string("limiter = \"{policies={\""));
+    let error = Config::from_figment_at(&figment, "limiter").unwrap_err().to_string();
+    assert!(error.starts_with("limiter: \"{policies={\" is no table; write {"), "{error}");
+}
+
+#[test]
+fn required_policies_are_named() {
+    let config = Config::from_toml("policies.api.quota = \"1/s\"").unwrap();
+    let config = config.require(["api"]).unwrap();
+    let error = config.require(["api", "login"]).unwrap_err().to_string();
+    assert!(error.contains("\"login\" is missing") && error.contains("only: api"), "{error}");
 }
 
 #[test]

@@ -3,7 +3,6 @@
 use std::{
     fmt,
     hash::{BuildHasher, RandomState},
-    net::IpAddr,
     sync::OnceLock,
 };
 
@@ -49,7 +48,7 @@ fn write_part(f: &mut fmt::Formatter<'_>, kind: u8, payload: &[u8]) -> fmt::Resu
     }
 }
 
-fn split_name(payload: &[u8]) -> (&[u8], &[u8]) {
+pub(super) fn split_name(payload: &[u8]) -> (&[u8], &[u8]) {
     let (length, rest) = payload.split_first().unwrap_or((&0, &[]));
     rest.split_at(usize::from(*length).min(rest.len()))
 }
@@ -63,49 +62,6 @@ impl fmt::Display for Mark<'_> {
         let mark = SECRET.get_or_init(RandomState::new).hash_one(self.0);
         write!(f, "#{mark:016x}")
     }
-}
-
-#[cfg(feature = "redis")]
-impl Key {
-    /// The key as a name for stores, if it is short, nothing in it is digested
-    /// and all characters are plain: `ip=192.0.2.1`, `user=alice&endpoint=GET:/x`.
-    /// Two keys never have one name.
-    pub(crate) fn plain(&self) -> Option<String> {
-        let parts: Option<Vec<_>> =
-            self.parts().map(|(kind, load)| plain_part(kind, load)).collect();
-        parts.map(|parts| parts.join("&")).filter(|name| name.len() <= 80)
-    }
-}
-
-#[cfg(feature = "redis")]
-fn plain_part(kind: u8, payload: &[u8]) -> Option<String> {
-    const GLOBAL: u8 = Kind::Global as u8;
-    const USER: u8 = Kind::User as u8;
-    const ENDPOINT: u8 = Kind::Endpoint as u8;
-    const CUSTOM: u8 = Kind::Custom as u8;
-    let (name, value) = split_name(payload);
-    match (kind, address_of(kind, payload)) {
-        (GLOBAL, _) => Some("global".to_owned()),
-        (_, Some(IpAddr::V4(address))) => Some(format!("ip={address}")),
-        (_, Some(IpAddr::V6(address))) => Some(format!("ip={address}/{}", payload[16])),
-        (USER, _) => Some(format!("user={}", plain_text(value)?)),
-        (CUSTOM, _) => Some(format!("custom:{}={}", plain_text(name)?, plain_text(value)?)),
-        (ENDPOINT, _) => {
-            let text = std::str::from_utf8(payload).ok()?;
-            let (method, pattern) = text.split_once(' ')?;
-            let rooted = pattern.strip_prefix('/')?.replace('/', "-");
-            plain_text(rooted.as_bytes())?;
-            Some(format!("endpoint={method}:{pattern}"))
-        }
-        _ => None,
-    }
-}
-
-/// Letters, digits and `-_.`, so that what joins parts is in none of them.
-#[cfg(feature = "redis")]
-fn plain_text(bytes: &[u8]) -> Option<&str> {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
-    std::str::from_utf8(bytes).ok().filter(|text| text.bytes().all(|byte| plain(&byte)))
 }
 
 impl fmt::Debug for Key {

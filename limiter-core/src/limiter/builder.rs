@@ -9,27 +9,18 @@ use crate::{
     error::ConfigError,
     policy::{Policy, check_together},
     request::Identity,
-    store::{MAX_BANS, MAX_KEYS, Store, embedded},
+    store::{
+        Store,
+        choice::{Caps, StoreChoice},
+    },
 };
-
-/// Where state is to live.
-#[derive(Clone, Debug)]
-pub(crate) enum StoreChoice {
-    Memory { max_keys: usize, max_bans: usize },
-    Given(Arc<dyn Store>),
-}
-
-impl Default for StoreChoice {
-    fn default() -> Self {
-        Self::Memory { max_keys: MAX_KEYS, max_bans: MAX_BANS }
-    }
-}
 
 /// Sets up a [`Limiter`].
 #[derive(Debug, Default)]
 #[must_use]
 pub struct LimiterBuilder {
     store: StoreChoice,
+    caps: Caps,
     policies: Vec<Policy>,
     identity: Identity,
 }
@@ -38,7 +29,12 @@ impl LimiterBuilder {
     /// Takes over what a configuration says; what is set afterwards, such as
     /// another store, replaces it.
     pub fn from_config(config: Config) -> Self {
-        Self { store: config.store, policies: config.policies, identity: config.identity }
+        Self {
+            store: config.store,
+            caps: config.caps,
+            policies: config.policies,
+            identity: config.identity,
+        }
     }
 
     /// Sets where state lives. Defaults to memory.
@@ -72,9 +68,8 @@ impl LimiterBuilder {
     /// each would count for itself.
     ///
     /// # Errors
-    /// If policies do not fit together: a name is given twice, or a group's
+    /// If the store cannot be reached, or policies do not fit together: a name is given twice, or a group's
     /// policies disagree.
-    #[allow(clippy::unused_async, reason = "stores that connect make it wait")]
     pub async fn build(self) -> Result<Limiter, ConfigError> {
         check_together(&self.policies)?;
         for policy in &self.policies {
@@ -85,13 +80,10 @@ impl LimiterBuilder {
                 );
             }
         }
-        let store = match self.store {
-            StoreChoice::Memory { max_keys, max_bans } => embedded(max_keys, max_bans)?,
-            StoreChoice::Given(store) => store,
-        };
+        let store = self.store.make(self.caps).await?;
         Ok(Limiter(Arc::new(Inner {
             store,
-            fallback: Fallback::new(&self.policies)?,
+            fallback: Fallback::new(&self.policies, self.caps)?,
             companions: by_name(self.policies.iter().filter_map(Policy::companion)),
             policies: by_name(self.policies),
             identity: self.identity,

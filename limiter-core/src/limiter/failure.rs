@@ -10,7 +10,10 @@ use crate::{
     error::{ConfigError, Error, StoreError},
     policy::{Mode, OnStoreError, Policy},
     request::Subjects,
-    store::{Check, HAS_MEMORY, Item, MAX_BANS, MAX_KEYS, Store, embedded},
+    store::{
+        Check, Item, Store,
+        choice::{Caps, HAS_MEMORY, memory},
+    },
     time::Timestamp,
 };
 
@@ -19,12 +22,14 @@ use crate::{
 pub(super) struct Fallback {
     /// For policies that say `local`; made when first needed.
     local: OnceLock<Arc<dyn Store>>,
+    caps: Caps,
     degraded: AtomicBool,
 }
 
 impl Fallback {
     pub(super) fn new<'a>(
         policies: impl IntoIterator<Item = &'a Policy>,
+        caps: Caps,
     ) -> Result<Self, ConfigError> {
         for policy in policies {
             if policy.on_store_error() == OnStoreError::Local && !HAS_MEMORY {
@@ -34,7 +39,7 @@ impl Fallback {
                 return Err(error.within(policy.name()).within("policies"));
             }
         }
-        Ok(Self { local: OnceLock::new(), degraded: AtomicBool::new(false) })
+        Ok(Self { local: OnceLock::new(), caps, degraded: AtomicBool::new(false) })
     }
 
     /// The stand-in, if it is compiled in.
@@ -42,7 +47,7 @@ impl Fallback {
         if let Some(local) = self.local.get() {
             return Some(&**local);
         }
-        let made = embedded(MAX_KEYS, MAX_BANS).ok()?;
+        let made = memory(self.caps).ok()?;
         Some(&**self.local.get_or_init(|| made))
     }
 

@@ -47,7 +47,7 @@ async fn four_workers_share_one_count() {
     let limiter = limiter("50/hour").await;
     let api = RateLimit::new(limiter.policy("api").unwrap());
     let server =
-        HttpServer::new(move || App::new().wrap(api.clone()).route("/", web::get().to(hello)))
+        HttpServer::new(move || App::new().wrap(api.clone()).route("/", web::get().to(worker)))
             .workers(4)
             .disable_signals()
             .bind(("127.0.0.1", 0))
@@ -60,12 +60,22 @@ async fn four_workers_share_one_count() {
     // Each connection is given to the next worker.
     let tasks: Vec<_> =
         (0..100).map(|_| tokio::task::spawn_blocking(move || fetch(address))).collect();
-    let mut admitted = 0;
+    let (mut admitted, mut workers) = (0, std::collections::BTreeSet::new());
     for task in tasks {
-        admitted += u32::from(task.await.unwrap().starts_with("HTTP/1.1 200 "));
+        let answer = task.await.unwrap();
+        if answer.starts_with("HTTP/1.1 200 ") {
+            admitted += 1;
+            workers.insert(answer.rsplit("\r\n").next().map(str::to_owned));
+        }
     }
     handle.stop(false).await;
     assert_eq!(admitted, 50);
+    assert!(workers.len() > 1, "{workers:?}");
+}
+
+/// The thread that serves the request.
+async fn worker() -> String {
+    format!("{:?}", std::thread::current().id())
 }
 
 /// The head of the answer to a GET over a connection of its own.
@@ -78,9 +88,19 @@ fn fetch(address: std::net::SocketAddr) -> String {
     answer
 }
 
-/// A limiter that a worker builds for itself stops the server's start.
+/// A limiter that a worker builds for itself stops the server's start, under
+/// actix-web's own runtime and under a plain one.
 #[actix_web::test]
 async fn a_limiter_per_worker_is_refused() {
+    build_per_worker().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limiter_per_worker_is_refused_under_tokio() {
+    build_per_worker().await;
+}
+
+async fn build_per_worker() {
     let server = HttpServer::new(|| {
         let limiter = now(limiter("50/hour"));
         let api = RateLimit::new(limiter.policy("api").unwrap());
@@ -225,6 +245,15 @@ async fn a_refusal_of_an_inner_limiter_does_not_strike() {
     let app = App::new().wrap(inner).wrap(outer).route("/", web::get().to(hello));
     // Two inner refusals of status 403 would ban, if they were counted.
     assert_eq!(statuses!(app, get("/"), get("/"), get("/"), get("/")), [200, 403, 403, 429]);
+}
+
+/// A look is no charge: what is inside still counts.
+#[actix_web::test]
+async fn a_cost_of_nothing_spares_no_inner_limiter() {
+    let limiter = limiter("1/hour").await;
+    let api = || RateLimit::new(limiter.policy("api").unwrap());
+    let app = App::new().wrap(api()).wrap(api().cost(|_| 0)).route("/", web::get().to(hello));
+    assert_eq!(statuses!(app, get("/"), get("/")), [200, 429]);
 }
 
 #[actix_web::test]

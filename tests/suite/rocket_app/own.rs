@@ -212,6 +212,73 @@ fn a_forwarded_request_is_charged_once() {
     assert_eq!(statuses(rocket, &["/forward", "/forward", "/forward"]), [200, 200, 429]);
 }
 
+/// Looks at what the tests' login policy says.
+struct Look;
+
+impl Policies for Look {
+    const NAMES: &'static [&'static str] = &["api"];
+
+    fn cost(_: &Request<'_>) -> u64 {
+        0
+    }
+}
+
+#[get("/look")]
+fn look(_limit: RateLimited<Look>) -> Status {
+    Status::Unauthorized
+}
+
+#[test]
+fn a_guard_that_only_looks_tells_and_strikes() {
+    let figment = figment()
+        .merge(("limiter.policies.api.ban.threshold", 2))
+        .merge(("limiter.policies.api.ban.window", "1m"))
+        .merge(("limiter.policies.api.ban.duration", "1h"))
+        .merge(("limiter.policies.api.ban.statuses", [401]));
+    let rocket = rocket::custom(figment).attach(RateLimitFairing::from_config());
+    let client = Client::untracked(rocket.mount("/", routes![look])).unwrap();
+    for _ in 0..2 {
+        let response = client.get("/look").dispatch();
+        assert_eq!(response.status(), Status::Unauthorized);
+        assert_eq!(response.headers().get_one("ratelimit"), Some(r#""api";r=2;t=3600"#));
+    }
+    assert_eq!(client.get("/look").dispatch().status(), Status::Forbidden);
+}
+
+#[test]
+fn a_limiter_that_is_managed_already_stays() {
+    let limiter = tokio::runtime::Runtime::new()
+        .unwrap()
+        .block_on(Limiter::from_config(
+            limiter_rocket::Config::from_toml("policies.default.quota = \"1/s\"").unwrap(),
+        ))
+        .unwrap();
+    let fairing = RateLimitFairing::new(limiter.clone());
+    let rocket = rocket::custom(figment()).manage(limiter).attach(fairing);
+    assert!(!refuses_to_launch(rocket.mount("/", routes![names])));
+}
+
+#[test]
+fn what_is_no_table_stops_the_launch() {
+    let figment = rocket::Config::figment()
+        .merge(("log_level", "off"))
+        .merge(("limiter", "{policies={default={quota=\"3/hour\"}"));
+    assert!(refuses_to_launch(rocket::custom(figment).attach(RateLimitFairing::from_config())));
+}
+
+/// Rocket drops a header line that is not UTF-8: its absence is no way round.
+#[test]
+fn a_forwarding_header_must_be_there() {
+    let figment = figment()
+        .merge(("limiter.trusted_proxies", ["127.0.0.0/8"]))
+        .merge(("limiter.client_ip_header", "x-forwarded-for"));
+    let rocket = rocket::custom(figment).attach(RateLimitFairing::from_config());
+    let client = Client::untracked(rocket.mount("/", routes![limited])).unwrap();
+    assert_eq!(client.get("/").dispatch().status(), Status::BadRequest);
+    let forwarded = rocket::http::Header::new("x-forwarded-for", "203.0.113.1");
+    assert_eq!(client.get("/").header(forwarded).dispatch().status(), Status::Ok);
+}
+
 #[get("/names")]
 fn names(limiter: &State<Limiter>) -> String {
     limiter.policy_names().collect::<Vec<_>>().join(" ")

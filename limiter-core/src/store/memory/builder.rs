@@ -7,7 +7,7 @@ use std::{
 
 use super::{MemoryStore, Shared, bans::Bans, stripe::Stripe};
 use crate::{
-    store::{MAX_BANS, MAX_ENTRIES, MAX_KEYS},
+    store::choice::{Caps, MAX_ENTRIES},
     time::{Clock, SystemClock},
 };
 
@@ -57,6 +57,7 @@ impl MemoryStoreBuilder {
 
 impl Default for MemoryStoreBuilder {
     fn default() -> Self {
-        Self { max_keys: MAX_KEYS, max_bans: MAX_BANS, clock: None }
+        let Caps { keys, bans } = Caps::default();
+        Self { max_keys: keys, max_bans: bans, clock: None }
     }
 }

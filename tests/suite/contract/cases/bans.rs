@@ -8,6 +8,7 @@ pub(super) fn cases() -> Vec<Case> {
         a_ban_may_be_429(),
         who_is_never_banned_is_only_limited(),
         failed_logins_ban(),
+        a_response_strikes_a_group_once(),
         an_error_of_the_handler_strikes(),
         the_front_door_counts_unmatched_paths(),
         preflights_are_exempt_but_for_banned_clients(),
@@ -159,6 +160,32 @@ fn preflights_are_exempt_but_for_banned_clients() -> Case {
             preflight("/nothing").is(status(403)),
             // Without the two headers it is a request like any other.
             request("OPTIONS", "/nothing").is(status(403)),
+        ],
+        ..Case::default()
+    }
+}
+
+fn a_response_strikes_a_group_once() -> Case {
+    Case {
+        name: "a response strikes a group once",
+        config: r#"
+            [policies.door.ban]
+            group = "front"
+            threshold = 3
+            window = "1h"
+            duration = "1h"
+            statuses = [401]
+            [policies.login.ban]
+            group = "front"
+            threshold = 3
+            window = "1h"
+            duration = "1h"
+            statuses = [401]
+        "#,
+        steps: vec![
+            login("wrong").times(3, status(401)),
+            login("secret").is(banned(403, "door", 3600)),
+            get("/default").is(status(403)),
         ],
         ..Case::default()
     }

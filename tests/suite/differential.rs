@@ -218,7 +218,7 @@ fn prefix() -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn memory_answers_as_the_model(policies in policies(), steps in steps()) {

@@ -91,6 +91,9 @@ impl Store for Model {
         let now = self.clock.now();
         let strike = |item: Item<'_>| {
             let (rule, before) = kept.offender(item, now)?;
+            if before.banned_until(now).is_some() {
+                return None;
+            }
             let after = before.strike(rule, now);
             kept.offend(item, after);
             after.new_ban(&before, now)

@@ -167,6 +167,9 @@ impl Shared {
         let strike = |(at, item): (usize, &Item<'_>)| {
             let rule = item.policy.ban()?;
             let before = self.offender(&mut locked, at, *item, rule, now);
+            if before.banned_until(now).is_some() {
+                return None;
+            }
             let after = before.strike(rule, now);
             self.offend(&mut locked, at, *item, &after, now);
             after.new_ban(&before, now)

@@ -35,7 +35,8 @@
 //! | say whom a policy counts | [`key`], [`KeySpec`] |
 //! | run behind proxies | [`client_ip`], [`ClientIp`] |
 //! | read it all from a file | [`config`], [`Config`] |
-//! | keep state elsewhere | [`Store`] and its contract |
+//! | share state between servers | `RedisStore` (feature `redis`) |
+//! | keep state elsewhere | [`Store`] and its contract, [`decide`] |
 //!
 //! # Features
 //! - `memory` (default): the embedded [`MemoryStore`].

@@ -16,6 +16,14 @@ use crate::{quota::Quota, time::Timestamp};
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct Bucket(u128);
 
+/// Quotient and rest. Most debts fit 64 bits, whose division is much faster.
+fn div_rem(debt: u128, by: u64) -> (u64, u64) {
+    match u64::try_from(debt) {
+        Ok(debt) => (debt / by, debt % by),
+        Err(_) => (narrow(debt / u128::from(by)), narrow(debt % u128::from(by))),
+    }
+}
+
 fn capacity(quota: &Quota) -> u128 {
     cost_of(quota, quota.burst())
 }
@@ -44,8 +52,8 @@ impl Bucket {
 
     pub(super) fn state(self, quota: &Quota, now: Timestamp) -> Option<State> {
         let limit = quota.limit();
-        let tat = narrow(u128::from(now.as_micros()) + self.0 / u128::from(limit));
-        let fraction = narrow(self.0 % u128::from(limit));
+        let (whole, fraction) = div_rem(self.0, limit);
+        let tat = now.as_micros().saturating_add(whole);
         (self.0 > 0).then_some(State::Gcra { tat, fraction, limit, burst: quota.burst() })
     }
 
@@ -67,6 +75,7 @@ impl Bucket {
     }
 
     pub(super) fn reset_after(self, quota: &Quota) -> u64 {
-        narrow(self.0.div_ceil(u128::from(quota.limit())))
+        let (whole, fraction) = div_rem(self.0, quota.limit());
+        whole + u64::from(fraction > 0)
     }
 }

@@ -64,6 +64,21 @@ impl Counter {
         }
     }
 
+    /// As [`new`](Self::new), in place. The policy's quotas are not cloned for
+    /// it: their reference count is shared by all threads.
+    fn update(&mut self, quotas: &Quotas, levels: &[Level], now: Timestamp) {
+        if !self.quotas.is(quotas) {
+            *self = Self::new(quotas, levels, now);
+            return;
+        }
+        let mut longest = 0;
+        for (state, level) in self.states.iter_mut().zip(levels) {
+            *state = level.state();
+            longest = longest.max(level.reset_after());
+        }
+        self.expires = now.after_micros(longest);
+    }
+
     fn levels(&self, quotas: &[Quota], now: Timestamp) -> Levels {
         let states = self.states.iter().copied().chain(std::iter::repeat(None));
         quotas.iter().zip(states).map(|(quota, state)| Level::at(*quota, state, now)).collect()
@@ -103,8 +118,13 @@ impl Stripe {
     }
 
     pub(super) fn write(&mut self, id: Id, quotas: &Quotas, levels: &[Level], now: Timestamp) {
-        let counter = Counter::new(quotas, levels, now);
-        self.put(id, Slot { scope: id.scope, inherited: true, counter }, now);
+        match self.find(id) {
+            Some(at) => self.slots[at].counter.update(quotas, levels, now),
+            None => {
+                let counter = Counter::new(quotas, levels, now);
+                self.add(id, Slot { scope: id.scope, inherited: true, counter }, now);
+            }
+        }
     }
 
     pub(super) fn strikes(&self, id: Id) -> Option<State> {
@@ -116,7 +136,11 @@ impl Stripe {
             return self.remove(id);
         }
         let counter = Counter::new(&Quotas::from(*strikes.quota()), &[strikes], now);
-        self.put(id, Slot { scope: id.scope, inherited: false, counter }, now);
+        let slot = Slot { scope: id.scope, inherited: false, counter };
+        match self.find(id) {
+            Some(at) => self.slots[at] = slot,
+            None => self.add(id, slot, now),
+        }
     }
 
     pub(super) fn remove(&mut self, id: Id) {
@@ -135,18 +159,15 @@ impl Stripe {
         self.displaced.iter().find(|(scope, _)| *scope == id.scope).map(|(_, counter)| counter)
     }
 
-    fn put(&mut self, id: Id, slot: Slot, now: Timestamp) {
-        let at = match self.find(id) {
-            Some(at) => at,
-            None if self.slots.len() < self.room => {
-                self.tags.push(id.tag);
-                self.slots.push(slot);
-                return;
-            }
-            None => self.make_room(now),
-        };
-        self.tags[at] = id.tag;
-        self.slots[at] = slot;
+    fn add(&mut self, id: Id, slot: Slot, now: Timestamp) {
+        if self.slots.len() < self.room {
+            self.tags.push(id.tag);
+            self.slots.push(slot);
+        } else {
+            let at = self.make_room(now);
+            self.tags[at] = id.tag;
+            self.slots[at] = slot;
+        }
     }
 
     /// A slot that may be overwritten: an expired one, else the least

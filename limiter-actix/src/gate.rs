@@ -66,21 +66,14 @@ impl Gate {
         if self.options.skip.as_ref().is_some_and(|skip| skip(request)) {
             return Ok(None);
         }
-        let facts = ActixFacts(request);
-        let looks = !self.options.counts_preflight && is_preflight(&facts);
-        let policies = self.policies(request).map_err(|refusal| self.refuse(request, &refusal))?;
-        let subjects = match &self.options.key {
-            Some(key) => policies.subjects_of(&key(request)),
-            None => match policies.identify(&facts) {
-                Ok(subjects) => subjects,
-                Err(_) if looks => return Ok(None),
-                Err(error) => return Err(self.refuse(request, &failed(&error))),
-            },
-        };
+        let looks = !self.options.counts_preflight && is_preflight(&ActixFacts(request));
         let met = met(request);
-        let Some((policies, subjects)) = policies.unmet(subjects, &met) else {
-            return Ok(None);
+        let unmet = match self.identify(request) {
+            Ok((policies, subjects)) => policies.unmet(subjects, &met),
+            Err(_) if looks => None,
+            Err(refusal) => return Err(self.refuse(request, &refusal)),
         };
+        let Some((policies, subjects)) = unmet else { return Ok(None) };
         let cost = match &self.options.cost {
             _ if looks => 0,
             Some(cost) => cost(request),
@@ -102,6 +95,17 @@ impl Gate {
         }
         request.extensions_mut().insert(decision);
         Ok(Some(Pass { policies, subjects, fields, met }))
+    }
+
+    /// The policies, and whom each counts.
+    #[allow(clippy::result_large_err, reason = "a refusal is what it is, and rare")]
+    fn identify(&self, request: &ServiceRequest) -> Result<(PolicySet, Subjects), Refusal> {
+        let policies = self.policies(request)?;
+        let subjects = match &self.options.key {
+            Some(key) => policies.subjects_of(&key(request)),
+            None => policies.identify(&ActixFacts(request)).map_err(|error| failed(&error))?,
+        };
+        Ok((policies, subjects))
     }
 
     #[allow(clippy::result_large_err, reason = "a refusal is what it is, and rare")]

@@ -134,7 +134,10 @@ fn program(name: &str) -> String {
 
 fn config(name: &str, prefix: &str, table: &str) -> PathBuf {
     let policies: String = ["default", "api", "login"]
-        .map(|policy| format!("[{table}policies.{policy}]\nquota = \"500/hour; 2000/day\"\n"))
+        .map(|policy| {
+            let quota = "quota = \"500/hour; 2000/day\"\nalgorithm = \"fixed_window\"";
+            format!("[{table}policies.{policy}]\n{quota}\n")
+        })
         .concat();
     let root = table.trim_end_matches('.');
     let head = if root.is_empty() { String::new() } else { format!("[{root}]\n") };

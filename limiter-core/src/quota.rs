@@ -18,12 +18,13 @@
 //! # Ok::<(), limiter_core::QuotaError>(())
 //! ```
 
+mod error;
 mod notation;
-
-pub(crate) use self::notation::{Length, parse_duration};
 
 use std::{sync::Arc, time::Duration};
 
+pub use self::error::QuotaError;
+pub(crate) use self::notation::{Length, parse_duration};
 use crate::time::micros;
 
 /// The largest `limit` and `burst`: what an RFC 9651 Integer holds (15 digits).
@@ -258,46 +259,4 @@ impl From<Quota> for Quotas {
     fn from(quota: Quota) -> Self {
         Self(Arc::new([quota]))
     }
-}
-
-/// Why a quota cannot be.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum QuotaError {
-    /// A number of units that is zero or does not fit.
-    #[error("the {name} is {units}; it must be 1 to {MAX_UNITS}")]
-    Units {
-        /// `limit` or `burst`.
-        name: &'static str,
-        /// What was given.
-        units: u64,
-    },
-    /// A window of no length, or of more than ten years.
-    #[error("a window must be longer than zero and at most 3660 days")]
-    Window,
-    /// A window that is not a whole number of microseconds.
-    #[error("a window must be a whole number of microseconds")]
-    SubMicrosecond,
-    /// A bucket that takes too long to refill.
-    #[error("a burst of that size would take over a hundred years to refill; lower it")]
-    Drain,
-    /// A burst where there is no bucket.
-    #[error("{0} has no burst: only gcra does; leave the burst out or use gcra")]
-    BurstWithWindow(&'static str),
-    /// Text that is not a quota.
-    #[error(
-        "{text:?} is not a quota: {reason}; write \"10/minute\", \"100/5m\" or \"10/s burst 20\""
-    )]
-    Notation {
-        /// What was given.
-        text: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// No quota at all.
-    #[error("a policy needs at least one quota, such as \"10/minute\"")]
-    Empty,
-    /// The same quota twice.
-    #[error("the quota {0:?} is given twice; leave one out")]
-    Twice(String),
 }

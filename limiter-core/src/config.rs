@@ -121,10 +121,9 @@ impl Config {
     }
 
     /// Reads a TOML file, and over it the environment: a variable
-    /// `LIMITER_POLICIES__API__QUOTA` stands for `policies.api.quota`. (A name
-    /// with `-` cannot be written so.)
-    /// (`LIMITER_CONFIG` and variables that begin with `LIMITER_TEST_` are not
-    /// configuration.)
+    /// `LIMITER_POLICIES__API__QUOTA` stands for `policies.api.quota`. A name
+    /// with `-` cannot be written so, and `LIMITER_CONFIG` and variables that
+    /// begin with `LIMITER_TEST_` are not configuration.
     ///
     /// # Errors
     /// If the file is not there, with its full path; or if something in it or
@@ -158,9 +157,7 @@ impl Config {
     /// # Errors
     /// If something in it is wrong.
     pub fn from_figment(figment: &Figment) -> Result<Self, ConfigError> {
-        let config: Self =
-            figment.extract().map_err(|error| fault::describe(error, figment, None))?;
-        Ok(Self { place: fault::places(figment.metadata()), ..config })
+        Self::extract(figment, None)
     }
 
     /// Reads what a [`Figment`] has gathered under a key: Rocket's, at
@@ -175,8 +172,13 @@ impl Config {
             Err(error) if error.missing() => return Err(fault::missing(key, figment)),
             Err(error) => return Err(fault::describe(error, figment, None)),
         }
-        let inner = figment.focus(key);
-        inner.extract().map_err(|error| fault::describe(error, &inner, Some(key)))
+        Self::extract(&figment.focus(key), Some(key))
+    }
+
+    fn extract(figment: &Figment, at: Option<&str>) -> Result<Self, ConfigError> {
+        let config: Self =
+            figment.extract().map_err(|error| fault::describe(error, figment, at))?;
+        Ok(Self { place: fault::places(figment.metadata()), ..config })
     }
 
     /// Checks that the application's policies are there.

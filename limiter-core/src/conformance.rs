@@ -50,6 +50,7 @@ macro_rules! conformance_tests {
             keys_and_policies_are_apart
             hostile_keys_are_told_apart
             a_changed_limit_keeps_what_was_used
+            a_lowered_burst_keeps_what_was_used
             a_changed_window_starts_anew
             a_reset_forgets_the_counter_and_not_the_ban
             a_clock_that_steps_back_locks_nobody_out

@@ -142,6 +142,11 @@ pub fn decide(check: &Check<'_>, priors: &[Prior], now: Timestamp) -> Outcome {
     Outcome { decision, changes }
 }
 
+/// The ban that ends last, and the position of its policy.
+fn latest(bans: impl Iterator<Item = (usize, Option<Timestamp>)>) -> Option<(usize, Timestamp)> {
+    bans.filter_map(|(at, until)| Some((at, until?))).max_by_key(|(_, until)| *until)
+}
+
 /// The same of the bans that this check has brought.
 fn latest_new(
     check: &Check<'_>,
@@ -156,11 +161,6 @@ fn latest_new(
             Change::None | Change::Charged(_) => (at, None),
         }
     }))
-}
-
-/// The ban that ends last, and the position of its policy.
-fn latest(bans: impl Iterator<Item = (usize, Option<Timestamp>)>) -> Option<(usize, Timestamp)> {
-    bans.filter_map(|(at, until)| Some((at, until?))).max_by_key(|(_, until)| *until)
 }
 
 fn banned_until(prior: &Prior, now: Timestamp) -> Option<Timestamp> {

@@ -76,9 +76,7 @@ impl<'a> Check<'a> {
         let pairs = self.policies.iter().zip(self.subjects);
         pairs.map(|(policy, subject)| Item { policy, subject })
     }
-}
 
-impl<'a> Check<'a> {
     /// The items that a response of that status strikes: those whose rule
     /// names it and whose subject may be banned, each offender once.
     #[must_use]
@@ -145,7 +143,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// that may be banned, and none is another's double.
     fn strike<'a>(&'a self, offenders: Vec<Item<'a>>) -> Answer<'a, Vec<Option<Timestamp>>>;
 
-    /// Changes a ban by hand. Without a ban rule in the policy nothing happens.
+    /// Changes a ban by hand. Nothing happens where the policy has no ban rule or
+    /// the subject may not be banned.
     fn change_ban<'a>(&'a self, item: Item<'a>, change: BanChange) -> Answer<'a, ()>;
 
     /// Forgets what the subject has used of the policy's quotas; bans stay.

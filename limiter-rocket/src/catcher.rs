@@ -18,18 +18,16 @@ pub(crate) fn has_catcher(request: &Request<'_>, refusal: &Refusal) -> bool {
     })
 }
 
-/// The refusal as limiter makes it. Its fields are added by the fairing, but
-/// for the two that belong to the body.
-pub(crate) fn response<'r>(refusal: &Refusal) -> Response<'r> {
-    let mut response = Response::build()
-        .status(Status::new(refusal.status()))
-        .sized_body(refusal.body().len(), Cursor::new(refusal.body().to_owned()))
-        .finalize();
+/// Gives a response the refusal's status and body. Its fields are added by the
+/// fairing, but for the two that belong to the body; fields that are there,
+/// such as another fairing's for CORS, stay.
+pub(crate) fn refuse(response: &mut Response<'_>, refusal: &Refusal) {
+    response.set_status(Status::new(refusal.status()));
+    response.set_sized_body(refusal.body().len(), Cursor::new(refusal.body().to_owned()));
     let of_body = |name: &str| name == "content-type" || name == "cache-control";
     for (name, value) in refusal.fields().iter().filter(|(name, _)| of_body(name)) {
         response.set_header(Header::new(*name, value.clone()));
     }
-    response
 }
 
 /// Adds fields to a response. Lists go on in a line more, as RFC 9651

@@ -15,7 +15,7 @@ use rocket::{
 };
 
 use crate::{
-    catcher::{add_fields, has_catcher, response},
+    catcher::{add_fields, has_catcher, refuse},
     front_door::FrontDoor,
     visit::Visit,
 };
@@ -69,6 +69,12 @@ impl RateLimitFairing {
         self
     }
 
+    async fn set_up(&self, rocket: &Rocket<Build>) -> Result<(Limiter, Option<FrontDoor>), String> {
+        let limiter = self.limiter(rocket).await?;
+        let front_door = self.open_front_door(&limiter)?;
+        Ok((limiter, front_door))
+    }
+
     async fn limiter(&self, rocket: &Rocket<Build>) -> Result<Limiter, String> {
         if let Some(limiter) = &self.limiter {
             return Ok(limiter.clone());
@@ -108,7 +114,7 @@ fn missing_file() -> Option<String> {
     let file = PathBuf::from(env::var_os("ROCKET_CONFIG")?);
     let full = std::path::absolute(&file).unwrap_or_else(|_| file.clone());
     let folder = env::current_dir().unwrap_or_default();
-    let found = full.is_file() || folder.ancestors().any(|above| above.join(&file).is_file());
+    let found = folder.ancestors().any(|above| above.join(&file).is_file());
     let named = || format!("there is no file {}, which ROCKET_CONFIG names", full.display());
     (!found).then(named)
 }
@@ -120,15 +126,8 @@ impl Fairing for RateLimitFairing {
     }
 
     async fn on_ignite(&self, rocket: Rocket<Build>) -> fairing::Result {
-        let limiter = match self.limiter(&rocket).await {
-            Ok(limiter) => limiter,
-            Err(error) => {
-                tracing::error!("{error}");
-                return Err(rocket);
-            }
-        };
-        let front_door = match self.open_front_door(&limiter) {
-            Ok(front_door) => front_door,
+        let (limiter, front_door) = match self.set_up(&rocket).await {
+            Ok(both) => both,
             Err(error) => {
                 tracing::error!("{error}");
                 return Err(rocket);
@@ -151,10 +150,13 @@ impl Fairing for RateLimitFairing {
         let passes = visit.passes();
         match visit.refusal() {
             Some(refusal) => {
-                // A handler behind an `Option<RateLimited>` answered instead, or
-                // Rocket did, where the application has no catcher.
-                if answer.status().code != refusal.status() || !has_catcher(request, &refusal) {
-                    *answer = response(&refusal);
+                if answer.status().code != refusal.status() {
+                    // A handler behind an `Option<RateLimited>` answered: nothing
+                    // of that goes out.
+                    *answer = Response::new();
+                    refuse(answer, &refusal);
+                } else if !has_catcher(request, &refusal) {
+                    refuse(answer, &refusal);
                 }
                 add_fields(answer, refusal.fields());
             }

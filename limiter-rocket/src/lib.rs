@@ -60,8 +60,8 @@
 //! once.
 //!
 //! # Answers
-//! A refusal goes to the catchers of the application for 403, 429 and 503, and
-//! has a problem document for a body where there is neither one for that code
+//! A refusal goes to the catchers of the application for 403, 429 and 503 (and
+//! for 400 and 500, where a request could not be counted), and has a problem document for a body where there is neither one for that code
 //! nor a default one. A catcher chooses the body; `RateLimit` and `Retry-After`
 //! are added to what it makes, and the status stays the refusal's, since
 //! nothing tells a catcher's answer from that of a handler behind an

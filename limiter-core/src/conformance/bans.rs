@@ -176,7 +176,11 @@ pub async fn who_is_never_banned_is_only_limited(trial: &Trial) {
     exhaust(trial, &policies, &spared).await;
     refuse(trial, &policies, &spared, 5).await;
     assert_eq!(trial.strike(&policies, &spared, 401).await, None);
+    trial.change_ban(&policies[0], &spared, BanChange::Ban(secs(60))).await;
     assert!(trial.ask(&policies, &spared, 0).await.is_allowed());
+    // Nor is anything left of it, should the key become bannable.
+    let bannable = trial.subject("client");
+    assert!(trial.ask(&policies, &bannable, 0).await.is_allowed());
 }
 
 /// Banned, lifted and forgiven by hand.

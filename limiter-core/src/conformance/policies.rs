@@ -1,6 +1,6 @@
 use super::{
     quotas::{ALGORITHMS, counted_by},
-    trial::{Trial, policy},
+    trial::{Trial, policy, secs, wait},
 };
 use crate::{Check, Key, Mode, Subject, Verdict};
 
@@ -95,4 +95,12 @@ pub async fn a_shadow_policy_watches(trial: &Trial) {
         assert_eq!(tightest, Some(enforced_remaining));
     }
     assert_eq!(trial.ask(&policies, &client, 1).await.verdict(), Verdict::Limited);
+}
+
+/// Nor does a smaller bucket forgive what was taken from the larger one.
+pub async fn a_lowered_burst_keeps_what_was_used(trial: &Trial) {
+    let client = trial.subject("client");
+    assert!(trial.ask(&[policy("lowered", "1/s burst 100")], &client, 100).await.is_allowed());
+    let refused = trial.ask(&[policy("lowered", "1/s burst 10")], &client, 1).await;
+    assert_eq!(wait(&refused), secs(91));
 }

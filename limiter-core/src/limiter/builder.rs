@@ -68,8 +68,8 @@ impl LimiterBuilder {
     /// each would count for itself.
     ///
     /// # Errors
-    /// If the store cannot be reached, or policies do not fit together: a name is given twice, or a group's
-    /// policies disagree.
+    /// If the store cannot be reached, or policies do not fit together: a name
+    /// is given twice, or a group's policies disagree.
     pub async fn build(self) -> Result<Limiter, ConfigError> {
         check_together(&self.policies)?;
         for policy in &self.policies {

@@ -90,23 +90,25 @@ impl Fallback {
         Ok(decision)
     }
 
-    /// Strikes without the store, for policies that say `local`.
+    /// Strikes without the store, for policies that say `local`; answers for
+    /// each offender, as a store does.
     pub(super) async fn strike(
         &self,
         offenders: Vec<Item<'_>>,
         error: StoreError,
     ) -> Vec<Option<Timestamp>> {
         self.degraded(&error);
-        let is_local = |item: &Item<'_>| item.policy.on_store_error() == OnStoreError::Local;
-        let local: Vec<_> = offenders.iter().copied().filter(is_local).collect();
-        let Some(store) = self.local() else { return Vec::new() };
+        let mut bans = vec![None; offenders.len()];
+        let Some(store) = self.local() else { return bans };
+        let is_local =
+            |(_, item): &(usize, Item<'_>)| item.policy.on_store_error() == OnStoreError::Local;
+        let (positions, local): (Vec<_>, Vec<_>) =
+            offenders.into_iter().enumerate().filter(is_local).unzip();
         match store.strike(local).await {
-            Ok(bans) => bans,
-            Err(error) => {
-                tracing::error!(%error, "a strike was lost");
-                Vec::new()
-            }
+            Ok(struck) => positions.into_iter().zip(struck).for_each(|(at, ban)| bans[at] = ban),
+            Err(error) => tracing::error!(%error, "a strike was lost"),
         }
+        bans
     }
 }
 

@@ -50,8 +50,8 @@ impl PolicySet {
     /// Finds whom each policy counts in a request.
     ///
     /// # Errors
-    /// If a policy needs the client's address or the route and there is none,
-    /// or a trusted proxy wrote a header that names no address.
+    /// If a policy needs the client's address and there is none, or a trusted
+    /// proxy wrote a header that names no address.
     pub fn identify(&self, request: &dyn RequestFacts) -> Result<Subjects, Error> {
         self.inner().identity.subjects(&self.0.policies, request)
     }

@@ -178,7 +178,7 @@ impl Shared {
     }
 
     fn change_ban(&self, item: Item<'_>, change: BanChange) {
-        let Some(rule) = item.policy.ban() else {
+        let Some(rule) = item.policy.ban().filter(|_| item.subject.bannable) else {
             return;
         };
         let mut locked = self.lock(std::iter::once(item));

@@ -4,6 +4,7 @@ use limiter_rocket::{Key, Limiter, Policies, RateLimitFairing, RateLimited, Refu
 use rocket::{
     Build, Request, Rocket, State, catch, catchers,
     error::ErrorKind,
+    fairing::AdHoc,
     figment::Figment,
     get,
     http::Status,
@@ -114,6 +115,22 @@ fn an_option_does_not_make_a_refusal_a_permission() {
         assert!(refused.headers().contains("retry-after"));
         assert!(refused.into_string().unwrap().contains("quota-exceeded"));
     }
+}
+
+/// Stands for CORS: a fairing that is attached before ours.
+#[test]
+fn a_refusal_keeps_what_other_fairings_add() {
+    let cors = AdHoc::on_response("CORS", |_, response| {
+        Box::pin(async move {
+            response.set_raw_header("access-control-allow-origin", "*");
+        })
+    });
+    let rocket = rocket::custom(figment()).attach(cors).attach(RateLimitFairing::from_config());
+    let client = Client::untracked(rocket.mount("/", routes![limited])).unwrap();
+    let response = refused(&client);
+    assert_eq!(response.headers().get_one("access-control-allow-origin"), Some("*"));
+    assert_eq!(response.content_type().unwrap().to_string(), "application/problem+json");
+    assert!(response.into_string().unwrap().contains("quota-exceeded"));
 }
 
 #[catch(429)]

@@ -1,5 +1,6 @@
 //! Rocket: the contract's routes, and what only Rocket has.
 
+mod launch;
 mod own;
 
 use limiter_rocket::{RateLimitFairing, RateLimited, identify, policy};

@@ -3,7 +3,6 @@
 use limiter_rocket::{Key, Limiter, Policies, RateLimitFairing, RateLimited, Refused, policy};
 use rocket::{
     Build, Request, Rocket, State, catch, catchers,
-    error::ErrorKind,
     fairing::AdHoc,
     figment::Figment,
     get,
@@ -13,14 +12,12 @@ use rocket::{
 };
 
 policy!(Api = "api");
-policy!(Missing = "missing");
-
 /// Rocket with a policy `default` and `api` of 2 requests an hour.
-fn rocket() -> Rocket<Build> {
+pub(super) fn rocket() -> Rocket<Build> {
     rocket::custom(figment()).attach(RateLimitFairing::from_config())
 }
 
-fn figment() -> Figment {
+pub(super) fn figment() -> Figment {
     rocket::Config::figment()
         .merge(("log_level", "off"))
         .merge(("limiter.fallback_address", "127.0.0.1"))
@@ -33,74 +30,19 @@ fn statuses(rocket: Rocket<Build>, paths: &[&'static str]) -> Vec<u16> {
     paths.iter().map(|path| client.get(*path).dispatch().status().code).collect()
 }
 
-fn refuses_to_launch(rocket: Rocket<Build>) -> bool {
-    match Client::untracked(rocket) {
-        Ok(_) => false,
-        Err(error) => {
-            matches!(error.kind(), ErrorKind::SentinelAborts(_) | ErrorKind::FailedFairings(_))
-        }
-    }
-}
-
 #[get("/")]
-fn limited(_limit: RateLimited) -> &'static str {
+pub(super) fn limited(_limit: RateLimited) -> &'static str {
     "limited"
 }
 
-#[get("/missing")]
-fn missing(_limit: RateLimited<Missing>) {}
-
 #[get("/option")]
-fn option(limit: Option<RateLimited>) -> &'static str {
+pub(super) fn option(limit: Option<RateLimited>) -> &'static str {
     if limit.is_some() { "admitted" } else { "let through" }
 }
 
 #[get("/result")]
 fn result(limit: Result<RateLimited, Refused>) -> Status {
     if limit.is_ok() { Status::Ok } else { Status::Unauthorized }
-}
-
-type Alias = Option<RateLimited<Missing>>;
-
-#[get("/alias")]
-fn alias(_limit: Alias) {}
-
-#[test]
-fn a_missing_fairing_stops_the_launch() {
-    let without = rocket::custom(figment()).mount("/", routes![limited]);
-    assert!(refuses_to_launch(without));
-}
-
-#[test]
-fn an_unknown_policy_stops_the_launch_wherever_it_hides() {
-    assert!(refuses_to_launch(rocket().mount("/", routes![missing])));
-    assert!(refuses_to_launch(rocket().mount("/", routes![alias])));
-    assert!(!refuses_to_launch(rocket().mount("/", routes![limited, option])));
-}
-
-#[test]
-fn a_wrong_configuration_stops_the_launch() {
-    for (key, value) in [
-        ("limiter.policies.api.quota", "10/fortnight"),
-        ("limiter.policies.api.qouta", "10/hour"),
-        ("limiter.store", "carrier-pigeon"),
-    ] {
-        let rocket = rocket::custom(figment().merge((key, value)));
-        assert!(refuses_to_launch(rocket.attach(RateLimitFairing::from_config())), "{key}");
-    }
-    let nothing = rocket::Config::figment().merge(("log_level", "off"));
-    assert!(refuses_to_launch(rocket::custom(nothing).attach(RateLimitFairing::from_config())));
-}
-
-#[test]
-fn a_front_door_must_make_sense() {
-    let door = |figment: Figment, policy: &str| {
-        rocket::custom(figment).attach(RateLimitFairing::from_config().front_door(policy))
-    };
-    assert!(refuses_to_launch(door(figment(), "missing")));
-    let by_endpoint = figment().merge(("limiter.policies.api.key", "endpoint"));
-    assert!(refuses_to_launch(door(by_endpoint, "api")));
-    assert!(!refuses_to_launch(door(figment(), "api")));
 }
 
 #[test]
@@ -262,27 +204,6 @@ fn a_guard_that_only_looks_tells_and_strikes() {
     assert_eq!(client.get("/look").dispatch().status(), Status::Forbidden);
 }
 
-#[test]
-fn a_limiter_that_is_managed_already_stays() {
-    let limiter = tokio::runtime::Runtime::new()
-        .unwrap()
-        .block_on(Limiter::from_config(
-            limiter_rocket::Config::from_toml("policies.default.quota = \"1/s\"").unwrap(),
-        ))
-        .unwrap();
-    let fairing = RateLimitFairing::new(limiter.clone());
-    let rocket = rocket::custom(figment()).manage(limiter).attach(fairing);
-    assert!(!refuses_to_launch(rocket.mount("/", routes![names])));
-}
-
-#[test]
-fn what_is_no_table_stops_the_launch() {
-    let figment = rocket::Config::figment()
-        .merge(("log_level", "off"))
-        .merge(("limiter", "{policies={default={quota=\"3/hour\"}"));
-    assert!(refuses_to_launch(rocket::custom(figment).attach(RateLimitFairing::from_config())));
-}
-
 /// Rocket drops a header line that is not UTF-8: its absence is no way round.
 #[test]
 fn a_forwarding_header_must_be_there() {
@@ -297,7 +218,7 @@ fn a_forwarding_header_must_be_there() {
 }
 
 #[get("/names")]
-fn names(limiter: &State<Limiter>) -> String {
+pub(super) fn names(limiter: &State<Limiter>) -> String {
     limiter.policy_names().collect::<Vec<_>>().join(" ")
 }
 

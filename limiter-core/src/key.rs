@@ -25,8 +25,7 @@
 //! ```
 
 mod display;
-#[cfg(feature = "redis")]
-mod plain;
+mod name;
 mod spec;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -36,7 +35,10 @@ use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 
 pub(crate) use self::spec::is_field_name;
-pub use self::spec::{KeyPart, KeySpec};
+pub use self::{
+    name::ParseKeyError,
+    spec::{KeyPart, KeySpec},
+};
 use crate::client_ip::canonical;
 
 /// How many bits of an IPv6 address count: a /64 is one customer's network.
@@ -65,6 +67,9 @@ enum Kind {
     EndpointDigest = 21,
     Custom = 22,
     CustomDigest = 23,
+    /// A digest by which a shared store keeps a key, and from which it cannot
+    /// be told what the key was.
+    Kept = 30,
 }
 
 impl Key {

@@ -35,12 +35,14 @@
 //! | say whom a policy counts | [`key`], [`KeySpec`] |
 //! | run behind proxies | [`client_ip`], [`ClientIp`] |
 //! | read it all from a file | [`config`], [`Config`] |
-//! | share state between servers | `RedisStore` (feature `redis`) |
+//! | share state between servers | `SharedStore` (features `redis`, `postgres`, `mysql`, `sqlite`) |
 //! | keep state elsewhere | [`Store`] and its contract, [`decide`] |
 //!
 //! # Features
 //! - `memory` (default): the embedded [`MemoryStore`].
-//! - `redis`: the store in Redis or Valkey.
+//! - `redis`, `postgres`, `mysql`, `sqlite`: state that servers share, in Redis
+//!   or Valkey, PostgreSQL, MySQL or MariaDB, a file of SQLite.
+//! - `tls`: TLS to any of them.
 //! - `conformance`: the suite that every store has to pass.
 //!
 //! [`limiter-actix`]: https://crates.io/crates/limiter-actix
@@ -70,8 +72,8 @@ pub mod time;
 
 #[cfg(feature = "memory")]
 pub use crate::store::{MemoryStore, MemoryStoreBuilder};
-#[cfg(feature = "redis")]
-pub use crate::store::{RedisStore, RedisStoreBuilder};
+#[cfg(feature = "_shared")]
+pub use crate::store::{SharedStore, SharedStoreBuilder};
 pub use crate::{
     algorithm::State,
     ban::{Ban, BanAnswer, BanRule},
@@ -80,12 +82,12 @@ pub use crate::{
     decision::{Decision, QuotaStatus, Retry, Verdict},
     error::{ConfigError, Error, StoreError, UnknownPolicy},
     headers::{Fields, HeaderStyle},
-    key::{Key, KeyPart, KeySpec},
+    key::{Key, KeyPart, KeySpec, ParseKeyError},
     limiter::{Limiter, LimiterBuilder, Met, PolicySet},
     policy::{Mode, OnStoreError, Policy},
     quota::{Algorithm, Quota, QuotaError, Quotas},
     refusal::Refusal,
     request::{RequestFacts, Subjects, is_preflight},
-    store::{Answer, BanChange, Check, Item, Store, Subject},
+    store::{Answer, BanChange, BanPage, Banned, Check, Item, Store, Subject},
     time::{Clock, ManualClock, SystemClock, Timestamp},
 };

@@ -35,13 +35,14 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 pub use self::{builder::LimiterBuilder, met::Met, set::PolicySet};
 use crate::{
+    ban::Ban,
     config::Config,
     error::{ConfigError, Error, UnknownPolicy},
     key::Key,
     limiter::failure::Fallback,
     policy::Policy,
     request::{Identity, Subjects},
-    store::{BanChange, Item, Store},
+    store::{BanChange, BanPage, Item, Store},
 };
 
 /// A store, the policies, and what to do when the store fails.
@@ -158,6 +159,34 @@ impl Limiter {
         self.change_ban(policy, key, BanChange::Forgive).await
     }
 
+    /// The ban on a key, if one is in force.
+    ///
+    /// # Errors
+    /// As [`unban`](Self::unban).
+    pub async fn banned(&self, policy: &str, key: &Key) -> Result<Option<Ban>, Error> {
+        let policy = self.find_banning(policy)?;
+        let subject = &self.0.identity.subject(key.clone());
+        Ok(self.0.store.ban(Item { policy, subject }).await?)
+    }
+
+    /// The bans in force under a policy or its group, about `limit` of them: the
+    /// first page, or the one that begins where another [ended](BanPage::next).
+    /// A ban that is in force all the while is in one page at least.
+    ///
+    /// Redis walks over all its keys for that.
+    ///
+    /// # Errors
+    /// As [`unban`](Self::unban), or if `after` is not where a page has ended.
+    pub async fn bans(
+        &self,
+        policy: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<BanPage, Error> {
+        let policy = self.find_banning(policy)?;
+        Ok(self.0.store.bans(policy, after, limit).await?)
+    }
+
     /// Forgets what a key has used of a policy's quotas; a ban stays.
     ///
     /// # Errors
@@ -176,12 +205,17 @@ impl Limiter {
     }
 
     async fn change_ban(&self, policy: &str, key: &Key, change: BanChange) -> Result<(), Error> {
-        let policy = self.find_by_hand(policy)?;
-        if policy.ban().is_none() {
-            return Err(Error::NoBanRule(policy.name().to_owned()));
-        }
+        let policy = self.find_banning(policy)?;
         let subject = &self.0.identity.subject(key.clone());
         Ok(self.0.store.change_ban(Item { policy, subject }, change).await?)
+    }
+
+    fn find_banning(&self, name: &str) -> Result<&Policy, Error> {
+        let policy = self.find_by_hand(name)?;
+        match policy.ban() {
+            Some(_) => Ok(policy),
+            None => Err(Error::NoBanRule(policy.name().to_owned())),
+        }
     }
 
     fn find(&self, name: &str) -> Result<&Policy, UnknownPolicy> {

@@ -15,6 +15,8 @@
 
 mod together;
 
+use std::sync::Arc;
+
 use sha2::{Digest, Sha256};
 
 pub(crate) use self::together::check_together;
@@ -27,8 +29,13 @@ const LAYOUT: u8 = 1;
 const PER_ADDRESS: u64 = 10;
 
 /// A named rule: quotas on one key, and what to do when they are exceeded.
+///
+/// Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Policy {
+pub struct Policy(Arc<Rule>);
+
+#[derive(Clone, Debug)]
+struct Rule {
     name: String,
     quotas: Quotas,
     key: KeySpec,
@@ -84,7 +91,7 @@ impl Policy {
     /// RFC 9651 alike, so that header drafts may choose.
     pub fn new(name: &str, quotas: impl Into<Quotas>) -> Result<Self, ConfigError> {
         check_name("policy", name)?;
-        let policy = Self {
+        let rule = Rule {
             name: name.to_owned(),
             quotas: quotas.into(),
             key: KeySpec::default(),
@@ -95,38 +102,41 @@ impl Policy {
             per_address: PER_ADDRESS,
             scope: Scope { counters: 0, bans: 0, strikes: 0 },
         };
-        Ok(policy.with_scope())
+        Ok(Self(Arc::new(rule.with_scope())))
     }
 
     /// Sets whom the policy counts. Defaults to the client's address.
     #[must_use]
     pub fn with_key(self, key: KeySpec) -> Self {
-        Self { key, ..self }
+        self.with(|rule| rule.key = key)
     }
 
     /// Bans keys by that rule. Defaults to no bans.
     #[must_use]
     pub fn with_ban(self, ban: BanRule) -> Self {
-        Self { ban: Some(ban), ..self }.with_scope()
+        self.with(|rule| {
+            rule.ban = Some(ban);
+            *rule = rule.clone().with_scope();
+        })
     }
 
     /// Sets whether the policy refuses. Defaults to [`Mode::Enforce`].
     #[must_use]
     pub fn with_mode(self, mode: Mode) -> Self {
-        Self { mode, ..self }
+        self.with(|rule| rule.mode = mode)
     }
 
     /// Sets which header fields tell clients. Defaults to the IETF draft's.
     #[must_use]
     pub fn with_headers(self, headers: HeaderStyle) -> Self {
-        Self { headers, ..self }
+        self.with(|rule| rule.headers = headers)
     }
 
     /// Sets what happens while the store cannot answer. Defaults to
     /// [`OnStoreError::Local`].
     #[must_use]
     pub fn with_on_store_error(self, on_store_error: OnStoreError) -> Self {
-        Self { on_store_error, ..self }
+        self.with(|rule| rule.on_store_error = on_store_error)
     }
 
     /// Where the key has a header, which clients choose at will: how many
@@ -143,70 +153,77 @@ impl Policy {
         if per_address == 0 {
             return Err(ConfigError::at("per_address", "is 0; write 1 or more"));
         }
-        Ok(Self { per_address, ..self })
+        Ok(self.with(|rule| rule.per_address = per_address))
     }
 
     /// The name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        &self.0.name
     }
 
     /// The quotas, in their canonical order.
     #[must_use]
-    pub const fn quotas(&self) -> &Quotas {
-        &self.quotas
+    pub fn quotas(&self) -> &Quotas {
+        &self.0.quotas
     }
 
     /// Whom the policy counts.
     #[must_use]
-    pub const fn key(&self) -> &KeySpec {
-        &self.key
+    pub fn key(&self) -> &KeySpec {
+        &self.0.key
     }
 
     /// The rule of bans, if there is one.
     #[must_use]
-    pub const fn ban(&self) -> Option<&BanRule> {
-        self.ban.as_ref()
+    pub fn ban(&self) -> Option<&BanRule> {
+        self.0.ban.as_ref()
     }
 
     /// Whether the policy refuses.
     #[must_use]
-    pub const fn mode(&self) -> Mode {
-        self.mode
+    pub fn mode(&self) -> Mode {
+        self.0.mode
     }
 
     /// Which header fields tell clients.
     #[must_use]
-    pub const fn headers(&self) -> HeaderStyle {
-        self.headers
+    pub fn headers(&self) -> HeaderStyle {
+        self.0.headers
     }
 
     /// What happens while the store cannot answer.
     #[must_use]
-    pub const fn on_store_error(&self) -> OnStoreError {
-        self.on_store_error
+    pub fn on_store_error(&self) -> OnStoreError {
+        self.0.on_store_error
     }
 
-    pub(crate) const fn scope(&self) -> Scope {
-        self.scope
+    pub(crate) fn scope(&self) -> Scope {
+        self.0.scope
     }
 
     /// The policy that counts the address beside a key that clients choose.
     pub(crate) fn companion(&self) -> Option<Self> {
-        self.key.is_client_chosen().then(|| {
-            let ban = self.ban.clone().map(BanRule::without_group);
-            let companion = Self {
-                name: format!("{}.address", self.name),
-                quotas: self.quotas.scaled(self.per_address),
+        self.0.key.is_client_chosen().then(|| {
+            let rule = Rule::clone(&self.0);
+            let companion = Rule {
+                name: format!("{}.address", rule.name),
+                quotas: rule.quotas.scaled(rule.per_address),
                 key: KeySpec::default(),
-                ban,
-                ..self.clone()
+                ban: rule.ban.map(BanRule::without_group),
+                ..rule
             };
-            companion.with_scope()
+            Self(Arc::new(companion.with_scope()))
         })
     }
 
+    fn with(mut self, change: impl FnOnce(&mut Rule)) -> Self {
+        change(Arc::make_mut(&mut self.0));
+        self
+    }
+}
+
+impl Rule {
     fn with_scope(mut self) -> Self {
         let mut counters = Sha256::new();
         counters.update([LAYOUT, b'c']);

@@ -3,12 +3,8 @@
 pub(crate) mod choice;
 #[cfg(feature = "memory")]
 mod memory;
-#[cfg(feature = "redis")]
-mod naming;
-#[cfg(feature = "redis")]
-mod redis;
-#[cfg(feature = "redis")]
-mod wire;
+#[cfg(feature = "_shared")]
+mod shared;
 
 use std::{
     fmt,
@@ -22,9 +18,11 @@ use futures_core::future::BoxFuture;
 
 #[cfg(feature = "memory")]
 pub use self::memory::{MemoryStore, MemoryStoreBuilder};
-#[cfg(feature = "redis")]
-pub use self::redis::{RedisStore, RedisStoreBuilder};
-use crate::{decision::Decision, error::StoreError, key::Key, policy::Policy, time::Timestamp};
+#[cfg(feature = "_shared")]
+pub use self::shared::{SharedStore, SharedStoreBuilder};
+use crate::{
+    ban::Ban, decision::Decision, error::StoreError, key::Key, policy::Policy, time::Timestamp,
+};
 
 /// Whom one policy counts in one request.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -113,6 +111,27 @@ pub enum BanChange {
     Forgive,
 }
 
+/// A key that is banned.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Banned {
+    /// The key. Where a shared store keeps a digest alone, this is the digest:
+    /// it stands for the key in all that is asked of that store.
+    pub key: Key,
+    /// The ban.
+    pub ban: Ban,
+}
+
+/// A part of all bans in force.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct BanPage {
+    /// The bans.
+    pub bans: Vec<Banned>,
+    /// Where the next page begins; `None` after the last one.
+    pub next: Option<String>,
+}
+
 /// Decides checks, each in one atomic step, and keeps what they leave.
 ///
 /// An `Arc<dyn Store>` is what a [`Limiter`](crate::Limiter) holds.
@@ -149,6 +168,20 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Forgets what the subject has used of the policy's quotas; bans stay.
     fn reset<'a>(&'a self, item: Item<'a>) -> Answer<'a, ()>;
+
+    /// The ban on the subject under the policy or its group, if one is in
+    /// force.
+    fn ban<'a>(&'a self, item: Item<'a>) -> Answer<'a, Option<Ban>>;
+
+    /// Bans in force under the policy or its group, about `limit` of them from
+    /// where the page before ended. A ban that is in force all the while is in
+    /// one page at least.
+    fn bans<'a>(
+        &'a self,
+        policy: &'a Policy,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> Answer<'a, BanPage>;
 }
 
 /// An answer that is at hand, or one to wait for.

@@ -92,6 +92,13 @@ impl Clock for SystemClock {
     }
 }
 
+/// The host's wall clock at this moment, for state that processes of one host
+/// share: they have no anchor in common. It may step.
+#[cfg(feature = "sqlite")]
+pub(crate) fn wall_clock() -> Timestamp {
+    Timestamp(micros(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()))
+}
+
 /// A clock that moves only when told to, for tests that replay exact instants.
 ///
 /// Clones show the same time.

@@ -12,8 +12,8 @@ use figment::{
     providers::{Format, Toml},
 };
 use limiter_core::{
-    Answer, BanChange, Check, Config, Decision, Item, Limiter, LimiterBuilder, ManualClock,
-    MemoryStore, Store, StoreError, Timestamp,
+    Answer, Ban, BanChange, BanPage, Check, Config, Decision, Item, Limiter, LimiterBuilder,
+    ManualClock, MemoryStore, Policy, Store, StoreError, Timestamp,
 };
 
 pub(crate) use self::cases::cases;
@@ -181,6 +181,14 @@ impl Store for Failing {
     }
 
     fn reset<'a>(&'a self, _: Item<'a>) -> Answer<'a, ()> {
+        failed()
+    }
+
+    fn ban<'a>(&'a self, _: Item<'a>) -> Answer<'a, Option<Ban>> {
+        failed()
+    }
+
+    fn bans<'a>(&'a self, _: &'a Policy, _: Option<&'a str>, _: usize) -> Answer<'a, BanPage> {
         failed()
     }
 }

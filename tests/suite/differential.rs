@@ -1,10 +1,7 @@
 //! Random sequences through a store and through the reference model: every
 //! field of every decision is the same.
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
 use limiter_core::{
     Algorithm, BanChange, BanRule, Check, Clock, Item, Key, ManualClock, MemoryStore, Mode, Policy,
@@ -12,7 +9,12 @@ use limiter_core::{
 };
 use proptest::prelude::*;
 
-use crate::stores::{clock, redis_store};
+use crate::{
+    databases::{
+        clocked_store, cluster_url, mysql_url, postgres_url, redis_url, sqlite_url, unique,
+    },
+    stores::clock,
+};
 
 /// One thing to ask of a store.
 #[derive(Clone, Debug)]
@@ -146,13 +148,15 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..150)
 }
 
-fn subject(key: u8) -> Subject {
+fn subject(sequence: &str, key: u8) -> Subject {
     // The last one is never banned.
-    Subject { key: Key::user(&key.to_string()), bannable: key < 2 }
+    let key_of = Key::custom("sequence", sequence).and(Key::user(&key.to_string()));
+    Subject { key: key_of, bannable: key < 2 }
 }
 
 /// What a step answers, as text that holds every field.
-async fn answer(store: &dyn Store, policies: &[Policy; 3], step: &Step) -> String {
+async fn answer(store: &dyn Store, policies: &[Policy; 3], sequence: &str, step: &Step) -> String {
+    let subject = |key: u8| subject(sequence, key);
     let chosen = |bits: u8, keys: [u8; 3]| -> (Vec<Policy>, Vec<Subject>) {
         let at = (0..3).filter(|at| bits & (1 << at) != 0);
         at.map(|at| (policies[at].clone(), subject(keys[at]))).unzip()
@@ -194,6 +198,7 @@ fn compare<S: Store>(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let clock = clock();
+        let sequence = unique("sequence");
         let (store, model) = (make(clock.clone()).await, Model::new(clock.clone()));
         for (at, step) in steps.iter().enumerate() {
             match step {
@@ -203,18 +208,12 @@ fn compare<S: Store>(
                 }
                 _ => {}
             }
-            let expected = answer(&model, policies, step).await;
-            let actual = answer(&store, policies, step).await;
+            let expected = answer(&model, policies, &sequence, step).await;
+            let actual = answer(&store, policies, &sequence, step).await;
             prop_assert_eq!(actual, expected, "step {}: {:?}", at, step);
         }
         Ok(())
     })
-}
-
-/// A prefix that no other sequence has, for stores that outlive one.
-fn prefix() -> String {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    format!("differential-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
 proptest! {
@@ -226,9 +225,33 @@ proptest! {
             MemoryStore::builder().clock(clock).build()
         })?;
     }
+}
 
-    #[test]
-    fn redis_answers_as_the_model(policies in policies(), steps in steps()) {
-        compare(&policies, &steps, async |clock| redis_store(clock, &prefix()).await)?;
-    }
+/// Each sequence has keys of its own, since stores outlive it.
+macro_rules! answers_as_the_model {
+    ($($database:ident: $url:expr,)+) => {
+        $(
+            proptest! {
+                #![proptest_config(ProptestConfig {
+                    failure_persistence: None,
+                    ..ProptestConfig::default()
+                })]
+
+                #[test]
+                fn $database(policies in policies(), steps in steps()) {
+                    compare(&policies, &steps, async |clock| {
+                        clocked_store($url, "differential", clock).await
+                    })?;
+                }
+            }
+        )+
+    };
+}
+
+answers_as_the_model! {
+    redis_answers_as_the_model: redis_url(),
+    a_cluster_answers_as_the_model: cluster_url(),
+    postgres_answers_as_the_model: postgres_url(),
+    mariadb_answers_as_the_model: mysql_url(),
+    sqlite_answers_as_the_model: sqlite_url(),
 }

@@ -2,10 +2,10 @@
 
 mod actix;
 mod contract;
+mod databases;
 mod dependencies;
 mod differential;
 mod memory;
-mod redis;
 mod rocket_app;
 mod servers;
 mod stores;

@@ -1,6 +1,10 @@
 //! Throwaway servers of the databases that stores keep state in: started by the
 //! tests, on free ports, in temporary folders, and gone when the tests end.
 
+mod mariadb;
+mod postgres;
+mod redis;
+
 use std::{
     collections::BTreeSet,
     env, fs,
@@ -8,67 +12,96 @@ use std::{
     path::{Path, PathBuf},
     process::{self, Child, Command, Stdio},
     sync::{
-        Mutex, OnceLock, PoisonError,
+        Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
     thread,
     time::{Duration, Instant},
 };
 
-/// Runs a program until standard input ends, then ends it and removes its
-/// folder. The tests hold the other end of the pipe, so that their own end, be
-/// it a crash, is the server's.
-const KEEPER: &str = r#"folder=$1; shift; "$@" & pid=$!; cat >/dev/null; kill "$pid"; wait "$pid"; rm -rf "$folder""#;
+pub(crate) use self::{
+    mariadb::mysql_url,
+    postgres::{bouncer_url, postgres_url, start_postgres},
+    redis::{cluster_url, redis_url, sentinel_url, start_redis},
+};
 
-/// The URL of a Redis server: `LIMITER_TEST_REDIS_URL`, or one that is started
-/// at first use.
-pub(crate) fn redis_url() -> &'static str {
-    static URL: OnceLock<String> = OnceLock::new();
-    URL.get_or_init(|| env::var("LIMITER_TEST_REDIS_URL").unwrap_or_else(|_| start_redis()))
+/// Runs a program until standard input ends, then ends it by a signal and
+/// removes its folder. The tests hold the other end of the pipe, so that their
+/// own end, be it a crash, is the server's.
+const KEEPER: &str = r#"signal=$1; folder=$2; shift 2; "$@" & pid=$!
+cat >/dev/null; kill -"$signal" "$pid"; wait "$pid"; rm -rf "$folder""#;
+
+/// A program to run as a server.
+struct Program<'a> {
+    command: Vec<String>,
+    folder: &'a Path,
+    port: u16,
+    /// By which signal it ends at once.
+    signal: &'a str,
 }
 
-/// Starts a Redis server of the caller's own.
-pub(crate) fn start_redis() -> String {
-    let (port, folder) = (free_port(), folder("redis"));
-    let port_text = port.to_string();
-    let arguments = ["--port", &port_text, "--bind", "127.0.0.1", "--save", "", "--dir"];
-    keep(&folder, "redis-server", arguments.into_iter().chain([text(&folder)]), port);
-    format!("redis://127.0.0.1:{port}/0")
-}
+impl Program<'_> {
+    /// Starts it, and waits until it serves.
+    fn keep(&self) {
+        let mut keeper = Command::new("sh")
+            .args(["-c", KEEPER, "keeper", self.signal, text(self.folder)])
+            .args(&self.command)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("there is a shell");
+        self.wait_until_it_serves(&mut keeper);
+        // Its standard input stays open as long as this process lives.
+        std::mem::forget(keeper);
+    }
 
-fn keep<'a>(folder: &Path, program: &str, arguments: impl IntoIterator<Item = &'a str>, port: u16) {
-    let mut keeper = Command::new("sh")
-        .args(["-c", KEEPER, "keeper", text(folder)])
-        .arg(program)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("there is a shell");
-    wait_until_it_serves(&mut keeper, program, port);
-    // Its standard input stays open as long as this process lives.
-    std::mem::forget(keeper);
-}
-
-fn wait_until_it_serves(keeper: &mut Child, program: &str, port: u16) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
-        let ended = keeper.try_wait().expect("the child's state can be read");
-        assert!(ended.is_none(), "{program} ended: {ended:?}");
-        assert!(
-            Instant::now() < deadline,
-            "{program} does not answer; is it installed? ./tests/run installs what is missing"
-        );
-        thread::sleep(Duration::from_millis(10));
+    fn wait_until_it_serves(&self, keeper: &mut Child) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
+            let ended = keeper.try_wait().expect("the child's state can be read");
+            assert!(ended.is_none(), "{:?} ended: {ended:?}", self.command);
+            assert!(
+                Instant::now() < deadline,
+                "{:?} does not answer; is it installed? ./tests/run installs what is missing",
+                self.command
+            );
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 
+/// Runs a program to its end.
+fn run(command: &[String]) {
+    let output = Command::new(&command[0]).args(&command[1..]).output();
+    let output = output.unwrap_or_else(|error| {
+        panic!("{command:?}: {error}; ./tests/run installs what is missing")
+    });
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?} failed: {told}");
+}
+
+/// A command for a user without rights: some servers refuse to run as root.
+fn unprivileged(command: &[&str]) -> Vec<String> {
+    let as_nobody = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"];
+    let prefix: &[&str] = if is_root() { &as_nobody } else { &[] };
+    prefix.iter().chain(command).map(|&word| word.to_owned()).collect()
+}
+
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output().expect("there is an id");
+    id.stdout.starts_with(b"0\n")
+}
+
+/// A folder of its own, which nobody else needs rights to.
 fn folder(name: &str) -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let folder = env::temp_dir().join(format!("limiter-{name}-{}-{count}", process::id()));
     fs::create_dir_all(&folder).expect("the temporary folder can be written to");
+    if is_root() {
+        run(&["chown", "nobody:nogroup", text(&folder)].map(str::to_owned));
+    }
     folder
 }
 

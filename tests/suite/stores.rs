@@ -1,13 +1,16 @@
 //! The conformance suite, run by every store.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use limiter_core::{
-    ManualClock, MemoryStore, RedisStore, Timestamp,
+    ManualClock, MemoryStore, Timestamp,
     conformance::{Model, Trial},
 };
 
-use crate::servers::redis_url;
+use crate::databases::{
+    bouncer_url, clocked_store, cluster_url, mysql_url, postgres_url, redis_url, sentinel_url,
+    sqlite_url,
+};
 
 pub(crate) fn clock() -> ManualClock {
     ManualClock::new(Timestamp::from_micros(1_700_000_000_000_000))
@@ -25,22 +28,17 @@ async fn model() -> Trial {
     Trial::new(Arc::new(Model::new(clock.clone())), clock)
 }
 
-pub(crate) async fn redis_store(clock: ManualClock, prefix: &str) -> RedisStore {
-    RedisStore::builder(redis_url())
-        .prefix(prefix)
-        .key_secret("for tests")
-        .deadline(Duration::from_secs(5))
-        .clock(clock)
-        .connect()
-        .await
-        .expect("the server was started")
-}
-
-async fn redis() -> Trial {
+async fn shared(url: &str) -> Trial {
     let clock = clock();
-    Trial::new(Arc::new(redis_store(clock.clone(), "conformance").await), clock)
+    Trial::new(Arc::new(clocked_store(url, "conformance", clock.clone()).await), clock)
 }
 
 limiter_core::conformance_tests!(memory, memory());
 limiter_core::conformance_tests!(model, model());
-limiter_core::conformance_tests!(redis, redis());
+limiter_core::conformance_tests!(redis, shared(redis_url()));
+limiter_core::conformance_tests!(redis_sentinel, shared(sentinel_url()));
+limiter_core::conformance_tests!(redis_cluster, shared(cluster_url()));
+limiter_core::conformance_tests!(postgres, shared(postgres_url()));
+limiter_core::conformance_tests!(postgres_behind_a_pooler, shared(bouncer_url()));
+limiter_core::conformance_tests!(mariadb, shared(mysql_url()));
+limiter_core::conformance_tests!(sqlite, shared(sqlite_url()));

@@ -8,9 +8,9 @@ use super::{Config, policy::PolicyConfig, text::Length};
 use crate::{
     client_ip::{ClientIp, Networks},
     error::ConfigError,
-    policy::{Policy, check_name, check_together},
+    policy::{Policy, check_together},
     request::Identity,
-    store::choice::{Caps, HAS_MEMORY, HAS_REDIS, MAX_ENTRIES, Shared, StoreChoice, not_compiled},
+    store::choice::{Caps, Database, HAS_MEMORY, MAX_ENTRIES, StoreChoice, not_compiled},
 };
 
 #[derive(Deserialize)]
@@ -21,6 +21,8 @@ pub(super) struct Root {
     prefix: Option<String>,
     key_secret: Option<String>,
     deadline: Option<Length>,
+    pool_size: Option<usize>,
+    migrate: Option<bool>,
     max_keys: Option<u64>,
     max_bans: Option<u64>,
     #[serde(default)]
@@ -41,23 +43,18 @@ pub(super) struct Root {
 enum StoreUrl {
     #[default]
     Memory,
-    Redis(String),
+    #[cfg_attr(not(feature = "_shared"), allow(dead_code, reason = "for shared stores alone"))]
+    Shared(String),
 }
 
 impl TryFrom<String> for StoreUrl {
     type Error = ConfigError;
 
     fn try_from(text: String) -> Result<Self, ConfigError> {
-        let scheme = text.split("://").next().unwrap_or_default();
-        match scheme {
-            "memory" if text == "memory" && !HAS_MEMORY => Err(not_compiled("memory")),
-            "memory" if text == "memory" => Ok(Self::Memory),
-            "redis" if !HAS_REDIS => Err(not_compiled("redis")),
-            "redis" => Ok(Self::Redis(text)),
-            scheme => Err(ConfigError::new(format!(
-                "there is no store {scheme:?} in this version; \
-                 write \"memory\" or \"redis://host:port/database\""
-            ))),
+        match text.as_str() {
+            "memory" if !HAS_MEMORY => Err(not_compiled("memory")),
+            "memory" => Ok(Self::Memory),
+            url => Database::of(url).map(|_| Self::Shared(text)),
         }
     }
 }
@@ -93,30 +90,51 @@ fn entries(name: &str, given: Option<u64>, default: usize) -> Result<usize, Conf
 
 impl Root {
     fn store(&self) -> Result<StoreChoice, ConfigError> {
-        let Self { prefix, key_secret: secret, .. } = self;
-        let deadline = self.deadline.map(|Length(deadline)| deadline);
-        let StoreUrl::Redis(url) = &self.store else {
-            let given = [
-                ("prefix", prefix.is_some()),
-                ("key_secret", secret.is_some()),
-                ("deadline", deadline.is_some()),
-            ];
-            return match given.into_iter().find(|(_, given)| *given) {
-                None => Ok(StoreChoice::Memory),
-                Some((name, _)) => {
-                    let message = "goes with a store that servers share; leave it out";
-                    Err(ConfigError::at(name, message))
-                }
-            };
-        };
-        if deadline.is_some_and(|deadline| deadline.is_zero()) {
-            return Err(ConfigError::at("deadline", "is 0s; write a time such as \"100ms\""));
+        match &self.store {
+            StoreUrl::Memory => self.memory(),
+            #[cfg(feature = "_shared")]
+            StoreUrl::Shared(url) => self.shared(url),
+            #[cfg(not(feature = "_shared"))]
+            StoreUrl::Shared(_) => Err(not_compiled("redis")),
         }
-        let (prefix, secret) = (prefix.clone(), secret.clone());
-        if let Some(prefix) = &prefix {
-            check_name("prefix", prefix)?;
+    }
+
+    fn memory(&self) -> Result<StoreChoice, ConfigError> {
+        let given = [
+            ("prefix", self.prefix.is_some()),
+            ("key_secret", self.key_secret.is_some()),
+            ("deadline", self.deadline.is_some()),
+            ("pool_size", self.pool_size.is_some()),
+            ("migrate", self.migrate.is_some()),
+        ];
+        match given.into_iter().find(|(_, given)| *given) {
+            None => Ok(StoreChoice::Memory),
+            Some((name, _)) => {
+                Err(ConfigError::at(name, "goes with a store that servers share; leave it out"))
+            }
         }
-        Ok(StoreChoice::Redis(Shared { url: url.clone(), prefix, secret, deadline }))
+    }
+
+    #[cfg(feature = "_shared")]
+    fn shared(&self, url: &str) -> Result<StoreChoice, ConfigError> {
+        let mut builder = crate::SharedStore::builder(url);
+        if let Some(prefix) = &self.prefix {
+            builder = builder.prefix(prefix);
+        }
+        if let Some(secret) = &self.key_secret {
+            builder = builder.key_secret(secret.as_str());
+        }
+        if let Some(Length(deadline)) = self.deadline {
+            builder = builder.deadline(deadline);
+        }
+        if let Some(pool_size) = self.pool_size {
+            builder = builder.pool_size(pool_size);
+        }
+        if let Some(migrate) = self.migrate {
+            builder = builder.migrate(migrate);
+        }
+        builder.check()?;
+        Ok(StoreChoice::Shared(builder))
     }
 
     fn identity(&self) -> Result<Identity, ConfigError> {

@@ -1,8 +1,8 @@
 use std::{collections::HashMap, sync::Mutex};
 
 use crate::{
-    Answer, Ban, BanChange, BanRule, Check, Clock, Decision, Item, Key, ManualClock, State, Store,
-    Timestamp,
+    Answer, Ban, BanChange, BanPage, BanRule, Banned, Check, Clock, Decision, Item, Key,
+    ManualClock, Policy, State, Store, Timestamp,
     ban::Offender,
     decide::{Change, Prior, decide},
 };
@@ -114,5 +114,20 @@ impl Store for Model {
     fn reset<'a>(&'a self, item: Item<'a>) -> Answer<'a, ()> {
         self.kept().counters.remove(&counters(item));
         Answer::ready(Ok(()))
+    }
+    fn ban<'a>(&'a self, item: Item<'a>) -> Answer<'a, Option<Ban>> {
+        let ban = self.kept().bans.get(&bans(item)).copied().flatten();
+        Answer::ready(Ok(ban.filter(|ban| ban.holds(self.clock.now()))))
+    }
+
+    /// All on one page.
+    fn bans<'a>(&'a self, policy: &'a Policy, _: Option<&'a str>, _: usize) -> Answer<'a, BanPage> {
+        let (now, scope) = (self.clock.now(), policy.scope().bans);
+        let kept = self.kept();
+        let of_scope = kept.bans.iter().filter(|(name, _)| name.0 == scope);
+        let bans = of_scope.filter_map(|((_, key), ban)| {
+            ban.filter(|ban| ban.holds(now)).map(|ban| Banned { key: key.clone(), ban })
+        });
+        Answer::ready(Ok(BanPage { bans: bans.collect(), next: None }))
     }
 }

@@ -6,17 +6,21 @@ use std::{
     sync::OnceLock,
 };
 
-use super::{Key, Kind, address_of};
+use super::{Key, Kind, name::part_name};
 
 impl fmt::Display for Key {
-    /// `ip=192.0.2.1`, `user=alice endpoint=GET /x`; digested parts as a mark
-    /// that is the same within a process and tells nothing outside it.
+    /// The [name](Key::name); of parts that have none the text, escaped, or
+    /// where it may be secret a mark that is the same within a process and
+    /// tells nothing outside it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, (kind, payload)) in self.parts().enumerate() {
             if index > 0 {
-                f.write_str(" ")?;
+                f.write_str("&")?;
             }
-            write_part(f, kind, payload)?;
+            match part_name(kind, payload) {
+                Some(name) => f.write_str(&name)?,
+                None => write_part(f, kind, payload)?,
+            }
         }
         Ok(())
     }
@@ -25,26 +29,18 @@ impl fmt::Display for Key {
 fn write_part(f: &mut fmt::Formatter<'_>, kind: u8, payload: &[u8]) -> fmt::Result {
     let (name, value) = split_name(payload);
     let name = name.escape_ascii();
-    const GLOBAL: u8 = Kind::Global as u8;
-    const IPV4: u8 = Kind::Ipv4 as u8;
-    const IPV6: u8 = Kind::Ipv6 as u8;
-    const USER: u8 = Kind::User as u8;
     const USER_DIGEST: u8 = Kind::UserDigest as u8;
     const HEADER: u8 = Kind::Header as u8;
     const ENDPOINT: u8 = Kind::Endpoint as u8;
     const ENDPOINT_DIGEST: u8 = Kind::EndpointDigest as u8;
     const CUSTOM: u8 = Kind::Custom as u8;
-    match (kind, address_of(kind, payload)) {
-        (GLOBAL, _) => f.write_str("global"),
-        (IPV4, Some(address)) => write!(f, "ip={address}"),
-        (IPV6, Some(address)) => write!(f, "ip={address}/{}", payload[16]),
-        (USER, _) => write!(f, "user={}", value.escape_ascii()),
-        (USER_DIGEST, _) => write!(f, "user={}", Mark(value)),
-        (HEADER, _) => write!(f, "header:{name}={}", Mark(value)),
-        (ENDPOINT, _) => write!(f, "endpoint={}", payload.escape_ascii()),
-        (ENDPOINT_DIGEST, _) => write!(f, "endpoint={}", Mark(value)),
-        (CUSTOM, _) => write!(f, "{name}={}", value.escape_ascii()),
-        _ => write!(f, "{name}={}", Mark(value)),
+    match kind {
+        USER_DIGEST => write!(f, "user={}", Mark(value)),
+        HEADER => write!(f, "header:{name}={}", Mark(value)),
+        ENDPOINT => write!(f, "endpoint={}", payload.escape_ascii()),
+        ENDPOINT_DIGEST => write!(f, "endpoint={}", Mark(value)),
+        CUSTOM => write!(f, "custom:{name}={}", value.escape_ascii()),
+        _ => write!(f, "custom:{name}={}", Mark(value)),
     }
 }
 

@@ -58,3 +58,63 @@ fn a_key_knows_its_address() {
     assert_eq!(key.address(), Some("192.0.2.7".parse().unwrap()));
     assert_eq!(Key::user("192.0.2.7").address(), None);
 }
+
+#[test]
+fn a_name_is_read_again() {
+    let keys = [
+        ip("192.0.2.1"),
+        ip("2001:db8::1"),
+        Key::global(),
+        Key::user("alice"),
+        Key::user("alice").and(Key::endpoint("GET", "/a/b.html")),
+        Key::endpoint("PURGE", "/"),
+        Key::custom("tenant", "7").and(ip("::1")),
+        Key::custom("", ""),
+    ];
+    for key in keys {
+        let name = key.name().unwrap();
+        assert_eq!(name.parse(), Ok(key.clone()), "{name}");
+        assert_eq!(key.to_string(), name);
+    }
+    let kept = "#00ff00ff00ff00ff00ff00ff00ff00ff";
+    assert_eq!(kept.parse::<Key>().unwrap().name().unwrap(), kept);
+}
+
+#[test]
+fn what_is_secret_long_or_odd_has_no_name() {
+    let long = "x".repeat(60);
+    let keys = [
+        Key::user("alice@example.org"),
+        Key::header("x-api-key", b"s3cret"),
+        Key::endpoint("GET", "/x/{id}"),
+        Key::user(&long).and(Key::user(&long)),
+    ];
+    for key in keys {
+        assert_eq!(key.name(), None, "{key}");
+    }
+}
+
+#[test]
+fn other_text_names_no_key() {
+    let texts = [
+        "",
+        "alice",
+        "ip=",
+        "ip=1.2.3",
+        "ip=1.2.3.4/129",
+        "user=a b",
+        "user=a&",
+        "&",
+        "#12",
+        "#ZZff00ff00ff00ff00ff00ff00ff00ff",
+        "header:x-api-key=#0123456789abcdef",
+        "endpoint=GET:x",
+        "endpoint=/x",
+        "custom=a",
+        "user=\u{e9}",
+    ];
+    for text in texts {
+        let error = text.parse::<Key>().unwrap_err().to_string();
+        assert!(error.contains(&format!("{text:?}")), "{error}");
+    }
+}

@@ -6,25 +6,26 @@ use crate::{ban::BanRule, error::ConfigError};
 /// Checks what only shows with all policies side by side: names and groups.
 pub(crate) fn check_together(policies: &[Policy]) -> Result<(), ConfigError> {
     for (index, policy) in policies.iter().enumerate() {
-        let within = |error: ConfigError| error.within(&policy.name).within("policies");
-        if policies[..index].iter().any(|other| other.name == policy.name) {
+        let within = |error: ConfigError| error.within(policy.name()).within("policies");
+        if policies[..index].iter().any(|other| other.name() == policy.name()) {
             return Err(within(ConfigError::new("the name is given twice; rename one")));
         }
-        let alike = |other: &Policy| other.name.replace('-', "_") == policy.name.replace('-', "_");
+        let alike =
+            |other: &Policy| other.name().replace('-', "_") == policy.name().replace('-', "_");
         if let Some(other) = policies[..index].iter().find(|other| alike(other)) {
             return Err(within(ConfigError::new(format!(
                 "the name differs from {:?} in \"-\" and \"_\" only, which variables of the \
                  environment cannot tell apart; rename one",
-                other.name
+                other.name()
             ))));
         }
-        if policy.ban.as_ref().is_some_and(|ban| !ban.can_strike()) {
+        if policy.ban().is_some_and(|ban| !ban.can_strike()) {
             return Err(within(ConfigError::at(
                 "ban",
                 "nothing strikes: refusals is false and statuses is empty; change one",
             )));
         }
-        let Some(group) = policy.ban.as_ref().and_then(BanRule::group) else {
+        let Some(group) = policy.ban().and_then(BanRule::group) else {
             continue;
         };
         for other in policies {
@@ -36,22 +37,23 @@ pub(crate) fn check_together(policies: &[Policy]) -> Result<(), ConfigError> {
 }
 
 fn check_group(group: &str, policy: &Policy, other: &Policy) -> Result<(), ConfigError> {
-    let (Some(ban), theirs) = (&policy.ban, other.ban.as_ref()) else {
+    let (Some(ban), theirs) = (policy.ban(), other.ban()) else {
         return Ok(());
     };
-    let name = &other.name;
+    let name = other.name();
     match theirs.filter(|ban| ban.group() == Some(group)) {
         None if name == group => Err(ConfigError::new(format!(
             "{group:?} is the name of a policy outside the group; \
              rename the group, or write group = {group:?} in that policy's ban"
         ))),
         None => Ok(()),
-        Some(_) if other.key != policy.key => Err(ConfigError::new(format!(
+        Some(_) if other.key() != policy.key() => Err(ConfigError::new(format!(
             "{group:?} is shared with policy {name:?}, which counts \"{}\" and not \"{}\"; \
              a group needs one kind of key",
-            other.key, policy.key
+            other.key(),
+            policy.key()
         ))),
-        Some(_) if other.mode != policy.mode => Err(ConfigError::new(format!(
+        Some(_) if other.mode() != policy.mode() => Err(ConfigError::new(format!(
             "{group:?} is shared with policy {name:?}; a group is enforced or shadow as a whole"
         ))),
         Some(theirs) if !theirs.agrees_with(ban) => Err(ConfigError::new(format!(

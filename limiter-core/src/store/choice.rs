@@ -1,6 +1,6 @@
 //! Which store a limiter is to have, and making it.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use super::Store;
 use crate::error::ConfigError;
@@ -13,7 +13,8 @@ pub(crate) const MAX_ENTRIES: usize = 100_000_000;
 pub(crate) enum StoreChoice {
     #[default]
     Memory,
-    Redis(Shared),
+    #[cfg(feature = "_shared")]
+    Shared(super::SharedStoreBuilder),
     Given(Arc<dyn Store>),
 }
 
@@ -30,38 +31,102 @@ impl Default for Caps {
     }
 }
 
-/// What is to be known of a store that servers share.
-#[derive(Clone)]
-#[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "for shared stores alone"))]
-pub(crate) struct Shared {
-    pub(crate) url: String,
-    pub(crate) prefix: Option<String>,
-    pub(crate) secret: Option<String>,
-    pub(crate) deadline: Option<Duration>,
-}
-
-impl std::fmt::Debug for Shared {
-    /// Without the URL and the secret: they may hold passwords.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("prefix", &self.prefix).finish_non_exhaustive()
-    }
-}
-
 impl StoreChoice {
     pub(crate) async fn make(self, caps: Caps) -> Result<Arc<dyn Store>, ConfigError> {
         match self {
             Self::Memory => memory(caps),
-            Self::Redis(settings) => redis(settings).await,
+            #[cfg(feature = "_shared")]
+            Self::Shared(builder) => Ok(Arc::new(builder.connect().await?)),
             Self::Given(store) => Ok(store),
+        }
+    }
+}
+
+/// The databases that are compiled in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Database {
+    #[cfg(feature = "redis")]
+    Redis,
+    #[cfg(feature = "postgres")]
+    Postgres,
+    #[cfg(feature = "mysql")]
+    MySql,
+    #[cfg(feature = "sqlite")]
+    Sqlite,
+}
+
+impl Database {
+    /// Which database an URL is of. Of the URL only the scheme is ever told:
+    /// what follows may hold a password.
+    pub(crate) fn of(url: &str) -> Result<Self, ConfigError> {
+        let scheme = url.split("://").next().unwrap_or_default();
+        match scheme {
+            "rediss" | "rediss-sentinel" | "rediss-cluster" if !cfg!(feature = "tls") => {
+                Err(not_compiled("tls"))
+            }
+            "redis" | "redis-sentinel" | "redis-cluster" | "rediss" | "rediss-sentinel"
+            | "rediss-cluster" => Self::redis(),
+            "postgres" | "postgresql" => Self::postgres(),
+            "mysql" | "mariadb" => Self::mysql(),
+            "sqlite" => Self::sqlite(),
+            _ => Err(ConfigError::new(format!(
+                "there is no store {scheme:?}; write \"memory\", or an URL that begins with \
+                 redis://, redis-sentinel://, redis-cluster://, postgres://, mysql:// or sqlite://"
+            ))),
+        }
+    }
+}
+
+/// Finds a database, if its feature is on.
+macro_rules! compiled {
+    ($function:ident, $feature:literal, $variant:ident) => {
+        impl Database {
+            #[cfg(feature = $feature)]
+            #[allow(clippy::unnecessary_wraps, reason = "without the feature there is none")]
+            fn $function() -> Result<Self, ConfigError> {
+                Ok(Self::$variant)
+            }
+
+            #[cfg(not(feature = $feature))]
+            fn $function() -> Result<Self, ConfigError> {
+                Err(not_compiled($feature))
+            }
+        }
+    };
+}
+
+compiled!(redis, "redis", Redis);
+compiled!(postgres, "postgres", Postgres);
+compiled!(mysql, "mysql", MySql);
+compiled!(sqlite, "sqlite", Sqlite);
+
+#[cfg(feature = "_shared")]
+impl Database {
+    pub(crate) fn check_prefix(self, prefix: &str) -> Result<(), ConfigError> {
+        let plain = |name: &str| {
+            !name.starts_with(|first: char| first.is_ascii_digit())
+                && (1..=32).contains(&name.len())
+                && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        };
+        match self {
+            #[cfg(feature = "redis")]
+            Self::Redis => crate::policy::check_name("prefix", prefix),
+            #[allow(unreachable_patterns, reason = "where Redis alone is compiled in")]
+            _ if prefix.split('.').count() <= 2 && prefix.split('.').all(plain) => Ok(()),
+            #[allow(unreachable_patterns, reason = "where Redis alone is compiled in")]
+            _ => Err(ConfigError::at(
+                "prefix",
+                format!(
+                    "is {prefix:?}; tables want 1 to 32 lower-case letters, digits and \"_\", \
+                     beginning with a letter, such as \"limiter\" or \"schema.limiter\""
+                ),
+            )),
         }
     }
 }
 
 /// Whether the memory store is compiled in.
 pub(crate) const HAS_MEMORY: bool = cfg!(feature = "memory");
-
-/// Whether the Redis store is compiled in.
-pub(crate) const HAS_REDIS: bool = cfg!(feature = "redis");
 
 #[cfg(feature = "memory")]
 #[allow(clippy::unnecessary_wraps, reason = "without the feature there is none")]
@@ -75,31 +140,10 @@ pub(crate) fn memory(_: Caps) -> Result<Arc<dyn Store>, ConfigError> {
     Err(not_compiled("memory"))
 }
 
-#[cfg(feature = "redis")]
-async fn redis(settings: Shared) -> Result<Arc<dyn Store>, ConfigError> {
-    let Shared { url, prefix, secret, deadline } = settings;
-    let mut builder = super::RedisStore::builder(&url);
-    if let Some(prefix) = prefix {
-        builder = builder.prefix(&prefix);
-    }
-    if let Some(secret) = secret {
-        builder = builder.key_secret(secret);
-    }
-    if let Some(deadline) = deadline {
-        builder = builder.deadline(deadline);
-    }
-    Ok(Arc::new(builder.connect().await?))
-}
-
-#[cfg(not(feature = "redis"))]
-async fn redis(_: Shared) -> Result<Arc<dyn Store>, ConfigError> {
-    Err(not_compiled("redis"))
-}
-
 /// That a store's feature is off.
 pub(crate) fn not_compiled(feature: &str) -> ConfigError {
     ConfigError::new(format!(
-        "the store {feature:?} is not compiled in; enable the feature {feature:?} of limiter-core, \
+        "needs the feature {feature:?}, which is not compiled in; enable it of limiter-core, \
          limiter-actix or limiter-rocket"
     ))
 }

@@ -7,7 +7,7 @@ mod stripe;
 
 use std::{
     fmt,
-    hash::RandomState,
+    hash::{BuildHasher, RandomState},
     sync::{Arc, Mutex},
 };
 
@@ -19,11 +19,13 @@ use self::{
     locked::{Locked, lock},
     stripe::Stripe,
 };
-use super::{Answer, BanChange, Check, Item, Store};
+use super::{Answer, BanChange, BanPage, Banned, Check, Item, Store};
 use crate::{
-    ban::{BanRule, Offender},
+    ban::{Ban, BanRule, Offender},
     decide::{Change, Prior, decide},
     decision::Decision,
+    error::StoreError,
+    policy::Policy,
     time::{Clock, Timestamp},
 };
 
@@ -136,6 +138,21 @@ impl Store for MemoryStore {
         stripe.remove(id);
         Answer::ready(Ok(()))
     }
+
+    fn ban<'a>(&'a self, item: Item<'a>) -> Answer<'a, Option<Ban>> {
+        let locked = self.0.lock(std::iter::once(item));
+        let ban = self.0.bans.get(locked.places[0], item.policy.scope().bans, &item.subject.key);
+        Answer::ready(Ok(ban.filter(|ban| ban.holds(self.0.clock.now()))))
+    }
+
+    fn bans<'a>(
+        &'a self,
+        policy: &'a Policy,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> Answer<'a, BanPage> {
+        Answer::ready(self.0.page(policy.scope().bans, after, limit.max(1)))
+    }
 }
 
 impl Shared {
@@ -185,6 +202,23 @@ impl Shared {
         let now = self.clock.now();
         let before = self.offender(&mut locked, 0, item, rule, now);
         self.offend(&mut locked, 0, item, &before.change(rule, change, now), now);
+    }
+
+    /// The bans in force with a number of their own above that of the page
+    /// before, in the order of these numbers.
+    fn page(&self, scope: u64, after: Option<&str>, limit: usize) -> Result<BanPage, StoreError> {
+        let after: u64 = after.unwrap_or("0").parse().map_err(|_| {
+            StoreError::new(format!("{after:?} is not where a page of bans has ended"))
+        })?;
+        let now = self.clock.now();
+        let number = |banned: &Banned| self.hasher.hash_one(&banned.key) | 1;
+        let mut bans: Vec<Banned> = self.bans.of(scope).filter(|b| b.ban.holds(now)).collect();
+        bans.retain(|banned| number(banned) > after);
+        bans.sort_by_key(number);
+        let more = bans.len() > limit;
+        bans.truncate(limit);
+        let next = bans.last().filter(|_| more).map(|last| number(last).to_string());
+        Ok(BanPage { bans, next })
     }
 
     fn prior(&self, locked: &mut Locked<'_>, at: usize, item: Item<'_>, now: Timestamp) -> Prior {

@@ -11,7 +11,7 @@ use std::{
 
 use moka::{Expiry, policy::EvictionPolicy, sync::Cache};
 
-use crate::{ban::Ban, key::Key};
+use crate::{ban::Ban, key::Key, store::Banned};
 
 /// A ban's scope (a policy or a group) and key, and its stripe.
 type Name = (u64, Key, usize);
@@ -58,6 +58,14 @@ impl Bans {
             return None;
         }
         self.cache.get(&(scope, key.clone(), stripe)).map(|entry| entry.ban)
+    }
+
+    /// All bans of a policy or group, past ones included.
+    pub(super) fn of(&self, scope: u64) -> impl Iterator<Item = Banned> + '_ {
+        let named = move |(name, entry): (Arc<Name>, Entry)| {
+            (name.0 == scope).then(|| Banned { key: name.1.clone(), ban: entry.ban })
+        };
+        self.cache.iter().filter_map(named)
     }
 
     /// Keeps `ban`, or drops what is kept if there is none; `keep` says for

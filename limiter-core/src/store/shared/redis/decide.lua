@@ -1,21 +1,16 @@
--- Decides a check, strikes for a response status, or changes a ban, in one
--- atomic step. Mirrors decide.rs, ban/ and algorithm/ of limiter-core; Rust
--- replays its answer on the state that this returns.
+-- Decides a check, strikes for a response status, or changes what is kept by
+-- hand, in one atomic step. Mirrors decide.rs, ban/ and algorithm/ of
+-- limiter-core; Rust replays its answer on the state that this returns.
 --
 -- KEYS  for each item: counter, strikes, ban (of one client: one slot)
--- ARGV  [1] operation: "decide", "strike", "ban", "lift", "forgive"
+-- ARGV  [1] operation: "decide", "charge" (the same, but nothing strikes),
+--           "give back", "strike", "ban", "lift", "forgive", "reset"
 --       [2] now in microseconds, or "" for the server's clock
---       [3] milliseconds that state is kept beyond its use
+--       [3] microseconds that state is kept beyond its use
 --       [4] cost, at most 999999999999999 (more never passes, see `never`)
 --       [5] for "ban": how long, in microseconds
---       then for each item
---         mode ("e" enforced, "s" shadow), number of quotas n, ban rule ("1" or "0")
---         n times: algorithm ("g", "f", "s"), limit, window,
---                  never ("1" if cost > burst), and for "g"
---                  cost, burst and twice the bucket as whole and rest of
---                  units * window / limit
---         with a ban rule: threshold, window, duration, factor, max_duration,
---                  forgive_after, refusals ("1" or "0"), bannable ("1" or "0")
+--       then the numbers of the items, see operation.rs; and to "give back"
+--       the counter of each item as it was before it was charged, and after
 -- Returns now, then for each item counter, strikes and ban as they were before.
 --
 -- Numbers are doubles: exact below 2^53. All times are, and so are all units
@@ -68,9 +63,10 @@ end
 -- Each algorithm: the level at now, whether the cost passes, and the state
 -- after it with the microseconds until it is nothing.
 
-local algorithm = { g = {}, f = {}, s = {} }
+local GCRA, FIXED, SLIDING = 0, 1, 2
+local algorithm = { [GCRA] = {}, [FIXED] = {}, [SLIDING] = {} }
 
-function algorithm.g.at(quota, packed)
+algorithm[GCRA].at = function(quota, packed)
   local level = { whole = 0, rest = 0 }
   local state = numbers(packed, 'g', 4)
   if state == nil or state[1] < now then return level end
@@ -96,12 +92,12 @@ local function add(quota, level, whole, rest)
   return level.whole + whole, sum
 end
 
-function algorithm.g.passes(quota, level)
+algorithm[GCRA].passes = function(quota, level)
   local whole, rest = add(quota, level, quota.cost_whole, quota.cost_rest)
   return whole < quota.burst_whole or (whole == quota.burst_whole and rest <= quota.burst_rest)
 end
 
-function algorithm.g.charged(quota, level)
+algorithm[GCRA].charged = function(quota, level)
   local whole, rest = add(quota, level, quota.cost_whole, quota.cost_rest)
   local reset = whole
   if rest > 0 then reset = whole + 1 end
@@ -109,7 +105,15 @@ function algorithm.g.charged(quota, level)
     .. ',' .. text(quota.burst), reset
 end
 
-function algorithm.f.at(quota, packed)
+algorithm[GCRA].given_back = function(quota, level)
+  local whole, rest = level.whole - quota.cost_whole, level.rest - quota.cost_rest
+  if rest < 0 then whole, rest = whole - 1, rest + quota.limit end
+  if whole < 0 or (whole == 0 and rest == 0) then return nil, 0 end
+  return 'g' .. text(now + whole) .. ',' .. text(rest) .. ',' .. text(quota.limit)
+    .. ',' .. text(quota.burst), whole + 1
+end
+
+algorithm[FIXED].at = function(quota, packed)
   local state = numbers(packed, 'f', 2)
   if state ~= nil then
     local left = state[1] + quota.window - now
@@ -118,16 +122,25 @@ function algorithm.f.at(quota, packed)
   return { left = quota.window, used = 0 }
 end
 
-function algorithm.f.passes(quota, level)
+algorithm[FIXED].passes = function(quota, level)
   return level.used + cost <= quota.limit or cost == 0
 end
 
-function algorithm.f.charged(quota, level)
+algorithm[FIXED].charged = function(quota, level)
   local start = max(now + level.left - quota.window, 0)
   return 'f' .. text(start) .. ',' .. text(level.used + cost), level.left
 end
 
-function algorithm.s.at(quota, packed)
+-- Units that a window which has begun since does not hold are gone already.
+algorithm[FIXED].given_back = function(quota, level, former)
+  local start = max(now + level.left - quota.window, 0)
+  local charged = numbers(former, 'f', 2)
+  local units = charged and charged[1] == start and level.used - cost or level.used
+  if units <= 0 then return nil, 0 end
+  return 'f' .. text(start) .. ',' .. text(units), level.left
+end
+
+algorithm[SLIDING].at = function(quota, packed)
   local window = quota.window
   local start = now - now % window
   local fresh = { start = start, elapsed = now - start, ahead = 0, current = 0, previous = 0 }
@@ -152,7 +165,7 @@ local function used(quota, level)
   return level.current + faded
 end
 
-function algorithm.s.passes(quota, level)
+algorithm[SLIDING].passes = function(quota, level)
   return cost == 0 or used(quota, level) + cost <= quota.limit
 end
 
@@ -162,8 +175,20 @@ local function slid(quota, level, units)
     .. text(level.previous), reset
 end
 
-function algorithm.s.charged(quota, level)
+algorithm[SLIDING].charged = function(quota, level)
   return slid(quota, level, cost)
+end
+
+algorithm[SLIDING].given_back = function(quota, level, former)
+  local charged = numbers(former, 's', 3)
+  local left = { start = level.start, elapsed = level.elapsed, ahead = level.ahead,
+                 current = level.current, previous = level.previous }
+  if charged and charged[1] == level.start then left.current = max(level.current - cost, 0) end
+  if charged and charged[1] == level.start - quota.window then
+    left.previous = max(level.previous - cost, 0)
+  end
+  if left.current == 0 and left.previous == 0 then return nil, 0 end
+  return slid(quota, left, 0)
 end
 
 -- What to write, once everything is decided.
@@ -174,7 +199,7 @@ local function write(key, value, micros)
   if value == nil then
     writes[#writes + 1] = { 'DEL', key }
   else
-    local milliseconds = text(max(floor(micros / 1000) + 1 + slack, 1))
+    local milliseconds = text(floor((micros + slack) / 1000) + 1)
     writes[#writes + 1] = { 'SET', key, value, 'PX', milliseconds }
   end
 end
@@ -193,15 +218,18 @@ local function number()
   return tonumber(argument())
 end
 
+local function parts(counter)
+  local found = {}
+  for part in string.gmatch(counter or '', '[^;]+') do found[#found + 1] = part end
+  return found
+end
+
 local function read_quota(packed)
-  local quota = { kind = argument(), limit = number(), window = number() }
-  quota.never = argument() == '1'
-  if quota.kind == 'g' then
-    quota.burst = number()
-    quota.cost_whole, quota.cost_rest = number(), number()
-    quota.burst_whole, quota.burst_rest = number(), number()
-    quota.twice_whole, quota.twice_rest = number(), number()
-  end
+  local quota = {
+    kind = number(), limit = number(), window = number(), never = argument() == '1',
+    burst = number(), cost_whole = number(), cost_rest = number(),
+    burst_whole = number(), burst_rest = number(), twice_whole = number(), twice_rest = number(),
+  }
   quota.level = algorithm[quota.kind].at(quota, packed)
   return quota
 end
@@ -212,7 +240,7 @@ local function read_rule(item, strikes, ban)
     duration = number(), factor = number(), longest = number(), forgive = number(),
   }
   rule.refusals, rule.bannable = argument() == '1', argument() == '1'
-  rule.level = algorithm.s.at(rule.strikes, strikes)
+  rule.level = algorithm[SLIDING].at(rule.strikes, strikes)
   if ban then
     local parts = numbers('b' .. ban, 'b', 2)
     if parts then rule.until_, rule.last = parts[1], parts[2] end
@@ -223,11 +251,10 @@ end
 
 for index = 1, #KEYS / 3 do
   local base = 3 * (index - 1)
-  local item = { shadow = argument() == 's', quotas = {}, passes = true,
+  local item = { shadow = argument() == '1', quotas = {}, passes = true,
                  counter = KEYS[base + 1], strikes = KEYS[base + 2], ban = KEYS[base + 3] }
   local count, ruled = number(), argument() == '1'
-  local packed = {}
-  for part in string.gmatch(kept[base + 1] or '', '[^;]+') do packed[#packed + 1] = part end
+  local packed = parts(kept[base + 1])
   for each = 1, count do
     local quota = read_quota(packed[each])
     item.quotas[each] = quota
@@ -241,15 +268,20 @@ end
 
 -- What may become of an item.
 
-local function charge(item)
-  if cost == 0 then return end
-  local packed, longest = {}, 0
+-- Writes the counter as `change` makes it: "charged", or "given_back".
+local function write_counter(item, change, former)
+  local packed, longest, used_any = {}, 0, false
   for each, quota in ipairs(item.quotas) do
-    local reset
-    packed[each], reset = algorithm[quota.kind].charged(quota, quota.level)
+    local state, reset = algorithm[quota.kind][change](quota, quota.level, former and former[each])
+    packed[each] = state or '-'
+    used_any = used_any or state ~= nil
     longest = max(longest, reset)
   end
-  write(item.counter, table.concat(packed, ';'), longest)
+  write(item.counter, used_any and table.concat(packed, ';') or nil, longest)
+end
+
+local function charge(item)
+  if cost > 0 then write_counter(item, 'charged') end
 end
 
 local function write_ban(item, until_, duration)
@@ -273,7 +305,9 @@ local function strike(item)
 end
 
 local function strike_refusal(item)
-  if not item.passes and cost > 0 and item.rule and item.rule.refusals then strike(item) end
+  if operation == 'decide' and not item.passes and cost > 0 and item.rule and item.rule.refusals then
+    strike(item)
+  end
 end
 
 local run = {}
@@ -292,6 +326,24 @@ function run.decide()
       if admitted then charge(item) else strike_refusal(item) end
     elseif admitted and not (item.rule and item.rule.banned) then
       if item.passes then charge(item) else strike_refusal(item) end
+    end
+  end
+end
+
+run.charge = run.decide
+
+-- Exactly as before where nobody else has been charged since; else the units
+-- are taken out of what is used.
+run['give back'] = function()
+  for index, item in ipairs(items) do
+    local before, after = argument(), argument()
+    local current = kept[3 * index - 2]
+    if current == after then
+      local ttl = redis.call('PTTL', item.counter)
+      if before == '' then write(item.counter, nil)
+      else write(item.counter, before, max(ttl * 1000 - slack, 0)) end
+    elseif current then
+      write_counter(item, 'given_back', parts(after))
     end
   end
 end
@@ -320,6 +372,10 @@ function run.lift()
     write(item.strikes, nil)
   end
   if item.rule.until_ then write_ban(item, min(item.rule.until_, now), item.rule.last) end
+end
+
+function run.reset()
+  write(items[1].counter, nil)
 end
 
 function run.forgive()

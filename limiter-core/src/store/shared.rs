@@ -1,0 +1,228 @@
+//! State that several servers share: Redis and Valkey, PostgreSQL, MySQL and
+//! MariaDB, SQLite.
+
+mod backend;
+mod builder;
+mod naming;
+mod operation;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(feature = "_sql")]
+mod sql;
+#[cfg(any(feature = "redis", feature = "mysql", feature = "sqlite"))]
+mod wire;
+
+use std::{fmt, future::Future, sync::Arc, time::Duration};
+
+pub use self::builder::SharedStoreBuilder;
+use self::{
+    backend::{Backend, Before, Kept, Named, Page, Run},
+    naming::Naming,
+    operation::Operation,
+};
+use super::{Answer, BanChange, BanPage, Banned, Check, Item, Store};
+use crate::{
+    ban::Ban,
+    decide::decide,
+    decision::Decision,
+    error::StoreError,
+    policy::Policy,
+    time::{Clock, Timestamp},
+};
+
+/// Keeps counters, strikes and bans in a database that servers share.
+///
+/// The URL's scheme says which one:
+///
+/// | URL | database | feature | a check takes |
+/// |---|---|---|---|
+/// | `redis://[user:password@]host:port/database` | Redis or Valkey | `redis` | one call of a script |
+/// | `redis-sentinel://[user:password@]host:port,host:port/service` | the same, watched by Sentinel | `redis` | one call of a script |
+/// | `redis-cluster://[user:password@]host:port,host:port` | Redis Cluster | `redis` | one call, and one more for each further client that the policies count |
+/// | `postgres://user:password@host:port/database` | PostgreSQL 11 or newer | `postgres` | one statement |
+/// | `mysql://user:password@host:port/database` | MySQL 8, MariaDB 10.5 or newer | `mysql` | two round trips |
+/// | `sqlite://path` | a file of this host | `sqlite` | one transaction |
+///
+/// `rediss://`, `rediss-sentinel://`, `rediss-cluster://`, `sslmode=require`
+/// (PostgreSQL) and `ssl-mode=required` (MySQL) ask for TLS, with the feature
+/// `tls`.
+///
+/// ```no_run
+/// use limiter_core::{Limiter, SharedStore};
+///
+/// # async fn example() -> Result<(), limiter_core::ConfigError> {
+/// let store = SharedStore::builder("redis://127.0.0.1:6379/0").prefix("shop").connect().await?;
+/// let limiter = Limiter::builder().store(store);
+/// # let _ = limiter;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # What it promises
+/// The same answers as every other store, field by field, by the clock of the
+/// database's server (SQLite: of this host). A check, the strikes it makes and
+/// the ban they bring are one atomic step, with one exception: on a Redis
+/// Cluster, policies that count different clients are asked one after the
+/// other, since these live on different servers. What was charged is given back
+/// if a later one refuses.
+///
+/// A request that is dropped while it waits leaves nothing half done: its
+/// check is charged, or not.
+///
+/// A client is readable in the database where its [name](crate::Key::name) is,
+/// else an HMAC under [`key_secret`](SharedStoreBuilder::key_secret).
+///
+/// # Redis
+/// State is written with a time to live, always, and goes by itself. The server
+/// may lose what it had not yet written or replicated when it fails; a server
+/// that evicts keys (`maxmemory-policy` of `allkeys-*`) forgets counters and
+/// bans before their time: use `noeviction` or `volatile-ttl`.
+///
+/// # SQL
+/// [`connect`](SharedStoreBuilder::connect) makes the tables that are missing,
+/// unless [told not to](SharedStoreBuilder::migrate). What has expired is
+/// removed in passing, a bounded part of a table at a time. Transactions are
+/// never left open: each connection has a task of its own that outlives the
+/// requests, on the runtime that `connect` was called on.
+///
+/// PostgreSQL keeps counters and strikes in an unlogged table, which a crash of
+/// the server empties; bans are logged. It works behind a pooler in transaction
+/// mode.
+#[derive(Clone)]
+pub struct SharedStore(Arc<Inner>);
+
+struct Inner {
+    backend: Arc<dyn Backend>,
+    naming: Naming,
+    deadline: Duration,
+    clock: Option<Arc<dyn Clock>>,
+}
+
+impl SharedStore {
+    /// Sets up a store in the database of that URL.
+    pub fn builder(url: &str) -> SharedStoreBuilder {
+        SharedStoreBuilder::new(url)
+    }
+
+    /// Makes what is missing of tables and functions; nothing in Redis.
+    ///
+    /// [`connect`](SharedStoreBuilder::connect) does it by itself, unless told
+    /// not to.
+    ///
+    /// # Errors
+    /// If the role may not create them.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        self.0.backend.migrate().await
+    }
+}
+
+impl fmt::Debug for SharedStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SharedStore").field(&self.0.backend).finish()
+    }
+}
+
+impl Store for SharedStore {
+    fn decide<'a>(&'a self, check: Check<'a>) -> Answer<'a, Decision> {
+        Answer::Pending(Box::pin(async move {
+            let before = self.0.run(Operation::Decide(check.cost()), check.items()).await?;
+            let kept = check.items().zip(&before.kept);
+            let priors: Vec<_> = kept.map(|(item, kept)| kept.prior(item)).collect();
+            // The database has decided by the same rule, and has written.
+            Ok(decide(&check, &priors, before.now).decision)
+        }))
+    }
+
+    fn strike<'a>(&'a self, offenders: Vec<Item<'a>>) -> Answer<'a, Vec<Option<Timestamp>>> {
+        if offenders.is_empty() {
+            return Answer::ready(Ok(Vec::new()));
+        }
+        Answer::Pending(Box::pin(async move {
+            let before = self.0.run(Operation::Strike, offenders.iter().copied()).await?;
+            Ok(offenders.iter().zip(&before.kept).map(|(item, kept)| struck(*item, kept)).collect())
+        }))
+    }
+
+    fn change_ban<'a>(&'a self, item: Item<'a>, change: BanChange) -> Answer<'a, ()> {
+        if item.policy.ban().is_none() || !item.subject.bannable {
+            return Answer::ready(Ok(()));
+        }
+        Answer::Pending(Box::pin(async move {
+            self.0.run(Operation::ChangeBan(change), std::iter::once(item)).await.map(|_| ())
+        }))
+    }
+
+    fn reset<'a>(&'a self, item: Item<'a>) -> Answer<'a, ()> {
+        Answer::Pending(Box::pin(async move {
+            self.0.run(Operation::Reset, std::iter::once(item)).await.map(|_| ())
+        }))
+    }
+
+    fn ban<'a>(&'a self, item: Item<'a>) -> Answer<'a, Option<Ban>> {
+        let client = self.0.naming.client(&item.subject.key);
+        let asked = self.0.backend.ban(item.policy.scope().bans, client, self.0.now());
+        Answer::Pending(Box::pin(self.0.within(asked)))
+    }
+
+    fn bans<'a>(
+        &'a self,
+        policy: &'a Policy,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> Answer<'a, BanPage> {
+        let page = Page {
+            scope: policy.scope().bans,
+            after: after.map(str::to_owned),
+            limit: limit.max(1),
+            now: self.0.now(),
+        };
+        Answer::Pending(Box::pin(async move {
+            let listed = self.0.backend.bans(page).await?;
+            let named = |(client, ban): (String, Ban)| {
+                // What somebody else has written there is no ban of ours.
+                client.parse().ok().map(|key| Banned { key, ban })
+            };
+            let bans = listed.bans.into_iter().filter_map(named).collect();
+            Ok(BanPage { bans, next: listed.next })
+        }))
+    }
+}
+
+/// The end of the ban that a strike has brought.
+fn struck(item: Item<'_>, kept: &Kept) -> Option<Timestamp> {
+    let before = kept.prior(item).offender?;
+    before.strike(item.policy.ban()?, kept.now).new_ban(&before, kept.now)
+}
+
+impl Inner {
+    async fn run<'a>(
+        &self,
+        operation: Operation,
+        items: impl Iterator<Item = Item<'a>>,
+    ) -> Result<Before, StoreError> {
+        let items = items.map(|item| Named {
+            policy: item.policy.clone(),
+            subject: item.subject.clone(),
+            client: self.naming.client(&item.subject.key),
+        });
+        let run = Run { operation, now: self.now(), items: items.collect() };
+        let asked = run.items.len();
+        let before = self.within(self.backend.run(run)).await?;
+        if before.kept.len() != asked {
+            return Err(StoreError::new("the database answered for another number of items"));
+        }
+        Ok(before)
+    }
+
+    fn now(&self) -> Option<Timestamp> {
+        self.clock.as_ref().map(|clock| clock.now())
+    }
+
+    async fn within<T>(
+        &self,
+        answer: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let late = |_| StoreError::new(format!("no answer within {:?}", self.deadline));
+        tokio::time::timeout(self.deadline, answer).await.map_err(late)?
+    }
+}

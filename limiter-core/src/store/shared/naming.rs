@@ -1,0 +1,58 @@
+//! The names that shared stores keep state under.
+
+use std::fmt::Write as _;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+
+use crate::{key::Key, policy::Scope};
+
+/// Makes names of keys: readable where every part is short and plain, such as
+/// `ip=192.0.2.1`, and else a keyed digest.
+///
+/// 128 bits of HMAC-SHA256 (RFC 2104) tell n keys apart but for a chance of
+/// about `n^2 / 2^129`.
+#[derive(Clone)]
+pub(super) struct Naming {
+    secret: Vec<u8>,
+}
+
+impl Naming {
+    pub(super) fn new(secret: &[u8]) -> Self {
+        Self { secret: secret.to_owned() }
+    }
+
+    /// Who the key is, without what may be secret: ASCII letters, digits and
+    /// `-_./:=&#*`, at most 80 of them.
+    pub(super) fn client(&self, key: &Key) -> String {
+        if let Some(name) = key.name() {
+            return name;
+        }
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&self.secret).expect("HMAC takes a key of any length");
+        mac.update(key.as_bytes());
+        let mut name = String::from("#");
+        for byte in &mac.finalize().into_bytes()[..16] {
+            // Writing to a String cannot fail.
+            let _ = write!(name, "{byte:02x}");
+        }
+        name
+    }
+}
+
+/// The names of an item's counter, strikes and ban, of which a store makes
+/// its own.
+pub(super) fn parts(scope: Scope) -> [String; 3] {
+    [('c', scope.counters), ('s', scope.strikes), ('b', scope.bans)]
+        .map(|(kind, scope)| part(kind, scope))
+}
+
+pub(super) fn part(kind: char, scope: u64) -> String {
+    format!("{kind}{scope:016x}")
+}
+
+/// A number for a client, by which a database can lock it.
+pub(super) fn number(prefix: &str, client: &str) -> u64 {
+    let digest = Sha256::new().chain_update(prefix).chain_update([0]).chain_update(client);
+    digest.finalize()[..8].iter().fold(0, |value, &byte| value << 8 | u64::from(byte))
+}

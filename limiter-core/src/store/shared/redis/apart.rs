@@ -1,0 +1,156 @@
+//! Checks on a Redis Cluster whose policies count different clients: these may
+//! live on different servers, which no script can see at once.
+//!
+//! The clients are asked one after the other. Once one of them refuses, what
+//! the others have charged is given back, and only then do refusals strike: so
+//! the outcome is that of one atomic step, as long as nobody asks in between.
+
+use super::Redis;
+use crate::{
+    decide::{self, Change, Outcome, Prior},
+    error::StoreError,
+    policy::{Mode, Policy},
+    store::{
+        Check, Subject,
+        shared::{
+            backend::{Before, Kept, Named, Run},
+            operation::Operation,
+            wire,
+        },
+    },
+    time::Timestamp,
+};
+
+/// Whether the items are of several clients.
+pub(super) fn is_apart(items: &[Named]) -> bool {
+    items.iter().any(|item| item.client != items[0].client)
+}
+
+/// Decides: all enforced items in turn, and once they admit, shadow ones.
+pub(super) async fn decide(redis: &Redis, run: Run, cost: u64) -> Result<Before, StoreError> {
+    let mut asked = Asked { redis, run: &run, kept: vec![None; run.items.len()] };
+    let mut charged: Vec<Vec<usize>> = Vec::new();
+    let mut refused = false;
+    for group in groups(&run.items, Mode::Enforce) {
+        if refused {
+            asked.ask(Operation::Decide(0), &group).await?;
+            continue;
+        }
+        asked.ask(Operation::Charge(cost), &group).await?;
+        refused = !asked.admits(&group, cost);
+        if !refused {
+            charged.push(group);
+        }
+    }
+    for group in groups(&run.items, Mode::Shadow) {
+        let operation = Operation::Decide(if refused { 0 } else { cost });
+        asked.ask(operation, &group).await?;
+    }
+    if refused {
+        for group in charged {
+            asked.give_back(&group, cost).await?;
+        }
+        asked.strike_refusals(cost).await?;
+    }
+    asked.answer()
+}
+
+/// Strikes each client in turn; strikes of one do not depend on another's.
+pub(super) async fn strike(redis: &Redis, run: Run) -> Result<Before, StoreError> {
+    let mut asked = Asked { redis, run: &run, kept: vec![None; run.items.len()] };
+    for mode in [Mode::Enforce, Mode::Shadow] {
+        for group in groups(&run.items, mode) {
+            asked.ask(Operation::Strike, &group).await?;
+        }
+    }
+    asked.answer()
+}
+
+/// The positions of items of that mode, those of one client together.
+fn groups(items: &[Named], mode: Mode) -> Vec<Vec<usize>> {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for (at, item) in items.iter().enumerate().filter(|(_, item)| item.policy.mode() == mode) {
+        match groups.iter_mut().find(|group| items[group[0]].client == item.client) {
+            Some(group) => group.push(at),
+            None => groups.push(vec![at]),
+        }
+    }
+    groups
+}
+
+/// What has been asked, and what was kept before.
+struct Asked<'a> {
+    redis: &'a Redis,
+    run: &'a Run,
+    kept: Vec<Option<Kept>>,
+}
+
+impl Asked<'_> {
+    async fn ask(&mut self, operation: Operation, group: &[usize]) -> Result<(), StoreError> {
+        let items = group.iter().map(|at| self.run.items[*at].clone()).collect();
+        let run = Run { operation, now: self.run.now, items };
+        let before = self.redis.run_script(run, &[]).await?;
+        for (at, kept) in group.iter().zip(before.kept) {
+            self.kept[*at] = Some(kept);
+        }
+        Ok(())
+    }
+
+    /// Whether these items alone admit a request of that cost.
+    fn admits(&self, group: &[usize], cost: u64) -> bool {
+        self.outcome(group, cost).decision.is_allowed()
+    }
+
+    fn outcome(&self, group: &[usize], cost: u64) -> Outcome {
+        let (policies, subjects): (Vec<Policy>, Vec<Subject>) = group
+            .iter()
+            .map(|at| &self.run.items[*at])
+            .map(|item| (item.policy.clone(), item.subject.clone()))
+            .unzip();
+        let kept = group.iter().map(|at| self.kept[*at].clone().unwrap_or_default());
+        let kept: Vec<Kept> = kept.collect();
+        let check = Check::new(&policies, &subjects, cost);
+        let priors: Vec<Prior> =
+            check.items().zip(&kept).map(|(item, kept)| kept.prior(item)).collect();
+        decide::decide(&check, &priors, latest(&kept))
+    }
+
+    /// Takes back what these items were charged, exactly, unless somebody else
+    /// has been charged since.
+    async fn give_back(&self, group: &[usize], cost: u64) -> Result<(), StoreError> {
+        let mut states = Vec::new();
+        for (at, change) in group.iter().zip(self.outcome(group, cost).changes) {
+            let before = self.kept[*at].as_ref().map(|kept| kept.states.clone());
+            states.push(wire::write_states(before.unwrap_or_default()));
+            let Change::Charged(levels) = change else { continue };
+            states.push(wire::write_states(levels.iter().map(|level| level.state())));
+        }
+        let items = group.iter().map(|at| self.run.items[*at].clone()).collect();
+        let run = Run { operation: Operation::GiveBack(cost), now: self.run.now, items };
+        self.redis.run_script(run, &states).await.map(|_| ())
+    }
+
+    /// Strikes whom the whole check strikes, as what was kept says.
+    async fn strike_refusals(&mut self, cost: u64) -> Result<(), StoreError> {
+        let all: Vec<usize> = (0..self.run.items.len()).collect();
+        let changes = self.outcome(&all, cost).changes;
+        let strikes = |at: &usize| matches!(changes.get(*at), Some(Change::Struck(_)));
+        let struck: Vec<usize> = all.into_iter().filter(strikes).collect();
+        for mut group in groups(&self.run.items, Mode::Enforce) {
+            group.retain(|at| struck.contains(at));
+            if !group.is_empty() {
+                self.ask(Operation::Strike, &group).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(self) -> Result<Before, StoreError> {
+        let kept: Vec<Kept> = self.kept.into_iter().map(Option::unwrap_or_default).collect();
+        Ok(Before { now: latest(&kept), kept })
+    }
+}
+
+fn latest(kept: &[Kept]) -> Timestamp {
+    kept.iter().map(|kept| kept.now).max().unwrap_or_default()
+}

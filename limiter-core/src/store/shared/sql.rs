@@ -1,0 +1,213 @@
+//! SQL databases: what they have in common. Each is a [`Dialect`].
+
+mod lanes;
+#[cfg(any(feature = "mysql", feature = "sqlite"))]
+mod locked;
+#[cfg(feature = "mysql")]
+pub(super) mod mysql;
+#[cfg(feature = "postgres")]
+pub(super) mod postgres;
+#[cfg(feature = "sqlite")]
+pub(super) mod sqlite;
+mod sweep;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use futures_core::future::BoxFuture;
+
+use self::lanes::Lanes;
+use super::{
+    SharedStoreBuilder,
+    backend::{Backend, Before, Listed, Named, Page, Run},
+    naming, wire,
+};
+use crate::{
+    ban::Ban,
+    error::StoreError,
+    time::{Clock, Timestamp},
+};
+
+/// Two columns, as text.
+type Rows = Vec<(String, String)>;
+
+/// One kind of database.
+trait Dialect: fmt::Debug + Send + Sync + 'static {
+    type Connection: sqlx::Connection;
+
+    fn connect(&self) -> BoxFuture<'_, Result<Self::Connection, sqlx::Error>>;
+
+    /// Does what is asked in one transaction, and leaves none open, whatever
+    /// the database answers.
+    fn run<'c>(
+        &'c self,
+        connection: &'c mut Self::Connection,
+        run: Run,
+    ) -> BoxFuture<'c, Result<Before, sqlx::Error>>;
+
+    /// Runs statements, and returns all rows of two columns.
+    fn rows(
+        connection: &mut Self::Connection,
+        sql: String,
+    ) -> BoxFuture<'_, Result<Rows, sqlx::Error>>;
+
+    /// What the names of tables begin with.
+    fn prefix(&self) -> &str;
+
+    /// The SQL that makes tables and functions.
+    fn schema(&self) -> String;
+
+    /// SQL that fails where they are missing.
+    fn probe(&self) -> String;
+
+    /// The present instant in microseconds, as SQL.
+    fn now(&self) -> String;
+
+    /// SQL that looks at up to `limit` rows of a table behind a name, and
+    /// removes those that have expired by `now`. Answers with "looked" and how
+    /// many these are, "gone" and how many these were, "last" and its name.
+    fn sweep(&self, table: &str, behind: &str, limit: usize, now: &str) -> String;
+}
+
+/// A store in a SQL database.
+struct Sql<D: Dialect> {
+    dialect: Arc<D>,
+    lanes: Lanes,
+    clock: Option<Arc<dyn Clock>>,
+}
+
+/// Connects, and makes what is missing if the builder says so. The error says
+/// what is wrong, without the URL: it may hold a password.
+async fn connect<D: Dialect>(
+    dialect: D,
+    builder: &SharedStoreBuilder,
+    connections: usize,
+) -> Result<Arc<dyn Backend>, String> {
+    let dialect = Arc::new(dialect);
+    let lanes = Lanes::start(&dialect, connections, builder.deadline);
+    let sql = Arc::new(Sql { dialect, lanes, clock: builder.clock.clone() });
+    if let Err(error) = sql.patiently(sql.dialect.probe()).await {
+        if !error.is_missing {
+            return Err(format!("the database cannot be used: {error}"));
+        }
+        if !builder.migrate {
+            return Err(error.to_string());
+        }
+        let cannot = |error| format!("the tables of the store cannot be made: {error}");
+        sql.patiently(sql.dialect.schema()).await.map_err(cannot)?;
+    }
+    sweep::start(&sql);
+    Ok(sql)
+}
+
+impl<D: Dialect> fmt::Debug for Sql<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.dialect.fmt(f)
+    }
+}
+
+impl<D: Dialect> Backend for Sql<D> {
+    fn run(&self, run: Run) -> BoxFuture<'_, Result<Before, StoreError>> {
+        // A client always goes by the same connection: its requests wait for
+        // each other here, not for a lock there.
+        let lane = run.items.first().map_or(0, |item| naming::number("", &item.client));
+        Box::pin(async move { self.lanes.run(lane, run).await.map_err(StoreError::new) })
+    }
+
+    fn ban(
+        &self,
+        scope: u64,
+        client: String,
+        now: Option<Timestamp>,
+    ) -> BoxFuture<'_, Result<Option<Ban>, StoreError>> {
+        let name = name(&client, &naming::part('b', scope));
+        Box::pin(async move {
+            let found = self.select_bans(&format!("name = '{name}'"), now, 1).await?;
+            Ok(found.into_iter().next().map(|(_, ban)| ban))
+        })
+    }
+
+    fn bans(&self, page: Page) -> BoxFuture<'_, Result<Listed, StoreError>> {
+        Box::pin(async move {
+            let part = naming::part('b', page.scope);
+            let after = page.after.unwrap_or_default();
+            if !after.bytes().all(is_plain) {
+                let message = format!("{after:?} is not where a page of bans has ended");
+                return Err(StoreError::new(message));
+            }
+            // A semicolon is what follows on a colon.
+            let range = format!("name > '{}' AND name < '{part};'", name(&after, &part));
+            let mut bans = self.select_bans(&range, page.now, page.limit + 1).await?;
+            let more = bans.len() > page.limit;
+            bans.truncate(page.limit);
+            let next = bans.last().filter(|_| more).map(|(client, _)| client.clone());
+            Ok(Listed { bans, next })
+        })
+    }
+
+    fn migrate(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            self.patiently(self.dialect.schema()).await.map(|_| ()).map_err(StoreError::new)
+        })
+    }
+}
+
+impl<D: Dialect> Sql<D> {
+    /// Bans in force, in the order of their names.
+    async fn select_bans(
+        &self,
+        which: &str,
+        now: Option<Timestamp>,
+        limit: usize,
+    ) -> Result<Vec<(String, Ban)>, StoreError> {
+        let now = now.map_or_else(|| self.dialect.now(), |now| now.as_micros().to_string());
+        let sql = format!(
+            "SELECT name, CONCAT(ends, ',', lasted) FROM {}_bans \
+             WHERE {which} AND ends > {now} ORDER BY name LIMIT {limit}",
+            self.dialect.prefix()
+        );
+        let rows = self.lanes.rows(sql).await.map_err(StoreError::new)?;
+        let ban = |(name, ban): (String, String)| {
+            let (_, client) = name.split_once(':')?;
+            Some((client.to_owned(), wire::ban(&ban)?))
+        };
+        Ok(rows.into_iter().filter_map(ban).collect())
+    }
+
+    /// Runs statements that may take longer than the deadline.
+    async fn patiently(&self, sql: String) -> Result<Rows, lanes::Fault> {
+        let patience = super::builder::PATIENCE + Duration::from_secs(8);
+        self.lanes.rows_within(patience, sql).await
+    }
+}
+
+/// A row's name. Names are put into SQL as they are: all of their characters
+/// are plain.
+fn name(client: &str, part: &str) -> String {
+    debug_assert!(client.bytes().all(is_plain), "{client:?}");
+    format!("{part}:{client}")
+}
+
+/// Whether names consist of that: no quote, no backslash, no brace, no comma.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_./:=&#*".contains(&byte)
+}
+
+/// By which numbers the items' clients are locked: sorted, each once, so that
+/// no two transactions wait for each other.
+fn locks(prefix: &str, items: &[Named]) -> Vec<u64> {
+    let mut locks: Vec<u64> =
+        items.iter().map(|item| naming::number(prefix, &item.client)).collect();
+    locks.sort_unstable();
+    locks.dedup();
+    locks
+}
+
+fn join<T: ToString>(values: impl IntoIterator<Item = T>) -> String {
+    values.into_iter().map(|value| value.to_string()).collect::<Vec<_>>().join(",")
+}
+
+/// How long a server may take, so that its own answer comes before the
+/// deadline.
+fn server_patience(deadline: Duration) -> Duration {
+    (deadline * 4 / 5).max(Duration::from_millis(1))
+}

@@ -1,0 +1,228 @@
+//! PostgreSQL: a function decides, in one statement.
+//!
+//! Statements are sent as text (the simple query protocol): one round trip
+//! from the first on, and no prepared statement that a pooler in transaction
+//! mode would lose.
+
+use std::{str::FromStr, sync::Arc, time::Duration};
+
+use futures_core::future::BoxFuture;
+use futures_util::FutureExt;
+use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Row, postgres::PgConnectOptions, raw_sql};
+
+use super::{Dialect, Rows, join, locks, name, server_patience};
+use crate::{
+    algorithm::State,
+    ban::Ban,
+    quota::Algorithm,
+    store::shared::{
+        SharedStoreBuilder,
+        backend::{Backend, Before, Kept, Named, Run},
+        naming,
+        operation::slack,
+    },
+    time::Timestamp,
+};
+
+const SCHEMA: &str = include_str!("postgres.sql");
+
+#[derive(Debug)]
+struct Postgres {
+    options: PgConnectOptions,
+    prefix: String,
+    /// How long the function may wait for a lock, where the connection has no
+    /// such bound itself: behind a pooler.
+    patience: Option<Duration>,
+}
+
+pub(in crate::store::shared) fn schema(prefix: &str) -> String {
+    SCHEMA.replace("{prefix}", prefix)
+}
+
+pub(in crate::store::shared) async fn connect(
+    builder: &SharedStoreBuilder,
+) -> Result<Arc<dyn Backend>, String> {
+    let options = PgConnectOptions::from_str(&builder.url).map_err(|_| {
+        "the URL is none of a PostgreSQL server; write postgres://user:password@host:port/database"
+    })?;
+    // A pooler would have to be told to let that pass.
+    let plain = options.extra_float_digits(None).disable_statement_logging();
+    let patience = server_patience(builder.deadline);
+    let millis = patience.as_millis().to_string();
+    let timeouts = [("statement_timeout", &millis), ("lock_timeout", &millis)];
+    let bounded = plain.clone().options(timeouts);
+    let postgres = match takes_options(&bounded, &millis).await {
+        true => Postgres { options: bounded, prefix: builder.prefix.clone(), patience: None },
+        false => {
+            Postgres { options: plain, prefix: builder.prefix.clone(), patience: Some(patience) }
+        }
+    };
+    super::connect(postgres, builder, builder.pool_size).await
+}
+
+/// Whether a connection keeps the settings that it begins with. A pooler
+/// refuses them, or lets them pass unheard.
+async fn takes_options(options: &PgConnectOptions, millis: &str) -> bool {
+    let ask = async {
+        let mut connection = options.connect().await?;
+        let sql = "SELECT 'lock_timeout', setting FROM pg_settings WHERE name = 'lock_timeout'";
+        Postgres::rows(&mut connection, sql.to_owned()).await
+    };
+    match tokio::time::timeout(crate::store::shared::builder::PATIENCE, ask).await {
+        Ok(Ok(rows)) => rows.iter().any(|(_, setting)| setting == millis),
+        // What else is wrong shows when the store is tried.
+        _ => false,
+    }
+}
+
+impl Dialect for Postgres {
+    type Connection = PgConnection;
+
+    fn connect(&self) -> BoxFuture<'_, Result<PgConnection, sqlx::Error>> {
+        self.options.connect().boxed()
+    }
+
+    fn run<'c>(
+        &'c self,
+        connection: &'c mut PgConnection,
+        run: Run,
+    ) -> BoxFuture<'c, Result<Before, sqlx::Error>> {
+        async move {
+            let sql = self.call(&run);
+            let mut tries = 0;
+            let answer: String = loop {
+                let row = raw_sql(AssertSqlSafe(sql.as_str())).fetch_one(&mut *connection).await;
+                match row {
+                    Ok(row) => break row.try_get(0)?,
+                    // Rolled back, so that nothing was applied.
+                    Err(error) if tries < 2 && is_conflict(&error) => tries += 1,
+                    Err(error) => return Err(error),
+                }
+            };
+            read(&answer, &run.items).ok_or_else(|| {
+                sqlx::Error::Protocol("the function answered in another form".to_owned())
+            })
+        }
+        .boxed()
+    }
+
+    fn rows(
+        connection: &mut PgConnection,
+        sql: String,
+    ) -> BoxFuture<'_, Result<Rows, sqlx::Error>> {
+        async move {
+            let rows = raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await?;
+            let pairs = rows.iter().filter(|row| row.len() == 2);
+            pairs.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+        }
+        .boxed()
+    }
+
+    fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    fn schema(&self) -> String {
+        // One at a time: several servers may start at once. Within one text,
+        // all is one transaction.
+        let lock = naming::number(&self.prefix, "schema").cast_signed();
+        format!(
+            "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; \
+             SELECT pg_advisory_xact_lock({lock}); {}",
+            schema(&self.prefix)
+        )
+    }
+
+    fn probe(&self) -> String {
+        let nothing = "'reset', 0, 0, NULL, 0, 0, '{}', '{}', '{}'";
+        format!(
+            "SELECT 'now', {}_run_1({nothing})::text; SELECT 'bans', count(*)::text FROM {0}_bans \
+             WHERE name = ''; SELECT 'counters', count(*)::text FROM {0}_counters WHERE name = ''",
+            self.prefix
+        )
+    }
+
+    fn now(&self) -> String {
+        "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint".to_owned()
+    }
+
+    fn sweep(&self, table: &str, behind: &str, limit: usize, now: &str) -> String {
+        format!(
+            "WITH looked AS (SELECT name FROM {table} WHERE name > '{behind}' \
+               ORDER BY name LIMIT {limit}), \
+             gone AS (DELETE FROM {table} WHERE ctid IN (SELECT ctid FROM {table} \
+               WHERE name > '{behind}' AND name <= (SELECT max(name) FROM looked) \
+               AND expires < {now} FOR UPDATE SKIP LOCKED) RETURNING 1) \
+             SELECT 'looked', count(*)::text FROM looked \
+             UNION ALL SELECT 'gone', count(*)::text FROM gone \
+             UNION ALL SELECT 'last', coalesce(max(name), '') FROM looked"
+        )
+    }
+}
+
+/// A serialization failure or a deadlock.
+fn is_conflict(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| code == "40001" || code == "40P01")
+}
+
+impl Postgres {
+    fn call(&self, run: &Run) -> String {
+        let names = run
+            .items
+            .iter()
+            .flat_map(|item| naming::parts(item.scope()).map(|part| name(&item.client, &part)));
+        format!(
+            "SELECT {}_run_1('{}', {}, {}, {}, {}, {}, '{{{}}}', '{{{}}}', '{{{}}}')::text",
+            self.prefix,
+            run.operation.name(),
+            run.operation.told_cost(),
+            run.operation.duration(),
+            run.now.map_or_else(|| "NULL".to_owned(), |now| now.as_micros().to_string()),
+            slack(run.now),
+            self.patience.map_or(0, |patience| patience.as_millis()),
+            join(locks(&self.prefix, &run.items).into_iter().map(u64::cast_signed)),
+            join(names),
+            join(run.operation.numbers(run.items.iter().map(Named::item))),
+        )
+    }
+}
+
+/// Reads the numbers that the function has answered with.
+fn read(answer: &str, items: &[Named]) -> Option<Before> {
+    let numbers = answer.strip_prefix('{')?.strip_suffix('}')?;
+    let mut numbers = numbers.split(',').map(|number| number.parse::<u64>().ok());
+    let now = Timestamp::from_micros(numbers.next()??);
+    let mut group = || -> Option<Vec<u64>> {
+        let count = numbers.next()??;
+        (0..count).map(|_| numbers.next()?).collect()
+    };
+    let kept = items.iter().map(|item| {
+        let (counter, strikes, ban) = (group()?, group()?, group()?);
+        let quotas = item.policy.quotas().iter();
+        let states = quotas.zip(counter.chunks_exact(4));
+        Some(Kept {
+            now,
+            states: states.map(|(quota, state)| read_state(quota.algorithm(), state)).collect(),
+            strikes: read_state(Algorithm::SlidingWindow, &strikes),
+            ban: match ban[..] {
+                [until, duration] => Some(Ban { until: Timestamp::from_micros(until), duration }),
+                _ => None,
+            },
+        })
+    });
+    Some(Before { now, kept: kept.collect::<Option<_>>()? })
+}
+
+fn read_state(algorithm: Algorithm, numbers: &[u64]) -> Option<State> {
+    match (algorithm, numbers) {
+        (Algorithm::Gcra, &[tat, fraction, limit, burst]) => {
+            Some(State::Gcra { tat, fraction, limit, burst })
+        }
+        (Algorithm::FixedWindow, &[start, used, ..]) => Some(State::FixedWindow { start, used }),
+        (Algorithm::SlidingWindow, &[start, current, previous, ..]) => {
+            Some(State::SlidingWindow { start, current, previous })
+        }
+        _ => None,
+    }
+}

@@ -24,27 +24,29 @@ pub(crate) fn sqlite_url() -> &'static str {
     })
 }
 
-/// Makes a test of a case for each database. The case is a function of the
-/// database's URL.
-macro_rules! on_every_database {
+/// Makes a test of each case for each database, or for those named before. A
+/// case is a function of the database's URL.
+macro_rules! on_databases {
+    ([$($database:ident)+] $case:ident) => {
+        mod $case {
+            $(
+                #[test]
+                fn $database() {
+                    super::$case(crate::databases::$database());
+                }
+            )+
+        }
+    };
     ($($case:ident)+) => {
         $(
-            mod $case {
-                on_every_database! { @tests $case redis_url sentinel_url cluster_url postgres_url
-                    bouncer_url mysql_url sqlite_url }
-            }
-        )+
-    };
-    (@tests $case:ident $($database:ident)+) => {
-        $(
-            #[test]
-            fn $database() {
-                super::$case(crate::databases::$database());
+            crate::databases::on_databases! {
+                [redis_url sentinel_url cluster_url postgres_url bouncer_url mysql_url sqlite_url]
+                $case
             }
         )+
     };
 }
-pub(crate) use on_every_database;
+pub(crate) use on_databases;
 
 /// A store as tests want it: no test waits for a deadline by accident.
 pub(crate) fn builder(url: &str, prefix: &str) -> SharedStoreBuilder {

@@ -22,7 +22,7 @@ use std::{
 pub(crate) use self::{
     mariadb::mysql_url,
     postgres::{bouncer_url, postgres_url, start_postgres},
-    redis::{cluster_url, redis_url, sentinel_url, start_redis},
+    redis::{cluster_url, redis_url, sentinel_url, start_cluster, start_redis, start_sentinel},
 };
 
 /// Runs a program until standard input ends, then ends it by a signal and

@@ -51,7 +51,8 @@ fn start(options: &[&str]) -> u16 {
     port
 }
 
-fn start_cluster() -> String {
+/// Starts three masters and a replica of the caller's own.
+pub(crate) fn start_cluster() -> String {
     let nodes: Vec<(u16, u16)> = (0..4)
         .map(|_| {
             let bus = free_port();
@@ -86,7 +87,8 @@ fn start_cluster() -> String {
     format!("redis-cluster://{}", hosts.join(","))
 }
 
-fn start_sentinel() -> String {
+/// Starts a master, a replica and a sentinel of the caller's own.
+pub(crate) fn start_sentinel() -> String {
     let master = start(&[]);
     start(&["--replicaof", "127.0.0.1", &master.to_string()]);
     until(|| ask::<String>(master, &["INFO", "replication"], &[]).contains("state=online"));

@@ -7,6 +7,7 @@
 
 use super::Redis;
 use crate::{
+    algorithm::Level,
     decide::{self, Change, Outcome, Prior},
     error::StoreError,
     policy::{Mode, Policy},
@@ -120,10 +121,11 @@ impl Asked<'_> {
     async fn give_back(&self, group: &[usize], cost: u64) -> Result<(), StoreError> {
         let mut states = Vec::new();
         for (at, change) in group.iter().zip(self.outcome(group, cost).changes) {
+            // Nothing was charged to a request that only looks.
+            let Change::Charged(levels) = change else { return Ok(()) };
             let before = self.kept[*at].as_ref().map(|kept| kept.states.clone());
             states.push(wire::write_states(before.unwrap_or_default()));
-            let Change::Charged(levels) = change else { continue };
-            states.push(wire::write_states(levels.iter().map(|level| level.state())));
+            states.push(wire::write_states(levels.iter().map(Level::state)));
         }
         let items = group.iter().map(|at| self.run.items[*at].clone()).collect();
         let run = Run { operation: Operation::GiveBack(cost), now: self.run.now, items };

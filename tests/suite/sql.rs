@@ -1,0 +1,236 @@
+//! What only SQL databases show: tables, statements, locks, garbage.
+
+use std::{
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use limiter_core::{Algorithm, Check, Key, Policy, Quota, SharedStore, Store, Subject};
+use sqlx::{
+    AssertSqlSafe, Connection, MySqlConnection, PgConnection, Row, SqliteConnection, raw_sql,
+};
+
+use crate::{
+    databases::{builder, mysql_url, postgres_url, sqlite_url, store, unique},
+    servers::start_postgres,
+    shared::{admits, banning, filled, policy, subject},
+};
+
+/// One number that a database answers with.
+async fn number(url: &str, sql: &str) -> i64 {
+    let sql = AssertSqlSafe(sql.to_owned());
+    match url.split("://").next().unwrap() {
+        "postgres" => {
+            let mut connection = PgConnection::connect(url).await.unwrap();
+            raw_sql(sql).fetch_one(&mut connection).await.unwrap().get(0)
+        }
+        "mysql" => {
+            let mut connection = MySqlConnection::connect(url).await.unwrap();
+            raw_sql(sql).fetch_one(&mut connection).await.unwrap().get(0)
+        }
+        _ => {
+            let mut connection = SqliteConnection::connect(url).await.unwrap();
+            raw_sql(sql).fetch_one(&mut connection).await.unwrap().get(0)
+        }
+    }
+}
+
+async fn execute(url: &str, sql: &str) {
+    let sql = AssertSqlSafe(sql.to_owned());
+    match url.split("://").next().unwrap() {
+        "postgres" => {
+            let mut connection = PgConnection::connect(url).await.unwrap();
+            raw_sql(sql).execute(&mut connection).await.map(|_| ()).unwrap();
+        }
+        "mysql" => {
+            let mut connection = MySqlConnection::connect(url).await.unwrap();
+            raw_sql(sql).execute(&mut connection).await.map(|_| ()).unwrap();
+        }
+        _ => {
+            let mut connection = SqliteConnection::connect(url).await.unwrap();
+            raw_sql(sql).execute(&mut connection).await.map(|_| ()).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn missing_tables_are_named_and_how_to_make_them() {
+    for url in [postgres_url(), mysql_url(), sqlite_url()] {
+        let prefix = unique("missing");
+        let builder = builder(url, &prefix).migrate(false);
+        let error = builder.clone().connect().await.unwrap_err().to_string();
+        assert!(error.contains(&prefix) && error.contains("schema()"), "{error}");
+        execute(url, &builder.schema().unwrap()).await;
+        let store = builder.connect().await.unwrap();
+        let (policies, client) = ([policy("1/hour")], subject(Key::user("alice")));
+        assert!(admits(&store, &policies, &client).await);
+        // And while it runs.
+        execute(url, &format!("DROP TABLE {prefix}_bans")).await;
+        let error = store.decide(Check::new(&policies, &client, 1)).await;
+        let error = error.expect_err("a table is gone").to_string();
+        assert!(error.contains("schema()"), "{error}");
+        store.migrate().await.unwrap();
+        assert!(!admits(&store, &policies, &client).await);
+    }
+}
+
+#[tokio::test]
+async fn what_has_expired_is_removed() {
+    for url in [postgres_url(), mysql_url(), sqlite_url()] {
+        let prefix = unique("garbage");
+        let (store, clock) = filled(url, &prefix, 1_500).await;
+        let rows = format!("SELECT COUNT(*) FROM {prefix}_counters");
+        assert_eq!(number(url, &rows).await, 1_500);
+        clock.advance(Duration::from_secs(2 * 86_400));
+        assert!(admits(&store, &[policy("2/hour")], &subject(Key::user("late"))).await);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while number(url, &rows).await != 1 {
+            assert!(Instant::now() < deadline, "{url}: {}", number(url, &rows).await);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn secrets_are_in_no_table() {
+    for url in [postgres_url(), mysql_url(), sqlite_url()] {
+        let prefix = unique("names");
+        let store = store(url, &prefix).await;
+        let policies = [policy("2/hour")];
+        for key in [
+            Key::ip("192.0.2.1".parse().unwrap()),
+            Key::user("alice").and(Key::endpoint("GET", "/x")),
+            Key::user("alice@example.org"),
+            Key::header("x-api-key", b"s3cret-key"),
+        ] {
+            assert!(admits(&store, &policies, &subject(key)).await);
+        }
+        let count = async |part: &str| {
+            let table = format!("{prefix}_counters");
+            number(url, &format!("SELECT COUNT(*) FROM {table} WHERE name LIKE '%{part}%'")).await
+        };
+        assert_eq!(count(":ip=192.0.2.1").await, 1);
+        assert_eq!(count(":user=alice&endpoint=GET:/x").await, 1);
+        assert_eq!(count(":#").await, 2);
+        assert_eq!(count("example").await + count("s3cret").await, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_check_is_one_statement_of_postgres() {
+    let (url, log) = start_postgres(&["log_statement=all", "log_line_prefix="]);
+    let store = store(&url, "one").await;
+    let policies = [banning(1_000), policy("50/hour; 9/second; 1000/day")];
+    let client = [subject(Key::user("alice")), subject(Key::user("bob"))].concat();
+    let statements = || {
+        let log = fs::read_to_string(&log).unwrap();
+        let logged = log.lines().filter(|line| line.starts_with("LOG:  "));
+        let ours = |line: &&str| !line.contains("WITH looked AS");
+        logged.filter(ours).filter(|line| line.contains("statement:")).count()
+    };
+    admits(&store, &policies, &client).await;
+    let before = statements();
+    for _ in 0..50 {
+        admits(&store, &policies, &client).await;
+    }
+    store.strike(Vec::new()).await.unwrap();
+    assert_eq!(statements() - before, 50);
+}
+
+#[tokio::test]
+async fn a_refusal_leaves_no_trace_in_postgres() {
+    let url = postgres_url();
+    let prefix = unique("trace");
+    let store = store(url, &prefix).await;
+    let (policies, client) = ([policy("2/hour; 1000/day")], subject(Key::user("alice")));
+    for _ in 0..2 {
+        assert!(admits(&store, &policies, &client).await);
+    }
+    // Which version of the row it is, and who has locked it since.
+    let version = format!("SELECT (ctid::text || xmin::text || xmax::text) FROM {prefix}_counters");
+    let version = async || {
+        let mut connection = PgConnection::connect(url).await.unwrap();
+        let row = raw_sql(AssertSqlSafe(version.clone())).fetch_one(&mut connection).await.unwrap();
+        row.get::<String, _>(0)
+    };
+    let before = version().await;
+    for _ in 0..100 {
+        assert!(!admits(&store, &policies, &client).await);
+    }
+    assert_eq!(version().await, before);
+    assert_eq!(number(url, &format!("SELECT COUNT(*) FROM {prefix}_bans")).await, 0);
+}
+
+#[tokio::test]
+async fn counters_may_be_forgotten_in_a_crash_and_bans_not() {
+    let prefix = unique("logged");
+    let _store = store(postgres_url(), &prefix).await;
+    let kind = async |table: &str| {
+        let sql = format!(
+            "SELECT COUNT(*) FROM pg_class WHERE relname = '{prefix}_{table}' AND relpersistence = "
+        );
+        let unlogged = number(postgres_url(), &format!("{sql}'u'")).await;
+        (unlogged, number(postgres_url(), &format!("{sql}'p'")).await)
+    };
+    assert_eq!(kind("counters").await, (1, 0));
+    assert_eq!(kind("bans").await, (0, 1));
+}
+
+/// 64 tasks, each request of two of a hundred clients, in any order.
+async fn cross(url: &str) {
+    const CLIENTS: usize = 100;
+    let prefix = unique("crossing");
+    let stores: Vec<SharedStore> = [store(url, &prefix).await, store(url, &prefix).await].to_vec();
+    let policies: Arc<[Policy]> = ["one", "other"]
+        .map(|name| {
+            let quota = Quota::new(1_000_000, Duration::from_secs(3_600)).unwrap();
+            Policy::new(name, quota.with_algorithm(Algorithm::FixedWindow).unwrap()).unwrap()
+        })
+        .into();
+    let subjects: Arc<[Subject]> =
+        (0..CLIENTS).flat_map(|user| subject(Key::user(&user.to_string()))).collect();
+    let admitted: Arc<Vec<AtomicU64>> = Arc::new((0..CLIENTS).map(|_| AtomicU64::new(0)).collect());
+    let end = Instant::now() + Duration::from_secs(30);
+    let tasks: Vec<_> = (0..64_usize)
+        .map(|task| {
+            let (policies, subjects) = (Arc::clone(&policies), Arc::clone(&subjects));
+            let (admitted, store) = (Arc::clone(&admitted), stores[task % 2].clone());
+            tokio::spawn(async move {
+                let mut number = task;
+                while Instant::now() < end {
+                    number = (number * 1_103_515_245 + 12_345) % (1 << 31);
+                    let (one, other) = (number % CLIENTS, number / CLIENTS % CLIENTS);
+                    let pair = [subjects[one].clone(), subjects[other].clone()];
+                    assert!(admits(&store, &policies, &pair).await);
+                    admitted[one].fetch_add(1, Ordering::Relaxed);
+                    admitted[other].fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.expect("no deadlock surfaces");
+    }
+    for (subject, admitted) in subjects.iter().zip(&*admitted) {
+        let both = [subject.clone(), subject.clone()];
+        let left = stores[0].decide(Check::new(&policies, &both, 0)).await.unwrap();
+        let used: u64 = left.quotas().iter().map(|quota| 1_000_000 - quota.remaining()).sum();
+        let admitted = admitted.load(Ordering::Relaxed);
+        assert!(admitted > 0, "the test is too short");
+        assert_eq!(used, admitted, "nothing is lost");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn crossing_clients_never_meet_a_deadlock_in_postgres() {
+    cross(postgres_url()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn crossing_clients_never_meet_a_deadlock_in_mariadb() {
+    cross(mysql_url()).await;
+}

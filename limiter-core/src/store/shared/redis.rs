@@ -83,7 +83,8 @@ impl Redis {
         let mut keys = Vec::with_capacity(3 * run.items.len());
         for item in &run.items {
             let parts = naming::parts(item.scope());
-            keys.extend(parts.iter().map(|part| self.name(&item.client, part)));
+            let used = if item.policy.ban().is_some() { &parts[..] } else { &parts[..1] };
+            keys.extend(used.iter().map(|part| self.name(&item.client, part)));
         }
         let now = run.now.map_or_else(String::new, |now| now.as_micros().to_string());
         let mut arguments = vec![run.operation.name().to_owned(), now];

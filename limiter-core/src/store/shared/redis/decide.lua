@@ -2,7 +2,9 @@
 -- hand, in one atomic step. Mirrors decide.rs, ban/ and algorithm/ of
 -- limiter-core; Rust replays its answer on the state that this returns.
 --
--- KEYS  for each item: counter, strikes, ban (of one client: one slot)
+-- KEYS  for each item: counter, and with a ban rule strikes and ban (all of one
+--       client, in one slot; as few as can be, since a slot that moves to
+--       another server has to be waited for where there are several)
 -- ARGV  [1] operation: "decide", "charge" (the same, but nothing strikes),
 --           "give back", "strike", "ban", "lift", "forgive", "reset"
 --       [2] now in microseconds, or "" for the server's clock
@@ -220,7 +222,7 @@ end
 
 local function parts(counter)
   local found = {}
-  for part in string.gmatch(counter or '', '[^;]+') do found[#found + 1] = part end
+  for part in string.gmatch(counter, '[^;]+') do found[#found + 1] = part end
   return found
 end
 
@@ -234,27 +236,26 @@ local function read_quota(packed)
   return quota
 end
 
-local function read_rule(item, strikes, ban)
+local function read_rule(strikes, ban)
   local rule = {
     strikes = { limit = number(), window = number() },
     duration = number(), factor = number(), longest = number(), forgive = number(),
   }
   rule.refusals, rule.bannable = argument() == '1', argument() == '1'
   rule.level = algorithm[SLIDING].at(rule.strikes, strikes)
-  if ban then
-    local parts = numbers('b' .. ban, 'b', 2)
-    if parts then rule.until_, rule.last = parts[1], parts[2] end
-  end
+  local found = numbers('b' .. ban, 'b', 2)
+  if found then rule.until_, rule.last = found[1], found[2] end
   rule.banned = rule.bannable and rule.until_ ~= nil and now < rule.until_
   return rule
 end
 
-for index = 1, #KEYS / 3 do
-  local base = 3 * (index - 1)
-  local item = { shadow = argument() == '1', quotas = {}, passes = true,
-                 counter = KEYS[base + 1], strikes = KEYS[base + 2], ban = KEYS[base + 3] }
+local key = 0
+while key < #KEYS do
+  local item = { shadow = argument() == '1', quotas = {}, passes = true }
   local count, ruled = number(), argument() == '1'
-  local packed = parts(kept[base + 1])
+  key = key + 1
+  item.counter, item.kept = KEYS[key], { kept[key] or '', '', '' }
+  local packed = parts(item.kept[1])
   for each = 1, count do
     local quota = read_quota(packed[each])
     item.quotas[each] = quota
@@ -262,8 +263,13 @@ for index = 1, #KEYS / 3 do
       item.passes = false
     end
   end
-  if ruled then item.rule = read_rule(item, kept[base + 2], kept[base + 3]) end
-  items[index] = item
+  if ruled then
+    item.strikes, item.ban = KEYS[key + 1], KEYS[key + 2]
+    item.kept[2], item.kept[3] = kept[key + 1] or '', kept[key + 2] or ''
+    item.rule = read_rule(item.kept[2], item.kept[3])
+    key = key + 2
+  end
+  items[#items + 1] = item
 end
 
 -- What may become of an item.
@@ -335,14 +341,13 @@ run.charge = run.decide
 -- Exactly as before where nobody else has been charged since; else the units
 -- are taken out of what is used.
 run['give back'] = function()
-  for index, item in ipairs(items) do
-    local before, after = argument(), argument()
-    local current = kept[3 * index - 2]
+  for _, item in ipairs(items) do
+    local before, after, current = argument(), argument(), item.kept[1]
     if current == after then
       local ttl = redis.call('PTTL', item.counter)
       if before == '' then write(item.counter, nil)
       else write(item.counter, before, max(ttl * 1000 - slack, 0)) end
-    elseif current then
+    elseif current ~= '' then
       write_counter(item, 'given_back', parts(after))
     end
   end
@@ -387,5 +392,7 @@ run[operation]()
 for _, command in ipairs(writes) do redis.call(unpack(command)) end
 
 local answer = { text(now) }
-for index = 1, #KEYS do answer[index + 1] = kept[index] or '' end
+for _, item in ipairs(items) do
+  for part = 1, 3 do answer[#answer + 1] = item.kept[part] end
+end
 return answer

@@ -35,12 +35,14 @@
 //! # Root
 //! | key | meaning | default |
 //! |---|---|---|
-//! | `store` | where state lives: `"memory"`, or `"redis://[user:password@]host:port/database"` (feature `redis`) | `"memory"` |
+//! | `store` | where state lives: `"memory"`, or the URL of a database, see `SharedStore` | `"memory"` |
 //! | `max_keys` | counters kept in memory at most (while a shared store is away, too) | 1000000 |
 //! | `max_bans` | bans kept in memory at most | 100000 |
-//! | `prefix` | what names in a shared store begin with | `"limiter"` |
+//! | `prefix` | what names of keys or tables in a shared store begin with | `"limiter"` |
 //! | `key_secret` | under which secret keys that may be secret are digested there, the same for all servers | none |
 //! | `deadline` | how long a shared store may take to answer | `"100ms"` |
+//! | `pool_size` | connections to a PostgreSQL, MySQL or MariaDB server | 4 |
+//! | `migrate` | whether to make tables that are missing | true |
 //! | `trusted_proxies` | networks (CIDR) whose forwarding header is believed | none |
 //! | `client_ip_header` | the one header they write: `"x-forwarded-for"`, `"forwarded"`, or one with a single address | none |
 //! | `never_ban` | networks that are never banned; trusted proxies never are | none |

@@ -75,7 +75,7 @@ fn a_fault_names_key_value_and_what_would_be_right() {
     let api = "[policies.api]\nquota = \"1/s\"";
     let table = [
         ("stroe = \"memory\"".to_owned(), vec!["stroe", "store", "policies"]),
-        ("store = \"postgres://:pw@h\"".to_owned(), vec!["\"postgres\"", "\"memory\"", "store: "]),
+        ("store = \"mongodb://:pw@h\"".to_owned(), vec!["\"mongodb\"", "\"memory\"", "store: "]),
         ("max_keys = 0".to_owned(), vec!["max_keys: is 0", "write 1 to 100000000"]),
         ("[policies.api]".to_owned(), vec!["quota", "policies.api"]),
         ("[policies.api]\nquota = 10".to_owned(), vec!["10", "policies.api.quota"]),
@@ -180,18 +180,45 @@ fn groups_must_agree() {
 
 #[test]
 fn a_shared_store_is_chosen_by_its_scheme() {
-    let toml = "store = \"redis://:pw@localhost:1/0\"\nprefix = \"shop\"\n\
-                key_secret = \"hush\"\ndeadline = \"50ms\"";
-    if cfg!(feature = "redis") {
-        let config = Config::from_toml(toml).unwrap();
-        let shown = format!("{config:?}");
-        assert!(shown.contains("shop") && !shown.contains("pw@") && !shown.contains("hush"));
-    } else {
-        let error = error(toml);
-        assert!(error.contains("enable the feature \"redis\""), "{error}");
+    let cases = [
+        ("redis://:pw@localhost:1/0", "redis", cfg!(feature = "redis")),
+        ("redis-cluster://:pw@a:1,b:2", "redis", cfg!(feature = "redis")),
+        ("redis-sentinel://:pw@a:1,b:2/x", "redis", cfg!(feature = "redis")),
+        ("postgres://x:pw@localhost:1/x", "postgres", cfg!(feature = "postgres")),
+        ("mysql://x:pw@localhost:1/x", "mysql", cfg!(feature = "mysql")),
+        ("sqlite://pw@x", "sqlite", cfg!(feature = "sqlite")),
+    ];
+    for (url, feature, compiled) in cases {
+        let toml = format!(
+            "store = \"{url}\"\nprefix = \"shop\"\nkey_secret = \"hush\"\n\
+             deadline = \"50ms\"\npool_size = 7\nmigrate = false"
+        );
+        if compiled {
+            let shown = format!("{:?}", Config::from_toml(&toml).unwrap());
+            assert!(shown.contains("shop") && shown.contains("50ms") && shown.contains("7"));
+            assert!(!shown.contains("pw@") && !shown.contains("hush"), "{shown}");
+        } else {
+            let error = error(&toml);
+            assert!(error.contains(&format!("store: needs the feature \"{feature}\"")), "{error}");
+        }
     }
     let idle = error("deadline = \"50ms\"");
     assert!(idle.contains("deadline: goes with a store that servers share"), "{idle}");
+}
+
+#[test]
+#[cfg(feature = "sqlite")]
+fn settings_of_a_shared_store_are_checked() {
+    let cases = [
+        ("prefix = \"a-b\"", "prefix: is \"a-b\""),
+        ("pool_size = 0", "pool_size: is 0; write 1 to 1000"),
+        ("deadline = \"0s\"", "deadline: is 0s"),
+        ("migrate = 1", "migrate: "),
+    ];
+    for (setting, expected) in cases {
+        let error = error(&format!("store = \"sqlite://x\"\n{setting}"));
+        assert!(error.contains(expected), "{error}");
+    }
 }
 
 #[test]

@@ -44,7 +44,7 @@ enum Task {
 type Reply<T> = oneshot::Sender<Result<T, Fault>>;
 
 impl Lanes {
-    /// Starts as many connections, each at its first use.
+    /// Starts as many connections.
     pub(super) fn start<D: Dialect>(
         dialect: &Arc<D>,
         connections: usize,
@@ -92,7 +92,8 @@ impl Lanes {
 
 /// Serves one connection, until nobody can ask for it any more.
 async fn serve<D: Dialect>(dialect: Arc<D>, mut jobs: mpsc::Receiver<Job>) {
-    let mut idle: Option<(D::Connection, Instant)> = None;
+    // Before there is work, so that the first request need not wait for it.
+    let mut idle = live(&*dialect, None).await.ok().map(|first| (first, Instant::now()));
     while let Some(Job { until, task }) = jobs.recv().await {
         if Instant::now() >= until {
             task.refuse(Fault::late());

@@ -5,7 +5,7 @@
 -- one set of tables, each by functions of its own.
 
 -- Counters and strikes: what a crash of the server may forget, for speed. Who
--- wants them on disk at the price of half the throughput says
+-- wants them on disk, and to pay for it, says
 -- ALTER TABLE {prefix}_counters SET LOGGED.
 --
 -- No index but the primary key, and room on each page: updates then stay on

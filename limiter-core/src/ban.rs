@@ -218,7 +218,7 @@ impl BanRule {
 
     /// The numbers as a store's server is told them, times in microseconds:
     /// threshold, window, duration, factor, longest duration, forgiveness.
-    #[cfg(feature = "_shared")]
+    #[cfg(feature = "_deciding")]
     pub(crate) fn numbers(&self) -> [u64; 6] {
         let Self { strikes, factor, .. } = self;
         let [duration, longest, forgive] =

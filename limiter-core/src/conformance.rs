@@ -68,6 +68,7 @@ macro_rules! conformance_tests {
             who_is_never_banned_is_only_limited
             bans_by_hand
             a_ban_holds_without_a_counter
+            bans_are_found
         }
     };
     (@cases $store:ident, $trial:expr, $($case:ident)+) => {

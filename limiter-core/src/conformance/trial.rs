@@ -51,6 +51,12 @@ impl Trial {
         Subject { key, bannable: true }
     }
 
+    /// A policy's name that only this trial has.
+    #[must_use]
+    pub fn unique(&self, name: &str) -> String {
+        format!("{name}-{}", self.prefix)
+    }
+
     /// Decides, for one subject under all policies.
     pub async fn ask(&self, policies: &[Policy], subject: &Subject, cost: u64) -> Decision {
         let subjects = vec![subject.clone(); policies.len()];

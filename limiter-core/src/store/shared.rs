@@ -4,12 +4,14 @@
 mod backend;
 mod builder;
 mod naming;
+#[cfg(feature = "_deciding")]
+mod numbers;
 mod operation;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "_sql")]
 mod sql;
-#[cfg(any(feature = "redis", feature = "mysql", feature = "sqlite"))]
+#[cfg(any(feature = "redis", feature = "_locking"))]
 mod wire;
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};

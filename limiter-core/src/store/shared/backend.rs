@@ -105,3 +105,11 @@ pub(super) struct Listed {
     pub(super) bans: Vec<(String, Ban)>,
     pub(super) next: Option<String>,
 }
+
+/// Reads a ban as databases tell it: `until,duration`. What cannot be read
+/// counts as none.
+pub(super) fn parse_ban(text: &str) -> Option<Ban> {
+    let (until, duration) = text.split_once(',')?;
+    let until = Timestamp::from_micros(until.parse().ok()?);
+    Some(Ban { until, duration: duration.parse().ok()? })
+}

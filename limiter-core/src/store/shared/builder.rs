@@ -107,10 +107,6 @@ impl SharedStoreBuilder {
     /// Outside of a Tokio runtime. It has to outlive the store.
     pub async fn connect(self) -> Result<SharedStore, ConfigError> {
         let database = self.check()?;
-        // Whom the application has chosen stays; without a choice rustls panics
-        // where several are compiled in.
-        #[cfg(feature = "tls")]
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let backend: Result<Arc<dyn Backend>, String> = match database {
             #[cfg(feature = "redis")]
             Database::Redis => super::redis::connect(&self).await,

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 
 use crate::{key::Key, policy::Scope};
 
@@ -49,10 +49,4 @@ pub(super) fn parts(scope: Scope) -> [String; 3] {
 
 pub(super) fn part(kind: char, scope: u64) -> String {
     format!("{kind}{scope:016x}")
-}
-
-/// A number for a client, by which a database can lock it.
-pub(super) fn number(prefix: &str, client: &str) -> u64 {
-    let digest = Sha256::new().chain_update(prefix).chain_update([0]).chain_update(client);
-    digest.finalize()[..8].iter().fold(0, |value, &byte| value << 8 | u64::from(byte))
 }

@@ -14,7 +14,7 @@ use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 use self::link::Link;
 use super::{
     SharedStoreBuilder,
-    backend::{Backend, Before, Kept, Listed, Named, Page, Run},
+    backend::{Backend, Before, Kept, Listed, Named, Page, Run, parse_ban},
     naming,
     operation::{Operation, slack},
     wire,
@@ -140,7 +140,7 @@ impl Redis {
         let mut command = redis::cmd("GET");
         command.arg(self.name(client, &naming::part('b', scope)));
         let kept: Option<String> = redis::from_redis_value(self.link.send(&command).await?)?;
-        let Some(ban) = kept.as_deref().and_then(wire::ban) else { return Ok(None) };
+        let Some(ban) = kept.as_deref().and_then(parse_ban) else { return Ok(None) };
         let now = self.now(now).await?;
         Ok(Some(ban).filter(|ban| ban.holds(now)))
     }
@@ -188,7 +188,7 @@ fn before(answer: Value) -> Result<Before, StoreError> {
             "" => Default::default(),
             counter => wire::states(counter).collect(),
         };
-        Some(Kept { now, states, strikes: wire::state(&strikes), ban: wire::ban(&ban) })
+        Some(Kept { now, states, strikes: wire::state(&strikes), ban: parse_ban(&ban) })
     });
     Ok(Before { now, kept: kept.collect() })
 }

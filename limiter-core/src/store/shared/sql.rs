@@ -1,7 +1,7 @@
 //! SQL databases: what they have in common. Each is a [`Dialect`].
 
 mod lanes;
-#[cfg(any(feature = "mysql", feature = "sqlite"))]
+#[cfg(feature = "_locking")]
 mod locked;
 #[cfg(feature = "mysql")]
 pub(super) mod mysql;
@@ -14,12 +14,13 @@ mod sweep;
 use std::{fmt, sync::Arc, time::Duration};
 
 use futures_core::future::BoxFuture;
+use sha2::{Digest, Sha256};
 
 use self::lanes::Lanes;
 use super::{
     SharedStoreBuilder,
-    backend::{Backend, Before, Listed, Named, Page, Run},
-    naming, wire,
+    backend::{Backend, Before, Listed, Named, Page, Run, parse_ban},
+    naming,
 };
 use crate::{
     ban::Ban,
@@ -109,7 +110,7 @@ impl<D: Dialect> Backend for Sql<D> {
     fn run(&self, run: Run) -> BoxFuture<'_, Result<Before, StoreError>> {
         // A client always goes by the same connection: its requests wait for
         // each other here, not for a lock there.
-        let lane = run.items.first().map_or(0, |item| naming::number("", &item.client));
+        let lane = run.items.first().map_or(0, |item| number("", &item.client));
         Box::pin(async move { self.lanes.run(lane, run).await.map_err(StoreError::new) })
     }
 
@@ -168,7 +169,7 @@ impl<D: Dialect> Sql<D> {
         let rows = self.lanes.rows(sql).await.map_err(StoreError::new)?;
         let ban = |(name, ban): (String, String)| {
             let (_, client) = name.split_once(':')?;
-            Some((client.to_owned(), wire::ban(&ban)?))
+            Some((client.to_owned(), parse_ban(&ban)?))
         };
         Ok(rows.into_iter().filter_map(ban).collect())
     }
@@ -195,8 +196,7 @@ fn is_plain(byte: u8) -> bool {
 /// By which numbers the items' clients are locked: sorted, each once, so that
 /// no two transactions wait for each other.
 fn locks(prefix: &str, items: &[Named]) -> Vec<u64> {
-    let mut locks: Vec<u64> =
-        items.iter().map(|item| naming::number(prefix, &item.client)).collect();
+    let mut locks: Vec<u64> = items.iter().map(|item| number(prefix, &item.client)).collect();
     locks.sort_unstable();
     locks.dedup();
     locks
@@ -210,4 +210,10 @@ fn join<T: ToString>(values: impl IntoIterator<Item = T>) -> String {
 /// deadline.
 fn server_patience(deadline: Duration) -> Duration {
     (deadline * 4 / 5).max(Duration::from_millis(1))
+}
+
+/// A number for a client, by which a database can lock it.
+fn number(prefix: &str, client: &str) -> u64 {
+    let digest = Sha256::new().chain_update(prefix).chain_update([0]).chain_update(client);
+    digest.finalize()[..8].iter().fold(0, |value, &byte| value << 8 | u64::from(byte))
 }

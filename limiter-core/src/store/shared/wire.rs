@@ -6,14 +6,13 @@
 //!         | "g" tat "," fraction "," limit "," burst
 //!         | "f" start "," used
 //!         | "s" start "," current "," previous
-//! ban     = until "," duration
 //! ```
 //! All numbers are decimal. What cannot be read counts as nothing: a store that
 //! was written to by something else starts anew, and does not fail.
 
 use std::fmt::Write as _;
 
-use crate::{algorithm::State, ban::Ban, time::Timestamp};
+use crate::algorithm::State;
 
 /// A counter, as it was written.
 pub(super) fn states(text: &str) -> impl Iterator<Item = Option<State>> + '_ {
@@ -32,12 +31,6 @@ pub(super) fn state(text: &str) -> Option<State> {
         "s" => Some(State::SlidingWindow { start: next()?, current: next()?, previous: next()? }),
         _ => None,
     }
-}
-
-pub(super) fn ban(text: &str) -> Option<Ban> {
-    let (until, duration) = text.split_once(',')?;
-    let until = Timestamp::from_micros(until.parse().ok()?);
-    Some(Ban { until, duration: duration.parse().ok()? })
 }
 
 /// A counter, to be written.
@@ -88,6 +81,5 @@ mod tests {
         for text in ["", "x", "g1,2,3", "f1,-2", "s1,2,", "é"] {
             assert_eq!(state(text), None, "{text:?}");
         }
-        assert_eq!(ban("12"), None);
     }
 }

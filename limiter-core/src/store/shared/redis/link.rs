@@ -25,6 +25,12 @@ impl Link {
     /// Connects. The error says what is wrong, without the URL: it may hold a
     /// password.
     pub(super) async fn connect(url: &str, deadline: Duration) -> Result<Self, String> {
+        #[cfg(feature = "tls")]
+        if url.starts_with("rediss") {
+            // Without a choice of the application's, rustls panics where several
+            // are compiled in.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        }
         let connect = async {
             match url.split("://").next() {
                 Some("redis-sentinel" | "rediss-sentinel") => {

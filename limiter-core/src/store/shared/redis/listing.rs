@@ -9,8 +9,8 @@ use crate::{
     ban::Ban,
     error::StoreError,
     store::shared::{
-        backend::{Listed, Page},
-        naming, wire,
+        backend::{Listed, Page, parse_ban},
+        naming,
     },
 };
 
@@ -73,7 +73,7 @@ async fn step(redis: &Redis, at: &Place, scope: u64) -> RedisResult<(u64, Vec<(S
         let mut get = redis::cmd("GET");
         get.arg(name);
         let kept: Option<String> = redis::from_redis_value(redis.link.send(&get).await?)?;
-        let ban = kept.as_deref().and_then(wire::ban);
+        let ban = kept.as_deref().and_then(parse_ban);
         RedisResult::Ok(redis.client_of(name, &part).zip(ban))
     }))
     .await?;

@@ -5,6 +5,7 @@ use redis::{ConnectionInfo, IntoConnectionInfo};
 /// `redis-cluster://[user:password@]host:port,host:port` or
 /// `redis-sentinel://[user:password@]host:port,host:port/service[/database]`.
 pub(super) struct Hosts {
+    #[cfg(feature = "tls")]
     pub(super) tls: bool,
     /// As many URLs as hosts, of the database that is named, if one is.
     pub(super) nodes: Vec<ConnectionInfo>,
@@ -34,6 +35,11 @@ impl Hosts {
             .collect();
         let nodes = nodes.map_err(|_| wrong())?;
         let service = (!service.is_empty()).then(|| service.to_owned());
-        Ok(Self { tls, nodes, service })
+        Ok(Self {
+            #[cfg(feature = "tls")]
+            tls,
+            nodes,
+            service,
+        })
     }
 }

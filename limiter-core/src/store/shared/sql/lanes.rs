@@ -188,6 +188,9 @@ impl From<sqlx::Error> for Fault {
         let is_missing = matches!(&*code, "42P01" | "42883" | "3F000" | "42S02")
             || error.to_string().contains("no such table");
         let message = match is_missing {
+            false if matches!(error, sqlx::Error::Tls(_)) && !cfg!(feature = "tls") => {
+                format!("{error}; enable the feature \"tls\"")
+            }
             true => format!(
                 "tables or functions of the store are missing or of another version ({error}); \
                  leave out `migrate = false`, or let a role that may make them run what \

@@ -12,7 +12,7 @@ use crate::{
     store::{
         Check, Subject,
         shared::{
-            backend::{Before, Kept, Named, Run},
+            backend::{Before, Kept, Named, Run, parse_ban},
             naming,
             operation::{Operation, slack},
             wire,
@@ -108,7 +108,7 @@ fn kept(rows: &HashMap<String, String>, names: &[String; 3], now: Timestamp) -> 
         now,
         states: counter.map(|text| wire::states(text).collect()).unwrap_or_default(),
         strikes: strikes.and_then(wire::state),
-        ban: ban.and_then(wire::ban),
+        ban: ban.and_then(parse_ban),
     }
 }
 

@@ -13,3 +13,4 @@ mod servers;
 mod shared;
 mod sql;
 mod stores;
+mod tls;

@@ -14,15 +14,15 @@ use limiter_tests::Server;
 use crate::databases::{on_databases, unique};
 
 /// Both frameworks' `-config` examples, set up alike.
-struct Pair {
-    actix: Server,
-    rocket: Server,
+pub(crate) struct Pair {
+    pub(crate) actix: Server,
+    pub(crate) rocket: Server,
 }
 
 impl Pair {
     /// Starts both with the same limits for "/api" and "/login"; `clocks` are
     /// environment variables that set their clocks.
-    fn start(url: &str, limits: &str, clocks: [&[(&str, &str)]; 2]) -> Self {
+    pub(crate) fn start(url: &str, limits: &str, clocks: [&[(&str, &str)]; 2]) -> Self {
         let prefix = unique("pair");
         let actix = file(url, &prefix, limits, "");
         let rocket = file(url, &prefix, limits, "default.limiter.");

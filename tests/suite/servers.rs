@@ -20,9 +20,12 @@ use std::{
 };
 
 pub(crate) use self::{
-    mariadb::mysql_url,
+    mariadb::{mysql_url, start_mariadb},
     postgres::{bouncer_url, postgres_url, start_postgres},
-    redis::{cluster_url, redis_url, sentinel_url, start_cluster, start_redis, start_sentinel},
+    redis::{
+        cluster_url, redis_url, sentinel_url, start_cluster, start_redis, start_redis_with_tls,
+        start_sentinel,
+    },
 };
 
 /// Runs a program until standard input ends, then ends it by a signal and
@@ -93,8 +96,8 @@ fn is_root() -> bool {
     id.stdout.starts_with(b"0\n")
 }
 
-/// A folder of its own, which nobody else needs rights to.
-fn folder(name: &str) -> PathBuf {
+/// A folder of its own, of the user that servers run as.
+pub(crate) fn folder(name: &str) -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let folder = env::temp_dir().join(format!("limiter-{name}-{}-{count}", process::id()));

@@ -8,10 +8,11 @@ use super::{Program, folder, free_port, run, text, unprivileged};
 /// that is started at first use.
 pub(crate) fn mysql_url() -> &'static str {
     static URL: OnceLock<String> = OnceLock::new();
-    URL.get_or_init(|| env::var("LIMITER_TEST_MYSQL_URL").unwrap_or_else(|_| start_mariadb()))
+    URL.get_or_init(|| env::var("LIMITER_TEST_MYSQL_URL").unwrap_or_else(|_| start_mariadb(&[])))
 }
 
-fn start_mariadb() -> String {
+/// Starts a server of the caller's own with further options.
+pub(crate) fn start_mariadb(further: &[&str]) -> String {
     let (port, folder) = (free_port(), folder("mariadb"));
     let data = format!("--datadir={}", text(&folder.join("data")));
     let install = ["mariadb-install-db", "--no-defaults", &data, "--skip-test-db"];
@@ -33,6 +34,7 @@ fn start_mariadb() -> String {
     let mut command = vec!["mariadbd", "--no-defaults", "--bind-address=127.0.0.1"];
     command.extend(options.iter().map(String::as_str));
     command.extend(["--innodb-flush-log-at-trx-commit=0", "--max-connections=400"]);
+    command.extend(further);
     let command = unprivileged(&command);
     Program { command, folder: &folder, port, signal: "TERM" }.keep();
     format!("mysql://limiter:hunter2@127.0.0.1:{port}/limiter")

@@ -41,6 +41,17 @@ pub(crate) fn start_redis() -> String {
     format!("redis://127.0.0.1:{}/0", start(&[]))
 }
 
+/// Starts a server that speaks TLS on another port, with that certificate and
+/// its key; returns the URL.
+pub(crate) fn start_redis_with_tls(certificate: &str, key: &str) -> String {
+    let tls = free_port();
+    let tls_text = tls.to_string();
+    let files = ["--tls-cert-file", certificate, "--tls-key-file", key];
+    let clients = ["--tls-ca-cert-file", certificate, "--tls-auth-clients", "no"];
+    start(&[&["--tls-port", &tls_text][..], &files, &clients].concat());
+    format!("rediss://localhost:{tls}/0")
+}
+
 fn start(options: &[&str]) -> u16 {
     let (port, folder) = (free_port(), folder("redis"));
     let port_text = port.to_string();

@@ -3,7 +3,7 @@
 mod apart;
 mod link;
 mod listing;
-mod sentinel;
+mod server;
 mod url;
 
 use std::{fmt, sync::Arc, time::Duration};

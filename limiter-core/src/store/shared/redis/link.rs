@@ -1,23 +1,20 @@
-//! The connection: to one server, to the master that Sentinel names, or to a
-//! cluster.
+//! The connection: to one server, or to a cluster.
 
 use std::time::Duration;
 
 use redis::{
-    Client, Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value,
-    aio::{ConnectionManager, ConnectionManagerConfig},
+    Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value,
     cluster::{ClusterClientBuilder, NodeAddress},
     cluster_async::ClusterConnection,
     cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo, SingleNodeRoutingInfo},
 };
 
-use super::{sentinel::Sentinel, url::Hosts};
+use super::{server::Server, url::Hosts};
 use crate::store::shared::builder::PATIENCE;
 
 #[derive(Clone)]
 pub(super) enum Link {
-    Server(ConnectionManager),
-    Sentinel(Sentinel),
+    Server(Server),
     Cluster(ClusterConnection),
 }
 
@@ -32,17 +29,17 @@ impl Link {
             let _ = rustls::crypto::ring::default_provider().install_default();
         }
         let connect = async {
-            match url.split("://").next() {
-                Some("redis-sentinel" | "rediss-sentinel") => {
-                    let sentinel = Sentinel::new(Hosts::parse(url)?, deadline)?;
-                    sentinel.connection().await.map_err(|error| fault(&error))?;
-                    Ok(Self::Sentinel(sentinel))
-                }
+            let server = match url.split("://").next() {
                 Some("redis-cluster" | "rediss-cluster") => {
-                    cluster(Hosts::parse(url)?, deadline).await.map(Self::Cluster)
+                    return cluster(Hosts::parse(url)?, deadline).await.map(Self::Cluster);
                 }
-                _ => server(url, deadline).await.map(Self::Server),
-            }
+                Some("redis-sentinel" | "rediss-sentinel") => {
+                    Server::of_sentinel(Hosts::parse(url)?, deadline)?
+                }
+                _ => Server::of_url(url, deadline)?,
+            };
+            server.connection().await.map_err(|error| fault(&error))?;
+            Ok(Self::Server(server))
         };
         let late = |_| "the Redis server does not answer; is it running there?".to_owned();
         tokio::time::timeout(2 * PATIENCE, connect).await.map_err(late)?
@@ -56,8 +53,7 @@ impl Link {
     /// applied: a connection that drops answers with an error.
     pub(super) async fn send(&self, command: &Cmd) -> RedisResult<Value> {
         match self {
-            Self::Server(connection) => command.query_async(&mut connection.clone()).await,
-            Self::Sentinel(sentinel) => sentinel.send(command).await,
+            Self::Server(server) => server.send(command).await,
             Self::Cluster(connection) => send_to_cluster(connection.clone(), command).await,
         }
     }
@@ -83,14 +79,6 @@ impl Link {
             _ => self.send(command).await,
         }
     }
-}
-
-async fn server(url: &str, deadline: Duration) -> Result<ConnectionManager, String> {
-    let client = Client::open(url).map_err(|error| fault(&error))?;
-    let config = ConnectionManagerConfig::new()
-        .set_connection_timeout(Some(PATIENCE))
-        .set_response_timeout(Some(deadline));
-    ConnectionManager::new_with_config(client, config).await.map_err(|error| fault(&error))
 }
 
 async fn cluster(hosts: Hosts, deadline: Duration) -> Result<ClusterConnection, String> {
@@ -147,7 +135,7 @@ fn by_address(node: &str) -> Option<SingleNodeRoutingInfo> {
 }
 
 /// What went wrong, without the URL.
-fn fault(error: &RedisError) -> String {
+pub(super) fn fault(error: &RedisError) -> String {
     match error.kind() {
         ErrorKind::InvalidClientConfig => "the URL is none of a Redis server; write \
              redis://[user:password@]host:port/database"

@@ -35,7 +35,7 @@ use crate::{
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// The longest ban, and the longest memory of one: 3660 days.
-const MAX_BAN: Duration = crate::quota::MAX_WINDOW;
+pub(crate) const MAX_BAN: Duration = crate::quota::MAX_WINDOW;
 
 /// When a key is banned, and for how long.
 #[derive(Clone, Debug, Eq, PartialEq)]

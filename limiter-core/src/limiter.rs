@@ -45,6 +45,9 @@ use crate::{
     store::{BanChange, BanPage, Item, Store},
 };
 
+/// The most bans of one page.
+const MAX_PAGE: usize = 10_000;
+
 /// A store, the policies, and what to do when the store fails.
 ///
 /// Clones share everything; make one per process, before the server starts.
@@ -126,7 +129,8 @@ impl Limiter {
         keys.into_iter().map(|key| self.0.identity.subject(key)).collect()
     }
 
-    /// Bans a key by hand, for that long from now. A longer ban in force stays.
+    /// Bans a key by hand, for that long from now, at most 3660 days. A longer
+    /// ban in force stays.
     ///
     /// Here and below, `<policy>.address` is the count of addresses beside a
     /// policy whose key has a header.
@@ -169,7 +173,8 @@ impl Limiter {
         Ok(self.0.store.ban(Item { policy, subject }).await?)
     }
 
-    /// The bans in force under a policy or its group, about `limit` of them: the
+    /// The bans in force under a policy or its group, about `limit` of them (1
+    /// to 10,000): the
     /// first page, or the one that begins where another [ended](BanPage::next).
     /// A ban that is in force all the while is in one page at least.
     ///
@@ -184,7 +189,7 @@ impl Limiter {
         limit: usize,
     ) -> Result<BanPage, Error> {
         let policy = self.find_banning(policy)?;
-        Ok(self.0.store.bans(policy, after, limit).await?)
+        Ok(self.0.store.bans(policy, after, limit.clamp(1, MAX_PAGE)).await?)
     }
 
     /// Forgets what a key has used of a policy's quotas; a ban stays.

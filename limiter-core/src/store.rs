@@ -103,7 +103,8 @@ impl Item<'_> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum BanChange {
-    /// Bans for that long from now; one that lasts longer already stays.
+    /// Bans for that long from now, at most 3660 days; one that lasts longer
+    /// already stays.
     Ban(Duration),
     /// Ends a ban; the next one is longer for it, as the rule says.
     Lift,

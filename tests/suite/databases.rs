@@ -1,7 +1,6 @@
 //! The databases that a shared store can keep its state in.
 
 use std::{
-    env,
     sync::{
         OnceLock,
         atomic::{AtomicU64, Ordering},
@@ -11,6 +10,7 @@ use std::{
 
 use limiter_core::{Clock, SharedStore, SharedStoreBuilder};
 
+use crate::servers::kept_folder;
 pub(crate) use crate::servers::{
     bouncer_url, cluster_url, mysql_url, postgres_url, redis_url, sentinel_url,
 };
@@ -18,10 +18,7 @@ pub(crate) use crate::servers::{
 /// A file of this run of the tests.
 pub(crate) fn sqlite_url() -> &'static str {
     static URL: OnceLock<String> = OnceLock::new();
-    URL.get_or_init(|| {
-        let file = env::temp_dir().join(format!("limiter-{}.sqlite", std::process::id()));
-        format!("sqlite://{}", file.display())
-    })
+    URL.get_or_init(|| format!("sqlite://{}", kept_folder("sqlite").join("limits").display()))
 }
 
 /// Makes a test of each case for each database, or for those named before. A

@@ -19,8 +19,9 @@ use crate::{
 /// One thing to ask of a store.
 #[derive(Clone, Debug)]
 enum Step {
-    /// Of the policies whose bit is set.
+    /// Of the policies whose bit is set; as they are, or with other limits.
     Decide {
+        changed: bool,
         policies: u8,
         keys: [u8; 3],
         cost: u64,
@@ -71,15 +72,19 @@ fn quotas() -> impl Strategy<Value = Quotas> {
                 .and_then(|quota| quota.with_algorithm(other))
                 .unwrap(),
         });
-        // One that came up twice is left out.
-        let mut distinct: Vec<Quota> = Vec::new();
-        for quota in counted {
-            if !distinct.contains(&quota) {
-                distinct.push(quota);
-            }
-        }
-        Quotas::new(distinct).unwrap()
+        distinct(counted)
     })
+}
+
+/// One that came up twice is left out.
+fn distinct(quotas: impl Iterator<Item = Quota>) -> Quotas {
+    let mut distinct: Vec<Quota> = Vec::new();
+    for quota in quotas {
+        if !distinct.contains(&quota) {
+            distinct.push(quota);
+        }
+    }
+    Quotas::new(distinct).unwrap()
 }
 
 fn ban_rule() -> impl Strategy<Value = BanRule> {
@@ -123,6 +128,21 @@ fn policies() -> impl Strategy<Value = [Policy; 3]> {
     )
 }
 
+/// The policy after somebody has edited its numbers: what was used still counts.
+fn with_other_limits(policy: &Policy) -> Policy {
+    let quotas = policy.quotas().iter().map(|quota| {
+        // Small and large ones stay apart, and so do two of one window.
+        let other = if quota.limit() > 1_000 { quota.limit() - 5 } else { quota.limit() + 5 };
+        let changed = Quota::new(other, quota.window()).unwrap();
+        match quota.algorithm() {
+            Algorithm::Gcra => changed.with_burst(quota.burst().div_ceil(2)).unwrap(),
+            algorithm => changed.with_algorithm(algorithm).unwrap(),
+        }
+    });
+    let changed = Policy::new(policy.name(), distinct(quotas)).unwrap();
+    policy.ban().cloned().into_iter().fold(changed, Policy::with_ban).with_mode(policy.mode())
+}
+
 fn rule_of_its_own() -> BanRule {
     BanRule::new(2, Duration::from_micros(300), Duration::from_micros(100)).unwrap()
 }
@@ -135,8 +155,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         Just(BanChange::Forgive),
     ];
     let step = prop_oneof![
-        12 => (1u8..8, keys(), prop_oneof![9 => 0u64..5, 1 => LARGE / 3 - 2..LARGE / 3 + 2, 1 => Just(u64::MAX)])
-            .prop_map(|(policies, keys, cost)| Step::Decide { policies, keys, cost }),
+        12 => (any::<bool>(), 1u8..8, keys(), prop_oneof![9 => 0u64..5, 1 => LARGE / 3 - 2..LARGE / 3 + 2, 1 => Just(u64::MAX)])
+            .prop_map(|(changed, policies, keys, cost)| Step::Decide { changed, policies, keys, cost }),
         2 => (1u8..8, keys(), prop_oneof![Just(401), Just(200)])
             .prop_map(|(policies, keys, status)| Step::Strike { policies, keys, status }),
         1 => (0usize..3, 0u8..3, change)
@@ -162,8 +182,11 @@ async fn answer(store: &dyn Store, policies: &[Policy; 3], sequence: &str, step:
         at.map(|at| (policies[at].clone(), subject(keys[at]))).unzip()
     };
     match step {
-        Step::Decide { policies, keys, cost } => {
-            let (policies, subjects) = chosen(*policies, *keys);
+        Step::Decide { changed, policies: bits, keys, cost } => {
+            let (mut policies, subjects) = chosen(*bits, *keys);
+            if *changed {
+                policies = policies.iter().map(with_other_limits).collect();
+            }
             let decision = store.decide(Check::new(&policies, &subjects, *cost)).await.unwrap();
             format!(
                 "{decision:?} {:?}",

@@ -96,8 +96,20 @@ fn is_root() -> bool {
     id.stdout.starts_with(b"0\n")
 }
 
+/// A folder that is there as long as this process.
+pub(crate) fn kept_folder(name: &str) -> PathBuf {
+    let folder = folder(name);
+    let keeper = Command::new("sh")
+        .args(["-c", "cat >/dev/null; rm -rf \"$1\"", "keeper", text(&folder)])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("there is a shell");
+    std::mem::forget(keeper);
+    folder
+}
+
 /// A folder of its own, of the user that servers run as.
-pub(crate) fn folder(name: &str) -> PathBuf {
+fn folder(name: &str) -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let folder = env::temp_dir().join(format!("limiter-{name}-{}-{count}", process::id()));

@@ -1,10 +1,13 @@
 //! What every shared store does: names, secrets, bans, abandoned requests.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use limiter_core::{
-    BanPage, BanRule, Check, Key, Limiter, ManualClock, Policy, Quotas, SharedStore, Store,
-    Subject, Timestamp,
+    Algorithm, BanPage, BanRule, Check, Key, Limiter, ManualClock, Policy, Quota, Quotas,
+    SharedStore, Store, Subject, Timestamp,
 };
 
 use crate::databases::{builder, clocked_store, on_databases, store, unique};
@@ -13,9 +16,11 @@ pub(crate) fn policy(quotas: &str) -> Policy {
     Policy::new("api", quotas.parse::<Quotas>().unwrap()).unwrap()
 }
 
-pub(crate) fn banning(threshold: u64) -> Policy {
+pub(crate) fn banning<const N: usize>(threshold: u64, statuses: [u16; N]) -> Policy {
     let minute = Duration::from_secs(60);
-    policy("2/hour").with_ban(BanRule::new(threshold, minute, minute).unwrap())
+    let rule =
+        BanRule::new(threshold, minute, minute).and_then(|rule| rule.with_statuses(statuses));
+    policy("2/hour").with_ban(rule.unwrap())
 }
 
 pub(crate) fn subject(key: Key) -> [Subject; 1] {
@@ -34,13 +39,15 @@ on_databases! {
     bans_are_listed_page_by_page
     bans_are_looked_up_and_lifted
     secrets_are_never_listed
+    a_ban_may_be_asked_for_for_ever
+    connected_stores_show_no_password
     abandoned_requests_leave_nothing_half_done
     a_store_of_another_prefix_is_another_store
 }
 
 async fn limiter(url: &str) -> Limiter {
     let store = store(url, &unique("bans")).await;
-    Limiter::builder().store(store).policy(banning(1)).build().await.unwrap()
+    Limiter::builder().store(store).policy(banning(1, [])).build().await.unwrap()
 }
 
 fn bans_are_listed_page_by_page(url: &str) {
@@ -118,23 +125,39 @@ fn secrets_are_never_listed(url: &str) {
 }
 
 /// Requests that go away at any point: no lock stays, no transaction is left
-/// open, and the next ones are decided.
+/// open, what was refused is not charged, and the next ones are decided.
 fn abandoned_requests_leave_nothing_half_done(url: &str) {
     block_on(async {
         let store = store(url, &unique("abandoned")).await;
-        let policies = [policy("1000000/hour")];
-        let client = subject(Key::user("alice"));
+        let policies = [named("free", "1000000/hour"), named("tight", "1/hour")];
+        let clients = ["alice", "bob"].map(|user| subject(Key::user(user))).concat();
+        assert!(admits(&store, &policies[1..], &clients[1..]).await);
         for micros in 0..200 {
-            let check = store.decide(Check::new(&policies, &client, 1));
-            let _ = tokio::time::timeout(Duration::from_micros(7 * micros), check).await;
+            // Bob is refused, so that Alice is not to be charged.
+            let check = store.decide(Check::new(&policies, &clients, 1));
+            let _ = tokio::time::timeout(Duration::from_micros(20 * micros), check).await;
+        }
+        // What was given back while nobody waited has had its time.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while remaining(&store, &policies[..1], &clients[..1]).await < 1_000_000 {
+            assert!(Instant::now() < deadline, "something stays charged");
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         for _ in 0..20 {
-            assert!(admits(&store, &policies, &client).await);
+            assert!(admits(&store, &policies[..1], &clients[..1]).await);
         }
-        let left = store.decide(Check::new(&policies, &client, 0)).await.unwrap();
-        let used = 1_000_000 - left.quotas()[0].remaining();
-        assert!((20..=220).contains(&used), "{used}");
+        assert_eq!(remaining(&store, &policies[..1], &clients[..1]).await, 1_000_000 - 20);
     });
+}
+
+/// In windows, so that time gives nothing back.
+fn named(name: &str, quota: &str) -> Policy {
+    let quota = quota.parse::<Quota>().unwrap().with_algorithm(Algorithm::FixedWindow).unwrap();
+    Policy::new(name, quota).unwrap()
+}
+
+async fn remaining(store: &SharedStore, policies: &[Policy], who: &[Subject]) -> u64 {
+    store.decide(Check::new(policies, who, 0)).await.unwrap().quotas()[0].remaining()
 }
 
 fn a_store_of_another_prefix_is_another_store(url: &str) {
@@ -144,6 +167,28 @@ fn a_store_of_another_prefix_is_another_store(url: &str) {
         assert!(admits(&one, &policies, &client).await);
         assert!(!admits(&one, &policies, &client).await);
         assert!(admits(&other, &policies, &client).await);
+    });
+}
+
+/// At most 3660 days, which every store can count.
+fn a_ban_may_be_asked_for_for_ever(url: &str) {
+    block_on(async {
+        let limiter = limiter(url).await;
+        let (api, key) = (limiter.policy("api").unwrap(), Key::user("alice"));
+        limiter.ban("api", &key, Duration::MAX).await.unwrap();
+        let ban = limiter.banned("api", &key).await.unwrap().expect("it was banned");
+        assert_eq!(ban.duration, 3_660 * 86_400_000_000);
+        let decision = api.check(&api.subjects_of(&key), 1).await.unwrap();
+        assert_eq!(decision.verdict(), limiter_core::Verdict::Banned);
+    });
+}
+
+fn connected_stores_show_no_password(url: &str) {
+    block_on(async {
+        let limiter = limiter(url).await;
+        for shown in [format!("{limiter:?}"), format!("{:?}", limiter.policy("api").unwrap())] {
+            assert!(shown.contains("api") && !shown.contains("hunter2"), "{shown}");
+        }
     });
 }
 
@@ -176,6 +221,8 @@ async fn wrong_settings_are_named() {
         (builder(postgres, "x; drop"), "prefix: is \"x; drop\""),
         (builder(postgres, "limiter").pool_size(0), "pool_size: is 0"),
         (builder(redis, "limiter").deadline(Duration::ZERO), "deadline: is 0s"),
+        (builder(redis, "limiter").deadline(Duration::MAX), "write 1ms to 1m"),
+        (builder("redis:user:hunter2@x", "limiter"), "there is no store \"without ://\""),
         (builder("redis-sentinel://127.0.0.1:1", "limiter"), "store: the URL names no service"),
     ];
     for (builder, expected) in cases {

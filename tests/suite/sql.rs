@@ -66,7 +66,7 @@ async fn missing_tables_are_named_and_how_to_make_them() {
         assert!(error.contains(&prefix) && error.contains("schema()"), "{error}");
         execute(url, &builder.schema().unwrap()).await;
         let store = builder.connect().await.unwrap();
-        let (policies, client) = ([banning(9)], subject(Key::user("alice")));
+        let (policies, client) = ([banning(9, [])], subject(Key::user("alice")));
         assert!(admits(&store, &policies, &client).await);
         // And while it runs.
         execute(url, &format!("DROP TABLE {prefix}_bans")).await;
@@ -124,7 +124,7 @@ async fn secrets_are_in_no_table() {
 async fn a_check_is_one_statement_of_postgres() {
     let (url, log) = start_postgres(&["log_statement=all", "log_line_prefix="]);
     let store = store(&url, "one").await;
-    let policies = [banning(1_000), policy("50/hour; 9/second; 1000/day")];
+    let policies = [banning(1_000, [401]), policy("50/hour; 9/second; 1000/day")];
     let client = [subject(Key::user("alice")), subject(Key::user("bob"))].concat();
     let statements = || {
         let log = fs::read_to_string(&log).unwrap();
@@ -137,8 +137,12 @@ async fn a_check_is_one_statement_of_postgres() {
     for _ in 0..50 {
         admits(&store, &policies, &client).await;
     }
-    store.strike(Vec::new()).await.unwrap();
     assert_eq!(statements() - before, 50);
+    // A strike for a response is one more.
+    let offenders = Check::new(&policies, &client, 1).offenders(401);
+    assert_eq!(offenders.len(), 1);
+    store.strike(offenders).await.unwrap();
+    assert_eq!(statements() - before, 51);
 }
 
 #[tokio::test]

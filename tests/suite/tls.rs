@@ -7,7 +7,7 @@ use limiter_core::Key;
 use crate::{
     databases::{builder, store, unique},
     processes::Pair,
-    servers::{folder, start_mariadb, start_postgres, start_redis_with_tls},
+    servers::{kept_folder, start_mariadb, start_postgres, start_redis_with_tls},
     shared::{admits, policy, subject},
 };
 
@@ -16,7 +16,7 @@ use crate::{
 fn certificate() -> (String, String) {
     let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
     let made = rcgen::generate_simple_self_signed(names).unwrap();
-    let folder = folder("tls");
+    let folder = kept_folder("tls");
     let (certificate, key) = (folder.join("server.crt"), folder.join("server.key"));
     fs::write(&certificate, made.cert.pem()).unwrap();
     fs::write(&key, made.signing_key.serialize_pem()).unwrap();

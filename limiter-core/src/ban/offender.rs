@@ -1,6 +1,6 @@
 //! Who has strikes or a ban, and what a strike makes of it.
 
-use super::BanRule;
+use super::{BanRule, MAX_BAN};
 use crate::{
     algorithm::{Level, State},
     store::BanChange,
@@ -68,6 +68,7 @@ impl Offender {
     pub fn change(self, rule: &BanRule, change: BanChange, now: Timestamp) -> Self {
         match change {
             BanChange::Ban(duration) => {
+                let duration = duration.min(MAX_BAN);
                 let asked = Ban { until: now.after(duration), duration: micros(duration) };
                 let longer = self.ban.filter(|ban| ban.until >= asked.until);
                 Self::at(rule, None, longer.or(Some(asked)), now)

@@ -59,7 +59,7 @@ impl Database {
     /// Which database an URL is of. Of the URL only the scheme is ever told:
     /// what follows may hold a password.
     pub(crate) fn of(url: &str) -> Result<Self, ConfigError> {
-        let scheme = url.split("://").next().unwrap_or_default();
+        let scheme = url.split_once("://").map_or("without ://", |(scheme, _)| scheme);
         match scheme {
             "rediss" | "rediss-sentinel" | "rediss-cluster" if !cfg!(feature = "tls") => {
                 Err(not_compiled("tls"))

@@ -42,7 +42,7 @@ use crate::{
 /// | `redis-sentinel://[user:password@]host:port,host:port/service` | the same, watched by Sentinel | `redis` | one call of a script |
 /// | `redis-cluster://[user:password@]host:port,host:port` | Redis Cluster | `redis` | one call, and one more for each further client that the policies count |
 /// | `postgres://user:password@host:port/database` | PostgreSQL 11 or newer | `postgres` | one statement |
-/// | `mysql://user:password@host:port/database` | MySQL 8, MariaDB 10.5 or newer | `mysql` | two round trips |
+/// | `mysql://user:password@host:port/database` | MySQL 8 (by TLS, or with `mysql_native_password`), MariaDB 10.5 or newer | `mysql` | two round trips |
 /// | `sqlite://path` | a file of this host | `sqlite` | one transaction |
 ///
 /// `rediss://`, `rediss-sentinel://`, `rediss-cluster://`, `sslmode=require`
@@ -69,22 +69,25 @@ use crate::{
 /// if a later one refuses.
 ///
 /// A request that is dropped while it waits leaves nothing half done: its
-/// check is charged, or not.
+/// check is charged, or not. (One that has to be given back on a Cluster, and
+/// whose server fails at that moment, stays charged.)
 ///
 /// A client is readable in the database where its [name](crate::Key::name) is,
 /// else an HMAC under [`key_secret`](SharedStoreBuilder::key_secret).
 ///
 /// # Redis
-/// State is written with a time to live, always, and goes by itself. The server
-/// may lose what it had not yet written or replicated when it fails; a server
-/// that evicts keys (`maxmemory-policy` of `allkeys-*`) forgets counters and
-/// bans before their time: use `noeviction` or `volatile-ttl`.
+/// Version 5 or newer. State is written with a time to live, always, and goes by
+/// itself. The server may lose what it had not yet written or replicated when it
+/// fails. One that runs out of memory must not evict keys to go on (any
+/// `maxmemory-policy` but `noeviction`): it would forget counters and bans before
+/// their time.
 ///
 /// # SQL
 /// [`connect`](SharedStoreBuilder::connect) makes the tables that are missing,
-/// unless [told not to](SharedStoreBuilder::migrate). What has expired is
-/// removed in passing, a bounded part of a table at a time. Transactions are
-/// never left open: each connection has a task of its own that outlives the
+/// unless [told not to](SharedStoreBuilder::migrate). After that the role needs
+/// to SELECT, INSERT, UPDATE and DELETE, and in PostgreSQL to execute the
+/// functions. What has expired is removed by a walk over the tables, a bounded
+/// part at a time. Transactions are never left open: each connection has a task of its own that outlives the
 /// requests, on the runtime that `connect` was called on.
 ///
 /// PostgreSQL keeps counters and strikes in an unlogged table, which a crash of

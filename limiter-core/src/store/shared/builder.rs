@@ -2,11 +2,16 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use humantime::format_duration;
+
 use super::{Inner, SharedStore, backend::Backend, naming::Naming};
 use crate::{error::ConfigError, store::choice::Database, time::Clock};
 
 /// How long one call may take unless told otherwise.
 const DEADLINE: Duration = Duration::from_millis(100);
+
+/// The longest deadline: no client waits that long.
+const MAX_DEADLINE: Duration = Duration::from_secs(60);
 
 /// How long it may take to connect.
 pub(in crate::store::shared) const PATIENCE: Duration = Duration::from_secs(2);
@@ -54,8 +59,8 @@ impl SharedStoreBuilder {
         Self { secret: secret.into(), ..self }
     }
 
-    /// How long one call may take. Defaults to 100 ms. A SQL server is told to
-    /// give up a little earlier.
+    /// How long one call may take, a millisecond to a minute. Defaults to
+    /// 100 ms. The server is told to give up a little earlier.
     pub fn deadline(self, deadline: Duration) -> Self {
         Self { deadline, ..self }
     }
@@ -133,11 +138,21 @@ impl SharedStoreBuilder {
             let message = format!("is {}; write 1 to 1000", self.pool_size);
             return Err(ConfigError::at("pool_size", message));
         }
-        if self.deadline.is_zero() {
-            return Err(ConfigError::at("deadline", "is 0s; write a time such as \"100ms\""));
+        if self.deadline < Duration::from_millis(1) || self.deadline > MAX_DEADLINE {
+            let message = format!(
+                "is {}; write 1ms to 1m, such as \"100ms\"",
+                format_duration(self.deadline)
+            );
+            return Err(ConfigError::at("deadline", message));
         }
         Ok(database)
     }
+}
+
+/// How long a server may take, so that its own answer comes before the
+/// deadline.
+pub(in crate::store::shared) fn server_patience(deadline: Duration) -> Duration {
+    (deadline * 4 / 5).max(Duration::from_millis(1))
 }
 
 impl fmt::Debug for SharedStoreBuilder {

@@ -1,5 +1,5 @@
 //! An operation as numbers, for servers that decide themselves: see
-//! `redis/decide.lua` and `sql/postgres.sql`.
+//! `redis/decide.lua` and `sql/postgres/run.sql`.
 //!
 //! For each item:
 //! ```text
@@ -14,7 +14,7 @@
 
 use super::operation::Operation;
 use crate::{
-    ban::BanRule,
+    ban::{BanRule, MAX_BAN},
     policy::Mode,
     quota::{Algorithm, MAX_UNITS, Quota},
     store::{BanChange, Item},
@@ -56,7 +56,7 @@ impl Operation {
     /// For how long to ban, in microseconds.
     pub(super) fn duration(self) -> u64 {
         match self {
-            Self::ChangeBan(BanChange::Ban(duration)) => micros(duration),
+            Self::ChangeBan(BanChange::Ban(duration)) => micros(duration.min(MAX_BAN)),
             _ => 0,
         }
     }

@@ -11,6 +11,8 @@ use std::{fmt, sync::Arc, time::Duration};
 use futures_core::future::BoxFuture;
 use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 
+use tokio::runtime::Handle;
+
 use self::link::Link;
 use super::{
     SharedStoreBuilder,
@@ -21,21 +23,25 @@ use super::{
 };
 use crate::{ban::Ban, error::StoreError, time::Timestamp};
 
-const SCRIPT: &str = include_str!("redis/decide.lua");
+const SCRIPT: &str =
+    concat!(include_str!("redis/algorithms.lua"), "\n", include_str!("redis/decide.lua"));
 
 /// How often a call is repeated that the server has refused to begin.
 const TRIES: u32 = 8;
 
+#[derive(Clone)]
 pub(super) struct Redis {
     link: Link,
     prefix: String,
     sha: String,
+    runtime: Handle,
 }
 
 pub(super) async fn connect(builder: &SharedStoreBuilder) -> Result<Arc<dyn Backend>, String> {
     let link = Link::connect(&builder.url, builder.deadline).await?;
     let sha = redis::Script::new(SCRIPT).get_hash().to_owned();
-    Ok(Arc::new(Redis { link, prefix: builder.prefix.clone(), sha }))
+    let runtime = Handle::current();
+    Ok(Arc::new(Redis { link, prefix: builder.prefix.clone(), sha, runtime }))
 }
 
 impl fmt::Debug for Redis {
@@ -47,13 +53,16 @@ impl fmt::Debug for Redis {
 impl Backend for Redis {
     fn run(&self, run: Run) -> BoxFuture<'_, Result<Before, StoreError>> {
         Box::pin(async move {
+            let apart = self.link.is_cluster() && apart::is_apart(&run.items);
             match run.operation {
-                Operation::Decide(cost)
-                    if self.link.is_cluster() && apart::is_apart(&run.items) =>
-                {
-                    apart::decide(self, run, cost).await
+                Operation::Decide(cost) if apart => {
+                    // To its end, though the request may go away meanwhile.
+                    let redis = self.clone();
+                    let task =
+                        self.runtime.spawn(async move { apart::decide(&redis, run, cost).await });
+                    task.await.map_err(StoreError::new)?
                 }
-                Operation::Strike if self.link.is_cluster() => apart::strike(self, run).await,
+                Operation::Strike if apart => apart::strike(self, run).await,
                 _ => self.run_script(run, &[]).await,
             }
         })

@@ -206,12 +206,6 @@ fn join<T: ToString>(values: impl IntoIterator<Item = T>) -> String {
     values.into_iter().map(|value| value.to_string()).collect::<Vec<_>>().join(",")
 }
 
-/// How long a server may take, so that its own answer comes before the
-/// deadline.
-fn server_patience(deadline: Duration) -> Duration {
-    (deadline * 4 / 5).max(Duration::from_millis(1))
-}
-
 /// A number for a client, by which a database can lock it.
 fn number(prefix: &str, client: &str) -> u64 {
     let digest = Sha256::new().chain_update(prefix).chain_update([0]).chain_update(client);

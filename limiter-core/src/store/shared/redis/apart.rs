@@ -8,6 +8,7 @@
 use super::Redis;
 use crate::{
     algorithm::Level,
+    ban::Ban,
     decide::{self, Change, Outcome, Prior},
     error::StoreError,
     policy::{Mode, Policy},
@@ -30,30 +31,17 @@ pub(super) fn is_apart(items: &[Named]) -> bool {
 /// Decides: all enforced items in turn, and once they admit, shadow ones.
 pub(super) async fn decide(redis: &Redis, run: Run, cost: u64) -> Result<Before, StoreError> {
     let mut asked = Asked { redis, run: &run, kept: vec![None; run.items.len()] };
-    let mut charged: Vec<Vec<usize>> = Vec::new();
-    let mut refused = false;
-    for group in groups(&run.items, Mode::Enforce) {
-        if refused {
-            asked.ask(Operation::Decide(0), &group).await?;
-            continue;
-        }
-        asked.ask(Operation::Charge(cost), &group).await?;
-        refused = !asked.admits(&group, cost);
-        if !refused {
-            charged.push(group);
-        }
-    }
-    for group in groups(&run.items, Mode::Shadow) {
-        let operation = Operation::Decide(if refused { 0 } else { cost });
-        asked.ask(operation, &group).await?;
-    }
-    if refused {
+    let mut charged = Vec::new();
+    let admitted = asked.charge_in_turn(cost, &mut charged).await;
+    if !matches!(admitted, Ok(true)) {
         for group in charged {
             asked.give_back(&group, cost).await?;
         }
+    }
+    if !admitted? {
         asked.strike_refusals(cost).await?;
     }
-    asked.answer()
+    Ok(asked.answer())
 }
 
 /// Strikes each client in turn; strikes of one do not depend on another's.
@@ -64,7 +52,7 @@ pub(super) async fn strike(redis: &Redis, run: Run) -> Result<Before, StoreError
             asked.ask(Operation::Strike, &group).await?;
         }
     }
-    asked.answer()
+    Ok(asked.answer())
 }
 
 /// The positions of items of that mode, those of one client together.
@@ -87,19 +75,48 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
+    /// Charges all clients as long as none refuses; of the others asks only
+    /// what is kept. Returns whether all admit, and notes who was charged.
+    async fn charge_in_turn(
+        &mut self,
+        cost: u64,
+        charged: &mut Vec<Vec<usize>>,
+    ) -> Result<bool, StoreError> {
+        let mut admitted = true;
+        for group in groups(&self.run.items, Mode::Enforce) {
+            if admitted {
+                self.ask(Operation::Charge(cost), &group).await?;
+                admitted = self.outcome(&group, cost).decision.is_allowed();
+                if admitted {
+                    charged.push(group);
+                }
+            } else {
+                self.ask(Operation::Decide(0), &group).await?;
+            }
+        }
+        for group in groups(&self.run.items, Mode::Shadow) {
+            self.ask(Operation::Decide(if admitted { cost } else { 0 }), &group).await?;
+        }
+        Ok(admitted)
+    }
+
     async fn ask(&mut self, operation: Operation, group: &[usize]) -> Result<(), StoreError> {
+        self.ask_at(self.run.now, operation, group).await
+    }
+
+    async fn ask_at(
+        &mut self,
+        now: Option<Timestamp>,
+        operation: Operation,
+        group: &[usize],
+    ) -> Result<(), StoreError> {
         let items = group.iter().map(|at| self.run.items[*at].clone()).collect();
-        let run = Run { operation, now: self.run.now, items };
+        let run = Run { operation, now, items };
         let before = self.redis.run_script(run, &[]).await?;
         for (at, kept) in group.iter().zip(before.kept) {
             self.kept[*at] = Some(kept);
         }
         Ok(())
-    }
-
-    /// Whether these items alone admit a request of that cost.
-    fn admits(&self, group: &[usize], cost: u64) -> bool {
-        self.outcome(group, cost).decision.is_allowed()
     }
 
     fn outcome(&self, group: &[usize], cost: u64) -> Outcome {
@@ -109,11 +126,11 @@ impl Asked<'_> {
             .map(|item| (item.policy.clone(), item.subject.clone()))
             .unzip();
         let kept = group.iter().map(|at| self.kept[*at].clone().unwrap_or_default());
-        let kept: Vec<Kept> = kept.collect();
+        let (now, kept) = aligned(kept.collect());
         let check = Check::new(&policies, &subjects, cost);
         let priors: Vec<Prior> =
             check.items().zip(&kept).map(|(item, kept)| kept.prior(item)).collect();
-        decide::decide(&check, &priors, latest(&kept))
+        decide::decide(&check, &priors, now)
     }
 
     /// Takes back what these items were charged, exactly, unless somebody else
@@ -141,18 +158,40 @@ impl Asked<'_> {
         for mut group in groups(&self.run.items, Mode::Enforce) {
             group.retain(|at| struck.contains(at));
             if !group.is_empty() {
-                self.ask(Operation::Strike, &group).await?;
+                self.strike(&group).await?;
             }
         }
         Ok(())
     }
 
-    fn answer(self) -> Result<Before, StoreError> {
-        let kept: Vec<Kept> = self.kept.into_iter().map(Option::unwrap_or_default).collect();
-        Ok(Before { now: latest(&kept), kept })
+    /// Strikes as of the instant at which these items were asked. What the
+    /// quotas were at then is what has refused.
+    async fn strike(&mut self, group: &[usize]) -> Result<(), StoreError> {
+        let refused: Vec<Kept> =
+            group.iter().map(|at| self.kept[*at].clone().unwrap_or_default()).collect();
+        let now = refused.first().map(|kept| kept.now);
+        self.ask_at(now, Operation::Strike, group).await?;
+        for (at, refused) in group.iter().zip(refused) {
+            if let Some(kept) = &mut self.kept[*at] {
+                kept.states = refused.states;
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(self) -> Before {
+        let (now, kept) = aligned(self.kept.into_iter().map(Option::unwrap_or_default).collect());
+        Before { now, kept }
     }
 }
 
-fn latest(kept: &[Kept]) -> Timestamp {
-    kept.iter().map(|kept| kept.now).max().unwrap_or_default()
+/// What several servers kept, by one clock, the latest of theirs: a ban that
+/// holds at its server holds by it, too.
+fn aligned(mut kept: Vec<Kept>) -> (Timestamp, Vec<Kept>) {
+    let now = kept.iter().map(|kept| kept.now).max().unwrap_or_default();
+    for Kept { now: theirs, ban, .. } in &mut kept {
+        let behind = now.since(*theirs);
+        *ban = ban.map(|ban| Ban { until: ban.until.after(behind), ..ban });
+    }
+    (now, kept)
 }

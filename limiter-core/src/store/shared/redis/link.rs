@@ -7,10 +7,11 @@ use redis::{
     cluster::{ClusterClientBuilder, NodeAddress},
     cluster_async::ClusterConnection,
     cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo, SingleNodeRoutingInfo},
+    io::tcp::TcpSettings,
 };
 
 use super::{server::Server, url::Hosts};
-use crate::store::shared::builder::PATIENCE;
+use crate::store::shared::builder::{PATIENCE, server_patience};
 
 #[derive(Clone)]
 pub(super) enum Link {
@@ -87,8 +88,9 @@ async fn cluster(hosts: Hosts, deadline: Duration) -> Result<ClusterConnection, 
         // The client's own retries would send again what may have been applied.
         .retries(0)
         .connection_timeout(PATIENCE)
-        .response_timeout(deadline)
-        .overall_response_timeout(Some(deadline));
+        .response_timeout(server_patience(deadline))
+        .overall_response_timeout(Some(server_patience(deadline)))
+        .tcp_settings(tcp());
     if let Some(user) = server.username() {
         builder = builder.username(user);
     }
@@ -101,6 +103,15 @@ async fn cluster(hosts: Hosts, deadline: Duration) -> Result<ClusterConnection, 
     }
     let client = builder.build().map_err(|error| fault(&error))?;
     client.get_async_connection().await.map_err(|error| fault(&error))
+}
+
+/// How connections are to be: no call waits for another to fill a packet, and a
+/// host that vanishes is noticed.
+pub(super) fn tcp() -> TcpSettings {
+    let settings = TcpSettings::default().set_nodelay(true);
+    #[cfg(target_os = "linux")]
+    let settings = settings.set_user_timeout(PATIENCE);
+    settings
 }
 
 /// Sends a command to the master of its slot, and to where that one points.

@@ -11,14 +11,18 @@ use futures_util::{
     future::{BoxFuture, Shared},
 };
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value,
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, IntoConnectionInfo, RedisError, RedisResult,
+    ServerErrorKind, Value,
     aio::{ConnectionLike, MultiplexedConnection},
     sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType},
 };
 use tokio::runtime::Handle;
 
-use super::{link::fault, url::Hosts};
-use crate::store::shared::builder::PATIENCE;
+use super::{
+    link::{fault, tcp},
+    url::Hosts,
+};
+use crate::store::shared::builder::{PATIENCE, server_patience};
 
 /// A connection that all calls share, and that is made anew once it has proved
 /// to be of no use.
@@ -35,7 +39,7 @@ struct Inner {
 }
 
 enum Source {
-    Client(Client),
+    Client(Box<Client>),
     Sentinel(Box<tokio::sync::Mutex<SentinelClient>>),
 }
 
@@ -52,8 +56,9 @@ type Attempt = Shared<BoxFuture<'static, RedisResult<(u64, MultiplexedConnection
 
 impl Server {
     pub(super) fn of_url(url: &str, deadline: Duration) -> Result<Self, String> {
-        let client = Client::open(url).map_err(|error| fault(&error))?;
-        Ok(Self::new(Source::Client(client), deadline))
+        let info = url.into_connection_info().map_err(|error| fault(&error))?;
+        let client = Client::open(info.set_tcp_settings(tcp())).map_err(|error| fault(&error))?;
+        Ok(Self::new(Source::Client(Box::new(client)), deadline))
     }
 
     pub(super) fn of_sentinel(hosts: Hosts, deadline: Duration) -> Result<Self, String> {
@@ -65,6 +70,7 @@ impl Server {
         let mut builder =
             SentinelClientBuilder::new(addresses, service, SentinelServerType::Master)
                 .map_err(|error| fault(&error))?
+                .set_client_to_redis_tcp_settings(tcp())
                 .set_client_to_redis_db(server.db());
         if let Some(user) = server.username() {
             builder = builder.set_client_to_redis_username(user);
@@ -83,7 +89,7 @@ impl Server {
     fn new(source: Source, deadline: Duration) -> Self {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(PATIENCE))
-            .set_response_timeout(Some(deadline));
+            .set_response_timeout(Some(server_patience(deadline)));
         Self(Arc::new(Inner {
             source,
             config,
@@ -111,7 +117,11 @@ impl Server {
             }
             let start = || {
                 let task = self.0.runtime.spawn(Arc::clone(&self.0).connect());
-                let ended = |_| RedisError::from((ErrorKind::Io, "the runtime has ended"));
+                let inner = Arc::clone(&self.0);
+                let ended = move |_| {
+                    inner.state().attempt = None;
+                    RedisError::from((ErrorKind::Io, "the runtime has ended"))
+                };
                 task.map(move |made| made.map_err(ended).flatten()).boxed().shared()
             };
             state.attempt.get_or_insert_with(start).clone()

@@ -6,7 +6,9 @@
 //! is left out. (sqlx's pool also asks the server after each use whether it is
 //! still there, which is a round trip.)
 
-use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
+use std::{error::Error as StdError, fmt, pin::pin, sync::Arc, time::Duration};
+
+use futures_util::FutureExt;
 
 use sqlx::{Connection as _, error::DatabaseError};
 use tokio::{
@@ -52,7 +54,7 @@ impl Lanes {
     ) -> Self {
         let lane = |_| {
             let (sender, receiver) = mpsc::channel(QUEUE);
-            tokio::spawn(serve(Arc::clone(dialect), receiver));
+            tokio::spawn(serve(Arc::clone(dialect), receiver, deadline));
             sender
         };
         Self { lanes: (0..connections).map(lane).collect(), deadline }
@@ -91,11 +93,11 @@ impl Lanes {
 }
 
 /// Serves one connection, until nobody can ask for it any more.
-async fn serve<D: Dialect>(dialect: Arc<D>, mut jobs: mpsc::Receiver<Job>) {
+async fn serve<D: Dialect>(dialect: Arc<D>, mut jobs: mpsc::Receiver<Job>, patience: Duration) {
     // Before there is work, so that the first request need not wait for it.
     let mut idle = live(&*dialect, None).await.ok().map(|first| (first, Instant::now()));
     while let Some(Job { until, task }) = jobs.recv().await {
-        if Instant::now() >= until {
+        if task.is_abandoned() || Instant::now() >= until {
             task.refuse(Fault::late());
             continue;
         }
@@ -106,9 +108,12 @@ async fn serve<D: Dialect>(dialect: Arc<D>, mut jobs: mpsc::Receiver<Job>) {
                 continue;
             }
         };
-        let healthy = match task {
-            Task::Run(run, reply) => perform(until, dialect.run(&mut connection, run), reply).await,
-            Task::Rows(sql, reply) => perform(until, D::rows(&mut connection, sql), reply).await,
+        // Connecting may have taken longer than there was time.
+        let healthy = if Instant::now() >= until {
+            task.refuse(Fault::late());
+            true
+        } else {
+            task.perform(&*dialect, &mut connection, until, patience).await
         };
         if healthy {
             idle = Some((connection, Instant::now()));
@@ -117,6 +122,14 @@ async fn serve<D: Dialect>(dialect: Arc<D>, mut jobs: mpsc::Receiver<Job>) {
 }
 
 impl Task {
+    /// Whether nobody waits for it any more.
+    fn is_abandoned(&self) -> bool {
+        match self {
+            Self::Run(_, reply) => reply.is_closed(),
+            Self::Rows(_, reply) => reply.is_closed(),
+        }
+    }
+
     fn refuse(self, fault: Fault) {
         // Nobody may be waiting any more.
         let _ = match self {
@@ -124,21 +137,56 @@ impl Task {
             Self::Rows(_, reply) => reply.send(Err(fault)).is_ok(),
         };
     }
+
+    /// Does it to its end, and replies. Returns whether the connection can be
+    /// used again.
+    async fn perform<D: Dialect>(
+        self,
+        dialect: &D,
+        connection: &mut D::Connection,
+        until: Instant,
+        patience: Duration,
+    ) -> bool {
+        match self {
+            Self::Run(run, reply) => {
+                finish(until, patience, dialect.run(connection, run), reply).await
+            }
+            // Statements of whatever kind may have left a transaction open
+            // where one of them failed.
+            Self::Rows(sql, reply) => {
+                let mut failed = false;
+                let work = D::rows(connection, sql).inspect(|rows| failed = rows.is_err());
+                finish(until, patience, work, reply).await && !failed
+            }
+        }
+    }
 }
 
-/// Does some work to its end, and replies. Returns whether the connection can be
-/// used again.
-async fn perform<T>(
+/// Waits for some work, and replies; where there is no more time for it, replies
+/// that, and sees it to its end, so that the connection need not be given up.
+async fn finish<T>(
     until: Instant,
+    patience: Duration,
     work: impl Future<Output = Result<T, sqlx::Error>>,
     reply: Reply<T>,
 ) -> bool {
-    let result = match timeout_at(until, work).await {
-        Ok(result) => result.map_err(Fault::from),
-        Err(_) => Err(Fault::late()),
+    let mut work = pin!(work);
+    let in_time = timeout_at(until, &mut work).await;
+    let late = in_time.is_err();
+    let result = match in_time {
+        Ok(result) => Ok(result),
+        Err(_) => timeout(patience, &mut work).await,
     };
-    let healthy = result.as_ref().map_or_else(|fault| fault.is_healthy, |_| true);
-    let _ = reply.send(result);
+    let result = result.map(|result| result.map_err(Fault::from));
+    let healthy = match &result {
+        Ok(Ok(_)) => true,
+        Ok(Err(fault)) => fault.is_healthy,
+        Err(_) => false,
+    };
+    let _ = reply.send(match result {
+        Ok(result) if !late => result,
+        _ => Err(Fault::late()),
+    });
     healthy
 }
 
@@ -187,21 +235,28 @@ impl From<sqlx::Error> for Fault {
         let code = error.as_database_error().and_then(DatabaseError::code).unwrap_or_default();
         let is_missing = matches!(&*code, "42P01" | "42883" | "3F000" | "42S02")
             || error.to_string().contains("no such table");
+        let told = error.to_string();
+        let wants_tls = matches!(error, sqlx::Error::Tls(_)) || told.contains("RSA");
         let message = match is_missing {
-            false if matches!(error, sqlx::Error::Tls(_)) && !cfg!(feature = "tls") => {
-                format!("{error}; enable the feature \"tls\"")
+            false if wants_tls && !cfg!(feature = "tls") => {
+                format!("{told}; enable the feature \"tls\"")
             }
+            // MySQL asks for the password in clear.
+            false if told.contains("RSA") => format!("{told}; add ?ssl-mode=REQUIRED to the URL"),
             true => format!(
                 "tables or functions of the store are missing or of another version ({error}); \
                  leave out `migrate = false`, or let a role that may make them run what \
                  SharedStoreBuilder::schema() says"
             ),
-            false => error.to_string(),
+            false => told,
         };
-        // PostgreSQL ends connections with 57P.., and 08... are broken.
+        // PostgreSQL ends connections with 57P.., and 08... are broken. Who may
+        // not write is no primary any more: another connection may find it.
         let is_healthy = matches!(error, sqlx::Error::Database(_))
             && !code.starts_with("57P")
-            && !code.starts_with("08");
+            && !code.starts_with("08")
+            && code != "25006"
+            && !error.to_string().contains("read-only");
         Self { message, is_healthy, is_missing, source: Some(error) }
     }
 }

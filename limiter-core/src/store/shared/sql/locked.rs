@@ -187,7 +187,9 @@ impl Writes {
 
     fn keep(&mut self, rule: &BanRule, [_, strikes, ban]: &[String; 3], offender: &Offender) {
         self.count(strikes, std::slice::from_ref(&offender.strikes));
-        let row = |ban: Ban| (ban, rule.forget_at(&ban).max(self.now).as_micros() + self.slack);
+        let row = |ban: Ban| {
+            (ban, rule.forget_at(&ban).max(self.now).as_micros().saturating_add(self.slack))
+        };
         self.bans.insert(ban.clone(), offender.ban().map(row));
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Both trips are scripts of several statements, sent as text.
 
-use std::{str::FromStr, sync::Arc, time::Duration};
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use futures_core::future::BoxFuture;
 use futures_util::FutureExt;
@@ -15,11 +15,11 @@ use sqlx::{
 use super::{
     Dialect, Rows, join,
     locked::{self, Locking},
-    server_patience,
 };
 use crate::store::shared::{
     SharedStoreBuilder,
     backend::{Backend, Before, Run},
+    builder::server_patience,
 };
 
 const SCHEMA: &str = include_str!("mysql.sql");
@@ -27,11 +27,17 @@ const SCHEMA: &str = include_str!("mysql.sql");
 /// How many rows there are to lock: see `mysql.sql`.
 const LOCKS: u64 = 4_096;
 
-#[derive(Debug)]
 struct MySql {
     options: MySqlConnectOptions,
     prefix: String,
     patience: Duration,
+}
+
+impl fmt::Debug for MySql {
+    /// Without the options: they hold the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MySql").field("prefix", &self.prefix).finish_non_exhaustive()
+    }
 }
 
 pub(in crate::store::shared) fn schema(prefix: &str) -> String {
@@ -55,17 +61,22 @@ pub(in crate::store::shared) async fn connect(
 impl MySql {
     /// What every connection is told first. (sqlx has set its time zone to UTC.)
     fn greeting(&self, version: &str) -> String {
-        let millis = self.patience.as_millis();
         let seconds = self.patience.as_secs() + 1;
         let bound = match version.contains("MariaDB") {
-            true => format!("max_statement_time = {}.{:03}", millis / 1_000, millis % 1_000),
+            true => self.statement_time(),
             // Of SELECTs alone, which is where locks are waited for.
-            false => format!("max_execution_time = {millis}"),
+            false => format!("max_execution_time = {}", self.patience.as_millis()),
         };
         format!(
             "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
              SET SESSION innodb_lock_wait_timeout = {seconds}, {bound}"
         )
+    }
+
+    /// MariaDB's bound for any statement, in seconds.
+    fn statement_time(&self) -> String {
+        let millis = self.patience.as_millis();
+        format!("max_statement_time = {}.{:03}", millis / 1_000, millis % 1_000)
     }
 }
 
@@ -113,7 +124,12 @@ impl Dialect for MySql {
     }
 
     fn schema(&self) -> String {
-        schema(&self.prefix)
+        // Without the bound that MariaDB sets statements (MySQL: SELECTs alone).
+        format!(
+            "/*M! SET SESSION max_statement_time = 0 */; {} /*M! SET SESSION {} */",
+            schema(&self.prefix),
+            self.statement_time()
+        )
     }
 
     fn probe(&self) -> String {

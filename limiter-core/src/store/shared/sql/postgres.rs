@@ -4,13 +4,13 @@
 //! from the first on, and no prepared statement that a pooler in transaction
 //! mode would lose.
 
-use std::{str::FromStr, sync::Arc, time::Duration};
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use futures_core::future::BoxFuture;
 use futures_util::FutureExt;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Row, postgres::PgConnectOptions, raw_sql};
 
-use super::{Dialect, Rows, join, locks, name, server_patience};
+use super::{Dialect, Rows, join, locks, name};
 use crate::{
     algorithm::State,
     ban::Ban,
@@ -18,21 +18,34 @@ use crate::{
     store::shared::{
         SharedStoreBuilder,
         backend::{Backend, Before, Kept, Named, Run},
+        builder::server_patience,
         naming,
         operation::slack,
     },
     time::Timestamp,
 };
 
-const SCHEMA: &str = include_str!("postgres.sql");
+const SCHEMA: &str = concat!(
+    include_str!("postgres/tables.sql"),
+    "\n",
+    include_str!("postgres/slide.sql"),
+    "\n",
+    include_str!("postgres/run.sql"),
+);
 
-#[derive(Debug)]
 struct Postgres {
     options: PgConnectOptions,
     prefix: String,
     /// How long the function may wait for a lock, where the connection has no
     /// such bound itself: behind a pooler.
     patience: Option<Duration>,
+}
+
+impl fmt::Debug for Postgres {
+    /// Without the options: they hold the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Postgres").field("prefix", &self.prefix).finish_non_exhaustive()
+    }
 }
 
 pub(in crate::store::shared) fn schema(prefix: &str) -> String {

@@ -12,12 +12,12 @@ use sqlx::{
 use super::{
     Dialect, Rows, join,
     locked::{self, Locking},
-    server_patience,
 };
 use crate::{
     store::shared::{
         SharedStoreBuilder,
         backend::{Backend, Before, Run},
+        builder::server_patience,
     },
     time::wall_clock,
 };

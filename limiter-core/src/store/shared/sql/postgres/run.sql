@@ -1,61 +1,3 @@
--- The tables and functions of a store in PostgreSQL 11 or newer. {prefix} is
--- what their names begin with, such as limiter or schema.limiter.
---
--- The functions bear a version: during a rollout nodes of two versions use
--- one set of tables, each by functions of its own.
-
--- Counters and strikes: what a crash of the server may forget, for speed. Who
--- wants them on disk, and to pay for it, says
--- ALTER TABLE {prefix}_counters SET LOGGED.
---
--- No index but the primary key, and room on each page: updates then stay on
--- their page and are cleaned up in passing (heap-only tuples).
-CREATE UNLOGGED TABLE IF NOT EXISTS {prefix}_counters (
-    name    text COLLATE "C" PRIMARY KEY,
-    state   bigint[] NOT NULL,
-    expires bigint NOT NULL
-) WITH (fillfactor = 70);
-
-CREATE TABLE IF NOT EXISTS {prefix}_bans (
-    name    text COLLATE "C" PRIMARY KEY,
-    ends    bigint NOT NULL,
-    lasted  bigint NOT NULL,
-    expires bigint NOT NULL
-);
-
--- What sliding-window state amounts to at an instant: start, elapsed, ahead,
--- current, previous, and the units used. Mirrors algorithm/sliding_window.rs.
-CREATE OR REPLACE FUNCTION {prefix}_slide_1(now_us bigint, width bigint, kept bigint[])
-RETURNS bigint[] LANGUAGE plpgsql AS $body$
-DECLARE
-    start    bigint := now_us - now_us % width;
-    elapsed  bigint := now_us % width;
-    lead     bigint := kept[1] - start;
-    ahead    bigint := 0;
-    current  bigint := 0;
-    previous bigint := 0;
-    used     bigint;
-BEGIN
-    IF lead = 0 THEN
-        current := kept[2];
-        previous := kept[3];
-    ELSIF lead > 0 AND lead <= width THEN
-        start := kept[1];
-        elapsed := 0;
-        ahead := kept[1] - now_us;
-        current := kept[2];
-        previous := kept[3];
-    ELSIF lead = -width THEN
-        previous := kept[2];
-    END IF;
-    used := current;
-    IF previous > 0 THEN
-        used := used + div(previous::numeric * (width - elapsed) + width - 1, width);
-    END IF;
-    RETURN ARRAY[start, elapsed, ahead, current, previous, used];
-END
-$body$;
-
 -- Decides a check, strikes for a response status, or changes what is kept by
 -- hand, in one atomic step. Mirrors decide.rs, ban/ and algorithm/ of
 -- limiter-core, as decide.lua does for Redis; Rust replays its answer on the
@@ -94,6 +36,8 @@ DECLARE
     -- Of the one at hand:
     quotas    int;
     kept      bigint[];
+    strikes   bigint[];
+    ban       bigint[];
     k         int;
     lim       bigint;
     width     bigint;
@@ -109,7 +53,7 @@ DECLARE
     -- Of all:
     refused   boolean := false;
     held      boolean := false;
-    todo      text[];
+    todo      text;
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'the store needs transactions that are "read committed", not "%"; '
@@ -119,7 +63,8 @@ BEGIN
         PERFORM set_config('lock_timeout', patience::text, true);
     END IF;
     FOREACH each_lock IN ARRAY locks LOOP
-        PERFORM pg_advisory_xact_lock(each_lock);
+        -- An expression is cheaper than a statement: it never is null.
+        CONTINUE WHEN pg_advisory_xact_lock(each_lock) IS NULL;
     END LOOP;
     -- Not before the locks are held: a clock read while waiting is stale.
     now_us := coalesce(own_now, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint);
@@ -129,12 +74,17 @@ BEGIN
         shadow[i] := numbers[at] = 1;
         quotas := numbers[at + 1];
         rule[i] := 0;
-        kept := NULL;
-        SELECT state INTO kept FROM {prefix}_counters WHERE name = names[3 * i - 2];
+        SELECT (SELECT state FROM {prefix}_counters WHERE name = names[3 * i - 2]),
+               (SELECT state FROM {prefix}_counters WHERE name = names[3 * i - 1]),
+               (SELECT ARRAY[ends, lasted] FROM {prefix}_bans WHERE name = names[3 * i])
+            INTO kept, strikes, ban;
+        -- State of another form counts as none.
         IF cardinality(kept) <> 4 * quotas THEN
             kept := NULL;
         END IF;
-        answer := answer || coalesce(cardinality(kept), 0)::bigint || kept;
+        answer := answer || coalesce(cardinality(kept), 0)::bigint || kept
+            || coalesce(cardinality(strikes), 0)::bigint || strikes
+            || coalesce(cardinality(ban), 0)::bigint || ban;
         passes[i] := true;
         after_at[i] := cardinality(after) + 1;
         reset[i] := 0;
@@ -201,29 +151,13 @@ BEGIN
         IF numbers[at + 2] = 1 THEN
             rule[i] := r;
             bannable[i] := numbers[r + 7] = 1;
-            kept := NULL;
-            SELECT state INTO kept FROM {prefix}_counters WHERE name = names[3 * i - 1];
-            IF cardinality(kept) <> 3 THEN
-                kept := NULL;
-            END IF;
-            answer := answer || coalesce(cardinality(kept), 0)::bigint || kept;
-            struck := struck || coalesce(kept, '{0,0,0}');
-            ban_until := NULL;
-            ban_last := NULL;
-            SELECT b.ends, b.lasted INTO ban_until, ban_last
-                FROM {prefix}_bans b WHERE b.name = names[3 * i];
-            until_us[i] := ban_until;
-            last[i] := ban_last;
-            IF ban_until IS NULL THEN
-                answer := answer || 0::bigint;
-            ELSE
-                answer := answer || ARRAY[2, ban_until, ban_last];
-                banned[i] := bannable[i] AND now_us < ban_until;
-            END IF;
+            struck := struck || coalesce(strikes, '{0,0,0}');
+            until_us[i] := ban[1];
+            last[i] := ban[2];
+            banned[i] := bannable[i] AND coalesce(now_us < ban[1], false);
             r := r + 8;
         ELSE
             struck := struck || '{0,0,0}'::bigint[];
-            answer := answer || ARRAY[0, 0]::bigint[];
         END IF;
         at := r;
         IF NOT shadow[i] THEN
@@ -234,34 +168,32 @@ BEGIN
 
     -- What becomes of each item.
     FOR i IN 1..items LOOP
-        todo[i] := operation;
+        todo := operation;
         IF operation = 'decide' THEN
             IF held OR cost = 0 OR shadow[i] AND (refused OR banned[i]) THEN
-                todo[i] := 'nothing';
+                todo := 'nothing';
             ELSIF NOT refused AND passes[i] THEN
-                todo[i] := 'charge';
+                todo := 'charge';
             ELSIF NOT passes[i] AND rule[i] > 0 AND numbers[rule[i] + 6] = 1 THEN
-                todo[i] := 'strike';
+                todo := 'strike';
             ELSE
-                todo[i] := 'nothing';
+                todo := 'nothing';
             END IF;
         END IF;
-        IF todo[i] = 'strike' AND (rule[i] = 0 OR NOT bannable[i] OR banned[i]) THEN
-            todo[i] := 'nothing';
+        IF todo = 'strike' AND (rule[i] = 0 OR NOT bannable[i] OR banned[i]) THEN
+            todo := 'nothing';
         END IF;
-    END LOOP;
-
-    FOR i IN 1..items LOOP
+        CONTINUE WHEN todo = 'nothing';
         r := rule[i];
         ban_until := NULL;
         slid := NULL;
-        IF todo[i] = 'charge' THEN
+        IF todo = 'charge' THEN
             INSERT INTO {prefix}_counters AS c VALUES (
                 names[3 * i - 2],
                 after[after_at[i]:coalesce(after_at[i + 1] - 1, cardinality(after))],
                 now_us + reset[i] + slack
             ) ON CONFLICT (name) DO UPDATE SET state = excluded.state, expires = excluded.expires;
-        ELSIF todo[i] = 'strike' THEN
+        ELSIF todo = 'strike' THEN
             slid := {prefix}_slide_1(now_us, numbers[r + 1], struck[3 * i - 2:3 * i]);
             IF numbers[r] > slid[6] + 1 THEN
                 slid[4] := slid[4] + 1;
@@ -276,13 +208,13 @@ BEGIN
                 ban_until := now_us + ban_last;
                 DELETE FROM {prefix}_counters WHERE name = names[3 * i - 1];
             END IF;
-        ELSIF todo[i] = 'ban' THEN
+        ELSIF todo = 'ban' THEN
             DELETE FROM {prefix}_counters WHERE name = names[3 * i - 1];
             IF until_us[i] IS NULL OR until_us[i] < now_us + duration THEN
                 ban_until := now_us + duration;
                 ban_last := duration;
             END IF;
-        ELSIF todo[i] = 'lift' THEN
+        ELSIF todo = 'lift' THEN
             -- Strikes are written as they count at now, which after a step of
             -- the clock may be as none.
             slid := {prefix}_slide_1(now_us, numbers[r + 1], struck[3 * i - 2:3 * i]);
@@ -295,10 +227,10 @@ BEGIN
             IF ban_last IS NULL THEN
                 ban_until := NULL;
             END IF;
-        ELSIF todo[i] = 'forgive' THEN
+        ELSIF todo = 'forgive' THEN
             DELETE FROM {prefix}_counters WHERE name = names[3 * i - 1];
             DELETE FROM {prefix}_bans WHERE name = names[3 * i];
-        ELSIF todo[i] = 'reset' THEN
+        ELSIF todo = 'reset' THEN
             DELETE FROM {prefix}_counters WHERE name = names[3 * i - 2];
         END IF;
 

@@ -74,10 +74,14 @@ BEGIN
         shadow[i] := numbers[at] = 1;
         quotas := numbers[at + 1];
         rule[i] := 0;
-        SELECT (SELECT state FROM {prefix}_counters WHERE name = names[3 * i - 2]),
-               (SELECT state FROM {prefix}_counters WHERE name = names[3 * i - 1]),
-               (SELECT ARRAY[ends, lasted] FROM {prefix}_bans WHERE name = names[3 * i])
-            INTO kept, strikes, ban;
+        -- Three statements: one of three parts would be planned at each call.
+        SELECT state INTO kept FROM {prefix}_counters WHERE name = names[3 * i - 2];
+        strikes := NULL;
+        ban := NULL;
+        IF numbers[at + 2] = 1 THEN
+            SELECT state INTO strikes FROM {prefix}_counters WHERE name = names[3 * i - 1];
+            SELECT ARRAY[ends, lasted] INTO ban FROM {prefix}_bans WHERE name = names[3 * i];
+        END IF;
         -- State of another form counts as none.
         IF cardinality(kept) <> 4 * quotas THEN
             kept := NULL;

@@ -7,7 +7,7 @@ use std::{
 
 use sqlx::error::BoxDynError;
 
-use super::{Dialect, Sql};
+use super::{Dialect, Sql, is_plain};
 
 /// Rows that one step looks at.
 const STEP: usize = 1_000;
@@ -67,7 +67,7 @@ impl<D: Dialect> Sql<D> {
         let looked: usize = told("looked").unwrap_or("0").parse()?;
         let gone: usize = told("gone").unwrap_or("0").parse()?;
         place.behind = match told("last") {
-            Some(last) if looked == STEP => last.to_owned(),
+            Some(last) if looked == STEP && last.bytes().all(is_plain) => last.to_owned(),
             // From the beginning again.
             _ => String::new(),
         };

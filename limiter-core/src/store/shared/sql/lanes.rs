@@ -162,8 +162,8 @@ impl Task {
     }
 }
 
-/// Waits for some work, and replies; where there is no more time for it, replies
-/// that, and sees it to its end, so that the connection need not be given up.
+/// Sees some work to its end, and replies. That may come too late for whoever
+/// asked; but to cut it off would cost the connection.
 async fn finish<T>(
     until: Instant,
     patience: Duration,

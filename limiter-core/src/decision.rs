@@ -115,6 +115,17 @@ impl Decision {
         }
     }
 
+    /// A ban by the policy at that position, without having asked the store.
+    pub(crate) fn banned(at: usize, until: Timestamp, now: Timestamp) -> Self {
+        Self {
+            verdict: Verdict::Banned,
+            now,
+            wait: Wait::Micros(until.micros_since(now)),
+            ban: Some((at, until)),
+            ..Self::uncounted()
+        }
+    }
+
     /// A decision to admit without having counted.
     pub(crate) fn uncounted() -> Self {
         Self {

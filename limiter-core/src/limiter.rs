@@ -26,6 +26,7 @@
 //! # }).unwrap();
 //! ```
 
+mod breaker;
 mod builder;
 mod failure;
 mod met;
@@ -33,7 +34,7 @@ mod set;
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
-pub use self::{builder::LimiterBuilder, met::Met, set::PolicySet};
+pub use self::{breaker::Health, builder::LimiterBuilder, met::Met, set::PolicySet};
 use crate::{
     ban::Ban,
     config::Config,
@@ -202,6 +203,12 @@ impl Limiter {
         Ok(self.0.store.reset(Item { policy, subject }).await?)
     }
 
+    /// Whether the store answers, and if not, since when and why.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.0.fallback.breaker.health()
+    }
+
     /// The name of the thread that built this limiter; empty if it has none.
     /// Adapters use it to catch a limiter per worker.
     #[must_use]
@@ -212,7 +219,12 @@ impl Limiter {
     async fn change_ban(&self, policy: &str, key: &Key, change: BanChange) -> Result<(), Error> {
         let policy = self.find_banning(policy)?;
         let subject = &self.0.identity.subject(key.clone());
-        Ok(self.0.store.change_ban(Item { policy, subject }, change).await?)
+        let item = Item { policy, subject };
+        self.0.store.change_ban(item, change).await?;
+        if !matches!(change, BanChange::Ban(_)) {
+            self.0.fallback.forget(item);
+        }
+        Ok(())
     }
 
     fn find_banning(&self, name: &str) -> Result<&Policy, Error> {

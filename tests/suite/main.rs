@@ -6,6 +6,7 @@ mod databases;
 mod dependencies;
 mod differential;
 mod memory;
+mod outage;
 mod processes;
 mod redis;
 mod rocket_app;

@@ -1,29 +1,29 @@
 //! What happens while the store cannot answer, policy by policy.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::{Arc, OnceLock};
 
+use super::breaker::Breaker;
 use crate::{
-    decision::Decision,
+    ban::Ban,
+    decision::{Decision, Verdict},
     error::{ConfigError, Error, StoreError},
     policy::{Mode, OnStoreError, Policy},
     request::Subjects,
     store::{
-        Check, Item, Store,
+        Answer, BanChange, Check, Item, Store,
         choice::{Caps, HAS_MEMORY, memory},
     },
-    time::Timestamp,
+    time::{Clock, SystemClock, Timestamp},
 };
 
 /// Stands in for a store that fails.
 #[derive(Debug)]
 pub(super) struct Fallback {
-    /// For policies that say `local`; made when first needed.
+    /// For policies that say `local`, and for bans that the store has told; made
+    /// when first needed.
     local: OnceLock<Arc<dyn Store>>,
     caps: Caps,
-    degraded: AtomicBool,
+    pub(super) breaker: Breaker,
 }
 
 impl Fallback {
@@ -39,7 +39,7 @@ impl Fallback {
                 return Err(error.within(policy.name()).within("policies"));
             }
         }
-        Ok(Self { local: OnceLock::new(), caps, degraded: AtomicBool::new(false) })
+        Ok(Self { local: OnceLock::new(), caps, breaker: Breaker::default() })
     }
 
     /// The stand-in, if it is compiled in.
@@ -51,28 +51,66 @@ impl Fallback {
         Some(&**self.local.get_or_init(|| made))
     }
 
-    /// Notes that the store answered; said once per change.
-    pub(super) fn healthy(&self) {
-        if self.degraded.load(Ordering::Relaxed) && self.degraded.swap(false, Ordering::Relaxed) {
-            tracing::info!("the store answers again");
+    /// Keeps a ban that the store has told, so that it holds while the store is
+    /// away; and forgets one that the store does not know any more.
+    pub(super) fn learn(&self, check: &Check<'_>, decision: &Decision) {
+        match decision.ban {
+            Some((at, until)) => {
+                let (Some(item), Some(local)) = (check.items().nth(at), self.local()) else {
+                    return;
+                };
+                let left = until.since(decision.now);
+                let known = at_once(local.ban(item)).flatten();
+                // To the second: an attack is not written down at each request.
+                let enough = known.is_some_and(|ban| {
+                    ban.until.after_micros(1_000_000) >= SystemClock.now().after(left)
+                });
+                if !enough {
+                    let _ = at_once(local.change_ban(item, BanChange::Ban(left)));
+                }
+            }
+            None if decision.verdict == Verdict::Allowed => {
+                for item in check.items() {
+                    self.forget(item);
+                }
+            }
+            None => {}
         }
     }
 
-    /// Notes that the store failed; said once per change.
-    pub(super) fn degraded(&self, error: &StoreError) {
-        if !self.degraded.swap(true, Ordering::Relaxed) {
-            tracing::error!(%error, "the store does not answer; policies do as on_store_error says");
+    /// Forgets a ban, if one is known.
+    pub(super) fn forget(&self, item: Item<'_>) {
+        if let Some(local) = self.local.get()
+            && at_once(local.ban(item)).flatten().is_some()
+        {
+            let _ = at_once(local.change_ban(item, BanChange::Forgive));
         }
     }
 
-    /// Decides without the store: one policy that says `deny` refuses, those
-    /// that say `local` count in memory, the others admit.
+    /// The ban that ends last of those known, and the position of its policy.
+    fn known_ban(&self, check: &Check<'_>) -> Option<(usize, Ban)> {
+        let local = self.local.get()?;
+        let enforced = check.items().enumerate().filter(|(_, item)| {
+            item.policy.mode() == Mode::Enforce
+                && item.policy.ban().is_some()
+                && item.subject.bannable
+        });
+        enforced
+            .filter_map(|(at, item)| Some((at, at_once(local.ban(item)).flatten()?)))
+            .max_by_key(|(_, ban)| ban.until)
+    }
+
+    /// Decides without the store: a ban that is known holds, one policy that
+    /// says `deny` refuses, those that say `local` count in memory, the others
+    /// admit.
     pub(super) async fn decide(
         &self,
         check: &Check<'_>,
         error: StoreError,
     ) -> Result<Decision, Error> {
-        self.degraded(&error);
+        if let Some((at, ban)) = self.known_ban(check) {
+            return Ok(Decision::banned(at, ban.until, SystemClock.now()));
+        }
         let denies = |policy: &Policy| {
             policy.mode() == Mode::Enforce && policy.on_store_error() == OnStoreError::Deny
         };
@@ -92,12 +130,7 @@ impl Fallback {
 
     /// Strikes without the store, for policies that say `local`; answers for
     /// each offender, as a store does.
-    pub(super) async fn strike(
-        &self,
-        offenders: Vec<Item<'_>>,
-        error: StoreError,
-    ) -> Vec<Option<Timestamp>> {
-        self.degraded(&error);
+    pub(super) async fn strike(&self, offenders: Vec<Item<'_>>) -> Vec<Option<Timestamp>> {
         let mut bans = vec![None; offenders.len()];
         let Some(store) = self.local() else { return bans };
         let is_local =
@@ -109,6 +142,14 @@ impl Fallback {
             Err(error) => tracing::error!(%error, "a strike was lost"),
         }
         bans
+    }
+}
+
+/// The answer of a store that always has it at hand.
+fn at_once<T>(answer: Answer<'_, T>) -> Option<T> {
+    match answer {
+        Answer::Ready(answer) => answer?.ok(),
+        Answer::Pending(_) => None,
     }
 }
 

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use super::{Fallback, Inner, Limiter, Met};
+use super::{Fallback, Inner, Limiter, Met, breaker::Passage};
 use crate::{
     ban::BanRule,
     decision::{Decision, QuotaStatus},
-    error::Error,
+    error::{Error, StoreError},
     headers::{Fields, Names},
     key::Key,
     policy::{Mode, Policy},
     refusal::Refusal,
     request::{RequestFacts, Subjects},
-    store::{Answer, Check},
+    store::{Answer, Check, Item},
     time::Timestamp,
 };
 
@@ -92,24 +92,62 @@ impl PolicySet {
     /// If there are not as many subjects as policies.
     pub fn check<'a>(&'a self, subjects: &'a Subjects, cost: u64) -> Answer<'a, Decision, Error> {
         let check = Check::new(&self.0.policies, subjects, cost);
+        match self.fallback().breaker.passage() {
+            Passage::Ask => self.ask(check, subjects),
+            Passage::Probe if !self.probe(subjects) => self.ask(check, subjects),
+            Passage::Probe | Passage::Refuse => Answer::Pending(Box::pin(async move {
+                let error = StoreError::new("it is not asked while it fails");
+                let decision = self.fallback().decide(&check, error).await?;
+                self.report(&decision, subjects);
+                Ok(decision)
+            })),
+        }
+    }
+
+    fn ask<'a>(&'a self, check: Check<'a>, subjects: &'a Subjects) -> Answer<'a, Decision, Error> {
         match self.inner().store.decide(check) {
             Answer::Ready(Some(Ok(decision))) => {
-                self.fallback().healthy();
+                self.fallback().breaker.answered();
                 self.report(&decision, subjects);
                 Answer::ready(Ok(decision))
             }
             answer => Answer::Pending(Box::pin(async move {
                 let decision = match answer.await {
                     Ok(decision) => {
-                        self.fallback().healthy();
+                        self.fallback().breaker.answered();
+                        self.fallback().learn(&check, &decision);
                         decision
                     }
-                    Err(error) => self.fallback().decide(&check, error).await?,
+                    Err(error) => {
+                        self.fallback().breaker.failed(&error, false);
+                        self.fallback().decide(&check, error).await?
+                    }
                 };
                 self.report(&decision, subjects);
                 Ok(decision)
             })),
         }
+    }
+
+    /// Looks whether the store answers again, by a check that writes nothing,
+    /// while nobody waits for it. Returns whether there is a runtime to do so.
+    #[cfg(feature = "_shared")]
+    fn probe(&self, subjects: &Subjects) -> bool {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return false };
+        let (set, subjects) = (self.clone(), subjects.clone());
+        runtime.spawn(async move {
+            let check = Check::new(&set.0.policies, &subjects, 0);
+            match set.inner().store.decide(check).await {
+                Ok(_) => set.fallback().breaker.answered(),
+                Err(error) => set.fallback().breaker.failed(&error, true),
+            }
+        });
+        true
+    }
+
+    #[cfg(not(feature = "_shared"))]
+    fn probe(&self, _: &Subjects) -> bool {
+        false
     }
 
     /// Counts what a request that was admitted came to: a strike, where a
@@ -121,13 +159,28 @@ impl PolicySet {
         if offenders.is_empty() {
             return;
         }
-        let bans = match self.inner().store.strike(offenders.clone()).await {
-            Ok(bans) => bans,
-            Err(error) => self.fallback().strike(offenders.clone(), error).await,
+        let bans = match self.strike(offenders.clone()).await {
+            Some(bans) => bans,
+            None => self.fallback().strike(offenders.clone()).await,
         };
         for (item, until) in offenders.iter().zip(bans) {
             if let Some(until) = until {
                 report_ban(item.policy, &item.subject.key, until);
+            }
+        }
+    }
+
+    /// Strikes in the store; `None` if it fails.
+    async fn strike(&self, offenders: Vec<Item<'_>>) -> Option<Vec<Option<Timestamp>>> {
+        let breaker = &self.fallback().breaker;
+        if breaker.is_open() {
+            return None;
+        }
+        match self.inner().store.strike(offenders).await {
+            Ok(bans) => Some(bans),
+            Err(error) => {
+                breaker.failed(&error, false);
+                None
             }
         }
     }

@@ -1,0 +1,226 @@
+//! A store that fails: what clients are answered meanwhile, and how long they
+//! wait.
+
+use std::{
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use limiter_core::{
+    Answer, Ban, BanChange, BanPage, BanRule, Check, Decision, Error, Health, Item, Key, Limiter,
+    MemoryStore, OnStoreError, Policy, Quota, SharedStore, Store, StoreError, Timestamp, Verdict,
+};
+use redis::{Client, cmd};
+
+use crate::servers::start_redis;
+
+/// A store in memory that can be switched off, and counts how often it is asked.
+#[derive(Clone, Debug, Default)]
+struct Switched {
+    store: MemoryStore,
+    off: Arc<AtomicBool>,
+    asked: Arc<AtomicU64>,
+}
+
+impl Switched {
+    fn answer<'a, T: Send + 'a>(&'a self, answer: Answer<'a, T>) -> Answer<'a, T> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let off = self.off.load(Ordering::Relaxed);
+        Answer::Pending(Box::pin(async move {
+            match answer {
+                _ if off => Err(StoreError::new("switched off")),
+                Answer::Ready(answer) => answer.expect("it was not taken"),
+                Answer::Pending(answer) => answer.await,
+            }
+        }))
+    }
+}
+
+impl Store for Switched {
+    fn decide<'a>(&'a self, check: Check<'a>) -> Answer<'a, Decision> {
+        match self.off.load(Ordering::Relaxed) {
+            true => self.answer(Answer::ready(Err(StoreError::new("switched off")))),
+            false => self.answer(self.store.decide(check)),
+        }
+    }
+
+    fn strike<'a>(&'a self, offenders: Vec<Item<'a>>) -> Answer<'a, Vec<Option<Timestamp>>> {
+        self.answer(self.store.strike(offenders))
+    }
+
+    fn change_ban<'a>(&'a self, item: Item<'a>, change: BanChange) -> Answer<'a, ()> {
+        self.answer(self.store.change_ban(item, change))
+    }
+
+    fn reset<'a>(&'a self, item: Item<'a>) -> Answer<'a, ()> {
+        self.answer(self.store.reset(item))
+    }
+
+    fn ban<'a>(&'a self, item: Item<'a>) -> Answer<'a, Option<Ban>> {
+        self.answer(self.store.ban(item))
+    }
+
+    fn bans<'a>(
+        &'a self,
+        policy: &'a Policy,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> Answer<'a, BanPage> {
+        self.answer(self.store.bans(policy, after, limit))
+    }
+}
+
+/// Three policies, one for each way to do without the store, each of two
+/// requests an hour, with a ban after three refusals.
+async fn limiter(store: impl Store) -> Limiter {
+    let hour = Duration::from_secs(3_600);
+    let ways = [
+        ("local", OnStoreError::Local),
+        ("allow", OnStoreError::Allow),
+        ("deny", OnStoreError::Deny),
+    ];
+    let mut builder = Limiter::builder().store(store);
+    for (name, way) in ways {
+        let policy = Policy::new(name, Quota::per_hour(2).unwrap()).unwrap();
+        let rule = BanRule::new(3, hour, hour).unwrap();
+        builder = builder.policy(policy.with_ban(rule).with_on_store_error(way));
+    }
+    builder.build().await.unwrap()
+}
+
+async fn ask(limiter: &Limiter, policy: &str, user: &str) -> Result<Verdict, Error> {
+    let policy = limiter.policy(policy).unwrap();
+    let subjects = policy.subjects_of(&Key::user(user));
+    policy.check(&subjects, 1).await.map(|decision| decision.verdict())
+}
+
+async fn until_healthy(limiter: &Limiter, within: Duration) {
+    let deadline = Instant::now() + within;
+    while limiter.health() != Health::Healthy {
+        assert!(Instant::now() < deadline, "{:?}", limiter.health());
+        // Requests that come in are what lets a probe be sent.
+        let _ = ask(limiter, "allow", "prober").await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_fails_is_left_alone_and_probed() {
+    let store = Switched::default();
+    let limiter = limiter(store.clone()).await;
+    assert_eq!(limiter.health(), Health::Healthy);
+    store.off.store(true, Ordering::Relaxed);
+    for _ in 0..200 {
+        assert_eq!(ask(&limiter, "allow", "alice").await.unwrap(), Verdict::Allowed);
+    }
+    assert!(store.asked.load(Ordering::Relaxed) <= 6, "{:?}", store.asked);
+    let Health::Degraded { reason, .. } = limiter.health() else { panic!("it fails") };
+    assert_eq!(reason, "switched off");
+    // While it is off, probes alone ask it: two or three within a second.
+    let before = store.asked.load(Ordering::Relaxed);
+    let end = Instant::now() + Duration::from_secs(1);
+    while Instant::now() < end {
+        ask(&limiter, "allow", "alice").await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    let probes = store.asked.load(Ordering::Relaxed) - before;
+    assert!((1..=5).contains(&probes), "{probes}");
+    store.off.store(false, Ordering::Relaxed);
+    until_healthy(&limiter, Duration::from_secs(5)).await;
+    assert_eq!(ask(&limiter, "allow", "bob").await.unwrap(), Verdict::Allowed);
+}
+
+#[tokio::test]
+async fn each_policy_does_without_the_store_in_its_own_way() {
+    let store = Switched::default();
+    let limiter = limiter(store.clone()).await;
+    store.off.store(true, Ordering::Relaxed);
+    for _ in 0..2 {
+        assert_eq!(ask(&limiter, "local", "alice").await.unwrap(), Verdict::Allowed);
+    }
+    assert_eq!(ask(&limiter, "local", "alice").await.unwrap(), Verdict::Limited);
+    for _ in 0..10 {
+        assert_eq!(ask(&limiter, "allow", "alice").await.unwrap(), Verdict::Allowed);
+        let error = ask(&limiter, "deny", "alice").await.unwrap_err();
+        assert!(matches!(error, Error::Unavailable(_)), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn known_bans_hold_through_an_outage() {
+    let store = Switched::default();
+    let limiter = limiter(store.clone()).await;
+    for policy in ["local", "allow", "deny"] {
+        for _ in 0..5 {
+            ask(&limiter, policy, "mallory").await.unwrap();
+        }
+        assert_eq!(ask(&limiter, policy, "mallory").await.unwrap(), Verdict::Banned);
+    }
+    store.off.store(true, Ordering::Relaxed);
+    for policy in ["local", "allow", "deny"] {
+        assert_eq!(ask(&limiter, policy, "mallory").await.unwrap(), Verdict::Banned, "{policy}");
+    }
+    assert_eq!(ask(&limiter, "allow", "alice").await.unwrap(), Verdict::Allowed);
+    store.off.store(false, Ordering::Relaxed);
+    until_healthy(&limiter, Duration::from_secs(5)).await;
+    // Lifted, and not held by what was known of it.
+    limiter.forgive("allow", &Key::user("mallory")).await.unwrap();
+    store.off.store(true, Ordering::Relaxed);
+    assert_eq!(ask(&limiter, "allow", "mallory").await.unwrap(), Verdict::Allowed);
+}
+
+/// The process of a Redis server that was started here.
+struct Paused(String);
+
+impl Paused {
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([name, &self.0]).status();
+        assert!(sent.unwrap().success());
+    }
+}
+
+impl Drop for Paused {
+    fn drop(&mut self) {
+        // A stopped process would not hear that it is to end.
+        self.signal("-CONT");
+    }
+}
+
+/// The slowest of some requests.
+async fn slowest(limiter: &Limiter, policy: &str, requests: usize) -> Duration {
+    let mut slowest = Duration::ZERO;
+    for _ in 0..requests {
+        let start = Instant::now();
+        let _ = ask(limiter, policy, "alice").await;
+        slowest = slowest.max(start.elapsed());
+    }
+    slowest
+}
+
+#[tokio::test]
+async fn a_redis_that_hangs_holds_nobody_up() {
+    let url = start_redis();
+    let mut connection = Client::open(url.as_str()).unwrap().get_connection().unwrap();
+    let told: String = cmd("INFO").arg("server").query(&mut connection).unwrap();
+    let process = told.lines().find_map(|line| line.strip_prefix("process_id:")).unwrap();
+    let server = Paused(process.trim().to_owned());
+    let limiter = limiter(SharedStore::builder(&url).connect().await.unwrap()).await;
+    for _ in 0..3 {
+        let _ = ask(&limiter, "local", "alice").await;
+    }
+    server.signal("-STOP");
+    // Until the breaker opens, the deadline; with room for a busy machine.
+    let first = slowest(&limiter, "local", 5).await;
+    assert!(first < Duration::from_millis(100 + 100), "{first:?}");
+    let open = slowest(&limiter, "local", 1_000).await;
+    assert!(open < Duration::from_millis(50), "{open:?}");
+    server.signal("-CONT");
+    until_healthy(&limiter, Duration::from_secs(5)).await;
+    // What was used is still used. (The server has heard, late, what it was asked
+    // while it hung; refusals among it were strikes.)
+    assert_ne!(ask(&limiter, "local", "alice").await.unwrap(), Verdict::Allowed);
+}

@@ -115,6 +115,29 @@ impl Decision {
         }
     }
 
+    /// The same refusal, so much later.
+    #[cfg(feature = "memory")]
+    pub(crate) fn aged(&self, age: Duration) -> Self {
+        let now = self.now.after(age);
+        let later = |wait: Wait| match wait {
+            Wait::Micros(wait) => Wait::Micros(wait.saturating_sub(now.micros_since(self.now))),
+            other => other,
+        };
+        let aged = |status: &QuotaStatus| QuotaStatus {
+            level: Level::at(*status.quota(), status.level.state(), now),
+            wait: later(status.wait),
+            ..*status
+        };
+        Self {
+            now,
+            wait: later(self.wait),
+            new_ban: false,
+            shadow_ban: None,
+            quotas: self.quotas.iter().map(aged).collect(),
+            ..self.clone()
+        }
+    }
+
     /// A ban by the policy at that position, without having asked the store.
     pub(crate) fn banned(at: usize, until: Timestamp, now: Timestamp) -> Self {
         Self {

@@ -28,6 +28,8 @@
 
 mod breaker;
 mod builder;
+#[cfg(feature = "memory")]
+mod denied;
 mod failure;
 mod met;
 mod set;
@@ -200,7 +202,10 @@ impl Limiter {
     pub async fn reset(&self, policy: &str, key: &Key) -> Result<(), Error> {
         let policy = self.find_by_hand(policy)?;
         let subject = &self.0.identity.subject(key.clone());
-        Ok(self.0.store.reset(Item { policy, subject }).await?)
+        let item = Item { policy, subject };
+        self.0.store.reset(item).await?;
+        self.0.fallback.changed(item);
+        Ok(())
     }
 
     /// Whether the store answers, and if not, since when and why.
@@ -221,9 +226,7 @@ impl Limiter {
         let subject = &self.0.identity.subject(key.clone());
         let item = Item { policy, subject };
         self.0.store.change_ban(item, change).await?;
-        if !matches!(change, BanChange::Ban(_)) {
-            self.0.fallback.forget(item);
-        }
+        self.0.fallback.changed(item);
         Ok(())
     }
 

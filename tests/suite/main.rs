@@ -3,6 +3,7 @@
 mod actix;
 mod contract;
 mod databases;
+mod denied;
 mod dependencies;
 mod differential;
 mod memory;
@@ -14,4 +15,5 @@ mod servers;
 mod shared;
 mod sql;
 mod stores;
+mod switched;
 mod tls;

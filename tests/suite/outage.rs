@@ -3,76 +3,16 @@
 
 use std::{
     process::Command,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
 use limiter_core::{
-    Answer, Ban, BanChange, BanPage, BanRule, Check, Decision, Error, Health, Item, Key, Limiter,
-    MemoryStore, OnStoreError, Policy, Quota, SharedStore, Store, StoreError, Timestamp, Verdict,
+    BanRule, Error, Health, Key, Limiter, OnStoreError, Policy, Quota, SharedStore, Store, Verdict,
 };
 use redis::{Client, cmd};
 
-use crate::servers::start_redis;
-
-/// A store in memory that can be switched off, and counts how often it is asked.
-#[derive(Clone, Debug, Default)]
-struct Switched {
-    store: MemoryStore,
-    off: Arc<AtomicBool>,
-    asked: Arc<AtomicU64>,
-}
-
-impl Switched {
-    fn answer<'a, T: Send + 'a>(&'a self, answer: Answer<'a, T>) -> Answer<'a, T> {
-        self.asked.fetch_add(1, Ordering::Relaxed);
-        let off = self.off.load(Ordering::Relaxed);
-        Answer::Pending(Box::pin(async move {
-            match answer {
-                _ if off => Err(StoreError::new("switched off")),
-                Answer::Ready(answer) => answer.expect("it was not taken"),
-                Answer::Pending(answer) => answer.await,
-            }
-        }))
-    }
-}
-
-impl Store for Switched {
-    fn decide<'a>(&'a self, check: Check<'a>) -> Answer<'a, Decision> {
-        match self.off.load(Ordering::Relaxed) {
-            true => self.answer(Answer::ready(Err(StoreError::new("switched off")))),
-            false => self.answer(self.store.decide(check)),
-        }
-    }
-
-    fn strike<'a>(&'a self, offenders: Vec<Item<'a>>) -> Answer<'a, Vec<Option<Timestamp>>> {
-        self.answer(self.store.strike(offenders))
-    }
-
-    fn change_ban<'a>(&'a self, item: Item<'a>, change: BanChange) -> Answer<'a, ()> {
-        self.answer(self.store.change_ban(item, change))
-    }
-
-    fn reset<'a>(&'a self, item: Item<'a>) -> Answer<'a, ()> {
-        self.answer(self.store.reset(item))
-    }
-
-    fn ban<'a>(&'a self, item: Item<'a>) -> Answer<'a, Option<Ban>> {
-        self.answer(self.store.ban(item))
-    }
-
-    fn bans<'a>(
-        &'a self,
-        policy: &'a Policy,
-        after: Option<&'a str>,
-        limit: usize,
-    ) -> Answer<'a, BanPage> {
-        self.answer(self.store.bans(policy, after, limit))
-    }
-}
+use crate::{servers::start_redis, switched::Switched};
 
 /// Three policies, one for each way to do without the store, each of two
 /// requests an hour, with a ban after three refusals.

@@ -1,8 +1,13 @@
 //! What happens while the store cannot answer, policy by policy.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
 
 use super::breaker::Breaker;
+#[cfg(feature = "memory")]
+use super::denied::Denied;
 use crate::{
     ban::Ban,
     decision::{Decision, Verdict},
@@ -24,6 +29,8 @@ pub(super) struct Fallback {
     local: OnceLock<Arc<dyn Store>>,
     caps: Caps,
     pub(super) breaker: Breaker,
+    #[cfg(feature = "memory")]
+    denied: Denied,
 }
 
 impl Fallback {
@@ -39,7 +46,13 @@ impl Fallback {
                 return Err(error.within(policy.name()).within("policies"));
             }
         }
-        Ok(Self { local: OnceLock::new(), caps, breaker: Breaker::default() })
+        Ok(Self {
+            local: OnceLock::new(),
+            caps,
+            breaker: Breaker::default(),
+            #[cfg(feature = "memory")]
+            denied: Denied::default(),
+        })
     }
 
     /// The stand-in, if it is compiled in.
@@ -51,9 +64,24 @@ impl Fallback {
         Some(&**self.local.get_or_init(|| made))
     }
 
-    /// Keeps a ban that the store has told, so that it holds while the store is
-    /// away; and forgets one that the store does not know any more.
-    pub(super) fn learn(&self, check: &Check<'_>, decision: &Decision) {
+    /// A refusal that the store has told and that need not be asked for again.
+    #[cfg(feature = "memory")]
+    pub(super) fn denied(&self, check: &Check<'_>) -> Option<Decision> {
+        self.denied.get(check)
+    }
+
+    #[cfg(not(feature = "memory"))]
+    pub(super) fn denied(&self, _: &Check<'_>) -> Option<Decision> {
+        None
+    }
+
+    /// Keeps a refusal that the store, asked at `sent`, has told. A ban holds
+    /// while the store is away, too; one that the store does not know any more
+    /// is forgotten.
+    #[cfg_attr(not(feature = "memory"), allow(unused_variables, reason = "for the deny cache"))]
+    pub(super) fn learn(&self, check: &Check<'_>, decision: &Decision, sent: Instant) {
+        #[cfg(feature = "memory")]
+        self.denied.put(check, decision, sent);
         match decision.ban {
             Some((at, until)) => {
                 let (Some(item), Some(local)) = (check.items().nth(at), self.local()) else {
@@ -78,8 +106,15 @@ impl Fallback {
         }
     }
 
+    /// Forgets what was known of bans and refusals: one was changed by hand.
+    pub(super) fn changed(&self, item: Item<'_>) {
+        self.forget(item);
+        #[cfg(feature = "memory")]
+        self.denied.clear();
+    }
+
     /// Forgets a ban, if one is known.
-    pub(super) fn forget(&self, item: Item<'_>) {
+    fn forget(&self, item: Item<'_>) {
         if let Some(local) = self.local.get()
             && at_once(local.ban(item)).flatten().is_some()
         {

@@ -1,6 +1,6 @@
 //! One or several policies that a request is checked against together.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use super::{Fallback, Inner, Limiter, Met, breaker::Passage};
 use crate::{
@@ -92,6 +92,9 @@ impl PolicySet {
     /// If there are not as many subjects as policies.
     pub fn check<'a>(&'a self, subjects: &'a Subjects, cost: u64) -> Answer<'a, Decision, Error> {
         let check = Check::new(&self.0.policies, subjects, cost);
+        if let Some(refusal) = self.fallback().denied(&check) {
+            return Answer::ready(Ok(refusal));
+        }
         match self.fallback().breaker.passage() {
             Passage::Ask => self.ask(check, subjects),
             Passage::Probe if !self.probe(subjects) => self.ask(check, subjects),
@@ -105,6 +108,7 @@ impl PolicySet {
     }
 
     fn ask<'a>(&'a self, check: Check<'a>, subjects: &'a Subjects) -> Answer<'a, Decision, Error> {
+        // Only where there is something to wait for is there something to learn.
         match self.inner().store.decide(check) {
             Answer::Ready(Some(Ok(decision))) => {
                 self.fallback().breaker.answered();
@@ -112,10 +116,11 @@ impl PolicySet {
                 Answer::ready(Ok(decision))
             }
             answer => Answer::Pending(Box::pin(async move {
+                let sent = Instant::now();
                 let decision = match answer.await {
                     Ok(decision) => {
                         self.fallback().breaker.answered();
-                        self.fallback().learn(&check, &decision);
+                        self.fallback().learn(&check, &decision, sent);
                         decision
                     }
                     Err(error) => {

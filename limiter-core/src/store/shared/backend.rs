@@ -16,6 +16,11 @@ use crate::{
     store::{Item, Subject},
     time::Timestamp,
 };
+#[cfg(any(feature = "redis", feature = "_locking"))]
+use crate::{
+    decide::{Outcome, decide},
+    store::Check,
+};
 
 /// A database that keeps state. It owns what it is asked: a request that is
 /// dropped must not leave a transaction half way.
@@ -87,6 +92,21 @@ impl Kept {
     pub(super) fn prior(&self, item: Item<'_>) -> Prior {
         Prior::new(item, self.states.iter().copied(), self.strikes, self.ban, self.now)
     }
+}
+
+/// What becomes of items on which that was kept, by the pure functions.
+#[cfg(any(feature = "redis", feature = "_locking"))]
+pub(super) fn outcome<'a>(
+    items: impl Iterator<Item = &'a Named>,
+    kept: &[Kept],
+    cost: u64,
+    now: Timestamp,
+) -> Outcome {
+    let (policies, subjects): (Vec<Policy>, Vec<Subject>) =
+        items.map(|item| (item.policy.clone(), item.subject.clone())).unzip();
+    let check = Check::new(&policies, &subjects, cost);
+    let priors: Vec<Prior> = check.items().zip(kept).map(|(item, kept)| kept.prior(item)).collect();
+    decide(&check, &priors, now)
 }
 
 /// Which bans to list.

@@ -9,16 +9,13 @@ use super::Redis;
 use crate::{
     algorithm::Level,
     ban::Ban,
-    decide::{self, Change, Outcome, Prior},
+    decide::{Change, Outcome},
     error::StoreError,
-    policy::{Mode, Policy},
-    store::{
-        Check, Subject,
-        shared::{
-            backend::{Before, Kept, Named, Run},
-            operation::Operation,
-            wire,
-        },
+    policy::Mode,
+    store::shared::{
+        backend::{Before, Kept, Named, Run, outcome},
+        operation::Operation,
+        wire,
     },
     time::Timestamp,
 };
@@ -120,17 +117,9 @@ impl Asked<'_> {
     }
 
     fn outcome(&self, group: &[usize], cost: u64) -> Outcome {
-        let (policies, subjects): (Vec<Policy>, Vec<Subject>) = group
-            .iter()
-            .map(|at| &self.run.items[*at])
-            .map(|item| (item.policy.clone(), item.subject.clone()))
-            .unzip();
         let kept = group.iter().map(|at| self.kept[*at].clone().unwrap_or_default());
         let (now, kept) = aligned(kept.collect());
-        let check = Check::new(&policies, &subjects, cost);
-        let priors: Vec<Prior> =
-            check.items().zip(&kept).map(|(item, kept)| kept.prior(item)).collect();
-        decide::decide(&check, &priors, now)
+        outcome(group.iter().map(|at| &self.run.items[*at]), &kept, cost, now)
     }
 
     /// Takes back what these items were charged, exactly, unless somebody else

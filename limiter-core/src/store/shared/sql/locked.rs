@@ -7,16 +7,12 @@ use super::{Dialect, Rows, locks, name};
 use crate::{
     algorithm::Level,
     ban::{Ban, BanRule, Offender},
-    decide::{Change, Prior, decide},
-    policy::Policy,
-    store::{
-        Check, Subject,
-        shared::{
-            backend::{Before, Kept, Named, Run, parse_ban},
-            naming,
-            operation::{Operation, slack},
-            wire,
-        },
+    decide::Change,
+    store::shared::{
+        backend::{Before, Kept, Named, Run, outcome, parse_ban},
+        naming,
+        operation::{Operation, slack},
+        wire,
     },
     time::Timestamp,
 };
@@ -150,12 +146,7 @@ impl Writes {
     }
 
     fn decide(&mut self, run: &Run, names: &[[String; 3]], before: &Before, cost: u64) {
-        let (policies, subjects): (Vec<Policy>, Vec<Subject>) =
-            run.items.iter().map(|item| (item.policy.clone(), item.subject.clone())).unzip();
-        let check = Check::new(&policies, &subjects, cost);
-        let priors: Vec<Prior> =
-            check.items().zip(&before.kept).map(|(item, kept)| kept.prior(item)).collect();
-        let outcome = decide(&check, &priors, before.now);
+        let outcome = outcome(run.items.iter(), &before.kept, cost, before.now);
         for ((item, names), change) in run.items.iter().zip(names).zip(outcome.changes) {
             match change {
                 Change::None => {}

@@ -155,9 +155,9 @@ async fn a_redis_that_hangs_holds_nobody_up() {
     server.signal("-STOP");
     // Until the breaker opens, the deadline; with room for a busy machine.
     let first = slowest(&limiter, "local", 5).await;
-    assert!(first < Duration::from_millis(100 + 100), "{first:?}");
+    assert!(first < Duration::from_millis(100 + 200), "{first:?}");
     let open = slowest(&limiter, "local", 1_000).await;
-    assert!(open < Duration::from_millis(50), "{open:?}");
+    assert!(open < Duration::from_millis(100), "{open:?}");
     server.signal("-CONT");
     until_healthy(&limiter, Duration::from_secs(5)).await;
     // What was used is still used. (The server has heard, late, what it was asked

@@ -20,41 +20,37 @@ use crate::{
     shared::{admits, banning, filled, policy, subject},
 };
 
+/// Connects to the database of that URL, whichever it is, and evaluates an
+/// expression of the connection.
+macro_rules! connected {
+    ($url:expr, $connection:ident => $done:expr) => {{
+        let url: &str = $url;
+        match url.split("://").next() {
+            Some("postgres") => {
+                let $connection = &mut PgConnection::connect(url).await.unwrap();
+                $done
+            }
+            Some("mysql") => {
+                let $connection = &mut MySqlConnection::connect(url).await.unwrap();
+                $done
+            }
+            _ => {
+                let $connection = &mut SqliteConnection::connect(url).await.unwrap();
+                $done
+            }
+        }
+    }};
+}
+
 /// One number that a database answers with.
 async fn number(url: &str, sql: &str) -> i64 {
     let sql = AssertSqlSafe(sql.to_owned());
-    match url.split("://").next().unwrap() {
-        "postgres" => {
-            let mut connection = PgConnection::connect(url).await.unwrap();
-            raw_sql(sql).fetch_one(&mut connection).await.unwrap().get(0)
-        }
-        "mysql" => {
-            let mut connection = MySqlConnection::connect(url).await.unwrap();
-            raw_sql(sql).fetch_one(&mut connection).await.unwrap().get(0)
-        }
-        _ => {
-            let mut connection = SqliteConnection::connect(url).await.unwrap();
-            raw_sql(sql).fetch_one(&mut connection).await.unwrap().get(0)
-        }
-    }
+    connected!(url, connection => raw_sql(sql).fetch_one(connection).await.unwrap().get(0))
 }
 
 async fn execute(url: &str, sql: &str) {
     let sql = AssertSqlSafe(sql.to_owned());
-    match url.split("://").next().unwrap() {
-        "postgres" => {
-            let mut connection = PgConnection::connect(url).await.unwrap();
-            raw_sql(sql).execute(&mut connection).await.map(|_| ()).unwrap();
-        }
-        "mysql" => {
-            let mut connection = MySqlConnection::connect(url).await.unwrap();
-            raw_sql(sql).execute(&mut connection).await.map(|_| ()).unwrap();
-        }
-        _ => {
-            let mut connection = SqliteConnection::connect(url).await.unwrap();
-            raw_sql(sql).execute(&mut connection).await.map(|_| ()).unwrap();
-        }
-    }
+    connected!(url, connection => raw_sql(sql).execute(connection).await.map(|_| ()).unwrap());
 }
 
 #[tokio::test]
@@ -126,23 +122,33 @@ async fn a_check_is_one_statement_of_postgres() {
     let store = store(&url, "one").await;
     let policies = [banning(1_000, [401]), policy("50/hour; 9/second; 1000/day")];
     let client = [subject(Key::user("alice")), subject(Key::user("bob"))].concat();
-    let statements = || {
-        let log = fs::read_to_string(&log).unwrap();
-        let logged = log.lines().filter(|line| line.starts_with("LOG:  "));
-        let ours = |line: &&str| !line.contains("WITH looked AS");
-        logged.filter(ours).filter(|line| line.contains("statement:")).count()
+    // The log comes a little later than the answers: a statement of our own is
+    // the last that it has to tell.
+    let statements = async || {
+        let marker = unique("marker");
+        number(&url, &format!("SELECT 1::bigint AS {marker}")).await;
+        let told = loop {
+            let told = fs::read_to_string(&log).unwrap();
+            if told.contains(&marker) {
+                break told;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        };
+        let logged = told.lines().filter(|line| line.starts_with("LOG:  statement:"));
+        let not_ours = |line: &&str| line.contains("WITH looked AS") || line.contains("AS marker_");
+        logged.filter(|line| !not_ours(line)).count()
     };
     admits(&store, &policies, &client).await;
-    let before = statements();
+    let before = statements().await;
     for _ in 0..50 {
         admits(&store, &policies, &client).await;
     }
-    assert_eq!(statements() - before, 50);
+    assert_eq!(statements().await - before, 50);
     // A strike for a response is one more.
     let offenders = Check::new(&policies, &client, 1).offenders(401);
     assert_eq!(offenders.len(), 1);
     store.strike(offenders).await.unwrap();
-    assert_eq!(statements() - before, 51);
+    assert_eq!(statements().await - before, 51);
 }
 
 #[tokio::test]

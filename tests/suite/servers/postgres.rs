@@ -57,7 +57,7 @@ pub(crate) fn start_postgres(settings: &[&str]) -> (String, PathBuf) {
     let command = unprivileged(&command);
     Program { command, folder: &folder, port, signal: "INT" }.keep();
     wait_until_it_is_ready(port);
-    (format!("postgres://limiter@127.0.0.1:{port}/postgres"), log.join("log"))
+    (format!("postgres://limiter:hunter2@127.0.0.1:{port}/postgres"), log.join("log"))
 }
 
 /// It listens before it is ready.
@@ -100,5 +100,5 @@ fn start_bouncer(url: &str) -> String {
     fs::write(&file, config).expect("the temporary folder can be written to");
     let command = unprivileged(&["pgbouncer", "-q", text(&file)]);
     Program { command, folder: &folder, port, signal: "TERM" }.keep();
-    format!("postgres://limiter@127.0.0.1:{port}/postgres")
+    format!("postgres://limiter:hunter2@127.0.0.1:{port}/postgres")
 }

@@ -7,11 +7,13 @@
 
 mod fixed_window;
 mod gcra;
+mod owed;
 mod sliding_window;
 
 #[cfg(test)]
 mod tests;
 
+pub use self::owed::Owed;
 use crate::{
     quota::{Algorithm, Quota},
     time::Timestamp,

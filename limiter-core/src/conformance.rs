@@ -24,11 +24,12 @@
 
 mod bans;
 mod model;
+mod owed;
 mod policies;
 mod quotas;
 mod trial;
 
-pub use self::{bans::*, model::Model, policies::*, quotas::*, trial::Trial};
+pub use self::{bans::*, model::Model, owed::*, policies::*, quotas::*, trial::Trial};
 
 /// Makes a test of each case. See the [module docs](self).
 #[macro_export]
@@ -69,6 +70,12 @@ macro_rules! conformance_tests {
             bans_by_hand
             a_ban_holds_without_a_counter
             bans_are_found
+            what_is_owed_is_charged_once
+            what_is_owed_may_refuse_the_request
+            what_is_owed_fills_to_the_limit
+            what_is_owed_fades_as_what_is_charged
+            a_ban_that_is_owed_holds_to_the_later_end
+            each_item_owes_for_itself
         }
     };
     (@cases $store:ident, $trial:expr, $($case:ident)+) => {

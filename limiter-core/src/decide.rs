@@ -33,11 +33,11 @@ use smallvec::SmallVec;
 
 pub use crate::{algorithm::Level, ban::Offender};
 use crate::{
-    algorithm::{State, Wait},
+    algorithm::{Owed, State, Wait},
     ban::Ban,
     decision::{Decision, QuotaStatus, Verdict},
     policy::Mode,
-    store::{Check, Item},
+    store::{BanChange, Check, Item},
     time::Timestamp,
 };
 
@@ -73,6 +73,32 @@ impl Prior {
                 .map(|(quota, state)| Level::at(*quota, state, now))
                 .collect(),
             offender: rule.map(|rule| Offender::at(rule, strikes, ban, now)),
+        }
+    }
+}
+
+/// What a store has to write before it decides, where an item
+/// [owes](Check::owed).
+#[derive(Clone, Debug)]
+pub struct Repaid {
+    /// The levels, one a quota.
+    pub levels: Levels,
+    /// Strikes and ban, where a ban is owed.
+    pub offender: Option<Offender>,
+}
+
+impl Prior {
+    /// What becomes of the item once it is charged what it owes. Of two bans
+    /// the later end holds.
+    #[must_use]
+    pub fn repaid(&self, item: Item<'_>, owed: &Owed, now: Timestamp) -> Repaid {
+        let rule = item.policy.ban().zip(owed.ban_left());
+        let banned = |offender: Offender| {
+            rule.map(|(rule, left)| offender.change(rule, BanChange::Ban(left), now))
+        };
+        Repaid {
+            levels: owed.charged_to(&self.levels),
+            offender: self.offender.and_then(banned),
         }
     }
 }

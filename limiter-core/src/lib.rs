@@ -75,7 +75,7 @@ pub use crate::store::{MemoryStore, MemoryStoreBuilder};
 #[cfg(feature = "_shared")]
 pub use crate::store::{SharedStore, SharedStoreBuilder};
 pub use crate::{
-    algorithm::State,
+    algorithm::{Owed, State},
     ban::{Ban, BanAnswer, BanRule},
     client_ip::{ClientIp, Networks},
     config::Config,

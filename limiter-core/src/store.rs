@@ -21,7 +21,8 @@ pub use self::memory::{MemoryStore, MemoryStoreBuilder};
 #[cfg(feature = "_shared")]
 pub use self::shared::{SharedStore, SharedStoreBuilder};
 use crate::{
-    ban::Ban, decision::Decision, error::StoreError, key::Key, policy::Policy, time::Timestamp,
+    algorithm::Owed, ban::Ban, decision::Decision, error::StoreError, key::Key, policy::Policy,
+    time::Timestamp,
 };
 
 /// Whom one policy counts in one request.
@@ -49,6 +50,7 @@ pub struct Check<'a> {
     policies: &'a [Policy],
     subjects: &'a [Subject],
     cost: u64,
+    owed: &'a [Option<Owed>],
 }
 
 impl<'a> Check<'a> {
@@ -59,7 +61,14 @@ impl<'a> Check<'a> {
     #[must_use]
     pub fn new(policies: &'a [Policy], subjects: &'a [Subject], cost: u64) -> Self {
         assert_eq!(policies.len(), subjects.len(), "each policy needs its subject");
-        Self { policies, subjects, cost }
+        Self { policies, subjects, cost, owed: &[] }
+    }
+
+    /// The same check, with what was admitted before, while the store was away:
+    /// one entry an item.
+    #[must_use]
+    pub const fn with_owed(self, owed: &'a [Option<Owed>]) -> Self {
+        Self { owed, ..self }
     }
 
     /// Units that the request takes of each quota.
@@ -73,6 +82,13 @@ impl<'a> Check<'a> {
     pub fn items(&self) -> impl ExactSizeIterator<Item = Item<'a>> + Clone + use<'a> {
         let pairs = self.policies.iter().zip(self.subjects);
         pairs.map(|(policy, subject)| Item { policy, subject })
+    }
+
+    /// What is to be charged before anything is decided: positions of items,
+    /// and what each owes.
+    pub fn owed(&self) -> impl Iterator<Item = (usize, Item<'a>, &'a Owed)> + use<'a> {
+        let items = self.items().zip(self.owed).enumerate();
+        items.filter_map(|(at, (item, owed))| Some((at, item, owed.as_ref()?)))
     }
 
     /// The items that a response of that status strikes: those whose rule
@@ -141,6 +157,8 @@ pub struct BanPage {
 /// - **Atomic.** A check sees and changes its items at one instant: of many
 ///   concurrent requests for n units exactly n are charged, and a refusal by
 ///   one item charges none. Check, strike and ban are one step.
+/// - **What is [owed](Check::owed) is charged first**, whatever then becomes of
+///   the request, and at most once. It may be a step of its own before the check.
 /// - **The pure functions decide.** Whatever a store computes elsewhere, its
 ///   answers are those of this crate's functions, field by field; the
 ///   [`conformance`](crate::conformance) suite (feature `conformance`) says so

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use limiter_core::{
-    Algorithm, BanChange, BanRule, Check, Clock, Item, Key, ManualClock, MemoryStore, Mode, Policy,
-    Quota, Quotas, Store, Subject, Timestamp, conformance::Model,
+    Algorithm, BanChange, BanRule, Check, Clock, Item, Key, ManualClock, MemoryStore, Mode, Owed,
+    Policy, Quota, Quotas, Store, Subject, Timestamp, conformance::Model,
 };
 use proptest::prelude::*;
 
@@ -25,6 +25,7 @@ enum Step {
         policies: u8,
         keys: [u8; 3],
         cost: u64,
+        owed: Option<Debt>,
     },
     Strike {
         policies: u8,
@@ -42,6 +43,32 @@ enum Step {
     },
     Forward(u64),
     Back(u64),
+}
+
+/// What the policies whose bit is set are owed, since how long, and the ban that
+/// was brought.
+#[derive(Clone, Debug)]
+struct Debt {
+    policies: u8,
+    units: u64,
+    age: u64,
+    ban: u64,
+}
+
+impl Debt {
+    fn of(&self, policies: &[Policy], now: Timestamp) -> Vec<Option<Owed>> {
+        let since = Timestamp::from_micros(now.as_micros() - self.age);
+        let owed = |policy: &Policy| {
+            let mut owed = Owed::new(policy, since);
+            owed.charge(self.units, since);
+            if self.ban > 0 {
+                owed.ban_until(since.after(Duration::from_micros(self.ban)));
+            }
+            owed.at(now)
+        };
+        let bits = policies.iter().enumerate();
+        bits.map(|(at, policy)| (self.policies & (1 << at) != 0).then(|| owed(policy))).collect()
+    }
 }
 
 /// Small ones, which a few requests exhaust, and some whose products are far
@@ -154,9 +181,18 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         Just(BanChange::Lift),
         Just(BanChange::Forgive),
     ];
+    let units = prop_oneof![9 => 0u64..9, 1 => LARGE / 3 - 2..LARGE / 3 + 2, 1 => Just(u64::MAX)];
+    let ban = prop_oneof![2 => Just(0), 1 => 1u64..300];
+    let debt = (1u8..8, units, 0u64..300, ban).prop_map(|(policies, units, age, ban)| Debt {
+        policies,
+        units,
+        age,
+        ban,
+    });
+    let debt = prop_oneof![5 => Just(None), 1 => debt.prop_map(Some)];
     let step = prop_oneof![
-        12 => (any::<bool>(), 1u8..8, keys(), prop_oneof![9 => 0u64..5, 1 => LARGE / 3 - 2..LARGE / 3 + 2, 1 => Just(u64::MAX)])
-            .prop_map(|(changed, policies, keys, cost)| Step::Decide { changed, policies, keys, cost }),
+        12 => (any::<bool>(), 1u8..8, keys(), prop_oneof![9 => 0u64..5, 1 => LARGE / 3 - 2..LARGE / 3 + 2, 1 => Just(u64::MAX)], debt)
+            .prop_map(|(changed, policies, keys, cost, owed)| Step::Decide { changed, policies, keys, cost, owed }),
         2 => (1u8..8, keys(), prop_oneof![Just(401), Just(200)])
             .prop_map(|(policies, keys, status)| Step::Strike { policies, keys, status }),
         1 => (0usize..3, 0u8..3, change)
@@ -175,19 +211,27 @@ fn subject(sequence: &str, key: u8) -> Subject {
 }
 
 /// What a step answers, as text that holds every field.
-async fn answer(store: &dyn Store, policies: &[Policy; 3], sequence: &str, step: &Step) -> String {
+async fn answer(
+    store: &dyn Store,
+    policies: &[Policy; 3],
+    sequence: &str,
+    step: &Step,
+    now: Timestamp,
+) -> String {
     let subject = |key: u8| subject(sequence, key);
     let chosen = |bits: u8, keys: [u8; 3]| -> (Vec<Policy>, Vec<Subject>) {
         let at = (0..3).filter(|at| bits & (1 << at) != 0);
         at.map(|at| (policies[at].clone(), subject(keys[at]))).unzip()
     };
     match step {
-        Step::Decide { changed, policies: bits, keys, cost } => {
+        Step::Decide { changed, policies: bits, keys, cost, owed } => {
             let (mut policies, subjects) = chosen(*bits, *keys);
             if *changed {
                 policies = policies.iter().map(with_other_limits).collect();
             }
-            let decision = store.decide(Check::new(&policies, &subjects, *cost)).await.unwrap();
+            let owed = owed.as_ref().map(|debt| debt.of(&policies, now)).unwrap_or_default();
+            let check = Check::new(&policies, &subjects, *cost).with_owed(&owed);
+            let decision = store.decide(check).await.unwrap();
             format!(
                 "{decision:?} {:?}",
                 decision.quotas().iter().map(|q| q.remaining()).collect::<Vec<_>>()
@@ -231,8 +275,8 @@ fn compare<S: Store>(
                 }
                 _ => {}
             }
-            let expected = answer(&model, policies, &sequence, step).await;
-            let actual = answer(&store, policies, &sequence, step).await;
+            let expected = answer(&model, policies, &sequence, step, clock.now()).await;
+            let actual = answer(&store, policies, &sequence, step, clock.now()).await;
             prop_assert_eq!(actual, expected, "step {}: {:?}", at, step);
         }
         Ok(())

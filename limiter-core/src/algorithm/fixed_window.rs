@@ -48,6 +48,23 @@ impl Window {
         Self { left: self.left.max(other.left), used: self.used.max(other.used) }
     }
 
+    /// With what was used elsewhere: in the window that runs, else in theirs.
+    pub(super) fn owing(self, quota: &Quota, owed: Self) -> Self {
+        match (self.used, owed.used) {
+            (_, 0) => self,
+            (0, _) => Self { used: owed.used.min(quota.limit()), ..owed },
+            (used, more) => {
+                Self { used: used.max(used.saturating_add(more).min(quota.limit())), ..self }
+            }
+        }
+    }
+
+    /// Units used, as many as matter.
+    #[cfg(feature = "redis")]
+    pub(super) fn used(self, quota: &Quota) -> u64 {
+        self.used.min(quota.limit())
+    }
+
     /// As much used, in a window that starts now.
     pub(super) const fn anew(self, quota: &Quota) -> Self {
         Self { left: quota.window_micros(), used: self.used }

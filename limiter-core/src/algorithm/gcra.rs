@@ -69,6 +69,39 @@ impl Bucket {
         Self(self.0 + cost_of(quota, cost))
     }
 
+    /// Units as debt.
+    pub(super) fn of(quota: &Quota, units: u64) -> Self {
+        Self(cost_of(quota, units))
+    }
+
+    pub(super) fn full(quota: &Quota) -> Self {
+        Self(capacity(quota))
+    }
+
+    pub(super) const fn plus(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+
+    /// What is left of it after so many microseconds.
+    pub(super) fn drained(self, quota: &Quota, micros: u64) -> Self {
+        Self(self.0.saturating_sub(u128::from(micros) * u128::from(quota.limit())))
+    }
+
+    /// With `added` on top, if there is any, and `least` in any case, up to a
+    /// full bucket: where every unit had been charged here, the arrival time
+    /// would be the later of both.
+    pub(super) fn owing(self, quota: &Quota, added: Self, least: Self) -> Self {
+        let added = if self.0 > 0 { self.plus(added) } else { self };
+        self.max(added.max(least).min(Self::full(quota)))
+    }
+
+    /// Whole microseconds, and the rest in `1 / limit` of one.
+    #[cfg(feature = "redis")]
+    pub(super) fn parts(self, quota: &Quota) -> [u64; 2] {
+        let (whole, rest) = div_rem(self.0, quota.limit());
+        [whole, rest]
+    }
+
     pub(super) fn remaining(self, quota: &Quota) -> u64 {
         let free = capacity(quota).saturating_sub(self.0);
         narrow(free / u128::from(quota.window_micros()))

@@ -95,6 +95,22 @@ impl Windows {
         }
     }
 
+    /// With what was used elsewhere, window by window.
+    pub(super) fn owing(self, quota: &Quota, owed: Self) -> Self {
+        let sum = |own: u64, owed: u64| own.max(own.saturating_add(owed).min(quota.limit()));
+        Self {
+            current: sum(self.current, owed.current),
+            previous: sum(self.previous, owed.previous),
+            ..self
+        }
+    }
+
+    /// Units of the current window and the one before, as many as matter.
+    #[cfg(feature = "redis")]
+    pub(super) fn used(self, quota: &Quota) -> [u64; 2] {
+        [self.current, self.previous].map(|units| units.min(quota.limit()))
+    }
+
     pub(super) fn remaining(self, quota: &Quota) -> u64 {
         let used = self.current.saturating_add(self.faded(quota));
         quota.limit().saturating_sub(used)

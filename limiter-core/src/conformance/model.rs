@@ -4,7 +4,7 @@ use crate::{
     Answer, Ban, BanChange, BanPage, BanRule, Banned, Check, Clock, Decision, Item, Key,
     ManualClock, Policy, State, Store, Timestamp,
     ban::Offender,
-    decide::{Change, Prior, decide},
+    decide::{Change, Level, Prior, decide},
 };
 
 /// The reference: a store without a bound that runs the pure functions on maps.
@@ -49,6 +49,10 @@ impl Kept {
         self.prior(item, now).offender.map(|offender| (rule, offender))
     }
 
+    fn charge(&mut self, item: Item<'_>, levels: &[Level]) {
+        self.counters.insert(counters(item), levels.iter().map(Level::state).collect());
+    }
+
     fn offend(&mut self, item: Item<'_>, offender: Offender) {
         self.strikes.insert(strikes(item), offender.strikes());
         self.bans.insert(bans(item), offender.ban());
@@ -71,15 +75,19 @@ impl Store for Model {
     fn decide<'a>(&'a self, check: Check<'a>) -> Answer<'a, Decision> {
         let mut kept = self.kept();
         let now = self.clock.now();
+        for (_, item, owed) in check.owed() {
+            let repaid = kept.prior(item, now).repaid(item, owed, now);
+            kept.charge(item, &repaid.levels);
+            if let Some(offender) = &repaid.offender {
+                kept.offend(item, *offender);
+            }
+        }
         let priors: Vec<_> = check.items().map(|item| kept.prior(item, now)).collect();
         let outcome = decide(&check, &priors, now);
         for (item, change) in check.items().zip(outcome.changes) {
             match change {
                 Change::None => {}
-                Change::Charged(levels) => {
-                    let states = levels.iter().map(|level| level.state()).collect();
-                    kept.counters.insert(counters(item), states);
-                }
+                Change::Charged(levels) => kept.charge(item, &levels),
                 Change::Struck(offender) => kept.offend(item, offender),
             }
         }
@@ -115,6 +123,7 @@ impl Store for Model {
         self.kept().counters.remove(&counters(item));
         Answer::ready(Ok(()))
     }
+
     fn ban<'a>(&'a self, item: Item<'a>) -> Answer<'a, Option<Ban>> {
         let ban = self.kept().bans.get(&bans(item)).copied().flatten();
         Answer::ready(Ok(ban.filter(|ban| ban.holds(self.clock.now()))))

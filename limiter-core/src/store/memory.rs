@@ -21,6 +21,7 @@ use self::{
 };
 use super::{Answer, BanChange, BanPage, Banned, Check, Item, Store};
 use crate::{
+    algorithm::Level,
     ban::{Ban, BanRule, Offender},
     decide::{Change, Prior, decide},
     decision::Decision,
@@ -159,6 +160,13 @@ impl Shared {
     fn decide(&self, check: &Check<'_>) -> Decision {
         let mut locked = self.lock(check.items());
         let now = self.clock.now();
+        for (at, item, owed) in check.owed() {
+            let repaid = self.prior(&mut locked, at, item, now).repaid(item, owed, now);
+            self.charge(&mut locked, at, item, &repaid.levels, now);
+            if let Some(offender) = &repaid.offender {
+                self.offend(&mut locked, at, item, offender, now);
+            }
+        }
         let priors: SmallVec<[Prior; 1]> = check
             .items()
             .enumerate()
@@ -168,10 +176,7 @@ impl Shared {
         for ((at, item), change) in check.items().enumerate().zip(&outcome.changes) {
             match change {
                 Change::None => {}
-                Change::Charged(levels) => {
-                    let (stripe, id) = locked.stripe(at, item.policy.scope().counters);
-                    stripe.write(id, item.policy.quotas(), levels, now);
-                }
+                Change::Charged(levels) => self.charge(&mut locked, at, item, levels, now),
                 Change::Struck(offender) => self.offend(&mut locked, at, item, offender, now),
             }
         }
@@ -227,6 +232,18 @@ impl Shared {
         let rule = item.policy.ban().filter(|_| item.subject.bannable);
         let offender = rule.map(|rule| self.offender(locked, at, item, rule, now));
         Prior { levels, offender }
+    }
+
+    fn charge(
+        &self,
+        locked: &mut Locked<'_>,
+        at: usize,
+        item: Item<'_>,
+        levels: &[Level],
+        now: Timestamp,
+    ) {
+        let (stripe, id) = locked.stripe(at, item.policy.scope().counters);
+        stripe.write(id, item.policy.quotas(), levels, now);
     }
 
     fn offender(

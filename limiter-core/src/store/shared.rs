@@ -24,6 +24,7 @@ use self::{
 };
 use super::{Answer, BanChange, BanPage, Banned, Check, Item, Store};
 use crate::{
+    algorithm::Owed,
     ban::Ban,
     decide::decide,
     decision::Decision,
@@ -130,7 +131,7 @@ impl fmt::Debug for SharedStore {
 impl Store for SharedStore {
     fn decide<'a>(&'a self, check: Check<'a>) -> Answer<'a, Decision> {
         Answer::Pending(Box::pin(async move {
-            let before = self.0.run(Operation::Decide(check.cost()), check.items()).await?;
+            let before = self.0.within(self.0.decide(&check)).await?;
             let kept = check.items().zip(&before.kept);
             let priors: Vec<_> = kept.map(|(item, kept)| kept.prior(item)).collect();
             // The database has decided by the same rule, and has written.
@@ -200,19 +201,38 @@ fn struck(item: Item<'_>, kept: &Kept) -> Option<Timestamp> {
 }
 
 impl Inner {
+    /// What was kept when the check was decided. What is owed is charged first,
+    /// in a step of its own, within the same deadline.
+    async fn decide(&self, check: &Check<'_>) -> Result<Before, StoreError> {
+        for (_, item, owed) in check.owed() {
+            let items = std::iter::once(item);
+            self.perform(Operation::Owe, items, vec![owed.clone()]).await?;
+        }
+        self.perform(Operation::Decide(check.cost()), check.items(), Vec::new()).await
+    }
+
     async fn run<'a>(
         &self,
         operation: Operation,
         items: impl Iterator<Item = Item<'a>>,
+    ) -> Result<Before, StoreError> {
+        self.within(self.perform(operation, items, Vec::new())).await
+    }
+
+    async fn perform<'a>(
+        &self,
+        operation: Operation,
+        items: impl Iterator<Item = Item<'a>>,
+        owed: Vec<Owed>,
     ) -> Result<Before, StoreError> {
         let items = items.map(|item| Named {
             policy: item.policy.clone(),
             subject: item.subject.clone(),
             client: self.naming.client(&item.subject.key),
         });
-        let run = Run { operation, now: self.now(), items: items.collect() };
+        let run = Run { operation, now: self.now(), items: items.collect(), owed };
         let asked = run.items.len();
-        let before = self.within(self.backend.run(run)).await?;
+        let before = self.backend.run(run).await?;
         if before.kept.len() != asked {
             return Err(StoreError::new("the database answered for another number of items"));
         }

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use super::operation::Operation;
 use crate::{
-    algorithm::State,
+    algorithm::{Owed, State},
     ban::Ban,
     decide::Prior,
     error::StoreError,
@@ -50,6 +50,8 @@ pub(super) struct Run {
     /// The instant by the store's own clock, where it was given one.
     pub(super) now: Option<Timestamp>,
     pub(super) items: Vec<Named>,
+    /// To [`Owe`](Operation::Owe): what each item owes.
+    pub(super) owed: Vec<Owed>,
 }
 
 /// An item, and the name under which its client is kept.

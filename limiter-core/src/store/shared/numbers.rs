@@ -29,6 +29,7 @@ impl Operation {
             Self::Charge(_) => "charge",
             #[cfg(feature = "redis")]
             Self::GiveBack(_) => "give back",
+            Self::Owe => "owe",
             Self::Strike => "strike",
             Self::ChangeBan(BanChange::Ban(_)) => "ban",
             Self::ChangeBan(BanChange::Lift) => "lift",
@@ -43,7 +44,7 @@ impl Operation {
             Self::Decide(cost) => cost,
             #[cfg(feature = "redis")]
             Self::Charge(cost) | Self::GiveBack(cost) => cost,
-            Self::Strike | Self::ChangeBan(_) | Self::Reset => 0,
+            Self::Owe | Self::Strike | Self::ChangeBan(_) | Self::Reset => 0,
         }
     }
 

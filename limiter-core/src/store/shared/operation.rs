@@ -12,6 +12,8 @@ pub(super) enum Operation {
     /// Gives back what was charged, since another server has refused.
     #[cfg(feature = "redis")]
     GiveBack(u64),
+    /// Charges what the items owe, see `Run::owed`.
+    Owe,
     Strike,
     ChangeBan(BanChange),
     Reset,

@@ -21,7 +21,11 @@ use super::{
     operation::{Operation, slack},
     wire,
 };
-use crate::{ban::Ban, error::StoreError, time::Timestamp};
+use crate::{
+    ban::Ban,
+    error::StoreError,
+    time::{Timestamp, micros},
+};
 
 const SCRIPT: &str =
     concat!(include_str!("redis/algorithms.lua"), "\n", include_str!("redis/decide.lua"));
@@ -63,6 +67,10 @@ impl Backend for Redis {
                     task.await.map_err(StoreError::new)?
                 }
                 Operation::Strike if apart => apart::strike(self, run).await,
+                Operation::Owe => {
+                    let owed = owed(&run);
+                    self.run_script(run, &owed).await
+                }
                 _ => self.run_script(run, &[]).await,
             }
         })
@@ -181,6 +189,15 @@ fn has_not_begun(error: &RedisError) -> bool {
             Moved | Ask | TryAgain | ClusterDown | MasterDown | BusyLoading | ReadOnly
         )
     )
+}
+
+/// What items owe: the numbers of each quota, and how much longer a ban lasts.
+fn owed(run: &Run) -> Vec<String> {
+    let numbers = run.owed.iter().flat_map(|owed| {
+        let ban = owed.ban_left().map_or(0, micros);
+        owed.numbers().flatten().chain(std::iter::once(ban))
+    });
+    numbers.map(|number| number.to_string()).collect()
 }
 
 /// What the script has answered.

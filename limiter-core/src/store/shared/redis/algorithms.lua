@@ -87,10 +87,21 @@ end
 
 algorithm[GCRA].charged = function(quota, level)
   local whole, rest = add(quota, level, quota.cost_whole, quota.cost_rest)
+  if whole == 0 and rest == 0 then return nil, 0 end
   local reset = whole
   if rest > 0 then reset = whole + 1 end
   return 'g' .. text(now + whole) .. ',' .. text(rest) .. ',' .. text(quota.limit)
     .. ',' .. text(quota.burst), reset
+end
+
+algorithm[GCRA].owe = function(quota, level, whole, rest, least_whole, least_rest)
+  local full_whole, full_rest = quota.burst_whole, quota.burst_rest
+  local function less(a, b, c, d) return a < c or (a == c and b < d) end
+  local debt, part = level.whole, level.rest
+  if debt > 0 or part > 0 then debt, part = add(quota, level, whole, rest) end
+  if less(debt, part, least_whole, least_rest) then debt, part = least_whole, least_rest end
+  if less(full_whole, full_rest, debt, part) then debt, part = full_whole, full_rest end
+  if less(level.whole, level.rest, debt, part) then level.whole, level.rest = debt, part end
 end
 
 algorithm[GCRA].given_back = function(quota, level)
@@ -115,8 +126,15 @@ algorithm[FIXED].passes = function(quota, level)
 end
 
 algorithm[FIXED].charged = function(quota, level)
+  if level.used + cost == 0 then return nil, 0 end
   local start = max(now + level.left - quota.window, 0)
   return 'f' .. text(start) .. ',' .. text(level.used + cost), level.left
+end
+
+algorithm[FIXED].owe = function(quota, level, left, units)
+  if units == 0 then return end
+  if level.used == 0 then level.left = left end
+  level.used = max(level.used, min(level.used + units, quota.limit))
 end
 
 -- Units that a window which has begun since does not hold are gone already.
@@ -164,7 +182,13 @@ local function slid(quota, level, units)
 end
 
 algorithm[SLIDING].charged = function(quota, level)
+  if level.current + cost == 0 and level.previous == 0 then return nil, 0 end
   return slid(quota, level, cost)
+end
+
+algorithm[SLIDING].owe = function(quota, level, current, previous)
+  level.current = max(level.current, min(level.current + current, quota.limit))
+  level.previous = max(level.previous, min(level.previous + previous, quota.limit))
 end
 
 algorithm[SLIDING].given_back = function(quota, level, former)

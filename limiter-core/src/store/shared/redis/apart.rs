@@ -108,7 +108,7 @@ impl Asked<'_> {
         group: &[usize],
     ) -> Result<(), StoreError> {
         let items = group.iter().map(|at| self.run.items[*at].clone()).collect();
-        let run = Run { operation, now, items };
+        let run = Run { operation, now, items, owed: Vec::new() };
         let before = self.redis.run_script(run, &[]).await?;
         for (at, kept) in group.iter().zip(before.kept) {
             self.kept[*at] = Some(kept);
@@ -134,7 +134,8 @@ impl Asked<'_> {
             states.push(wire::write_states(levels.iter().map(Level::state)));
         }
         let items = group.iter().map(|at| self.run.items[*at].clone()).collect();
-        let run = Run { operation: Operation::GiveBack(cost), now: self.run.now, items };
+        let operation = Operation::GiveBack(cost);
+        let run = Run { operation, now: self.run.now, items, owed: Vec::new() };
         self.redis.run_script(run, &states).await.map(|_| ())
     }
 

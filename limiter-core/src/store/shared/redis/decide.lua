@@ -7,13 +7,15 @@
 --       client, in one slot; as few as can be, since a slot that moves to
 --       another server has to be waited for where there are several)
 -- ARGV  [1] operation: "decide", "charge" (the same, but nothing strikes),
---           "give back", "strike", "ban", "lift", "forgive", "reset"
+--           "give back", "owe", "strike", "ban", "lift", "forgive", "reset"
 --       [2] now in microseconds, or "" for the server's clock
 --       [3] microseconds that state is kept beyond its use
 --       [4] cost, at most 999999999999999 (more never passes, see `never`)
 --       [5] for "ban": how long, in microseconds
---       then the numbers of the items, see operation.rs; and to "give back"
---       the counter of each item as it was before it was charged, and after
+--       then the numbers of the items, see numbers.rs; and to "give back"
+--       the counter of each item as it was before it was charged, and after;
+--       to "owe" for each quota four numbers, see algorithm/owed.rs, and for
+--       the item how much longer a ban lasts that was brought elsewhere, or 0
 -- Returns now, then for each item counter, strikes and ban as they were before.
 
 -- What to write, once everything is decided.
@@ -181,11 +183,27 @@ function run.strike()
   for _, item in ipairs(items) do strike(item) end
 end
 
-function run.ban()
-  local item, asked = items[1], tonumber(ARGV[5])
+local function ban(item, asked)
   write(item.strikes, nil)
   if not (item.rule.until_ and item.rule.until_ >= now + asked) then
     write_ban(item, now + asked, asked)
+  end
+end
+
+function run.ban()
+  ban(items[1], tonumber(ARGV[5]))
+end
+
+-- What was admitted while this server was away. A request of no cost writes
+-- the levels as they are then.
+function run.owe()
+  for _, item in ipairs(items) do
+    for _, quota in ipairs(item.quotas) do
+      algorithm[quota.kind].owe(quota, quota.level, number(), number(), number(), number())
+    end
+    write_counter(item, 'charged')
+    local left = number()
+    if left > 0 and item.rule and item.rule.bannable then ban(item, left) end
   end
 end
 

@@ -124,6 +124,13 @@ impl Writes {
         let items = run.items.iter().zip(names).zip(&before.kept);
         match run.operation {
             Operation::Decide(cost) => writes.decide(run, names, before, cost),
+            Operation::Owe => items.zip(&run.owed).for_each(|(((item, names), kept), owed)| {
+                let repaid = kept.prior(item.item()).repaid(item.item(), owed, before.now);
+                writes.count(&names[0], &repaid.levels);
+                if let Some((rule, offender)) = item.policy.ban().zip(repaid.offender.as_ref()) {
+                    writes.keep(rule, names, offender);
+                }
+            }),
             Operation::Strike => items.for_each(|((item, names), kept)| {
                 writes.offend(item, names, kept, |rule, before| {
                     Some(before.strike(rule, kept.now)).filter(|after| *after != before)

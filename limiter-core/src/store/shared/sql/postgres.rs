@@ -4,6 +4,8 @@
 //! from the first on, and no prepared statement that a pooler in transaction
 //! mode would lose.
 
+mod owed;
+
 use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use futures_core::future::BoxFuture;
@@ -20,10 +22,13 @@ use crate::{
         backend::{Backend, Before, Kept, Named, Run},
         builder::server_patience,
         naming,
-        operation::slack,
+        operation::{Operation, slack},
     },
     time::Timestamp,
 };
+
+/// How often a transaction is tried that meets others.
+const TRIES: usize = 3;
 
 const SCHEMA: &str = concat!(
     include_str!("postgres/tables.sql"),
@@ -101,20 +106,18 @@ impl Dialect for Postgres {
         run: Run,
     ) -> BoxFuture<'c, Result<Before, sqlx::Error>> {
         async move {
-            let sql = self.call(&run);
-            let mut tries = 0;
-            let answer: String = loop {
-                let row = raw_sql(AssertSqlSafe(sql.as_str())).fetch_one(&mut *connection).await;
-                match row {
-                    Ok(row) => break row.try_get(0)?,
+            let mut tries = 1;
+            loop {
+                let before = match run.operation {
+                    Operation::Owe => owed::charge(self, connection, &run).await,
+                    _ => self.ask(connection, &run, "").await,
+                };
+                match before {
                     // Rolled back, so that nothing was applied.
-                    Err(error) if tries < 2 && is_conflict(&error) => tries += 1,
-                    Err(error) => return Err(error),
+                    Err(error) if tries < TRIES && is_conflict(&error) => tries += 1,
+                    before => return before,
                 }
-            };
-            read(&answer, &run.items).ok_or_else(|| {
-                sqlx::Error::Protocol("the function answered in another form".to_owned())
-            })
+            }
         }
         .boxed()
     }
@@ -180,6 +183,20 @@ fn is_conflict(error: &sqlx::Error) -> bool {
 }
 
 impl Postgres {
+    /// Calls the function, behind `begin`.
+    async fn ask(
+        &self,
+        connection: &mut PgConnection,
+        run: &Run,
+        begin: &str,
+    ) -> Result<Before, sqlx::Error> {
+        let sql = format!("{begin}{}", self.call(run));
+        let row = raw_sql(AssertSqlSafe(sql)).fetch_one(connection).await?;
+        read(row.try_get(0)?, &run.items).ok_or_else(|| {
+            sqlx::Error::Protocol("the function answered in another form".to_owned())
+        })
+    }
+
     fn call(&self, run: &Run) -> String {
         let names = run
             .items

@@ -1,0 +1,110 @@
+use super::{
+    quotas::{ALGORITHMS, counted_by},
+    trial::{Trial, policy, rule, secs, wait},
+};
+use crate::{BanChange, Check, Clock, Decision, Owed, Policy, Subject, Verdict};
+
+/// Looks at one policy, and brings what is owed to it.
+async fn look(trial: &Trial, policies: &[Policy], client: &Subject, owed: Owed) -> Decision {
+    let (subjects, owed) = ([client.clone()], [Some(owed)]);
+    trial.decide(Check::new(policies, &subjects, 0).with_owed(&owed)).await
+}
+
+fn owing(trial: &Trial, policy: &Policy, units: u64) -> Owed {
+    let now = trial.clock().now();
+    let mut owed = Owed::new(policy, now);
+    owed.charge(units, now);
+    owed
+}
+
+/// What was admitted elsewhere is charged, even by a request that only looks.
+pub async fn what_is_owed_is_charged_once(trial: &Trial) {
+    for algorithm in ALGORITHMS {
+        let policies = counted_by(algorithm, "9/minute");
+        let client = trial.subject(algorithm.as_str());
+        trial.ask(&policies, &client, 2).await;
+        let owed = owing(trial, &policies[0], 3);
+        assert_eq!(look(trial, &policies, &client, owed).await.quotas()[0].remaining(), 4);
+        let decision = trial.ask(&policies, &client, 1).await;
+        assert_eq!(decision.quotas()[0].remaining(), 3, "{algorithm:?}");
+    }
+}
+
+/// It is charged first: the request that brings it may be refused for it.
+pub async fn what_is_owed_may_refuse_the_request(trial: &Trial) {
+    for algorithm in ALGORITHMS {
+        let policies = counted_by(algorithm, "5/minute");
+        let client = trial.subject(algorithm.as_str());
+        trial.ask(&policies, &client, 1).await;
+        let owed = [Some(owing(trial, &policies[0], 4))];
+        let subjects = [client.clone()];
+        let refused = trial.decide(Check::new(&policies, &subjects, 1).with_owed(&owed)).await;
+        assert_eq!(refused.verdict(), Verdict::Limited, "{algorithm:?}");
+        assert_eq!(trial.ask(&policies, &client, 0).await.quotas()[0].remaining(), 0);
+    }
+}
+
+/// However much was admitted, nobody is locked out for longer than a full count.
+pub async fn what_is_owed_fills_to_the_limit(trial: &Trial) {
+    for algorithm in ALGORITHMS {
+        let policies = counted_by(algorithm, "5/minute");
+        for used in [0, 5] {
+            let client = trial.subject(&format!("{} {used}", algorithm.as_str()));
+            trial.ask(&policies, &client, used).await;
+            let owed = owing(trial, &policies[0], 1_000_000);
+            let full = look(trial, &policies, &client, owed).await;
+            assert_eq!(full.quotas()[0].remaining(), 0, "{algorithm:?}");
+            assert!(full.quotas()[0].reset_after() <= secs(120), "{algorithm:?}");
+            // Of sliding windows, one may have to fade after the one that runs.
+            assert!(wait(&trial.ask(&policies, &client, 1).await) <= secs(72), "{algorithm:?}");
+        }
+    }
+}
+
+/// What was admitted a while ago weighs what is left of it.
+pub async fn what_is_owed_fades_as_what_is_charged(trial: &Trial) {
+    let (policies, client) = ([policy("bucket", "5/minute")], trial.subject("client"));
+    let owed = owing(trial, &policies[0], 5);
+    trial.advance(secs(36));
+    let owed = owed.at(trial.clock().now());
+    assert_eq!(look(trial, &policies, &client, owed).await.quotas()[0].remaining(), 3);
+    // Nobody owes for what is long over, though the key is in use.
+    let other = trial.subject("other");
+    let owed = owing(trial, &policies[0], 5);
+    trial.advance(secs(600));
+    trial.ask(&policies, &other, 1).await;
+    let owed = owed.at(trial.clock().now());
+    assert_eq!(look(trial, &policies, &other, owed).await.quotas()[0].remaining(), 4);
+}
+
+/// Of a ban that was brought elsewhere and one that holds the later end counts.
+pub async fn a_ban_that_is_owed_holds_to_the_later_end(trial: &Trial) {
+    let policies = [policy("banning", "9/minute").with_ban(rule(2))];
+    for (name, own, expected) in [("none", 0, 100), ("sooner", 50, 100), ("later", 200, 200)] {
+        let client = trial.subject(name);
+        if own > 0 {
+            trial.change_ban(&policies[0], &client, BanChange::Ban(secs(own))).await;
+        }
+        let now = trial.clock().now();
+        let mut owed = Owed::new(&policies[0], now);
+        owed.ban_until(now.after(secs(100)));
+        let banned = look(trial, &policies, &client, owed).await;
+        assert_eq!(banned.verdict(), Verdict::Banned, "{name}");
+        assert_eq!(banned.banned_until(), Some(now.after(secs(expected))), "{name}");
+    }
+    let spared = Subject { bannable: false, ..trial.subject("spared") };
+    let mut owed = owing(trial, &policies[0], 4);
+    owed.ban_until(trial.clock().now().after(secs(100)));
+    let decision = look(trial, &policies, &spared, owed).await;
+    assert_eq!((decision.verdict(), decision.quotas()[0].remaining()), (Verdict::Allowed, 5));
+}
+
+/// Each item of a check owes for itself.
+pub async fn each_item_owes_for_itself(trial: &Trial) {
+    let policies = [policy("one", "9/minute"), policy("two", "9/minute; 90/hour")];
+    let subjects = [trial.subject("alice"), trial.subject("bob")];
+    let owed = [None, Some(owing(trial, &policies[1], 4))];
+    let decision = trial.decide(Check::new(&policies, &subjects, 1).with_owed(&owed)).await;
+    let remaining: Vec<u64> = decision.quotas().iter().map(|quota| quota.remaining()).collect();
+    assert_eq!(remaining, [8, 4, 85]);
+}

@@ -96,10 +96,7 @@ impl Prior {
         let banned = |offender: Offender| {
             rule.map(|(rule, left)| offender.change(rule, BanChange::Ban(left), now))
         };
-        Repaid {
-            levels: owed.charged_to(&self.levels),
-            offender: self.offender.and_then(banned),
-        }
+        Repaid { levels: owed.charged_to(&self.levels), offender: self.offender.and_then(banned) }
     }
 }
 

@@ -29,6 +29,8 @@
 mod breaker;
 mod builder;
 #[cfg(feature = "memory")]
+mod debts;
+#[cfg(feature = "memory")]
 mod denied;
 mod failure;
 mod met;
@@ -204,7 +206,7 @@ impl Limiter {
         let subject = &self.0.identity.subject(key.clone());
         let item = Item { policy, subject };
         self.0.store.reset(item).await?;
-        self.0.fallback.changed(item);
+        self.0.fallback.reset(item);
         Ok(())
     }
 
@@ -226,7 +228,7 @@ impl Limiter {
         let subject = &self.0.identity.subject(key.clone());
         let item = Item { policy, subject };
         self.0.store.change_ban(item, change).await?;
-        self.0.fallback.changed(item);
+        self.0.fallback.changed_ban(item);
         Ok(())
     }
 

@@ -8,7 +8,8 @@ use std::{
 };
 
 use limiter_core::{
-    BanRule, Error, Health, Key, Limiter, OnStoreError, Policy, Quota, SharedStore, Store, Verdict,
+    Algorithm, BanRule, Error, Health, Key, Limiter, Met, OnStoreError, Policy, Quota, SharedStore,
+    Store, Verdict,
 };
 use redis::{Client, cmd};
 
@@ -111,6 +112,89 @@ async fn known_bans_hold_through_an_outage() {
     limiter.forgive("allow", &Key::user("mallory")).await.unwrap();
     store.off.store(true, Ordering::Relaxed);
     assert_eq!(ask(&limiter, "allow", "mallory").await.unwrap(), Verdict::Allowed);
+}
+
+/// One policy that counts in memory meanwhile: ten an hour, by that algorithm.
+async fn counting(store: impl Store, algorithm: Algorithm) -> Limiter {
+    let quota = Quota::per_hour(10).unwrap().with_algorithm(algorithm).unwrap();
+    let hour = Duration::from_secs(3_600);
+    let rule = BanRule::new(3, hour, hour).and_then(|rule| rule.with_statuses([401])).unwrap();
+    let policy = Policy::new("allow", quota).unwrap().with_ban(rule);
+    Limiter::builder().store(store).policy(policy).build().await.unwrap()
+}
+
+async fn remaining(limiter: &Limiter, user: &str) -> u64 {
+    let policy = limiter.policy("allow").unwrap();
+    let subjects = policy.subjects_of(&Key::user(user));
+    policy.check(&subjects, 0).await.unwrap().quotas()[0].remaining()
+}
+
+#[tokio::test]
+async fn what_was_admitted_meanwhile_is_charged_once_the_store_is_back() {
+    for algorithm in [Algorithm::Gcra, Algorithm::FixedWindow, Algorithm::SlidingWindow] {
+        let store = Switched::default();
+        let limiter = counting(store.clone(), algorithm).await;
+        for _ in 0..2 {
+            ask(&limiter, "allow", "alice").await.unwrap();
+        }
+        store.off.store(true, Ordering::Relaxed);
+        for _ in 0..5 {
+            assert_eq!(ask(&limiter, "allow", "alice").await.unwrap(), Verdict::Allowed);
+        }
+        store.off.store(false, Ordering::Relaxed);
+        until_healthy(&limiter, Duration::from_secs(5)).await;
+        assert_eq!(remaining(&limiter, "alice").await, 3, "{algorithm:?}");
+        assert_eq!(remaining(&limiter, "alice").await, 3, "{algorithm:?}: twice");
+        // Others see it as well.
+        let other = counting(store, algorithm).await;
+        assert_eq!(remaining(&other, "alice").await, 3, "{algorithm:?}: elsewhere");
+    }
+}
+
+#[tokio::test]
+async fn what_may_have_been_charged_is_not_charged_again() {
+    let store = Switched::default();
+    let limiter = counting(store.clone(), Algorithm::FixedWindow).await;
+    store.off.store(true, Ordering::Relaxed);
+    ask(&limiter, "allow", "alice").await.unwrap();
+    ask(&limiter, "allow", "alice").await.unwrap();
+    store.off.store(false, Ordering::Relaxed);
+    assert_eq!(ask(&limiter, "allow", "prober").await.unwrap(), Verdict::Allowed);
+    // It charges the two, and this one; but nobody hears of it.
+    store.mute.store(true, Ordering::Relaxed);
+    ask(&limiter, "allow", "alice").await.unwrap();
+    store.mute.store(false, Ordering::Relaxed);
+    assert_eq!(ask(&limiter, "allow", "prober").await.unwrap(), Verdict::Allowed);
+    // Three units are there, and the one that memory has admitted for the third.
+    assert_eq!(remaining(&limiter, "alice").await, 6);
+    assert_eq!(remaining(&limiter, "alice").await, 6);
+}
+
+#[tokio::test]
+async fn a_ban_that_was_brought_meanwhile_holds_in_the_store() {
+    for by_status in [false, true] {
+        let store = Switched::default();
+        let limiter = counting(store.clone(), Algorithm::Gcra).await;
+        store.off.store(true, Ordering::Relaxed);
+        let policy = limiter.policy("allow").unwrap();
+        let subjects = policy.subjects_of(&Key::user("mallory"));
+        if by_status {
+            for _ in 0..3 {
+                policy.settle(&subjects, 401, &Met::default()).await;
+            }
+        } else {
+            while ask(&limiter, "allow", "mallory").await.unwrap() != Verdict::Banned {}
+        }
+        store.off.store(false, Ordering::Relaxed);
+        until_healthy(&limiter, Duration::from_secs(5)).await;
+        assert_eq!(ask(&limiter, "allow", "mallory").await.unwrap(), Verdict::Banned);
+        let other = counting(store.clone(), Algorithm::Gcra).await;
+        assert_eq!(ask(&other, "allow", "mallory").await.unwrap(), Verdict::Banned);
+        // Lifted by hand, it does not come back with an old debt.
+        limiter.forgive("allow", &Key::user("mallory")).await.unwrap();
+        limiter.reset("allow", &Key::user("mallory")).await.unwrap();
+        assert_eq!(ask(&limiter, "allow", "mallory").await.unwrap(), Verdict::Allowed);
+    }
 }
 
 /// The process of a Redis server that was started here.

@@ -15,13 +15,15 @@ use limiter_core::{
 pub(crate) struct Switched {
     pub(crate) store: MemoryStore,
     pub(crate) off: Arc<AtomicBool>,
+    /// Whether it does as asked, and its answer is lost.
+    pub(crate) mute: Arc<AtomicBool>,
     pub(crate) asked: Arc<AtomicU64>,
 }
 
 impl Switched {
     fn answer<'a, T: Send + 'a>(&'a self, answer: Answer<'a, T>) -> Answer<'a, T> {
         self.asked.fetch_add(1, Ordering::Relaxed);
-        let off = self.off.load(Ordering::Relaxed);
+        let off = [&self.off, &self.mute].iter().any(|switch| switch.load(Ordering::Relaxed));
         Answer::Pending(Box::pin(async move {
             match answer {
                 _ if off => Err(StoreError::new("switched off")),

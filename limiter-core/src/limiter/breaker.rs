@@ -92,6 +92,12 @@ impl Breaker {
         }
     }
 
+    /// Whether anything has failed since the store last answered.
+    #[cfg(feature = "memory")]
+    pub(super) fn is_troubled(&self) -> bool {
+        self.troubled.load(Ordering::Relaxed)
+    }
+
     /// Whether the store is not to be asked.
     pub(super) fn is_open(&self) -> bool {
         self.troubled.load(Ordering::Relaxed) && self.trouble().open.is_some()

@@ -7,8 +7,9 @@ use std::{
 
 use super::breaker::Breaker;
 #[cfg(feature = "memory")]
-use super::denied::Denied;
+use super::{debts::Debts, denied::Denied};
 use crate::{
+    algorithm::Owed,
     ban::Ban,
     decision::{Decision, Verdict},
     error::{ConfigError, Error, StoreError},
@@ -31,6 +32,8 @@ pub(super) struct Fallback {
     pub(super) breaker: Breaker,
     #[cfg(feature = "memory")]
     denied: Denied,
+    #[cfg(feature = "memory")]
+    debts: Debts,
 }
 
 impl Fallback {
@@ -52,6 +55,8 @@ impl Fallback {
             breaker: Breaker::default(),
             #[cfg(feature = "memory")]
             denied: Denied::default(),
+            #[cfg(feature = "memory")]
+            debts: Debts::new(caps),
         })
     }
 
@@ -106,11 +111,37 @@ impl Fallback {
         }
     }
 
-    /// Forgets what was known of bans and refusals: one was changed by hand.
-    pub(super) fn changed(&self, item: Item<'_>) {
+    /// Takes what was admitted without the store, to be charged by this check;
+    /// empty if nothing is owed. A store that has just failed is not trusted
+    /// with it: what is sent and not answered is lost.
+    #[cfg(feature = "memory")]
+    pub(super) fn take_owed(&self, check: &Check<'_>) -> Vec<Option<Owed>> {
+        if self.breaker.is_troubled() { Vec::new() } else { self.debts.take(check) }
+    }
+
+    #[cfg(not(feature = "memory"))]
+    pub(super) fn take_owed(&self, _: &Check<'_>) -> Vec<Option<Owed>> {
+        Vec::new()
+    }
+
+    /// Forgets what was known of a ban and of refusals: it was changed by hand.
+    pub(super) fn changed_ban(&self, item: Item<'_>) {
         self.forget(item);
         #[cfg(feature = "memory")]
-        self.denied.clear();
+        {
+            self.debts.forget_ban(item);
+            self.denied.clear();
+        }
+    }
+
+    /// Forgets what is owed, and refusals: the count was reset by hand.
+    #[cfg_attr(not(feature = "memory"), allow(unused_variables, reason = "for debts alone"))]
+    pub(super) fn reset(&self, item: Item<'_>) {
+        #[cfg(feature = "memory")]
+        {
+            self.debts.forget_units(item);
+            self.denied.clear();
+        }
     }
 
     /// Forgets a ban, if one is known.
@@ -159,6 +190,8 @@ impl Fallback {
         let Some(store) = self.local() else { return Ok(Decision::uncounted()) };
         let check = Check::new(&local.policies, &local.subjects, check.cost());
         let mut decision = store.decide(check).await.map_err(Error::Unavailable)?;
+        #[cfg(feature = "memory")]
+        self.debts.note(&check, &decision);
         decision.move_to(&local.positions);
         Ok(decision)
     }
@@ -172,11 +205,24 @@ impl Fallback {
             |(_, item): &(usize, Item<'_>)| item.policy.on_store_error() == OnStoreError::Local;
         let (positions, local): (Vec<_>, Vec<_>) =
             offenders.into_iter().enumerate().filter(is_local).unzip();
-        match store.strike(local).await {
-            Ok(struck) => positions.into_iter().zip(struck).for_each(|(at, ban)| bans[at] = ban),
+        match store.strike(local.clone()).await {
+            Ok(struck) => {
+                for ((at, item), ban) in positions.into_iter().zip(local).zip(struck) {
+                    bans[at] = ban;
+                    self.owe_ban(item, ban);
+                }
+            }
             Err(error) => tracing::error!(%error, "a strike was lost"),
         }
         bans
+    }
+
+    #[cfg_attr(not(feature = "memory"), allow(unused_variables, reason = "for debts alone"))]
+    fn owe_ban(&self, item: Item<'_>, ban: Option<Timestamp>) {
+        #[cfg(feature = "memory")]
+        if let Some(until) = ban {
+            self.debts.ban(item, until);
+        }
     }
 }
 

@@ -97,7 +97,7 @@ impl PolicySet {
         }
         match self.fallback().breaker.passage() {
             Passage::Ask => self.ask(check, subjects),
-            Passage::Probe if !self.probe(subjects) => self.ask(check, subjects),
+            Passage::Probe if !self.probe() => self.ask(check, subjects),
             Passage::Probe | Passage::Refuse => Answer::Pending(Box::pin(async move {
                 let error = StoreError::new("it is not asked while it fails");
                 let decision = self.fallback().decide(&check, error).await?;
@@ -108,6 +108,13 @@ impl PolicySet {
     }
 
     fn ask<'a>(&'a self, check: Check<'a>, subjects: &'a Subjects) -> Answer<'a, Decision, Error> {
+        let owed = self.fallback().take_owed(&check);
+        if !owed.is_empty() {
+            return Answer::Pending(Box::pin(async move {
+                let check = check.with_owed(&owed);
+                self.hear(check, subjects, self.inner().store.decide(check)).await
+            }));
+        }
         // Only where there is something to wait for is there something to learn.
         match self.inner().store.decide(check) {
             Answer::Ready(Some(Ok(decision))) => {
@@ -115,35 +122,48 @@ impl PolicySet {
                 self.report(&decision, subjects);
                 Answer::ready(Ok(decision))
             }
-            answer => Answer::Pending(Box::pin(async move {
-                let sent = Instant::now();
-                let decision = match answer.await {
-                    Ok(decision) => {
-                        self.fallback().breaker.answered();
-                        self.fallback().learn(&check, &decision, sent);
-                        decision
-                    }
-                    Err(error) => {
-                        self.fallback().breaker.failed(&error, false);
-                        self.fallback().decide(&check, error).await?
-                    }
-                };
-                self.report(&decision, subjects);
-                Ok(decision)
-            })),
+            answer => Answer::Pending(Box::pin(self.hear(check, subjects, answer))),
         }
     }
 
-    /// Looks whether the store answers again, by a check that writes nothing,
-    /// while nobody waits for it. Returns whether there is a runtime to do so.
+    /// Waits for the store, learns from what it says, and does without it where
+    /// it fails.
+    async fn hear(
+        &self,
+        check: Check<'_>,
+        subjects: &Subjects,
+        answer: Answer<'_, Decision>,
+    ) -> Result<Decision, Error> {
+        let sent = Instant::now();
+        let decision = match answer.await {
+            Ok(decision) => {
+                self.fallback().breaker.answered();
+                self.fallback().learn(&check, &decision, sent);
+                decision
+            }
+            Err(error) => {
+                self.fallback().breaker.failed(&error, false);
+                self.fallback().decide(&check, error).await?
+            }
+        };
+        self.report(&decision, subjects);
+        Ok(decision)
+    }
+
+    /// Looks whether the store answers again, while nobody waits for it. It
+    /// resets a key that nobody has: that writes nothing, but a server that may
+    /// only be read refuses it. Returns whether there is a runtime to do so.
     #[cfg(feature = "_shared")]
-    fn probe(&self, subjects: &Subjects) -> bool {
+    fn probe(&self) -> bool {
+        use crate::store::Subject;
+
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return false };
-        let (set, subjects) = (self.clone(), subjects.clone());
+        let set = self.clone();
         runtime.spawn(async move {
-            let check = Check::new(&set.0.policies, &subjects, 0);
-            match set.inner().store.decide(check).await {
-                Ok(_) => set.fallback().breaker.answered(),
+            let subject = &Subject { key: Key::custom("limiter", "probe"), bannable: false };
+            let item = Item { policy: &set.0.policies[0], subject };
+            match set.inner().store.reset(item).await {
+                Ok(()) => set.fallback().breaker.answered(),
                 Err(error) => set.fallback().breaker.failed(&error, true),
             }
         });
@@ -151,7 +171,7 @@ impl PolicySet {
     }
 
     #[cfg(not(feature = "_shared"))]
-    fn probe(&self, _: &Subjects) -> bool {
+    fn probe(&self) -> bool {
         false
     }
 

@@ -43,6 +43,7 @@
 //! | `deadline` | how long a shared store may take to answer | `"100ms"` |
 //! | `pool_size` | connections to a PostgreSQL, MySQL or MariaDB server | 4 |
 //! | `migrate` | whether to make tables that are missing | true |
+//! | `local_share` | servers among which limits are divided while each counts in its own memory | 1: each admits the whole limit |
 //! | `trusted_proxies` | networks (CIDR) whose forwarding header is believed | none |
 //! | `client_ip_header` | the one header they write: `"x-forwarded-for"`, `"forwarded"`, or one with a single address | none |
 //! | `never_ban` | networks that are never banned; trusted proxies never are | none |

@@ -61,8 +61,10 @@ pub enum Mode {
 /// What a policy does while the store cannot answer.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum OnStoreError {
-    /// Counts in the memory of this process until the store is back: n nodes
-    /// then admit up to n times the limit.
+    /// Counts in the memory of this process until the store is back, and then
+    /// charges the store with what it has admitted, at most once. Meanwhile n
+    /// servers admit up to n times the limit, unless they
+    /// [divide](crate::LimiterBuilder::local_share) it.
     #[default]
     Local,
     /// Admits everything, without `RateLimit` fields.
@@ -200,6 +202,11 @@ impl Policy {
 
     pub(crate) fn scope(&self) -> Scope {
         self.0.scope
+    }
+
+    /// The policy with one of `parts` parts of its quotas.
+    pub(crate) fn divided(&self, parts: u32) -> Self {
+        self.clone().with(|rule| rule.quotas = rule.quotas.divided(parts))
     }
 
     /// The policy that counts the address beside a key that clients choose.

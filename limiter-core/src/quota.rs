@@ -197,6 +197,12 @@ impl Quota {
         let times = |units: u64| units.saturating_mul(factor).min(MAX_UNITS);
         Self { limit: times(self.limit), burst: times(self.burst), ..*self }
     }
+
+    /// The same quota with one of `parts` parts of the units, one at least.
+    pub(crate) fn divided(&self, parts: u32) -> Self {
+        let part = |units: u64| (units / u64::from(parts)).max(1);
+        Self { limit: part(self.limit), burst: part(self.burst), ..*self }
+    }
 }
 
 fn check_units(name: &'static str, units: u64) -> Result<(), QuotaError> {
@@ -244,6 +250,10 @@ impl Quotas {
 
     pub(crate) fn scaled(&self, factor: u64) -> Self {
         Self(self.iter().map(|quota| quota.scaled(factor)).collect())
+    }
+
+    pub(crate) fn divided(&self, parts: u32) -> Self {
+        Self(self.iter().map(|quota| quota.divided(parts)).collect())
     }
 }
 

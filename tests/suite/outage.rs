@@ -152,6 +152,24 @@ async fn what_was_admitted_meanwhile_is_charged_once_the_store_is_back() {
 }
 
 #[tokio::test]
+async fn servers_may_divide_the_limit_among_them() {
+    let store = Switched::default();
+    let policy = Policy::new("allow", Quota::per_hour(10).unwrap()).unwrap();
+    let builder = Limiter::builder().store(store.clone()).policy(policy);
+    let limiter = builder.local_share(4.try_into().unwrap()).build().await.unwrap();
+    store.off.store(true, Ordering::Relaxed);
+    let mut admitted = 0;
+    for _ in 0..20 {
+        let verdict = ask(&limiter, "allow", "alice").await.unwrap();
+        admitted += u64::from(verdict == Verdict::Allowed);
+    }
+    assert_eq!(admitted, 2);
+    store.off.store(false, Ordering::Relaxed);
+    until_healthy(&limiter, Duration::from_secs(5)).await;
+    assert_eq!(remaining(&limiter, "alice").await, 8);
+}
+
+#[tokio::test]
 async fn what_may_have_been_charged_is_not_charged_again() {
     let store = Switched::default();
     let limiter = counting(store.clone(), Algorithm::FixedWindow).await;

@@ -13,6 +13,9 @@ use crate::{
     store::choice::{Caps, Database, HAS_MEMORY, MAX_ENTRIES, StoreChoice, not_compiled},
 };
 
+/// Among how many servers limits may be divided.
+const MAX_SERVERS: u32 = 10_000;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Root {
@@ -25,6 +28,7 @@ pub(super) struct Root {
     migrate: Option<bool>,
     max_keys: Option<u64>,
     max_bans: Option<u64>,
+    local_share: Option<u32>,
     #[serde(default)]
     trusted_proxies: Vec<String>,
     client_ip_header: Option<String>,
@@ -69,6 +73,7 @@ impl TryFrom<Root> for Config {
         let caps = Caps {
             keys: entries("max_keys", root.max_keys, default.keys)?,
             bans: entries("max_bans", root.max_bans, default.bans)?,
+            local_share: root.local_share()?,
         };
         let policies: Result<Vec<Policy>, ConfigError> = root
             .policies
@@ -99,6 +104,17 @@ impl Root {
         }
     }
 
+    fn local_share(&self) -> Result<u32, ConfigError> {
+        match self.local_share {
+            None => Ok(1),
+            Some(1..=MAX_SERVERS) => Ok(self.local_share.unwrap_or(1)),
+            Some(servers) => {
+                let message = format!("is {servers}; write how many servers there are, 1 to 10000");
+                Err(ConfigError::at("local_share", message))
+            }
+        }
+    }
+
     fn memory(&self) -> Result<StoreChoice, ConfigError> {
         let given = [
             ("prefix", self.prefix.is_some()),
@@ -106,6 +122,7 @@ impl Root {
             ("deadline", self.deadline.is_some()),
             ("pool_size", self.pool_size.is_some()),
             ("migrate", self.migrate.is_some()),
+            ("local_share", self.local_share.is_some()),
         ];
         match given.into_iter().find(|(_, given)| *given) {
             None => Ok(StoreChoice::Memory),

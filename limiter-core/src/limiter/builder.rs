@@ -48,6 +48,14 @@ impl LimiterBuilder {
         self
     }
 
+    /// Sets among how many servers each limit is divided while a shared store is
+    /// away and each server counts for itself. Defaults to 1: each of n servers
+    /// admits the whole limit, all together n times as much.
+    pub const fn local_share(mut self, servers: std::num::NonZero<u32>) -> Self {
+        self.caps.local_share = servers.get();
+        self
+    }
+
     /// Sets how a client's address is found. Defaults to its peer address.
     pub fn client_ip(mut self, client_ip: ClientIp) -> Self {
         self.identity.client_ip = client_ip;

@@ -15,7 +15,6 @@ use crate::{
     algorithm::Owed,
     decision::Decision,
     key::Key,
-    policy::Mode,
     store::{Check, Item, choice::Caps},
     time::{Clock, SystemClock, Timestamp},
 };
@@ -40,8 +39,10 @@ impl Debts {
     pub(super) fn note(&self, check: &Check<'_>, decision: &Decision) {
         let admitted = decision.is_allowed() && check.cost() > 0;
         for (at, item) in check.items().enumerate().filter(|_| admitted) {
+            // A policy that does otherwise has no quotas there, a shadow policy
+            // may have refused.
             let mut own = decision.quotas.iter().filter(|status| status.policy == at);
-            if item.policy.mode() == Mode::Enforce || !own.any(|status| status.refuses()) {
+            if own.clone().count() > 0 && own.all(|status| !status.refuses()) {
                 self.charge(item, check.cost(), decision.now);
             }
         }

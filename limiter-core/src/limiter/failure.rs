@@ -183,16 +183,16 @@ impl Fallback {
         if check.items().any(|item| denies(item.policy)) {
             return Err(Error::Unavailable(error));
         }
-        let local = LocalPart::of(check);
+        let local = LocalPart::of(check, self.caps.local_share);
         if local.positions.is_empty() {
             return Ok(Decision::uncounted());
         }
         let Some(store) = self.local() else { return Ok(Decision::uncounted()) };
-        let check = Check::new(&local.policies, &local.subjects, check.cost());
-        let mut decision = store.decide(check).await.map_err(Error::Unavailable)?;
-        #[cfg(feature = "memory")]
-        self.debts.note(&check, &decision);
+        let part = Check::new(&local.policies, &local.subjects, check.cost());
+        let mut decision = store.decide(part).await.map_err(Error::Unavailable)?;
         decision.move_to(&local.positions);
+        #[cfg(feature = "memory")]
+        self.debts.note(check, &decision);
         Ok(decision)
     }
 
@@ -243,12 +243,15 @@ struct LocalPart {
 }
 
 impl LocalPart {
-    fn of(check: &Check<'_>) -> Self {
+    fn of(check: &Check<'_>, share: u32) -> Self {
         let mut local = Self::default();
         for (position, item) in check.items().enumerate() {
             if item.policy.on_store_error() == OnStoreError::Local {
                 local.positions.push(position);
-                local.policies.push(item.policy.clone());
+                local.policies.push(match share {
+                    1 => item.policy.clone(),
+                    servers => item.policy.divided(servers),
+                });
                 local.subjects.push(item.subject.clone());
             }
         }

@@ -18,16 +18,18 @@ pub(crate) enum StoreChoice {
     Given(Arc<dyn Store>),
 }
 
-/// How much the memory store may hold, be it the store or its stand-in.
+/// How much the memory store may hold, be it the store or its stand-in, and
+/// among how many servers the limits are divided while it stands in.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Caps {
     pub(crate) keys: usize,
     pub(crate) bans: usize,
+    pub(crate) local_share: u32,
 }
 
 impl Default for Caps {
     fn default() -> Self {
-        Self { keys: 1_000_000, bans: 100_000 }
+        Self { keys: 1_000_000, bans: 100_000, local_share: 1 }
     }
 }
 

@@ -57,7 +57,7 @@ impl MemoryStoreBuilder {
 
 impl Default for MemoryStoreBuilder {
     fn default() -> Self {
-        let Caps { keys, bans } = Caps::default();
+        let Caps { keys, bans, .. } = Caps::default();
         Self { max_keys: keys, max_bans: bans, clock: None }
     }
 }

@@ -1,7 +1,7 @@
 //! What stands before and behind the wrapped service: extract and ask, then
 //! settle and tell.
 
-use std::{cell::OnceCell, fmt};
+use std::{cell::OnceCell, fmt, thread};
 
 use actix_web::{
     Error, HttpMessage, HttpResponse,
@@ -20,6 +20,11 @@ use crate::{
 /// runtime, and under its own.
 const WORKERS: [&str; 2] = ["actix-server worker", "actix-rt|system:"];
 
+/// What stands for the status of a request that has none: see
+/// [`PolicySet::settle`].
+const HUNG_UP: u16 = 499;
+const PANICKED: u16 = 500;
+
 /// Marks a limiter's own response, which is no outcome that an outer limiter
 /// should count.
 pub(crate) struct RefusedHere;
@@ -37,12 +42,13 @@ impl fmt::Debug for Gate {
     }
 }
 
-/// A counted request on its way.
+/// A counted request on its way. If it is given up, that is what it came to.
 pub(crate) struct Pass {
     policies: PolicySet,
     subjects: Subjects,
     fields: Fields,
     met: Met,
+    is_over: bool,
 }
 
 impl Gate {
@@ -68,11 +74,17 @@ impl Gate {
         }
         let looks = !self.options.counts_preflight && is_preflight(&ActixFacts(request));
         let met = met(request);
-        let unmet = match self.identify(request) {
-            Ok((policies, subjects)) => policies.unmet(subjects, &met),
-            Err(_) if looks => None,
-            Err(refusal) => return Err(self.refuse(request, &refusal)),
+        let policies = self.policies(request).map_err(|refusal| self.refuse(request, &refusal))?;
+        let key = self.options.key.as_ref().map(|key| key(request));
+        let subjects = match policies.identify(&ActixFacts(request), key.as_ref()) {
+            // A blocked client's preflight is refused like all it sends.
+            Err(error) if !looks || matches!(error, limiter_core::Error::Blocked) => {
+                return Err(self.refuse(request, &Refusal::of_error(&error)));
+            }
+            Err(_) => None,
+            Ok(subjects) => subjects,
         };
+        let unmet = subjects.and_then(|subjects| policies.unmet(subjects, &met));
         let Some((policies, subjects)) = unmet else { return Ok(None) };
         let cost = match &self.options.cost {
             _ if looks => 0,
@@ -82,7 +94,7 @@ impl Gate {
         let decision = policies
             .check(&subjects, cost)
             .await
-            .map_err(|error| self.refuse(request, &failed(&error)))?;
+            .map_err(|error| self.refuse(request, &Refusal::of_error(&error)))?;
         if let Some(refusal) = policies.refusal(&decision) {
             return Err(self.refuse(request, &refusal));
         }
@@ -94,18 +106,7 @@ impl Gate {
             met.note(&policies, &subjects);
         }
         request.extensions_mut().insert(decision);
-        Ok(Some(Pass { policies, subjects, fields, met }))
-    }
-
-    /// The policies, and whom each counts.
-    #[allow(clippy::result_large_err, reason = "a refusal is what it is, and rare")]
-    fn identify(&self, request: &ServiceRequest) -> Result<(PolicySet, Subjects), Refusal> {
-        let policies = self.policies(request)?;
-        let subjects = match &self.options.key {
-            Some(key) => policies.subjects_of(&key(request)),
-            None => policies.identify(&ActixFacts(request)).map_err(|error| failed(&error))?,
-        };
-        Ok((policies, subjects))
+        Ok(Some(Pass { policies, subjects, fields, met, is_over: false }))
     }
 
     #[allow(clippy::result_large_err, reason = "a refusal is what it is, and rare")]
@@ -130,7 +131,7 @@ impl Gate {
         }
         let policies = limiter
             .policies(names.iter().map(String::as_str))
-            .map_err(|error| failed(&error.into()))?;
+            .map_err(|error| Refusal::of_error(&error.into()))?;
         Ok(self.policies.get_or_init(|| policies).clone())
     }
 
@@ -151,7 +152,7 @@ impl Pass {
     /// Counts what the request came to, and tells the client what is left. An
     /// error stays the error it was.
     pub(crate) async fn leave<B>(
-        self,
+        mut self,
         mut result: Result<ServiceResponse<B>, Error>,
     ) -> Result<ServiceResponse<B>, Error> {
         let status = match &result {
@@ -161,6 +162,7 @@ impl Pass {
         let refused = |response: &ServiceResponse<B>| {
             response.response().extensions().contains::<RefusedHere>()
         };
+        self.is_over = true;
         if !result.as_ref().is_ok_and(refused) {
             self.policies.settle(&self.subjects, status.as_u16(), &self.met).await;
         }
@@ -171,6 +173,17 @@ impl Pass {
     }
 }
 
+impl Drop for Pass {
+    /// The client has hung up, or the handler panicked.
+    fn drop(&mut self) {
+        if !self.is_over {
+            let status = if thread::panicking() { PANICKED } else { HUNG_UP };
+            // It goes on by itself.
+            drop(self.policies.settle(&self.subjects, status, &self.met));
+        }
+    }
+}
+
 /// What this request has met in outer scopes.
 fn met(request: &ServiceRequest) -> Met {
     let mut extensions = request.extensions_mut();
@@ -178,14 +191,6 @@ fn met(request: &ServiceRequest) -> Met {
         extensions.insert(Met::default());
     }
     extensions.get::<Met>().cloned().unwrap_or_default()
-}
-
-fn failed(error: &limiter_core::Error) -> Refusal {
-    // That the store is away is logged by the limiter, once.
-    if !matches!(error, limiter_core::Error::Unavailable(_)) {
-        tracing::error!(%error, "a request could not be counted");
-    }
-    Refusal::of_error(error)
 }
 
 /// A limiter that was built on the thread of a worker counts that worker's

@@ -24,15 +24,19 @@
 //! assert_eq!(address.to_string(), "198.51.100.1");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! Where the proxies' addresses are not known, [how many](ClientIp::with_hops)
+//! there are is second best.
 
 mod forwarded;
+mod hints;
 mod networks;
 
 use std::net::IpAddr;
 
 use self::forwarded::{Hop, forwarded_hops, list_hops, parse_node};
 pub use self::networks::Networks;
-pub(crate) use self::networks::canonical;
+pub(crate) use self::{hints::Hints, networks::canonical};
 use crate::{
     error::{ConfigError, Error},
     key::{IPV6_PREFIX, is_field_name},
@@ -44,16 +48,25 @@ const MAX_BYTES: usize = 8 * 1024;
 /// The most proxies a request may have passed.
 const MAX_HOPS: usize = 32;
 
+/// How configuration spells that everybody is trusted.
+pub(crate) const EVERYONE: &str = "dangerously-trust-everyone";
+
 /// How the client's address is found. See the [module docs](self).
 #[derive(Clone, Debug)]
 pub struct ClientIp {
+    forwarding: Option<Forwarding>,
     proxies: Networks,
-    header: Option<Header>,
     fallback: Option<IpAddr>,
     ipv6_prefix: u8,
 }
 
-/// The one header that is believed.
+/// The one header that is believed, and from whom.
+#[derive(Clone, Debug)]
+struct Forwarding {
+    header: Header,
+    trusted: Trusted,
+}
+
 #[derive(Clone, Debug)]
 enum Header {
     XForwardedFor,
@@ -63,12 +76,22 @@ enum Header {
     Single(String),
 }
 
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Trusted {
+    /// Those of [`ClientIp::proxies`].
+    Proxies,
+    /// So many, wherever they are.
+    Hops(u8),
+    /// Whoever connects, and whoever is named.
+    Everyone,
+}
+
 impl Default for ClientIp {
     /// Nothing is trusted, and a connection without an address is an error.
     fn default() -> Self {
         Self {
+            forwarding: None,
             proxies: Networks::default(),
-            header: None,
             fallback: None,
             ipv6_prefix: IPV6_PREFIX,
         }
@@ -81,7 +104,7 @@ impl ClientIp {
     /// address, such as `cf-connecting-ip`.
     ///
     /// # Errors
-    /// If there is no network, one is not in CIDR notation or holds everybody,
+    /// If there is no network, one is not in CIDR notation, they hold everybody,
     /// or the header is no field name.
     pub fn with_proxies<'a>(
         self,
@@ -99,11 +122,58 @@ impl ClientIp {
         if proxies.hold_everybody() {
             return Err(ConfigError::at(
                 "trusted_proxies",
-                "holds every address, so that each client could choose its own; \
-                 list the networks of your proxies only",
+                format!(
+                    "holds every address, so that each client could choose its own; list the \
+                     networks of your proxies only, or, where nobody else can connect, write \
+                     trusted_proxies = {EVERYONE:?}"
+                ),
             ));
         }
-        Ok(Self { proxies, header: Some(parse_header(header)?), ..self })
+        Ok(Self { proxies, ..self.trusting(Trusted::Proxies, header)? })
+    }
+
+    /// Trusts the last `hops` addresses that a request has passed to be
+    /// proxies, wherever they are, each of which has appended the address before
+    /// it to `x-forwarded-for` or `forwarded`. The first of them (as of the
+    /// client) names the client.
+    ///
+    /// Only where the server cannot be reached past the proxies: whoever can
+    /// connect to it otherwise chooses an address at will. Prefer networks.
+    ///
+    /// # Errors
+    /// If it is not 1 to 32 hops, or the header is not one of the two.
+    pub fn with_hops(self, hops: u8, header: &str) -> Result<Self, ConfigError> {
+        if !(1..=MAX_HOPS).contains(&usize::from(hops)) {
+            let message = format!("is {hops}; write how many proxies there are, 1 to {MAX_HOPS}");
+            return Err(ConfigError::at("trusted_proxies", message));
+        }
+        let client_ip = self.trusting(Trusted::Hops(hops), header)?;
+        match client_ip.forwarding {
+            Some(Forwarding { header: Header::Single(_), .. }) => Err(ConfigError::at(
+                "trusted_proxies",
+                "is a number, which goes with the headers \"x-forwarded-for\" and \"forwarded\"; \
+                 list the networks of your proxies",
+            )),
+            _ => Ok(client_ip),
+        }
+    }
+
+    /// Trusts everybody, and believes the leftmost address of that header, which
+    /// the client itself may have written.
+    ///
+    /// Only where nobody but a proxy can connect that replaces the header, such
+    /// as on a unix socket; anywhere else each client chooses its own address,
+    /// and is never limited.
+    ///
+    /// # Errors
+    /// If the header is no field name.
+    pub fn dangerously_trusting_everyone(self, header: &str) -> Result<Self, ConfigError> {
+        self.trusting(Trusted::Everyone, header)
+    }
+
+    fn trusting(self, trusted: Trusted, header: &str) -> Result<Self, ConfigError> {
+        let forwarding = Some(Forwarding { header: parse_header(header)?, trusted });
+        Ok(Self { forwarding, proxies: Networks::default(), ..self })
     }
 
     /// The address that a connection without one counts as: a unix socket, or
@@ -141,43 +211,43 @@ impl ClientIp {
         lines: impl FnOnce(&str) -> Option<Vec<&'a [u8]>>,
     ) -> Result<IpAddr, Error> {
         let peer = canonical(peer.or(self.fallback).ok_or(Error::NoAddress)?);
-        let Some(header) = self.header.as_ref().filter(|_| self.proxies.contain(peer)) else {
+        let believed = self.forwarding.as_ref();
+        let Some(forwarding) = believed.filter(|forwarding| self.trusts(forwarding, peer)) else {
             return Ok(peer);
         };
+        let header = &forwarding.header;
         let fail = |reason: &str| Error::Forwarding {
             header: header.name().to_owned(),
             reason: reason.to_owned(),
         };
         let lines = lines(header.name()).ok_or_else(|| fail("is not there, or cannot be read"))?;
-        let size: usize = lines.iter().map(|line| line.len()).sum();
-        if size > MAX_BYTES {
-            return Err(fail("is longer than 8 KiB"));
+        let hops = header.hops(&lines).map_err(fail)?;
+        match forwarding.trusted {
+            Trusted::Proxies | Trusted::Everyone => self.walk(forwarding, peer, &hops),
+            Trusted::Hops(count) => count_back(&hops, count.into()),
         }
-        let hops = match header {
-            Header::XForwardedFor => list_hops(&lines),
-            Header::Forwarded => forwarded_hops(&lines).map_err(fail)?,
-            Header::Single(_) => match lines.as_slice() {
-                [] => Vec::new(),
-                [line] => vec![parse_node(line)],
-                _ => return Err(fail("is there more than once")),
-            },
-        };
-        self.walk(peer, &hops).map_err(fail)
+        .map_err(fail)
+    }
+
+    fn trusts(&self, forwarding: &Forwarding, peer: IpAddr) -> bool {
+        forwarding.trusted != Trusted::Proxies || self.proxies.contain(peer)
     }
 
     /// From the nearest hop outwards to the first that is no proxy.
-    fn walk(&self, peer: IpAddr, hops: &[Hop]) -> Result<IpAddr, &'static str> {
+    fn walk(
+        &self,
+        forwarding: &Forwarding,
+        peer: IpAddr,
+        hops: &[Hop],
+    ) -> Result<IpAddr, &'static str> {
         let mut nearest = peer;
         for (passed, hop) in hops.iter().rev().enumerate() {
             if passed == MAX_HOPS {
                 return Err("names more than 32 proxies");
             }
-            match hop {
-                // Going on to the left of it would believe the client.
-                None => return Err("names no address where the client's should be"),
-                Some(address) => nearest = *address,
-            }
-            if !self.proxies.contain(nearest) {
+            // Going on to the left of what names nobody would believe the client.
+            nearest = hop.ok_or(NOBODY)?;
+            if !self.trusts(forwarding, nearest) {
                 break;
             }
         }
@@ -193,7 +263,29 @@ impl ClientIp {
     }
 }
 
+const NOBODY: &str = "names no address where the client's should be";
+
+/// What the first of so many proxies has appended.
+fn count_back(hops: &[Hop], count: usize) -> Result<IpAddr, &'static str> {
+    let at = hops.len().checked_sub(count).ok_or("names fewer addresses than there are proxies")?;
+    hops[at].ok_or(NOBODY)
+}
+
 impl Header {
+    fn hops(&self, lines: &[&[u8]]) -> Result<Vec<Hop>, &'static str> {
+        let size: usize = lines.iter().map(|line| line.len()).sum();
+        if size > MAX_BYTES {
+            return Err("is longer than 8 KiB");
+        }
+        match (self, lines) {
+            (Self::XForwardedFor, _) => Ok(list_hops(lines)),
+            (Self::Forwarded, _) => forwarded_hops(lines),
+            (Self::Single(_), []) => Ok(Vec::new()),
+            (Self::Single(_), [line]) => Ok(vec![parse_node(line)]),
+            (Self::Single(_), _) => Err("is there more than once"),
+        }
+    }
+
     fn name(&self) -> &str {
         match self {
             Self::XForwardedFor => "x-forwarded-for",

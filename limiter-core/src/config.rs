@@ -44,9 +44,11 @@
 //! | `pool_size` | connections to a PostgreSQL, MySQL or MariaDB server | 4 |
 //! | `migrate` | whether to make tables that are missing | true |
 //! | `local_share` | servers among which limits are divided while each counts in its own memory | 1: each admits the whole limit |
-//! | `trusted_proxies` | networks (CIDR) whose forwarding header is believed | none |
+//! | `trusted_proxies` | networks (CIDR) whose forwarding header is believed; or how many proxies there are, where nobody can connect past them; or `"dangerously-trust-everyone"` | none |
 //! | `client_ip_header` | the one header they write: `"x-forwarded-for"`, `"forwarded"`, or one with a single address | none |
 //! | `never_ban` | networks that are never banned; trusted proxies never are | none |
+//! | `allow` | networks whose requests pass uncounted | none |
+//! | `block` | networks whose requests are refused with 403; of `allow` and `block` the smaller network counts | none |
 //! | `ipv6_prefix` | bits of an IPv6 address that count as one client, 32 to 128 | 64 |
 //! | `fallback_address` | what a connection without an address counts as (unix socket, test client) | an error |
 //! | `policies.<name>` | the policies | none |
@@ -73,7 +75,7 @@
 //! | `max_duration` | and no longer | a day, or `duration` |
 //! | `forgive_after` | how long after its last ban a key counts as new | `"1d"` |
 //! | `refusals` | whether a refused request strikes | true |
-//! | `statuses` | response statuses that strike, `[401, 403, 404]` | none |
+//! | `statuses` | response statuses that strike, `[401, 403, 404]`; 499 is a client that hung up while actix-web had no answer yet | none |
 //! | `status` | what a banned client is answered: 403 or 429 | 403 |
 //! | `group` | a name; policies that give the same share strikes and bans | none |
 

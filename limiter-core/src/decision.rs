@@ -150,7 +150,8 @@ impl Decision {
     }
 
     /// A decision to admit without having counted.
-    pub(crate) fn uncounted() -> Self {
+    #[must_use]
+    pub fn uncounted() -> Self {
         Self {
             verdict: Verdict::Allowed,
             now: Timestamp::default(),

@@ -67,6 +67,9 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// The client's address is in a network of the block list.
+    #[error("the address is blocked")]
+    Blocked,
     /// A ban asked for a trusted proxy or an address of `never_ban`.
     #[error("that address is a trusted proxy or in never_ban, and so is never banned")]
     NeverBanned,

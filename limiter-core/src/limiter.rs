@@ -35,16 +35,19 @@ mod denied;
 mod failure;
 mod met;
 mod set;
+mod settling;
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
-pub use self::{breaker::Health, builder::LimiterBuilder, met::Met, set::PolicySet};
+pub use self::{
+    breaker::Health, builder::LimiterBuilder, met::Met, set::PolicySet, settling::Settling,
+};
 use crate::{
     ban::Ban,
     config::Config,
     error::{ConfigError, Error, UnknownPolicy},
     key::Key,
-    limiter::failure::Fallback,
+    limiter::{failure::Fallback, settling::Runtime},
     policy::Policy,
     request::{Identity, Subjects},
     store::{BanChange, BanPage, Item, Store},
@@ -69,6 +72,7 @@ struct Inner {
     companions: BTreeMap<String, Policy>,
     identity: Identity,
     built_on: String,
+    runtime: Runtime,
 }
 
 impl Limiter {

@@ -1,5 +1,7 @@
 //! The response to a request that does not pass: status, fields and body.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use serde::Serialize;
 
 use crate::{
@@ -9,6 +11,7 @@ use crate::{
     error::Error,
     headers::{Fields, seconds},
     limiter::PolicySet,
+    time::{Clock, SystemClock},
 };
 
 /// Where IANA registers the problem types of
@@ -96,9 +99,13 @@ impl Refusal {
     }
 
     /// The response where a request could not be decided. It tells nothing of
-    /// the cause, which is for the log.
+    /// the cause: that goes to the log, once a second at most.
     #[must_use]
     pub fn of_error(error: &Error) -> Self {
+        // That the store is away is said once a change, of whom is blocked nothing.
+        if !matches!(error, Error::Unavailable(_) | Error::Blocked) && once_a_second() {
+            tracing::error!(%error, "a request could not be counted");
+        }
         let mut fields = Fields::new();
         let (r#type, title, status) = match error {
             Error::Unavailable(_) => {
@@ -106,6 +113,7 @@ impl Refusal {
                 let kind = format!("{PROBLEM_TYPES}temporary-reduced-capacity");
                 (kind, "Temporarily reduced capacity", 503)
             }
+            Error::Blocked => ("about:blank".to_owned(), "Forbidden", 403),
             Error::Forwarding { .. } => ("about:blank".to_owned(), "Bad Request", 400),
             _ => return Self::broken(),
         };
@@ -134,4 +142,12 @@ impl Refusal {
         let body = serde_json::to_string(problem).expect("text and numbers are always JSON");
         Self { status: problem.status, fields, body }
     }
+}
+
+/// Whether nothing was said in this second yet: a client that makes a proxy send
+/// nonsense does not fill the disk.
+fn once_a_second() -> bool {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let now = SystemClock.now().as_micros() / 1_000_000;
+    LAST.swap(now, Ordering::Relaxed) != now
 }

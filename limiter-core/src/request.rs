@@ -1,13 +1,13 @@
 //! From a request to its subjects: what adapters tell ([`RequestFacts`]), and
 //! what the core makes of it.
 
-use std::{borrow::Cow, net::IpAddr};
+use std::{borrow::Cow, net::IpAddr, sync::Arc};
 
 use smallvec::SmallVec;
 
 use crate::{
-    client_ip::{ClientIp, Networks},
-    error::Error,
+    client_ip::{ClientIp, Hints, Networks},
+    error::{ConfigError, Error},
     key::{Key, KeyPart, KeySpec},
     policy::Policy,
     store::Subject,
@@ -56,25 +56,60 @@ pub fn is_preflight(request: &dyn RequestFacts) -> bool {
 pub(crate) struct Identity {
     pub(crate) client_ip: ClientIp,
     pub(crate) never_ban: Networks,
+    pub(crate) allow: Networks,
+    pub(crate) block: Networks,
+    pub(crate) hints: Arc<Hints>,
 }
 
 impl Identity {
+    /// Whether its lists fit together.
+    pub(crate) fn checked(self) -> Result<Self, ConfigError> {
+        match self.allow.shared(&self.block) {
+            None => Ok(self),
+            Some(network) => {
+                let message = format!("{network} is in block as well; leave one out");
+                Err(ConfigError::at("allow", message))
+            }
+        }
+    }
+
+    /// Whom each policy counts; `None` for an address that is not counted.
+    /// `given` stands for the policies' own keys.
     pub(crate) fn subjects(
         &self,
         policies: &[Policy],
         request: &dyn RequestFacts,
-    ) -> Result<Subjects, Error> {
+        given: Option<&Key>,
+    ) -> Result<Option<Subjects>, Error> {
         let mut address = Address { identity: self, request, found: None };
-        policies
-            .iter()
-            .map(|policy| {
-                let key = key(policy.key(), request, &mut address)?;
-                // The key holds an IPv6 network; the lists may name one host.
-                let host = address.found.as_ref().map(|(host, _)| *host);
-                let spared = key.address().and(host).is_some_and(|host| self.spares_host(host));
-                Ok(Subject { key, bannable: !spared })
-            })
-            .collect()
+        if !self.admits(&mut address)? {
+            return Ok(None);
+        }
+        if let Some(key) = given {
+            return Ok(Some(policies.iter().map(|_| self.subject(key.clone())).collect()));
+        }
+        let subject = |policy: &Policy| {
+            let key = key(policy.key(), request, &mut address)?;
+            // The key holds an IPv6 network; the lists may name one host.
+            let host = address.found.as_ref().map(|(host, _)| *host);
+            let spared = key.address().and(host).is_some_and(|host| self.spares_host(host));
+            Ok(Subject { key, bannable: !spared })
+        };
+        policies.iter().map(subject).collect::<Result<_, _>>().map(Some)
+    }
+
+    /// Whether requests of that address are counted, and not blocked. The
+    /// address is looked for only if there are lists.
+    fn admits(&self, address: &mut Address<'_>) -> Result<bool, Error> {
+        if self.allow.is_empty() && self.block.is_empty() {
+            return Ok(true);
+        }
+        let (host, _) = address.find()?;
+        match (self.allow.closest(host), self.block.closest(host)) {
+            (allowed, blocked) if allowed > blocked => Ok(false),
+            (_, Some(_)) => Err(Error::Blocked),
+            (_, None) => Ok(true),
+        }
     }
 
     /// A subject of which the key alone is known. Addresses of proxies and of
@@ -104,18 +139,24 @@ struct Address<'a> {
 
 impl Address<'_> {
     fn key(&mut self) -> Result<Key, Error> {
-        if let Some((_, key)) = &self.found {
-            return Ok(key.clone());
+        self.find().map(|(_, key)| key)
+    }
+
+    fn find(&mut self) -> Result<(IpAddr, Key), Error> {
+        if let Some(found) = &self.found {
+            return Ok(found.clone());
         }
+        let Identity { client_ip, hints, .. } = self.identity;
         let request = self.request;
-        let client_ip = &self.identity.client_ip;
-        let address = client_ip.resolve(request.peer_address(), |name| {
+        let peer = request.peer_address();
+        hints.look(client_ip, peer, |name| !request.header_lines(name).is_empty());
+        let address = client_ip.resolve(peer, |name| {
             let lines = request.header_lines(name);
             (!lines.is_empty() || request.has_every_line()).then_some(lines)
         })?;
-        let key = self.identity.ip_key(address);
-        self.found = Some((address, key.clone()));
-        Ok(key)
+        let found = (address, self.identity.ip_key(address));
+        self.found = Some(found.clone());
+        Ok(found)
     }
 }
 

@@ -164,17 +164,17 @@ pub(crate) async fn admit(
     key: Option<Key>,
     cost: u64,
 ) -> Result<Decision, Refusal> {
-    let subjects = match key {
-        Some(key) => policies.subjects_of(&key),
-        None => policies.identify(&RocketFacts(request)).map_err(|error| failed(&error))?,
-    };
+    let identified = policies.identify(&RocketFacts(request), key.as_ref());
+    let identified = identified.map_err(|error| Refusal::of_error(&error))?;
+    let Some(subjects) = identified else { return Ok(Decision::uncounted()) };
     let visit = Visit::of(request);
     let unmet = visit.unmet(policies, subjects.clone());
     // What has counted it before is looked at, for the decision, and told once.
     let met = unmet.is_none();
     let (policies, subjects) = unmet.unwrap_or_else(|| (policies.clone(), subjects));
     let cost = if met { 0 } else { cost };
-    let decision = policies.check(&subjects, cost).await.map_err(|error| failed(&error))?;
+    let decided = policies.check(&subjects, cost).await;
+    let decision = decided.map_err(|error| Refusal::of_error(&error))?;
     if let Some(refusal) = policies.refusal(&decision) {
         return Err(refusal);
     }
@@ -194,22 +194,19 @@ pub(crate) async fn admit_at_the_door(
         return admit(request, policies, None, 1).await.map(|_| ());
     }
     // Nothing is told of what is only looked at, and nothing struck.
-    let Ok(subjects) = policies.identify(&RocketFacts(request)) else { return Ok(()) };
-    let decision = policies.check(&subjects, 0).await.map_err(|error| failed(&error))?;
+    let subjects = match policies.identify(&RocketFacts(request), None) {
+        Err(error @ limiter_core::Error::Blocked) => return Err(Refusal::of_error(&error)),
+        Err(_) | Ok(None) => return Ok(()),
+        Ok(Some(subjects)) => subjects,
+    };
+    let decided = policies.check(&subjects, 0).await;
+    let decision = decided.map_err(|error| Refusal::of_error(&error))?;
     policies.refusal(&decision).map_or(Ok(()), Err)
 }
 
 fn refused<T>(request: &Request<'_>, refusal: Refusal) -> Outcome<T, Refused> {
     Visit::of(request).refuse(refusal.clone());
     Outcome::Error((Status::new(refusal.status()), Refused { refusal }))
-}
-
-fn failed(error: &limiter_core::Error) -> Refusal {
-    // That the store is away is logged by the limiter, once.
-    if !matches!(error, limiter_core::Error::Unavailable(_)) {
-        tracing::error!(%error, "a request could not be counted");
-    }
-    Refusal::of_error(error)
 }
 
 const MISSING_FAIRING: &str = "a route has a RateLimited guard, but the fairing is not attached; \

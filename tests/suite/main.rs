@@ -1,5 +1,6 @@
 //! All suites in one binary.
 
+mod abandoned;
 mod actix;
 mod contract;
 mod databases;

@@ -17,45 +17,62 @@ pub(crate) struct Switched {
     pub(crate) off: Arc<AtomicBool>,
     /// Whether it does as asked, and its answer is lost.
     pub(crate) mute: Arc<AtomicBool>,
+    /// How often it is polled in vain, before it does anything and afterwards.
+    pub(crate) slowness: u32,
     pub(crate) asked: Arc<AtomicU64>,
+    pub(crate) struck: Arc<AtomicU64>,
 }
 
 impl Switched {
-    fn answer<'a, T: Send + 'a>(&'a self, answer: Answer<'a, T>) -> Answer<'a, T> {
+    fn answer<'a, T: Send + Unpin + 'a>(
+        &'a self,
+        ask: impl FnOnce() -> Answer<'a, T> + Send + 'a,
+    ) -> Answer<'a, T> {
         self.asked.fetch_add(1, Ordering::Relaxed);
-        let off = [&self.off, &self.mute].iter().any(|switch| switch.load(Ordering::Relaxed));
+        let off = self.off.load(Ordering::Relaxed);
         Answer::Pending(Box::pin(async move {
-            match answer {
-                _ if off => Err(StoreError::new("switched off")),
-                Answer::Ready(answer) => answer.expect("it was not taken"),
-                Answer::Pending(answer) => answer.await,
+            self.dawdle().await;
+            if off {
+                return Err(StoreError::new("switched off"));
+            }
+            let answer = ask().await;
+            self.dawdle().await;
+            match self.mute.load(Ordering::Relaxed) {
+                true => Err(StoreError::new("the answer was lost")),
+                false => answer,
             }
         }))
+    }
+
+    async fn dawdle(&self) {
+        for _ in 0..self.slowness {
+            tokio::task::yield_now().await;
+        }
     }
 }
 
 impl Store for Switched {
     fn decide<'a>(&'a self, check: Check<'a>) -> Answer<'a, Decision> {
-        match self.off.load(Ordering::Relaxed) {
-            true => self.answer(Answer::ready(Err(StoreError::new("switched off")))),
-            false => self.answer(self.store.decide(check)),
-        }
+        self.answer(move || self.store.decide(check))
     }
 
     fn strike<'a>(&'a self, offenders: Vec<Item<'a>>) -> Answer<'a, Vec<Option<Timestamp>>> {
-        self.answer(self.store.strike(offenders))
+        self.answer(move || {
+            self.struck.fetch_add(offenders.len() as u64, Ordering::Relaxed);
+            self.store.strike(offenders)
+        })
     }
 
     fn change_ban<'a>(&'a self, item: Item<'a>, change: BanChange) -> Answer<'a, ()> {
-        self.answer(self.store.change_ban(item, change))
+        self.answer(move || self.store.change_ban(item, change))
     }
 
     fn reset<'a>(&'a self, item: Item<'a>) -> Answer<'a, ()> {
-        self.answer(self.store.reset(item))
+        self.answer(move || self.store.reset(item))
     }
 
     fn ban<'a>(&'a self, item: Item<'a>) -> Answer<'a, Option<Ban>> {
-        self.answer(self.store.ban(item))
+        self.answer(move || self.store.ban(item))
     }
 
     fn bans<'a>(
@@ -64,6 +81,6 @@ impl Store for Switched {
         after: Option<&'a str>,
         limit: usize,
     ) -> Answer<'a, BanPage> {
-        self.answer(self.store.bans(policy, after, limit))
+        self.answer(move || self.store.bans(policy, after, limit))
     }
 }

@@ -46,8 +46,21 @@ impl Networks {
         self.0.is_empty()
     }
 
+    /// Whether every address of a family is in one of them.
     pub(super) fn hold_everybody(&self) -> bool {
-        self.0.iter().any(|network| network.prefix_len() == 0)
+        IpNet::aggregate(&self.0).iter().any(|network| network.prefix_len() == 0)
+    }
+
+    /// The prefix of the smallest network that holds that address.
+    pub(crate) fn closest(&self, address: IpAddr) -> Option<u8> {
+        let address = canonical(address);
+        let holding = self.0.iter().filter(|network| network.contains(&address));
+        holding.map(IpNet::prefix_len).max()
+    }
+
+    /// One that is in both lists.
+    pub(crate) fn shared<'a>(&'a self, other: &Self) -> Option<&'a IpNet> {
+        self.0.iter().find(|network| other.0.contains(network))
     }
 }
 

@@ -127,3 +127,64 @@ fn lines_that_may_be_missing_are_an_error() {
     assert!(error.contains("cannot be read"), "{error}");
     assert!(client_ip.resolve("9.9.9.9".parse().ok(), |_| None).is_ok());
 }
+
+#[test]
+fn halves_of_everything_are_everything() {
+    let halves = ["0.0.0.0/1", "128.0.0.0/1"];
+    let error = ClientIp::default().with_proxies(halves, "forwarded").unwrap_err().to_string();
+    assert!(error.contains("dangerously-trust-everyone"), "{error}");
+}
+
+fn resolve_with(client_ip: &ClientIp, lines: &[&str]) -> Result<String, String> {
+    let lines = lines.iter().map(|line| line.as_bytes()).collect();
+    let address = client_ip.resolve("9.9.9.9".parse().ok(), |_| Some(lines));
+    address.map(|address| address.to_string()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn hops_are_counted_from_the_right_and_never_clamped() {
+    let one = ClientIp::default().with_hops(1, "x-forwarded-for").unwrap();
+    let two = ClientIp::default().with_hops(2, "forwarded").unwrap();
+    assert_eq!(resolve_with(&one, &["6.6.6.6, 1.2.3.4"]), ok("1.2.3.4"));
+    assert_eq!(resolve_with(&one, &["6.6.6.6", "1.2.3.4:80"]), ok("1.2.3.4"));
+    assert_eq!(resolve_with(&two, &["for=6.6.6.6, for=1.2.3.4, for=10.0.0.1"]), ok("1.2.3.4"));
+    for lines in [&[][..], &["for=1.2.3.4"]] {
+        let error = resolve_with(&two, lines).unwrap_err();
+        assert!(error.contains("fewer addresses"), "{error}");
+    }
+    let error = resolve_with(&two, &["for=_hidden, for=10.0.0.1"]).unwrap_err();
+    assert!(error.contains("names no address"), "{error}");
+    for (hops, header) in [(0, "forwarded"), (33, "forwarded"), (1, "x-real-ip")] {
+        let error = ClientIp::default().with_hops(hops, header).unwrap_err().to_string();
+        assert!(error.starts_with("trusted_proxies: "), "{error}");
+    }
+}
+
+#[test]
+fn everyone_is_trusted_only_where_that_is_spelled_out() {
+    let everyone = ClientIp::default().dangerously_trusting_everyone("x-forwarded-for").unwrap();
+    assert_eq!(resolve_with(&everyone, &["6.6.6.6, 1.2.3.4"]), ok("6.6.6.6"));
+    assert!(resolve_with(&everyone, &["6.6.6.6, unknown"]).is_err());
+}
+
+#[test]
+fn proxies_that_nobody_told_of_are_noticed() {
+    let nobody = ClientIp::default();
+    let some = ClientIp::default().with_proxies(["10.0.0.0/8"], "x-forwarded-for").unwrap();
+    let hint = |client_ip: &ClientIp, peer: &str, header: &str| {
+        client_ip.hint(peer.parse().ok(), |name| name == header).unwrap_or_default()
+    };
+    let told = hint(&nobody, "::ffff:10.0.0.7", "x-forwarded-for");
+    assert!(told.contains("trusted_proxies = [\"10.0.0.7\"]"), "{told}");
+    assert!(told.contains("client_ip_header = \"x-forwarded-for\""), "{told}");
+    assert!(hint(&nobody, "", "forwarded").contains("fallback_address"));
+    assert!(hint(&some, "172.17.0.1", "x-forwarded-for").contains("172.17.0.1"));
+    assert!(hint(&some, "10.0.0.7", "x-real-ip").contains("client_ip_header = \"x-real-ip\""));
+    for (client_ip, peer, header) in [
+        (&nobody, "10.0.0.7", "x-other"),
+        (&some, "10.0.0.7", "x-forwarded-for"),
+        (&some, "203.0.113.1", "x-forwarded-for"),
+    ] {
+        assert_eq!(hint(client_ip, peer, header), "");
+    }
+}

@@ -4,9 +4,13 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::Deserialize;
 
-use super::{Config, policy::PolicyConfig, text::Length};
+use super::{
+    Config,
+    policy::PolicyConfig,
+    text::{Length, Trust},
+};
 use crate::{
-    client_ip::{ClientIp, Networks},
+    client_ip::{ClientIp, EVERYONE, Networks},
     error::ConfigError,
     policy::{Policy, check_together},
     request::Identity,
@@ -30,10 +34,14 @@ pub(super) struct Root {
     max_bans: Option<u64>,
     local_share: Option<u32>,
     #[serde(default)]
-    trusted_proxies: Vec<String>,
+    trusted_proxies: Trust,
     client_ip_header: Option<String>,
     #[serde(default)]
     never_ban: Vec<String>,
+    #[serde(default)]
+    allow: Vec<String>,
+    #[serde(default)]
+    block: Vec<String>,
     ipv6_prefix: Option<u8>,
     fallback_address: Option<String>,
     #[serde(default)]
@@ -155,17 +163,7 @@ impl Root {
     }
 
     fn identity(&self) -> Result<Identity, ConfigError> {
-        let proxies = || self.trusted_proxies.iter().map(String::as_str);
-        let mut client_ip = match &self.client_ip_header {
-            Some(header) => ClientIp::default().with_proxies(proxies(), header)?,
-            None if self.trusted_proxies.is_empty() => ClientIp::default(),
-            None => {
-                return Err(ConfigError::new(
-                    "trusted_proxies is set but client_ip_header is not; \
-                     write the one header that your proxies set, such as \"x-forwarded-for\"",
-                ));
-            }
-        };
+        let mut client_ip = self.forwarding()?;
         if let Some(prefix) = self.ipv6_prefix {
             client_ip = client_ip.with_ipv6_prefix(prefix)?;
         }
@@ -177,8 +175,39 @@ impl Root {
             })?;
             client_ip = client_ip.with_fallback(address);
         }
-        let never_ban = self.never_ban.iter().map(String::as_str);
-        let never_ban = Networks::parse(never_ban).map_err(|error| error.within("never_ban"))?;
-        Ok(Identity { client_ip, never_ban })
+        Identity {
+            client_ip,
+            never_ban: networks("never_ban", &self.never_ban)?,
+            allow: networks("allow", &self.allow)?,
+            block: networks("block", &self.block)?,
+            ..Identity::default()
+        }
+        .checked()
     }
+
+    /// Who may say whom a request is from.
+    fn forwarding(&self) -> Result<ClientIp, ConfigError> {
+        let client_ip = ClientIp::default();
+        match (&self.trusted_proxies, &self.client_ip_header) {
+            (Trust::Networks(none), None) if none.is_empty() => Ok(client_ip),
+            (_, None) => Err(ConfigError::new(
+                "trusted_proxies is set but client_ip_header is not; \
+                 write the one header that your proxies set, such as \"x-forwarded-for\"",
+            )),
+            (Trust::Networks(networks), Some(header)) => {
+                client_ip.with_proxies(networks.iter().map(String::as_str), header)
+            }
+            (Trust::Hops(hops), Some(header)) => {
+                client_ip.with_hops(u8::try_from(*hops).unwrap_or(u8::MAX), header)
+            }
+            (Trust::Word(word), Some(header)) if word == EVERYONE => {
+                client_ip.dangerously_trusting_everyone(header)
+            }
+            (Trust::Word(word), Some(header)) => client_ip.with_proxies([word.as_str()], header),
+        }
+    }
+}
+
+fn networks(name: &str, list: &[String]) -> Result<Networks, ConfigError> {
+    Networks::parse(list.iter().map(String::as_str)).map_err(|error| error.within(name))
 }

@@ -71,6 +71,21 @@ impl OneOrMany {
     }
 }
 
+/// Whom to trust: networks, a number of proxies, or everyone.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "expected a list of networks, or a number of proxies")]
+pub(super) enum Trust {
+    Hops(u64),
+    Word(String),
+    Networks(Vec<String>),
+}
+
+impl Default for Trust {
+    fn default() -> Self {
+        Self::Networks(Vec::new())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::thousandths;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, thread};
 
-use super::{Inner, Limiter, failure::Fallback};
+use super::{Inner, Limiter, failure::Fallback, settling::Runtime};
 use crate::{
     client_ip::{ClientIp, Networks},
     config::Config,
@@ -69,6 +69,19 @@ impl LimiterBuilder {
         self
     }
 
+    /// Sets addresses whose requests pass uncounted. Of this list and that of
+    /// [`block`](Self::block) the smaller network counts. Defaults to none.
+    pub fn allow(mut self, networks: Networks) -> Self {
+        self.identity.allow = networks;
+        self
+    }
+
+    /// Sets addresses whose requests are refused with 403. Defaults to none.
+    pub fn block(mut self, networks: Networks) -> Self {
+        self.identity.block = networks;
+        self
+    }
+
     /// Makes the limiter.
     ///
     /// It is `async` so that a store can connect, and so that it cannot be
@@ -76,10 +89,12 @@ impl LimiterBuilder {
     /// each would count for itself.
     ///
     /// # Errors
-    /// If the store cannot be reached, or policies do not fit together: a name
-    /// is given twice, or a group's policies disagree.
+    /// If the store cannot be reached, or what was set does not fit together: a
+    /// policy's name is given twice, a group's policies disagree, a network is
+    /// both allowed and blocked.
     pub async fn build(self) -> Result<Limiter, ConfigError> {
         check_together(&self.policies)?;
+        let identity = self.identity.checked()?;
         for policy in &self.policies {
             if policy.ban().is_some() && policy.key().names_no_client() {
                 tracing::warn!(
@@ -94,8 +109,9 @@ impl LimiterBuilder {
             fallback: Fallback::new(&self.policies, self.caps)?,
             companions: by_name(self.policies.iter().filter_map(Policy::companion)),
             policies: by_name(self.policies),
-            identity: self.identity,
+            identity,
             built_on: thread::current().name().unwrap_or_default().to_owned(),
+            runtime: Runtime::current(),
         })))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Fallback, Inner, Limiter, Met, breaker::Passage};
+use super::{Fallback, Inner, Limiter, Met, Settling, breaker::Passage};
 use crate::{
     ban::BanRule,
     decision::{Decision, QuotaStatus},
@@ -12,7 +12,7 @@ use crate::{
     policy::{Mode, Policy},
     refusal::Refusal,
     request::{RequestFacts, Subjects},
-    store::{Answer, Check, Item},
+    store::{Answer, Check, Item, Subject},
     time::Timestamp,
 };
 
@@ -47,13 +47,20 @@ impl PolicySet {
         &self.0.limiter
     }
 
-    /// Finds whom each policy counts in a request.
+    /// Finds whom each policy counts in a request: by its own key, or by the
+    /// one that is given. `None` if the client's address is on the allow list:
+    /// the request passes uncounted.
     ///
     /// # Errors
-    /// If a policy needs the client's address and there is none, or a trusted
-    /// proxy wrote a header that names no address.
-    pub fn identify(&self, request: &dyn RequestFacts) -> Result<Subjects, Error> {
-        self.inner().identity.subjects(&self.0.policies, request)
+    /// [`Error::Blocked`] if the address is on the block list. If the client's
+    /// address is needed, for these lists or by a policy, and there is none, or a
+    /// trusted proxy wrote a header that names no address.
+    pub fn identify(
+        &self,
+        request: &dyn RequestFacts,
+        key: Option<&Key>,
+    ) -> Result<Option<Subjects>, Error> {
+        self.inner().identity.subjects(&self.0.policies, request, key)
     }
 
     /// Subjects that all are that key, whatever the policies say.
@@ -155,8 +162,6 @@ impl PolicySet {
     /// only be read refuses it. Returns whether there is a runtime to do so.
     #[cfg(feature = "_shared")]
     fn probe(&self) -> bool {
-        use crate::store::Subject;
-
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return false };
         let set = self.clone();
         runtime.spawn(async move {
@@ -178,13 +183,26 @@ impl PolicySet {
     /// Counts what a request that was admitted came to: a strike, where a
     /// policy's ban rule names that response status. Whoever the request has
     /// been a strike against already takes none.
-    pub async fn settle(&self, subjects: &Subjects, status: u16, met: &Met) {
+    ///
+    /// Of a request that was given up, there is no status: 499 stands for a
+    /// client that hung up, as in nginx's log, and 500 for a handler that
+    /// panicked.
+    pub fn settle(&self, subjects: &Subjects, status: u16, met: &Met) -> Settling {
         let mut offenders = Check::new(&self.0.policies, subjects, 1).offenders(status);
         offenders.retain(|item| met.strike(self, item));
         if offenders.is_empty() {
-            return;
+            return Settling::done();
         }
-        let bans = match self.strike(offenders.clone()).await {
+        let owned = offenders.iter().map(|item| (item.policy.clone(), item.subject.clone()));
+        let (set, struck): (_, Vec<_>) = (self.clone(), owned.collect());
+        let strike = async move { set.strike(&struck).await };
+        Settling::begin(Box::pin(strike), self.inner().runtime.clone())
+    }
+
+    async fn strike(&self, struck: &[(Policy, Subject)]) {
+        let offenders: Vec<_> =
+            struck.iter().map(|(policy, subject)| Item { policy, subject }).collect();
+        let bans = match self.strike_in_store(offenders.clone()).await {
             Some(bans) => bans,
             None => self.fallback().strike(offenders.clone()).await,
         };
@@ -196,7 +214,7 @@ impl PolicySet {
     }
 
     /// Strikes in the store; `None` if it fails.
-    async fn strike(&self, offenders: Vec<Item<'_>>) -> Option<Vec<Option<Timestamp>>> {
+    async fn strike_in_store(&self, offenders: Vec<Item<'_>>) -> Option<Vec<Option<Timestamp>>> {
         let breaker = &self.fallback().breaker;
         if breaker.is_open() {
             return None;

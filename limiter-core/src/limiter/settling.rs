@@ -1,0 +1,90 @@
+//! Strikes that outlive their request: [`Settling`].
+
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+
+use futures_core::future::BoxFuture;
+
+/// Strikes being stored, from [`PolicySet::settle`](super::PolicySet::settle).
+///
+/// Await it, so that the next request finds them. Dropped before its end, as
+/// when the client hangs up, it goes on by itself on the runtime that the
+/// limiter was built on.
+#[must_use = "await it, so that the next request finds the strikes"]
+pub struct Settling {
+    work: Option<BoxFuture<'static, ()>>,
+    runtime: Runtime,
+}
+
+/// Where work goes on that nobody waits for any more.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Runtime {
+    #[cfg(feature = "_shared")]
+    handle: Option<tokio::runtime::Handle>,
+}
+
+impl Runtime {
+    /// That of the caller, if it has one.
+    pub(super) fn current() -> Self {
+        Self {
+            #[cfg(feature = "_shared")]
+            handle: tokio::runtime::Handle::try_current().ok(),
+        }
+    }
+
+    fn spawn(&self, work: BoxFuture<'static, ()>) {
+        #[cfg(feature = "_shared")]
+        if let Some(handle) = &self.handle {
+            handle.spawn(work);
+            return;
+        }
+        drop(work);
+        tracing::error!("a strike was lost: its request was dropped, and there is no runtime");
+    }
+}
+
+impl Settling {
+    /// That there was nothing to do.
+    pub(super) fn done() -> Self {
+        Self { work: None, runtime: Runtime::default() }
+    }
+
+    /// Begins at once: with a store in memory that is all there is to do.
+    pub(super) fn begin(mut work: BoxFuture<'static, ()>, runtime: Runtime) -> Self {
+        let mut context = Context::from_waker(Waker::noop());
+        match work.as_mut().poll(&mut context) {
+            Poll::Ready(()) => Self::done(),
+            Poll::Pending => Self { work: Some(work), runtime },
+        }
+    }
+}
+
+impl Future for Settling {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        if let Some(work) = &mut this.work {
+            std::task::ready!(work.as_mut().poll(context));
+            this.work = None;
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Settling {
+    fn drop(&mut self) {
+        if let Some(work) = self.work.take() {
+            self.runtime.spawn(work);
+        }
+    }
+}
+
+impl fmt::Debug for Settling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.work.is_some() { "Settling" } else { "Settling(done)" })
+    }
+}

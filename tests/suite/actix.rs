@@ -14,7 +14,7 @@ use actix_web::{
 };
 use limiter_actix::{Decision, RateLimit, User};
 
-use crate::contract::{Case, Reply, Request, Routes, cases};
+use crate::contract::{Case, Reply, Request, Routes, Stores, cases};
 
 #[route("/default", method = "GET", method = "HEAD", wrap = "RateLimit::named(\"default\")")]
 async fn default() -> &'static str {
@@ -144,8 +144,8 @@ fn reply_of_error(error: &Error) -> Reply {
     Reply { status, headers: Default::default(), body: error.to_string() }
 }
 
-async fn run(case: &Case) {
-    let setup = case.setup().await;
+async fn run(case: &Case, stores: Stores) {
+    let setup = case.setup(stores).await;
     let door = RateLimit::new(setup.limiter.policy("door").expect("the base has it"));
     // The door tells nothing, so that the cases see their own policies alone.
     let app = App::new()
@@ -176,6 +176,14 @@ async fn run(case: &Case) {
 async fn the_contract_holds() {
     for case in cases() {
         println!("{}", case.name);
-        run(&case).await;
+        run(&case, Stores::AtOnce).await;
+    }
+}
+
+#[actix_web::test]
+async fn the_contract_holds_with_a_store_to_wait_for() {
+    for case in cases().iter().filter(|case| case.stands_still()) {
+        println!("{}", case.name);
+        run(case, Stores::ToWaitFor).await;
     }
 }

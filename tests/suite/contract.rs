@@ -17,7 +17,7 @@ use limiter_core::{
 };
 
 pub(crate) use self::cases::cases;
-use crate::stores::clock;
+use crate::{stores::clock, switched::Switched};
 
 /// The policies that the routes name, where a case does not say otherwise.
 const BASE: &str = r#"
@@ -104,6 +104,15 @@ struct Expect {
     text: Option<&'static str>,
 }
 
+/// Where a case's state lives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stores {
+    /// In memory.
+    AtOnce,
+    /// Elsewhere, with the deny cache and the circuit breaker in front.
+    ToWaitFor,
+}
+
 /// A limiter, and the clock that its store goes by.
 pub(crate) struct Setup {
     pub(crate) limiter: Limiter,
@@ -111,14 +120,24 @@ pub(crate) struct Setup {
 }
 
 impl Case {
-    pub(crate) async fn setup(&self) -> Setup {
+    /// Whether it can be run with a store to wait for: what that one refuses is
+    /// believed for a second, whatever the case's clock says meanwhile.
+    pub(crate) fn stands_still(&self) -> bool {
+        !self.store_fails && self.steps.iter().all(|step| matches!(step, Step::Send { .. }))
+    }
+
+    pub(crate) async fn setup(&self, stores: Stores) -> Setup {
         let figment = Figment::from(Toml::string(BASE)).merge(Toml::string(self.config));
         let config = Config::from_figment(&figment).expect("the case's configuration is one");
         let clock = clock();
         let builder = LimiterBuilder::from_config(config);
-        let builder = match self.store_fails {
-            true => builder.store(Failing),
-            false => builder.store(MemoryStore::builder().clock(clock.clone()).build()),
+        let memory = MemoryStore::builder().clock(clock.clone()).build();
+        let builder = match stores {
+            _ if self.store_fails => builder.store(Failing),
+            Stores::AtOnce => builder.store(memory),
+            Stores::ToWaitFor => {
+                builder.store(Switched { store: memory, slowness: 1, ..Switched::default() })
+            }
         };
         Setup { limiter: builder.build().await.expect("the case's policies fit"), clock }
     }

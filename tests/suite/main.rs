@@ -7,6 +7,7 @@ mod databases;
 mod denied;
 mod dependencies;
 mod differential;
+mod evasions;
 mod memory;
 mod outage;
 mod processes;

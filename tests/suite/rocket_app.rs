@@ -13,7 +13,7 @@ use rocket::{
     routes,
 };
 
-use crate::contract::{Case, Reply, Request, Routes, Setup, cases};
+use crate::contract::{Case, Reply, Request, Routes, Setup, Stores, cases};
 
 policy!(Api = "api");
 policy!(Together = ["default", "api"]);
@@ -133,8 +133,8 @@ impl Routes for Client {
     }
 }
 
-async fn run(case: &Case) {
-    let setup = case.setup().await;
+async fn run(case: &Case, stores: Stores) {
+    let setup = case.setup(stores).await;
     let client = Client::untracked(rocket(&setup)).await.expect("the test's rocket launches");
     case.run(&setup, &client).await;
 }
@@ -143,6 +143,14 @@ async fn run(case: &Case) {
 async fn the_contract_holds() {
     for case in cases() {
         println!("{}", case.name);
-        run(&case).await;
+        run(&case, Stores::AtOnce).await;
+    }
+}
+
+#[rocket::async_test]
+async fn the_contract_holds_with_a_store_to_wait_for() {
+    for case in cases().iter().filter(|case| case.stands_still()) {
+        println!("{}", case.name);
+        run(case, Stores::ToWaitFor).await;
     }
 }

@@ -5,6 +5,10 @@ use super::*;
 pub(super) fn cases() -> Vec<Case> {
     vec![
         headers_of_a_stranger_change_nothing(),
+        headers_of_a_stranger_change_nothing_beside_proxies(),
+        hops_are_counted_from_the_right(),
+        a_proxy_on_a_unix_socket_names_the_client(),
+        networks_are_allowed_and_blocked(),
         a_trusted_proxy_names_the_client(),
         a_broken_forwarding_header_is_an_error(),
         addresses_are_counted_by_their_bits(),
@@ -16,21 +20,138 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
+/// What strangers write, pseudo-random: addresses of both kinds, ports, lists,
+/// names, quotes and nonsense.
+fn spoofed(seed: u32) -> String {
+    let noise = seed.wrapping_mul(2_654_435_761) ^ seed.rotate_left(13).wrapping_mul(40_503);
+    let [a, b, c, d] = noise.to_be_bytes();
+    match seed % 8 {
+        0 => format!("{a}.{b}.{c}.{d}"),
+        1 => format!("for={a}.{b}.{c}.{d};proto=https;by=10.0.0.1"),
+        2 => format!("2001:db8:{a:x}{b:02x}::{c:x}"),
+        3 => format!("for=\"[2001:db8::{a:x}:{b:x}]:{d}\""),
+        4 => format!("{a}.{b}.{c}.{d}:{noise}, 10.0.0.{a}, unknown"),
+        5 => format!("_hidden{noise}, \"{a}"),
+        6 => format!("::ffff:{a}.{b}.{c}.{d}"),
+        _ => format!("{noise:?} ;,= %{a}"),
+    }
+}
+
 fn headers_of_a_stranger_change_nothing() -> Case {
     let names = ["x-forwarded-for", "forwarded", "x-real-ip", "cf-connecting-ip", "true-client-ip"];
-    let spoofed = |n: usize| {
-        names.iter().fold(get("/api"), |request, name| {
-            let address = format!("203.0.113.{n}");
-            request
-                .with(name, &if *name == "forwarded" { format!("for={address}") } else { address })
-        })
+    let request = |n: u32| {
+        let headers = names.iter().zip(0..);
+        headers.fold(get("/api"), |request, (name, at)| request.with(name, &spoofed(5 * n + at)))
     };
-    let mut steps: Vec<_> = (0..5).map(|n| spoofed(n).is(status(200))).collect();
-    steps.extend((5..200).map(|n| spoofed(n).is(status(429))));
+    let mut steps: Vec<_> = (0..5).map(|n| request(n).is(status(200))).collect();
+    steps.extend((5..1_000).map(|n| request(n).is(status(429))));
     Case {
         name: "headers of a stranger change nothing",
         config: r#"policies.api.quota = "5/hour""#,
         steps,
+        ..Case::default()
+    }
+}
+
+fn headers_of_a_stranger_change_nothing_beside_proxies() -> Case {
+    let names = ["x-forwarded-for", "forwarded", "x-real-ip", "cf-connecting-ip"];
+    let request = |n: u32| {
+        let headers = names.iter().zip(0..);
+        headers.fold(get("/api"), |request, (name, at)| request.with(name, &spoofed(5 * n + at)))
+    };
+    let mut steps =
+        vec![get("/api").from("10.0.0.1").with("cf-connecting-ip", "1.1.1.1").is(status(200))];
+    steps.extend((0..5).map(|n| request(n).is(status(200))));
+    steps.extend((5..1_000).map(|n| request(n).is(status(429))));
+    Case {
+        name: "headers of a stranger change nothing beside proxies",
+        config: r#"
+            trusted_proxies = ["10.0.0.0/8"]
+            client_ip_header = "cf-connecting-ip"
+            policies.api.quota = "5/hour"
+        "#,
+        steps,
+        ..Case::default()
+    }
+}
+
+fn hops_are_counted_from_the_right() -> Case {
+    let through = |line: &str| get("/api").with("x-forwarded-for", line);
+    Case {
+        name: "hops are counted from the right",
+        config: r#"
+            trusted_proxies = 2
+            client_ip_header = "x-forwarded-for"
+            policies.api.quota = "1/hour"
+        "#,
+        steps: vec![
+            through("203.0.113.1, 10.0.0.1").is(status(200)),
+            through("6.6.6.6, 203.0.113.1, 10.0.0.2").is(status(429)),
+            through("6.6.6.7, 203.0.113.2, 10.0.0.2").is(status(200)),
+            // Who has come past a proxy is nobody.
+            through("203.0.113.3").is(status(400)),
+        ],
+        ..Case::default()
+    }
+}
+
+fn a_proxy_on_a_unix_socket_names_the_client() -> Case {
+    let through = |line: &str| {
+        let request = get("/api").with("x-forwarded-for", line);
+        Request { peer: None, ..request }
+    };
+    Case {
+        name: "a proxy on a unix socket names the client",
+        config: r#"
+            fallback_address = "127.0.0.1"
+            trusted_proxies = ["127.0.0.1"]
+            client_ip_header = "x-forwarded-for"
+            policies.api.quota = "1/hour"
+        "#,
+        steps: vec![
+            through("203.0.113.1").is(status(200)),
+            through("6.6.6.6, 203.0.113.1").is(status(429)),
+            through("203.0.113.2").is(status(200)),
+        ],
+        ..Case::default()
+    }
+}
+
+fn networks_are_allowed_and_blocked() -> Case {
+    let forbidden = || {
+        status(403)
+            .without(&FIELDS)
+            .without(&["retry-after"])
+            .with("cache-control", "no-store")
+            .body(json!({ "type": "about:blank", "title": "Forbidden", "status": 403 }))
+    };
+    let preflight = request("OPTIONS", "/nothing")
+        .with("origin", "https://app.example")
+        .with("access-control-request-method", "GET");
+    Case {
+        name: "networks are allowed and blocked",
+        config: r#"
+            allow = ["192.0.2.0/24", "203.0.113.7", "2001:db8:aaaa::/48"]
+            block = ["203.0.113.0/24", "192.0.2.128/25"]
+            policies.api.quota = "1/hour"
+            policies.user.quota = "1/hour"
+        "#,
+        steps: vec![
+            get("/api").times(5, status(200).without(&FIELDS)),
+            get("/user").with("x-test-user", "alice").times(3, status(200).without(&FIELDS)),
+            get("/api").from("2001:db8:aaaa:1::1").times(3, status(200)),
+            get("/api").from("203.0.113.1").times(2, forbidden()),
+            get("/nothing").from("203.0.113.1").is(forbidden()),
+            preflight.from("203.0.113.1").is(forbidden()),
+            // The smaller network counts.
+            get("/api").from("::ffff:203.0.113.7").times(3, status(200)),
+            get("/api").from("192.0.2.200").is(forbidden()),
+            // All others are counted.
+            get("/api")
+                .from("198.51.100.1")
+                .is(status(200).with("ratelimit", r#""api";r=0;t=3600"#)),
+            get("/api").from("198.51.100.1").is(status(429)),
+        ],
         ..Case::default()
     }
 }

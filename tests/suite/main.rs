@@ -9,6 +9,7 @@ mod dependencies;
 mod differential;
 mod evasions;
 mod facts;
+mod faults;
 mod holes;
 mod memory;
 mod outage;

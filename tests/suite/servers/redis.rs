@@ -52,14 +52,24 @@ pub(crate) fn start_redis_with_tls(certificate: &str, key: &str) -> String {
     format!("rediss://localhost:{tls}/0")
 }
 
+/// Starts a server where one has stopped.
+pub(crate) fn start_redis_at(port: u16) {
+    start_at(port, &[]);
+}
+
 fn start(options: &[&str]) -> u16 {
-    let (port, folder) = (free_port(), folder("redis"));
+    let port = free_port();
+    start_at(port, options);
+    port
+}
+
+fn start_at(port: u16, options: &[&str]) {
+    let folder = folder("redis");
     let port_text = port.to_string();
     let command = ["redis-server", "--port", &port_text, "--bind", "127.0.0.1", "--save", ""];
     let command = [&command[..], &["--dir", text(&folder)], options].concat();
     let command = command.into_iter().map(str::to_owned).collect();
     Program { command, folder: &folder, port, signal: "TERM" }.keep();
-    port
 }
 
 /// Starts three masters and a replica of the caller's own.

@@ -98,24 +98,40 @@ fn list(names: &[String]) -> String {
 
 /// A store that could not answer, with the backend's own error as source.
 #[derive(Debug)]
-pub struct StoreError(Box<dyn StdError + Send + Sync>);
+pub struct StoreError {
+    source: Box<dyn StdError + Send + Sync>,
+    did_nothing: bool,
+}
 
 impl StoreError {
-    /// Wraps what a backend reported.
+    /// Wraps what a backend reported that may have done what it was asked.
     #[must_use]
     pub fn new(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self(source.into())
+        Self { source: source.into(), did_nothing: false }
+    }
+
+    /// Wraps what a backend reported that has certainly done nothing: it could
+    /// not be reached, or has refused.
+    #[must_use]
+    pub fn nothing_done(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self { source: source.into(), did_nothing: true }
+    }
+
+    /// Whether the backend has certainly done nothing.
+    #[must_use]
+    pub const fn did_nothing(&self) -> bool {
+        self.did_nothing
     }
 }
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.source.fmt(f)
     }
 }
 
 impl StdError for StoreError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source()
+        self.source.source()
     }
 }

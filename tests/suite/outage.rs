@@ -189,6 +189,25 @@ async fn what_may_have_been_charged_is_not_charged_again() {
 }
 
 #[tokio::test]
+async fn what_has_certainly_not_been_charged_is_charged_later() {
+    for algorithm in [Algorithm::Gcra, Algorithm::FixedWindow, Algorithm::SlidingWindow] {
+        let store = Switched::default();
+        let limiter = counting(store.clone(), algorithm).await;
+        ask(&limiter, "allow", "alice").await.unwrap();
+        for _ in 0..3 {
+            store.off.store(true, Ordering::Relaxed);
+            // The second time it brings what the first one has left.
+            ask(&limiter, "allow", "alice").await.unwrap();
+            ask(&limiter, "allow", "alice").await.unwrap();
+            store.off.store(false, Ordering::Relaxed);
+            assert_eq!(ask(&limiter, "allow", "prober").await.unwrap(), Verdict::Allowed);
+        }
+        assert_eq!(remaining(&limiter, "alice").await, 3, "{algorithm:?}");
+        assert_eq!(remaining(&limiter, "alice").await, 3, "{algorithm:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_ban_that_was_brought_meanwhile_holds_in_the_store() {
     for by_status in [false, true] {
         let store = Switched::default();

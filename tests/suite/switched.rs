@@ -33,7 +33,7 @@ impl Switched {
         Answer::Pending(Box::pin(async move {
             self.dawdle().await;
             if off {
-                return Err(StoreError::new("switched off"));
+                return Err(StoreError::nothing_done("switched off"));
             }
             let answer = ask().await;
             self.dawdle().await;

@@ -51,6 +51,19 @@ impl Owed {
         self.ban = self.ban.max(Some(until));
     }
 
+    /// With what was admitted since.
+    pub(crate) fn and(mut self, later: Self) -> Self {
+        for (share, more) in self.quotas.iter_mut().zip(&later.quotas) {
+            share.state = share.level(later.now).with_owed(more, later.now).state();
+            share.units = share.units.saturating_add(more.units);
+        }
+        Self { now: later.now, ban: self.ban.max(later.ban), ..self }
+    }
+
+    pub(crate) const fn banned_until(&self) -> Option<Timestamp> {
+        self.ban
+    }
+
     /// The same, told at a later instant of the same clock.
     #[must_use]
     pub fn at(self, now: Timestamp) -> Self {

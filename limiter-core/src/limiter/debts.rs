@@ -91,6 +91,19 @@ impl Debts {
         Some(owed.at(now))
     }
 
+    /// Puts back what was taken for a check that has certainly charged nothing.
+    pub(super) fn put_back(&self, check: &Check<'_>) {
+        for (_, item, taken) in check.owed() {
+            self.units.entry(units(item)).and_compute_with(|entry| {
+                let since = entry.map(|entry| entry.into_value());
+                Op::Put(since.into_iter().fold(taken.clone(), Owed::and))
+            });
+            if let Some(until) = taken.banned_until() {
+                self.ban(item, until);
+            }
+        }
+    }
+
     /// Forgives the units: they were reset by hand.
     pub(super) fn forget_units(&self, item: Item<'_>) {
         self.units.invalidate(&units(item));

@@ -124,6 +124,15 @@ impl Fallback {
         Vec::new()
     }
 
+    /// Puts back what a check brought that has certainly charged nothing.
+    #[cfg_attr(not(feature = "memory"), allow(unused_variables, reason = "for debts alone"))]
+    pub(super) fn put_back_owed(&self, check: &Check<'_>, error: &StoreError) {
+        #[cfg(feature = "memory")]
+        if error.did_nothing() {
+            self.debts.put_back(check);
+        }
+    }
+
     /// Forgets what was known of a ban and of refusals: it was changed by hand.
     pub(super) fn changed_ban(&self, item: Item<'_>) {
         self.forget(item);

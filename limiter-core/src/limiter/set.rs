@@ -150,6 +150,7 @@ impl PolicySet {
             }
             Err(error) => {
                 self.fallback().breaker.failed(&error, false);
+                self.fallback().put_back_owed(&check, &error);
                 self.fallback().decide(&check, error).await?
             }
         };

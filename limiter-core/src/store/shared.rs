@@ -204,11 +204,19 @@ impl Inner {
     /// What was kept when the check was decided. What is owed is charged first,
     /// in a step of its own, within the same deadline.
     async fn decide(&self, check: &Check<'_>) -> Result<Before, StoreError> {
+        let mut did_something = false;
+        let done = |did_something: bool, error: StoreError| match did_something {
+            true => StoreError::new(error),
+            false => error,
+        };
         for (_, item, owed) in check.owed() {
             let items = std::iter::once(item);
-            self.perform(Operation::Owe, items, vec![owed.clone()]).await?;
+            let repaid = self.perform(Operation::Owe, items, vec![owed.clone()]).await;
+            repaid.map_err(|error| done(did_something, error))?;
+            did_something = true;
         }
-        self.perform(Operation::Decide(check.cost()), check.items(), Vec::new()).await
+        let decided = self.perform(Operation::Decide(check.cost()), check.items(), Vec::new());
+        decided.await.map_err(|error| done(did_something, error))
     }
 
     async fn run<'a>(

@@ -110,7 +110,13 @@ impl Redis {
         let items = operation.numbers(run.items.iter().map(Named::item));
         arguments.extend(numbers.iter().chain(&items).map(u64::to_string));
         arguments.extend_from_slice(further);
-        let answer = self.call(&keys, &arguments).await.map_err(StoreError::new)?;
+        let answer = self.call(&keys, &arguments).await.map_err(|error| {
+            if has_not_begun(&error) || is_unsent(&error) {
+                StoreError::nothing_done(error)
+            } else {
+                StoreError::new(error)
+            }
+        })?;
         before(answer)
     }
 
@@ -189,6 +195,11 @@ fn has_not_begun(error: &RedisError) -> bool {
             Moved | Ask | TryAgain | ClusterDown | MasterDown | BusyLoading | ReadOnly
         )
     )
+}
+
+/// Whether the server cannot have heard of it.
+fn is_unsent(error: &RedisError) -> bool {
+    error.is_connection_refusal() || error.kind() == ErrorKind::ClusterConnectionNotFound
 }
 
 /// What items owe: the numbers of each quota, and how much longer a ban lasts.

@@ -111,7 +111,7 @@ impl<D: Dialect> Backend for Sql<D> {
         // A client always goes by the same connection: its requests wait for
         // each other here, not for a lock there.
         let lane = run.items.first().map_or(0, |item| number("", &item.client));
-        Box::pin(async move { self.lanes.run(lane, run).await.map_err(StoreError::new) })
+        Box::pin(async move { self.lanes.run(lane, run).await.map_err(StoreError::from) })
     }
 
     fn ban(

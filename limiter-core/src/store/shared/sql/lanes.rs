@@ -17,9 +17,12 @@ use tokio::{
 };
 
 use super::{Dialect, Rows};
-use crate::store::shared::{
-    backend::{Before, Run},
-    builder::PATIENCE,
+use crate::{
+    error::StoreError,
+    store::shared::{
+        backend::{Before, Run},
+        builder::PATIENCE,
+    },
 };
 
 /// How much may wait for one connection.
@@ -88,7 +91,9 @@ impl Lanes {
             mpsc::error::TrySendError::Full(_) => Fault::new("too many requests wait for it"),
             mpsc::error::TrySendError::Closed(_) => Fault::new("its runtime has ended"),
         })?;
-        answer.await.unwrap_or_else(|_| Err(Fault::new("its runtime has ended")))
+        answer.await.unwrap_or_else(|_| {
+            Err(Fault { did_nothing: false, ..Fault::new("its runtime has ended") })
+        })
     }
 }
 
@@ -185,7 +190,7 @@ async fn finish<T>(
     };
     let _ = reply.send(match result {
         Ok(result) if !late => result,
-        _ => Err(Fault::late()),
+        _ => Err(Fault::unfinished()),
     });
     healthy
 }
@@ -202,7 +207,7 @@ async fn live<D: Dialect>(
         }
     }
     match timeout(PATIENCE, dialect.connect()).await {
-        Ok(connection) => connection.map_err(Fault::from),
+        Ok(connection) => connection.map_err(Fault::unconnected),
         Err(_) => Err(Fault::new("it does not answer; is it running there?")),
     }
 }
@@ -214,6 +219,8 @@ pub(in crate::store::shared) struct Fault {
     /// Whether the connection can be used again: the database said no, and has
     /// ended the transaction.
     is_healthy: bool,
+    /// Whether nothing was done: it has not begun, or was rolled back.
+    did_nothing: bool,
     /// Whether tables or functions are missing.
     pub(super) is_missing: bool,
     source: Option<sqlx::Error>,
@@ -222,11 +229,22 @@ pub(in crate::store::shared) struct Fault {
 impl Fault {
     fn new(message: &str) -> Self {
         let message = message.to_owned();
-        Self { message, is_healthy: false, is_missing: false, source: None }
+        Self { message, is_healthy: false, did_nothing: true, is_missing: false, source: None }
     }
 
+    /// It has not begun in time.
     fn late() -> Self {
         Self::new("it did not answer in time")
+    }
+
+    /// It has begun, and whether it comes to its end is not known.
+    fn unfinished() -> Self {
+        Self { did_nothing: false, ..Self::late() }
+    }
+
+    /// A connection that could not be made.
+    fn unconnected(error: sqlx::Error) -> Self {
+        Self { did_nothing: true, ..Self::from(error) }
     }
 }
 
@@ -257,7 +275,14 @@ impl From<sqlx::Error> for Fault {
             && !code.starts_with("08")
             && code != "25006"
             && !error.to_string().contains("read-only");
-        Self { message, is_healthy, is_missing, source: Some(error) }
+        let did_nothing = matches!(error, sqlx::Error::Database(_));
+        Self { message, is_healthy, did_nothing, is_missing, source: Some(error) }
+    }
+}
+
+impl From<Fault> for StoreError {
+    fn from(fault: Fault) -> Self {
+        if fault.did_nothing { Self::nothing_done(fault) } else { Self::new(fault) }
     }
 }
 

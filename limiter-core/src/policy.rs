@@ -93,18 +93,7 @@ impl Policy {
     /// RFC 9651 alike, so that header drafts may choose.
     pub fn new(name: &str, quotas: impl Into<Quotas>) -> Result<Self, ConfigError> {
         check_name("policy", name)?;
-        let rule = Rule {
-            name: name.to_owned(),
-            quotas: quotas.into(),
-            key: KeySpec::default(),
-            ban: None,
-            mode: Mode::default(),
-            headers: HeaderStyle::default(),
-            on_store_error: OnStoreError::default(),
-            per_address: PER_ADDRESS,
-            scope: Scope { counters: 0, bans: 0, strikes: 0 },
-        };
-        Ok(Self(Arc::new(rule.with_scope())))
+        Ok(Self(Arc::new(Rule::new(name, quotas.into()).with_scope())))
     }
 
     /// Sets whom the policy counts. Defaults to the client's address.
@@ -156,6 +145,13 @@ impl Policy {
             return Err(ConfigError::at("per_address", "is 0; write 1 or more"));
         }
         Ok(self.with(|rule| rule.per_address = per_address))
+    }
+
+    /// A policy under a name that no other can have, to probe stores with.
+    #[cfg(feature = "_shared")]
+    pub(crate) fn probe() -> Self {
+        let quota = crate::quota::Quota::per_second(1).expect("1 a second is a quota");
+        Self(Arc::new(Rule::new("limiter.probe", quota.into()).with_scope()))
     }
 
     /// The name.
@@ -231,6 +227,20 @@ impl Policy {
 }
 
 impl Rule {
+    fn new(name: &str, quotas: Quotas) -> Self {
+        Self {
+            name: name.to_owned(),
+            quotas,
+            key: KeySpec::default(),
+            ban: None,
+            mode: Mode::default(),
+            headers: HeaderStyle::default(),
+            on_store_error: OnStoreError::default(),
+            per_address: PER_ADDRESS,
+            scope: Scope { counters: 0, bans: 0, strikes: 0 },
+        }
+    }
+
     fn with_scope(mut self) -> Self {
         let mut counters = Sha256::new();
         counters.update([LAYOUT, b'c']);

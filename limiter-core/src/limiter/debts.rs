@@ -2,7 +2,9 @@
 //! the store inside each key's next check.
 //!
 //! A debt is taken out before the store is asked. So it is charged once, or, if
-//! the store fails at that moment, not at all: never twice.
+//! the store fails at that moment, not at all: never twice. A key that has lost
+//! one so brings the next one only once the store has answered for that key: of
+//! a cluster, part may be away.
 
 use std::{
     fmt,
@@ -23,10 +25,17 @@ use crate::{
 type Name = (u64, Key);
 
 pub(super) struct Debts {
-    units: Cache<Name, Owed>,
+    units: Cache<Name, Debt>,
     bans: Cache<Name, Timestamp>,
     /// Whether there ever was a debt: most stores never fail.
     any: AtomicBool,
+}
+
+#[derive(Clone, Debug)]
+struct Debt {
+    owed: Owed,
+    /// Whether the store has to answer first.
+    waits: bool,
 }
 
 impl Debts {
@@ -56,11 +65,11 @@ impl Debts {
 
     fn charge(&self, item: Item<'_>, cost: u64, now: Timestamp) {
         self.any.store(true, Ordering::Relaxed);
-        self.units.entry(units(item)).and_compute_with(|entry| {
-            let known = entry.map(|entry| entry.into_value());
-            let mut owed = known.unwrap_or_else(|| Owed::new(item.policy, now));
-            owed.charge(cost, now);
-            Op::Put(owed)
+        self.change(item, |debt| {
+            let mut debt =
+                debt.unwrap_or_else(|| Debt { owed: Owed::new(item.policy, now), waits: false });
+            debt.owed.charge(cost, now);
+            debt
         });
     }
 
@@ -80,28 +89,53 @@ impl Debts {
     }
 
     fn take_of(&self, item: Item<'_>, now: Timestamp) -> Option<Owed> {
-        let (owed, ban) = (self.units.remove(&units(item)), self.bans.remove(&bans(item)));
-        if owed.is_none() && ban.is_none() {
+        if self.units.get(&units(item)).is_some_and(|debt| debt.waits) {
             return None;
         }
-        let mut owed = owed.unwrap_or_else(|| Owed::new(item.policy, now));
+        let (debt, ban) = (self.units.remove(&units(item)), self.bans.remove(&bans(item)));
+        if debt.is_none() && ban.is_none() {
+            return None;
+        }
+        let mut owed = debt.map_or_else(|| Owed::new(item.policy, now), |debt| debt.owed);
         if let Some(until) = ban {
             owed.ban_until(until);
         }
         Some(owed.at(now))
     }
 
-    /// Puts back what was taken for a check that has certainly charged nothing.
-    pub(super) fn put_back(&self, check: &Check<'_>) {
+    /// Notes that the store has failed at a check. What it brought is put back if
+    /// it has certainly not been charged.
+    pub(super) fn failed(&self, check: &Check<'_>, did_nothing: bool) {
         for (_, item, taken) in check.owed() {
-            self.units.entry(units(item)).and_compute_with(|entry| {
-                let since = entry.map(|entry| entry.into_value());
-                Op::Put(since.into_iter().fold(taken.clone(), Owed::and))
+            self.change(item, |debt| {
+                let owed = match debt {
+                    _ if !did_nothing => Owed::new(item.policy, SystemClock.now()),
+                    None => taken.clone(),
+                    Some(since) => taken.clone().and(since.owed),
+                };
+                Debt { owed, waits: !did_nothing }
             });
-            if let Some(until) = taken.banned_until() {
+            if let Some(until) = taken.banned_until().filter(|_| did_nothing) {
                 self.ban(item, until);
             }
         }
+    }
+
+    /// Notes that the store has answered for the items of a check.
+    pub(super) fn answered(&self, check: &Check<'_>) {
+        if !self.any.load(Ordering::Relaxed) {
+            return;
+        }
+        for item in check.items() {
+            if let Some(debt) = self.units.get(&units(item)).filter(|debt| debt.waits) {
+                self.change(item, |now| Debt { waits: false, ..now.unwrap_or(debt) });
+            }
+        }
+    }
+
+    fn change(&self, item: Item<'_>, change: impl FnOnce(Option<Debt>) -> Debt) {
+        let entry = self.units.entry(units(item));
+        entry.and_compute_with(|entry| Op::Put(change(entry.map(|entry| entry.into_value()))));
     }
 
     /// Forgives the units: they were reset by hand.

@@ -86,7 +86,10 @@ impl Fallback {
     #[cfg_attr(not(feature = "memory"), allow(unused_variables, reason = "for the deny cache"))]
     pub(super) fn learn(&self, check: &Check<'_>, decision: &Decision, sent: Instant) {
         #[cfg(feature = "memory")]
-        self.denied.put(check, decision, sent);
+        {
+            self.denied.put(check, decision, sent);
+            self.debts.answered(check);
+        }
         match decision.ban {
             Some((at, until)) => {
                 let (Some(item), Some(local)) = (check.items().nth(at), self.local()) else {
@@ -124,13 +127,13 @@ impl Fallback {
         Vec::new()
     }
 
-    /// Puts back what a check brought that has certainly charged nothing.
+    /// Notes that the store has failed at a check, which may have brought what
+    /// is owed.
     #[cfg_attr(not(feature = "memory"), allow(unused_variables, reason = "for debts alone"))]
-    pub(super) fn put_back_owed(&self, check: &Check<'_>, error: &StoreError) {
+    pub(super) fn failed(&self, check: &Check<'_>, error: &StoreError) {
+        self.breaker.failed(error, false);
         #[cfg(feature = "memory")]
-        if error.did_nothing() {
-            self.debts.put_back(check);
-        }
+        self.debts.failed(check, error.did_nothing());
     }
 
     /// Forgets what was known of a ban and of refusals: it was changed by hand.

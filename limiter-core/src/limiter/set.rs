@@ -104,7 +104,7 @@ impl PolicySet {
         }
         match self.fallback().breaker.passage() {
             Passage::Ask => self.ask(check, subjects),
-            Passage::Probe if !self.probe() => self.ask(check, subjects),
+            Passage::Probe if !self.probe(subjects) => self.ask(check, subjects),
             Passage::Probe | Passage::Refuse => Answer::Pending(Box::pin(async move {
                 let error = StoreError::new("it is not asked while it fails");
                 let decision = self.fallback().decide(&check, error).await?;
@@ -149,8 +149,7 @@ impl PolicySet {
                 decision
             }
             Err(error) => {
-                self.fallback().breaker.failed(&error, false);
-                self.fallback().put_back_owed(&check, &error);
+                self.fallback().failed(&check, &error);
                 self.fallback().decide(&check, error).await?
             }
         };
@@ -159,15 +158,15 @@ impl PolicySet {
     }
 
     /// Looks whether the store answers again, while nobody waits for it. It
-    /// resets a key that nobody has: that writes nothing, but a server that may
-    /// only be read refuses it. Returns whether there is a runtime to do so.
+    /// resets a policy that nobody has: that changes nothing, but a server that
+    /// may only be read refuses it. For this client, since others may be kept by
+    /// another server. Returns whether there is a runtime to do so.
     #[cfg(feature = "_shared")]
-    fn probe(&self) -> bool {
+    fn probe(&self, subjects: &Subjects) -> bool {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return false };
-        let set = self.clone();
+        let (set, subject) = (self.clone(), subjects[0].clone());
         runtime.spawn(async move {
-            let subject = &Subject { key: Key::custom("limiter", "probe"), bannable: false };
-            let item = Item { policy: &set.0.policies[0], subject };
+            let item = Item { policy: &Policy::probe(), subject: &subject };
             match set.inner().store.reset(item).await {
                 Ok(()) => set.fallback().breaker.answered(),
                 Err(error) => set.fallback().breaker.failed(&error, true),
@@ -177,7 +176,7 @@ impl PolicySet {
     }
 
     #[cfg(not(feature = "_shared"))]
-    fn probe(&self) -> bool {
+    fn probe(&self, _: &Subjects) -> bool {
         false
     }
 

@@ -13,6 +13,7 @@ use crate::{
     stores::clock,
 };
 
+/// CVE-2026-30827, express-rate-limit: a mask of IPv6 on mapped addresses put
 /// all of IPv4 into one bucket.
 #[tokio::test]
 async fn mapped_addresses_are_no_one_bucket() {
@@ -40,6 +41,7 @@ async fn spellings_of_an_address_are_one_key() {
     assert_eq!(admitted, 10);
 }
 
+/// CVE-2025-59152, Litestar; CVE-2020-28483, gin: the client names its address.
 /// Both frameworks have it in the HTTP contract, too.
 #[tokio::test]
 async fn a_client_does_not_name_its_address() {
@@ -57,6 +59,7 @@ async fn a_client_does_not_name_its_address() {
     assert_eq!(admitted, 10);
 }
 
+/// CVE-2025-64526, Strapi: part of the key is the client's to choose, so that
 /// each request opens a new bucket.
 #[tokio::test]
 async fn a_new_key_with_each_request_does_not_escape() {
@@ -72,6 +75,7 @@ async fn a_new_key_with_each_request_does_not_escape() {
     assert_eq!(admitted, 20);
 }
 
+/// adam-p, "The perils of the real client IP": a megabyte of "address" a request
 /// fills the memory.
 #[tokio::test]
 async fn what_is_no_address_is_never_kept() {
@@ -133,6 +137,7 @@ async fn no_refusal_says_to_come_back_at_once() {
     assert!(refusal.fields().contains(&("retry-after", "1".to_owned())), "{refusal:?}");
 }
 
+/// A victim is locked out: banned by a header that names it, or with the proxy
 /// that it shares.
 #[tokio::test]
 async fn nobody_is_banned_for_another() {

@@ -16,12 +16,6 @@ use crate::{
     switched::Switched,
 };
 
-/// CVE-2026-30827, express-rate-limit: a mask of IPv6 on mapped addresses put
-
-/// CVE-2025-59152, Litestar; CVE-2020-28483, gin: the client names its address.
-
-/// CVE-2025-64526, Strapi: part of the key is the client's to choose, so that
-
 /// CVE-2021-41177, Nextcloud: without its cache, limits were silently off.
 #[tokio::test]
 async fn limits_without_a_store_are_not_off() {
@@ -42,7 +36,6 @@ async fn limits_without_a_store_are_not_off() {
 }
 
 /// RUSTSEC-2024-0363, sqlx: lengths beyond 4 GiB overflow. Whatever a client
-
 /// sends is a short key.
 #[test]
 fn long_values_are_short_keys() {
@@ -59,7 +52,6 @@ fn long_values_are_short_keys() {
 }
 
 /// moka's default policy may refuse a newcomer when it is full, and any other
-
 /// cache evicts: a flood of keys must not free whoever is limited or banned.
 #[tokio::test]
 async fn a_flood_of_keys_frees_nobody() {
@@ -79,10 +71,7 @@ async fn a_flood_of_keys_frees_nobody() {
     assert_eq!(banned.verdict(), Verdict::Banned);
 }
 
-/// adam-p, "The perils of the real client IP": a megabyte of "address" a request
-
 /// express-rate-limit, ERR_ERL_STORE_REUSE: two limiters in one store count for
-
 /// each other.
 #[tokio::test]
 async fn limiters_of_one_store_are_apart() {
@@ -98,7 +87,6 @@ async fn limiters_of_one_store_are_apart() {
 }
 
 /// limits, `clear_keys.lua`: a client's name is a pattern. And GHSA of many a
-
 /// Redis application: a name that closes the hash tag lands in another slot.
 #[tokio::test]
 async fn names_are_no_patterns_and_no_tags() {
@@ -128,10 +116,7 @@ async fn names_are_no_patterns_and_no_tags() {
     }
 }
 
-/// A victim is locked out: banned by a header that names it, or with the proxy
-
 /// CVE-2023-44487 and the advisories of h2 are below us; but no release brings
-
 /// an h2, or an sqlx, that is known to be broken.
 #[test]
 fn the_lock_file_has_no_broken_protocols() {
@@ -163,7 +148,6 @@ async fn many_at_once_are_no_more_than_the_limit() {
 }
 
 /// GHSA-76rv-2r9v-c5m6, zae-limiter: one hot key brings everything to a halt.
-
 /// Whoever asks is answered within the deadline, one way or the other.
 fn one_hot_key_holds_nobody_up(url: &str) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();

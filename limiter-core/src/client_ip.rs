@@ -29,21 +29,19 @@
 //! there are is second best.
 
 mod forwarded;
+mod header;
 mod hints;
 mod networks;
 
 use std::net::IpAddr;
 
-use self::forwarded::{Hop, forwarded_hops, list_hops, parse_node};
 pub use self::networks::Networks;
+use self::{forwarded::Hop, header::Header};
 pub(crate) use self::{hints::Hints, networks::canonical};
 use crate::{
     error::{ConfigError, Error},
-    key::{IPV6_PREFIX, is_field_name},
+    key::IPV6_PREFIX,
 };
-
-/// The most bytes of forwarding headers that are read.
-const MAX_BYTES: usize = 8 * 1024;
 
 /// The most proxies a request may have passed.
 const MAX_HOPS: usize = 32;
@@ -65,15 +63,6 @@ pub struct ClientIp {
 struct Forwarding {
     header: Header,
     trusted: Trusted,
-}
-
-#[derive(Clone, Debug)]
-enum Header {
-    XForwardedFor,
-    /// RFC 7239.
-    Forwarded,
-    /// One address, as in `cf-connecting-ip`.
-    Single(String),
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -172,7 +161,7 @@ impl ClientIp {
     }
 
     fn trusting(self, trusted: Trusted, header: &str) -> Result<Self, ConfigError> {
-        let forwarding = Some(Forwarding { header: parse_header(header)?, trusted });
+        let forwarding = Some(Forwarding { header: Header::parse(header)?, trusted });
         Ok(Self { forwarding, proxies: Networks::default(), ..self })
     }
 
@@ -269,44 +258,6 @@ const NOBODY: &str = "names no address where the client's should be";
 fn count_back(hops: &[Hop], count: usize) -> Result<IpAddr, &'static str> {
     let at = hops.len().checked_sub(count).ok_or("names fewer addresses than there are proxies")?;
     hops[at].ok_or(NOBODY)
-}
-
-impl Header {
-    fn hops(&self, lines: &[&[u8]]) -> Result<Vec<Hop>, &'static str> {
-        let size: usize = lines.iter().map(|line| line.len()).sum();
-        if size > MAX_BYTES {
-            return Err("is longer than 8 KiB");
-        }
-        match (self, lines) {
-            (Self::XForwardedFor, _) => Ok(list_hops(lines)),
-            (Self::Forwarded, _) => forwarded_hops(lines),
-            (Self::Single(_), []) => Ok(Vec::new()),
-            (Self::Single(_), [line]) => Ok(vec![parse_node(line)]),
-            (Self::Single(_), _) => Err("is there more than once"),
-        }
-    }
-
-    fn name(&self) -> &str {
-        match self {
-            Self::XForwardedFor => "x-forwarded-for",
-            Self::Forwarded => "forwarded",
-            Self::Single(name) => name,
-        }
-    }
-}
-
-fn parse_header(name: &str) -> Result<Header, ConfigError> {
-    match name.to_ascii_lowercase().as_str() {
-        "x-forwarded-for" => Ok(Header::XForwardedFor),
-        "forwarded" => Ok(Header::Forwarded),
-        single if is_field_name(single) => Ok(Header::Single(single.to_owned())),
-        other => Err(ConfigError::at(
-            "client_ip_header",
-            format!(
-                "{other:?} is no header name; write \"x-forwarded-for\", \"forwarded\" or such"
-            ),
-        )),
-    }
 }
 
 #[cfg(test)]

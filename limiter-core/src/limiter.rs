@@ -36,6 +36,8 @@ mod failure;
 mod met;
 mod set;
 mod settling;
+#[cfg(not(feature = "memory"))]
+mod without_memory;
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 

@@ -10,6 +10,7 @@ mod differential;
 mod evasions;
 mod facts;
 mod faults;
+mod fuzz;
 mod holes;
 mod memory;
 mod outage;

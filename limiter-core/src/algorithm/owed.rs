@@ -52,6 +52,7 @@ impl Owed {
     }
 
     /// With what was admitted since.
+    #[cfg(feature = "memory")]
     pub(crate) fn and(mut self, later: Self) -> Self {
         for (share, more) in self.quotas.iter_mut().zip(&later.quotas) {
             share.state = share.level(later.now).with_owed(more, later.now).state();
@@ -60,6 +61,7 @@ impl Owed {
         Self { now: later.now, ban: self.ban.max(later.ban), ..self }
     }
 
+    #[cfg(feature = "memory")]
     pub(crate) const fn banned_until(&self) -> Option<Timestamp> {
         self.ban
     }

@@ -59,8 +59,19 @@ fn reason(kind: &Kind) -> String {
             format!("{name:?} is not known; write {}", quoted(known))
         }
         Kind::MissingField(name) => format!("the key {:?} is missing; write it", name.as_ref()),
-        other => other.to_string(),
+        other => without_lines_of_the_file(&other.to_string()),
     }
+}
+
+/// A fault in the syntax comes with the line that has it, which may hold a
+/// password.
+fn without_lines_of_the_file(message: &str) -> String {
+    let is_quoted = |line: &&str| {
+        let line = line.trim_start();
+        line.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start().starts_with('|')
+    };
+    let lines: Vec<_> = message.lines().filter(|line| !is_quoted(line)).collect();
+    lines.join(": ")
 }
 
 fn quoted(words: &[&str]) -> String {

@@ -93,7 +93,6 @@ impl Breaker {
     }
 
     /// Whether anything has failed since the store last answered.
-    #[cfg(feature = "memory")]
     pub(super) fn is_troubled(&self) -> bool {
         self.troubled.load(Ordering::Relaxed)
     }

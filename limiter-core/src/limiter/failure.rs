@@ -6,6 +6,8 @@ use std::{
 };
 
 use super::breaker::Breaker;
+#[cfg(not(feature = "memory"))]
+use super::without_memory::{Debts, Denied};
 #[cfg(feature = "memory")]
 use super::{debts::Debts, denied::Denied};
 use crate::{
@@ -30,9 +32,7 @@ pub(super) struct Fallback {
     local: OnceLock<Arc<dyn Store>>,
     caps: Caps,
     pub(super) breaker: Breaker,
-    #[cfg(feature = "memory")]
     denied: Denied,
-    #[cfg(feature = "memory")]
     debts: Debts,
 }
 
@@ -53,9 +53,7 @@ impl Fallback {
             local: OnceLock::new(),
             caps,
             breaker: Breaker::default(),
-            #[cfg(feature = "memory")]
             denied: Denied::default(),
-            #[cfg(feature = "memory")]
             debts: Debts::new(caps),
         })
     }
@@ -70,26 +68,16 @@ impl Fallback {
     }
 
     /// A refusal that the store has told and that need not be asked for again.
-    #[cfg(feature = "memory")]
     pub(super) fn denied(&self, check: &Check<'_>) -> Option<Decision> {
         self.denied.get(check)
-    }
-
-    #[cfg(not(feature = "memory"))]
-    pub(super) fn denied(&self, _: &Check<'_>) -> Option<Decision> {
-        None
     }
 
     /// Keeps a refusal that the store, asked at `sent`, has told. A ban holds
     /// while the store is away, too; one that the store does not know any more
     /// is forgotten.
-    #[cfg_attr(not(feature = "memory"), allow(unused_variables, reason = "for the deny cache"))]
     pub(super) fn learn(&self, check: &Check<'_>, decision: &Decision, sent: Instant) {
-        #[cfg(feature = "memory")]
-        {
-            self.denied.put(check, decision, sent);
-            self.debts.answered(check);
-        }
+        self.denied.put(check, decision, sent);
+        self.debts.answered(check);
         match decision.ban {
             Some((at, until)) => {
                 let (Some(item), Some(local)) = (check.items().nth(at), self.local()) else {
@@ -117,43 +105,28 @@ impl Fallback {
     /// Takes what was admitted without the store, to be charged by this check;
     /// empty if nothing is owed. A store that has just failed is not trusted
     /// with it: what is sent and not answered is lost.
-    #[cfg(feature = "memory")]
     pub(super) fn take_owed(&self, check: &Check<'_>) -> Vec<Option<Owed>> {
         if self.breaker.is_troubled() { Vec::new() } else { self.debts.take(check) }
     }
 
-    #[cfg(not(feature = "memory"))]
-    pub(super) fn take_owed(&self, _: &Check<'_>) -> Vec<Option<Owed>> {
-        Vec::new()
-    }
-
     /// Notes that the store has failed at a check, which may have brought what
     /// is owed.
-    #[cfg_attr(not(feature = "memory"), allow(unused_variables, reason = "for debts alone"))]
     pub(super) fn failed(&self, check: &Check<'_>, error: &StoreError) {
         self.breaker.failed(error, false);
-        #[cfg(feature = "memory")]
         self.debts.failed(check, error.did_nothing());
     }
 
     /// Forgets what was known of a ban and of refusals: it was changed by hand.
     pub(super) fn changed_ban(&self, item: Item<'_>) {
         self.forget(item);
-        #[cfg(feature = "memory")]
-        {
-            self.debts.forget_ban(item);
-            self.denied.clear();
-        }
+        self.debts.forget_ban(item);
+        self.denied.clear();
     }
 
     /// Forgets what is owed, and refusals: the count was reset by hand.
-    #[cfg_attr(not(feature = "memory"), allow(unused_variables, reason = "for debts alone"))]
     pub(super) fn reset(&self, item: Item<'_>) {
-        #[cfg(feature = "memory")]
-        {
-            self.debts.forget_units(item);
-            self.denied.clear();
-        }
+        self.debts.forget_units(item);
+        self.denied.clear();
     }
 
     /// Forgets a ban, if one is known.
@@ -203,7 +176,6 @@ impl Fallback {
         let part = Check::new(&local.policies, &local.subjects, check.cost());
         let mut decision = store.decide(part).await.map_err(Error::Unavailable)?;
         decision.move_to(&local.positions);
-        #[cfg(feature = "memory")]
         self.debts.note(check, &decision);
         Ok(decision)
     }
@@ -229,9 +201,7 @@ impl Fallback {
         bans
     }
 
-    #[cfg_attr(not(feature = "memory"), allow(unused_variables, reason = "for debts alone"))]
     fn owe_ban(&self, item: Item<'_>, ban: Option<Timestamp>) {
-        #[cfg(feature = "memory")]
         if let Some(until) = ban {
             self.debts.ban(item, until);
         }

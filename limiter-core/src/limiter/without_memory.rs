@@ -1,0 +1,49 @@
+//! Without the feature `memory` nothing is remembered: the store is asked for
+//! each request, and no policy counts elsewhere.
+
+use std::time::Instant;
+
+use crate::{
+    algorithm::Owed,
+    decision::Decision,
+    store::{Check, Item, choice::Caps},
+    time::Timestamp,
+};
+
+#[derive(Debug, Default)]
+pub(super) struct Denied {}
+
+impl Denied {
+    pub(super) const fn get(&self, _: &Check<'_>) -> Option<Decision> {
+        None
+    }
+
+    pub(super) const fn put(&self, _: &Check<'_>, _: &Decision, _: Instant) {}
+
+    pub(super) const fn clear(&self) {}
+}
+
+#[derive(Debug)]
+pub(super) struct Debts;
+
+impl Debts {
+    pub(super) const fn new(_: Caps) -> Self {
+        Self
+    }
+
+    pub(super) const fn note(&self, _: &Check<'_>, _: &Decision) {}
+
+    pub(super) const fn ban(&self, _: Item<'_>, _: Timestamp) {}
+
+    pub(super) const fn take(&self, _: &Check<'_>) -> Vec<Option<Owed>> {
+        Vec::new()
+    }
+
+    pub(super) const fn failed(&self, _: &Check<'_>, _: bool) {}
+
+    pub(super) const fn answered(&self, _: &Check<'_>) {}
+
+    pub(super) const fn forget_units(&self, _: Item<'_>) {}
+
+    pub(super) const fn forget_ban(&self, _: Item<'_>) {}
+}

@@ -13,6 +13,8 @@ mod sliding_window;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "memory")]
+pub(crate) use self::fixed_window::Inherited;
 pub use self::owed::Owed;
 use crate::{
     quota::{Algorithm, Quota},
@@ -147,16 +149,37 @@ impl Level {
         Self { used, ..self }
     }
 
-    /// The level of a key that takes over what another had used. A fixed
-    /// window begins with it: cut short, it would be one window more than the
-    /// worst case knows.
-    #[must_use]
-    pub fn inherited(self) -> Self {
+    /// What a key that is displaced leaves to newcomers.
+    #[cfg(feature = "memory")]
+    pub(crate) fn left_behind(self) -> Self {
         let used = match self.used {
-            Used::FixedWindow(window) => Used::FixedWindow(window.anew(&self.quota)),
+            Used::FixedWindow(window) => {
+                Used::FixedWindow(window.left_behind(&self.quota, self.now))
+            }
             other => other,
         };
         Self { used, ..self }
+    }
+
+    /// The same, with what a newcomer has taken over, beside its state.
+    #[cfg(feature = "memory")]
+    pub(crate) fn inheriting(self, kept: Option<Inherited>) -> Self {
+        let used = match self.used {
+            Used::FixedWindow(window) => {
+                Used::FixedWindow(window.inheriting(&self.quota, kept, self.now))
+            }
+            other => other,
+        };
+        Self { used, ..self }
+    }
+
+    /// What to keep of that.
+    #[cfg(feature = "memory")]
+    pub(crate) fn inherited(&self) -> Option<Inherited> {
+        match self.used {
+            Used::FixedWindow(window) => window.inherited(&self.quota, self.now),
+            Used::Gcra(_) | Used::SlidingWindow(_) => None,
+        }
     }
 
     /// The quota.
@@ -187,7 +210,7 @@ impl Level {
     pub(crate) fn effective_window(&self) -> u64 {
         let remaining = self.remaining();
         if let Used::FixedWindow(window) = self.used {
-            return window.left();
+            return window.next_end(&self.quota);
         }
         let one_more = match self.wait(remaining + 1) {
             Wait::Micros(micros) => micros,

@@ -76,6 +76,26 @@ async fn a_million_clients_stay_within_the_cap() {
     flood(Algorithm::SlidingWindow, 250_000).await;
 }
 
+/// Three times as many clients as fit, window after window: newcomers start a
+/// few requests poorer, and debts do not add up.
+#[tokio::test]
+async fn an_overfull_store_goes_on_serving_newcomers() {
+    for algorithm in [Algorithm::Gcra, Algorithm::FixedWindow, Algorithm::SlidingWindow] {
+        let clock = clock();
+        let store = MemoryStore::builder().max_keys(1_000).clock(clock.clone()).build();
+        let policy = banning("flooded", "20/hour", algorithm);
+        let mut refused = 0;
+        for n in 0..60_000 {
+            // A new client every 1.2 seconds: 3000 of them an hour.
+            clock.advance(Duration::from_millis(1_200));
+            refused += u32::from(!ask(&store, &policy, &address(n)).await.is_allowed());
+        }
+        assert_eq!(refused, 0, "{algorithm:?}");
+        let left = ask(&store, &policy, &address(1 << 24)).await.quotas()[0].remaining();
+        assert!(left >= 10, "{algorithm:?}: {left} of 20 are left");
+    }
+}
+
 #[tokio::test]
 async fn a_flood_of_strikes_displaces_no_ban() {
     let minute = Duration::from_secs(60);

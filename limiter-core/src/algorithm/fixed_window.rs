@@ -1,6 +1,10 @@
 //! `limit` units in a window that starts at the key's first request and is
 //! gone when it ends; the next request starts another.
 
+mod steps;
+
+pub(crate) use self::steps::Inherited;
+use self::steps::Steps;
 use super::{State, Wait};
 use crate::{quota::Quota, time::Timestamp};
 
@@ -9,12 +13,14 @@ pub(super) struct Window {
     /// Microseconds until it ends.
     left: u64,
     used: u64,
+    /// Taken over from others, by a store that was full.
+    inherited: Steps,
 }
 
 impl Window {
     pub(super) fn at(quota: &Quota, state: Option<State>, now: Timestamp) -> Self {
         let length = quota.window_micros();
-        let fresh = Self { left: length, used: 0 };
+        let fresh = Self { left: length, used: 0, inherited: Steps::default() };
         let Some(State::FixedWindow { start, used }) = state else {
             return fresh;
         };
@@ -24,7 +30,7 @@ impl Window {
         if left == 0 || left > length.saturating_mul(2) {
             return fresh;
         }
-        Self { left, used }
+        Self { left, used, ..fresh }
     }
 
     pub(super) fn state(self, quota: &Quota, now: Timestamp) -> Option<State> {
@@ -35,8 +41,37 @@ impl Window {
         })
     }
 
+    /// With what was taken over from others, as it was kept.
+    pub(super) fn inheriting(self, quota: &Quota, kept: Option<Inherited>, now: Timestamp) -> Self {
+        Self { inherited: Steps::at(quota, kept, now), ..self }
+    }
+
+    pub(super) fn inherited(self, quota: &Quota, now: Timestamp) -> Option<Inherited> {
+        self.inherited.kept(quota, now)
+    }
+
+    /// What the key leaves to others when it is displaced: no window of its own
+    /// any more, but the units in it until it would have ended.
+    pub(super) fn left_behind(self, quota: &Quota, now: Timestamp) -> Self {
+        let own = Steps::of_window(quota, now, self.left, self.used);
+        Self { left: quota.window_micros(), used: 0, inherited: self.inherited.plus(own) }
+    }
+
+    /// Until enough units are gone: the own ones with the window, others step by
+    /// step.
     pub(super) fn wait(self, quota: &Quota, cost: u64) -> Wait {
-        if cost <= self.remaining(quota) { Wait::None } else { Wait::Micros(self.left) }
+        let room = quota.limit().saturating_sub(cost);
+        if cost <= self.remaining(quota) {
+            return Wait::None;
+        }
+        let own = |at: u64| if at < self.left { self.used } else { 0 };
+        let others = |at: u64| {
+            let over = self.inherited.ends(quota).take_while(|(end, _)| *end <= at);
+            over.last().map_or(self.inherited.now(), |(_, units)| units)
+        };
+        let ends = self.inherited.ends(quota).map(|(end, _)| end).chain([self.left]);
+        let fits = |at: &u64| own(*at).saturating_add(others(*at)) <= room;
+        Wait::Micros(ends.filter(fits).min().unwrap_or(self.left))
     }
 
     pub(super) fn charge(self, cost: u64) -> Self {
@@ -45,40 +80,47 @@ impl Window {
     }
 
     pub(super) fn merge(self, other: Self) -> Self {
-        Self { left: self.left.max(other.left), used: self.used.max(other.used) }
+        Self {
+            left: self.left.max(other.left),
+            used: self.used.max(other.used),
+            inherited: self.inherited.max(other.inherited),
+        }
     }
 
     /// With what was used elsewhere: in the window that runs, else in theirs.
     pub(super) fn owing(self, quota: &Quota, owed: Self) -> Self {
         match (self.used, owed.used) {
             (_, 0) => self,
-            (0, _) => Self { used: owed.used.min(quota.limit()), ..owed },
+            (0, more) => Self { used: more.min(quota.limit()), left: owed.left, ..self },
             (used, more) => {
                 Self { used: used.max(used.saturating_add(more).min(quota.limit())), ..self }
             }
         }
     }
 
-    /// Units used, as many as matter.
+    /// Microseconds left, and units used, as many as matter.
     #[cfg(feature = "redis")]
-    pub(super) fn used(self, quota: &Quota) -> u64 {
-        self.used.min(quota.limit())
+    pub(super) fn own(self, quota: &Quota) -> [u64; 2] {
+        [self.left, self.used.min(quota.limit())]
     }
 
-    /// As much used, in a window that starts now.
-    pub(super) const fn anew(self, quota: &Quota) -> Self {
-        Self { left: quota.window_micros(), used: self.used }
-    }
-
-    pub(super) const fn left(self) -> u64 {
-        self.left
+    /// Microseconds until there may be more.
+    pub(super) fn next_end(self, quota: &Quota) -> u64 {
+        let steps = self.inherited.ends(quota).filter(|_| self.inherited.now() > 0);
+        steps.map(|(end, _)| end).next().map_or(self.left, |end| end.min(self.left))
     }
 
     pub(super) const fn remaining(self, quota: &Quota) -> u64 {
-        quota.limit().saturating_sub(self.used)
+        quota.limit().saturating_sub(self.used).saturating_sub(self.inherited.now())
     }
 
-    pub(super) const fn reset_after(self, _: &Quota) -> u64 {
-        if self.used == 0 { 0 } else { self.left }
+    pub(super) fn reset_after(self, quota: &Quota) -> u64 {
+        let own = if self.used == 0 { 0 } else { self.left };
+        let ends = self.inherited.ends(quota).filter(|_| self.inherited.now() > 0);
+        // The last step is over when nothing is in force any more.
+        ends.skip_while(|(_, units)| *units > 0)
+            .map(|(end, _)| end)
+            .next()
+            .map_or(own, |end| end.max(own))
     }
 }

@@ -103,7 +103,10 @@ impl Owed {
                     let [c, d] = least.min(Bucket::full(quota)).parts(quota);
                     [a, b, c, d]
                 }
-                Used::FixedWindow(window) => [window.left(), window.used(quota), 0, 0],
+                Used::FixedWindow(window) => {
+                    let [left, used] = window.own(quota);
+                    [left, used, 0, 0]
+                }
                 Used::SlidingWindow(windows) => {
                     let [current, previous] = windows.used(quota);
                     [current, previous, 0, 0]

@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use crate::{
-    algorithm::{Level, State},
+    algorithm::{Inherited, Level, State},
     decide::Levels,
     quota::{Quota, Quotas},
     time::Timestamp,
@@ -51,6 +51,8 @@ struct Slot {
 struct Counter {
     quotas: Quotas,
     states: States,
+    /// Taken over when this was new, one a quota; mostly there is none.
+    inherited: Option<Box<[Option<Inherited>]>>,
     expires: Timestamp,
 }
 
@@ -60,6 +62,7 @@ impl Counter {
         Self {
             quotas: quotas.clone(),
             states: levels.iter().map(Level::state).collect(),
+            inherited: inherited(levels),
             expires: now.after_micros(reset),
         }
     }
@@ -81,7 +84,14 @@ impl Counter {
 
     fn levels(&self, quotas: &[Quota], now: Timestamp) -> Levels {
         let states = self.states.iter().copied().chain(std::iter::repeat(None));
-        quotas.iter().zip(states).map(|(quota, state)| Level::at(*quota, state, now)).collect()
+        let levels = quotas.iter().zip(states).map(|(quota, state)| Level::at(*quota, state, now));
+        match &self.inherited {
+            None => levels.collect(),
+            Some(inherited) => {
+                let inherited = inherited.iter().copied().chain(std::iter::repeat(None));
+                levels.zip(inherited).map(|(level, kept)| level.inheriting(kept)).collect()
+            }
+        }
     }
 
     /// The fullest of its quotas, 0 to 1,000,000.
@@ -92,6 +102,11 @@ impl Counter {
     fn is_expired(&self, now: Timestamp) -> bool {
         self.expires <= now
     }
+}
+
+fn inherited(levels: &[Level]) -> Option<Box<[Option<Inherited>]>> {
+    let any = levels.iter().any(|level| level.inherited().is_some());
+    any.then(|| levels.iter().map(Level::inherited).collect())
 }
 
 impl Stripe {
@@ -109,10 +124,7 @@ impl Stripe {
             return self.slots[at].counter.levels(quotas, now);
         }
         match self.inheritance(id) {
-            Some(counter) => {
-                let levels = counter.levels(quotas, now);
-                levels.into_iter().map(Level::inherited).collect()
-            }
+            Some(counter) => counter.levels(quotas, now),
             None => quotas.iter().map(|quota| Level::at(*quota, None, now)).collect(),
         }
     }
@@ -193,7 +205,8 @@ impl Stripe {
         let Slot { scope, counter, .. } = &self.slots[at];
         let quotas = &counter.quotas;
         let known = self.displaced.iter_mut().find(|(known, _)| known == scope);
-        let mut levels = counter.levels(quotas, now);
+        let levels = counter.levels(quotas, now);
+        let mut levels: Levels = levels.into_iter().map(Level::left_behind).collect();
         match known {
             None => self.displaced.push((*scope, Counter::new(quotas, &levels, now))),
             Some((_, most)) => {

@@ -1,0 +1,91 @@
+//! What a newcomer to a full store takes over from the keys it displaces: units
+//! that go when the windows of those keys would have ended, and not with the
+//! newcomer's own.
+//!
+//! A window cut short to end with them would be one window more than the worst
+//! case knows, and one drawn out would let debts add up for as long as the store
+//! is overfull. So ends are kept, rounded up to a grid of half windows: three
+//! cells of it hold all there is.
+
+use crate::{quota::Quota, time::Timestamp};
+
+const CELLS: usize = 3;
+
+/// Units in force in the cell of now and the next ones, never more in a later
+/// one.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(in crate::algorithm) struct Steps {
+    /// Microseconds until the cell of now ends.
+    first: u64,
+    units: [u64; CELLS],
+}
+
+/// The same, to be kept: by the number of a cell since the epoch.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Inherited {
+    cell: u64,
+    units: [u64; CELLS],
+}
+
+impl Steps {
+    pub(super) fn at(quota: &Quota, inherited: Option<Inherited>, now: Timestamp) -> Self {
+        let cell = now.as_micros() / half(quota);
+        let Some(Inherited { cell: known, units }) = inherited else { return Self::default() };
+        let shifted = |at: usize| match known.checked_sub(cell) {
+            // A clock has stepped back: what is in force now was so before.
+            Some(ahead) if ahead < CELLS as u64 => {
+                Some(units[at.saturating_sub(usize::try_from(ahead).ok()?)])
+            }
+            Some(_) => None,
+            None => units.get(at.checked_add(usize::try_from(cell - known).ok()?)?).copied(),
+        };
+        let units = std::array::from_fn(|at| shifted(at).unwrap_or(0));
+        Self { first: to_end_of_cell(quota, now), units }
+    }
+
+    pub(super) fn kept(self, quota: &Quota, now: Timestamp) -> Option<Inherited> {
+        let cell = now.as_micros() / half(quota);
+        (self.units[0] > 0).then_some(Inherited { cell, units: self.units })
+    }
+
+    /// A window of `used` units that ends `left` microseconds from now.
+    pub(super) fn of_window(quota: &Quota, now: Timestamp, left: u64, used: u64) -> Self {
+        let first = to_end_of_cell(quota, now);
+        let starts = |at: usize| if at == 0 { 0 } else { first + (at as u64 - 1) * half(quota) };
+        let units = std::array::from_fn(|at| if starts(at) < left { used } else { 0 });
+        Self { first, units }
+    }
+
+    pub(super) fn plus(self, other: Self) -> Self {
+        self.each(other, u64::saturating_add)
+    }
+
+    pub(super) fn max(self, other: Self) -> Self {
+        self.each(other, u64::max)
+    }
+
+    fn each(self, other: Self, both: impl Fn(u64, u64) -> u64) -> Self {
+        let units = std::array::from_fn(|at| both(self.units[at], other.units[at]));
+        Self { first: self.first.max(other.first), units }
+    }
+
+    /// Units in force now.
+    pub(super) const fn now(self) -> u64 {
+        self.units[0]
+    }
+
+    /// In so many microseconds each step ends, and what is in force then.
+    pub(super) fn ends(self, quota: &Quota) -> impl Iterator<Item = (u64, u64)> {
+        let half = half(quota);
+        let after = move |at: usize| self.units.get(at + 1).copied().unwrap_or(0);
+        (0..CELLS).map(move |at| (self.first + at as u64 * half, after(at)))
+    }
+}
+
+fn half(quota: &Quota) -> u64 {
+    quota.window_micros().div_ceil(2)
+}
+
+fn to_end_of_cell(quota: &Quota, now: Timestamp) -> u64 {
+    half(quota) - now.as_micros() % half(quota)
+}

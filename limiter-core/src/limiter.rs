@@ -25,6 +25,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # }).unwrap();
 //! ```
+#![doc = include_str!("limiter/failures.md")]
 
 mod breaker;
 mod builder;

@@ -253,15 +253,15 @@ impl Drop for Paused {
     }
 }
 
-/// The slowest of some requests.
-async fn slowest(limiter: &Limiter, policy: &str, requests: usize) -> Duration {
-    let mut slowest = Duration::ZERO;
+/// How long each of some requests waits.
+async fn waits(limiter: &Limiter, policy: &str, requests: usize) -> Vec<Duration> {
+    let mut waits = Vec::with_capacity(requests);
     for _ in 0..requests {
         let start = Instant::now();
         let _ = ask(limiter, policy, "alice").await;
-        slowest = slowest.max(start.elapsed());
+        waits.push(start.elapsed());
     }
-    slowest
+    waits
 }
 
 #[tokio::test]
@@ -277,10 +277,13 @@ async fn a_redis_that_hangs_holds_nobody_up() {
     }
     server.signal("-STOP");
     // Until the breaker opens, the deadline; with room for a busy machine.
-    let first = slowest(&limiter, "local", 5).await;
-    assert!(first < Duration::from_millis(100 + 200), "{first:?}");
-    let open = slowest(&limiter, "local", 1_000).await;
-    assert!(open < Duration::from_millis(100), "{open:?}");
+    let first = waits(&limiter, "local", 5).await;
+    assert!(first.iter().all(|wait| *wait < Duration::from_millis(100 + 200)), "{first:?}");
+    // Then nobody waits. (Whoever has to wait for this machine's processors is
+    // none of ours: that happens to few.)
+    let open = waits(&limiter, "local", 10_000).await;
+    let slow = open.iter().filter(|wait| **wait > Duration::from_millis(1)).count();
+    assert!(slow <= 100, "{slow} of 10,000 waited longer than a millisecond");
     server.signal("-CONT");
     until_healthy(&limiter, Duration::from_secs(5)).await;
     // What was used is still used. (The server has heard, late, what it was asked

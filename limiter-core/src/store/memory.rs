@@ -50,10 +50,7 @@ use crate::{
 /// `fixed_window`, whose windows may start elsewhere for it, keeps its worst
 /// case. The price is paid by newcomers: in a flood of one-request keys they
 /// start one request poorer when there are up to twice as many live keys as
-/// fit, two with three times, and so on. With `gcra` and `sliding_window` that
-/// fades as the flood does; with `fixed_window` it adds up while the store
-/// stays overfull, until newcomers find their limit used up: prefer the others
-/// where anybody may come.
+/// fit, two with three times, and so on; that fades as the flood does.
 ///
 /// A check looks at up to 64 keys that share a lock, and these do not fill
 /// evenly: at half the cap about one newcomer in two million finds no room, at

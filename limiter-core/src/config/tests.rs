@@ -131,7 +131,27 @@ fn a_fault_names_key_value_and_what_would_be_right() {
             vec!["client_ip_header", "x-forwarded-for"],
         ),
         ("client_ip_header = \"forwarded\"".to_owned(), vec!["trusted_proxies", "list"]),
+        (
+            "trusted_proxies = 0\nclient_ip_header = \"forwarded\"".to_owned(),
+            vec!["trusted_proxies: is 0", "1 to 32"],
+        ),
+        ("trusted_proxies = 1".to_owned(), vec!["client_ip_header", "write"]),
+        (
+            "trusted_proxies = [\"::/0\"]\nclient_ip_header = \"forwarded\"".to_owned(),
+            vec!["trusted_proxies", "every address", "dangerously-trust-everyone"],
+        ),
+        (
+            "trusted_proxies = true\nclient_ip_header = \"forwarded\"".to_owned(),
+            vec!["trusted_proxies", "list of networks", "number of proxies"],
+        ),
         ("never_ban = [\"home\"]".to_owned(), vec!["never_ban", "home", "10.0.0.0/8"]),
+        ("block = [\"home\"]".to_owned(), vec!["block", "home", "10.0.0.0/8"]),
+        (
+            "allow = [\"10.0.0.0/8\"]\nblock = [\"10.0.0.0/8\"]".to_owned(),
+            vec!["allow: 10.0.0.0/8 is in block as well", "leave one out"],
+        ),
+        ("local_share = 2".to_owned(), vec!["local_share", "servers share"]),
+        ("store = \"memory\"\nlocal_share = 0".to_owned(), vec!["local_share"]),
         ("ipv6_prefix = 8".to_owned(), vec!["ipv6_prefix", "32 to 128"]),
         (
             "fallback_address = \"localhost\"".to_owned(),

@@ -161,3 +161,25 @@ async fn rocket_counts_what_a_client_that_hangs_up_would_have_been_told() {
     shutdown.notify();
     running.await.unwrap().unwrap();
 }
+
+#[rocket::get("/")]
+async fn panics_in_rocket(_limit: RateLimited) -> Status {
+    tokio::task::yield_now().await;
+    panic!("the handler's own fault")
+}
+
+#[tokio::test]
+async fn rocket_counts_a_handler_that_panics() {
+    let limiter = limiter(Switched::default(), 3, &[500]).await;
+    let config = rocket::Config { log_level: rocket::config::LogLevel::Off, ..Default::default() };
+    let rocket = rocket::custom(config)
+        .attach(RateLimitFairing::new(limiter))
+        .mount("/", routes![panics_in_rocket]);
+    let client = rocket::local::asynchronous::Client::untracked(rocket).await.unwrap();
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        let request = client.get("/").remote("192.0.2.1:5000".parse().unwrap());
+        statuses.push(request.dispatch().await.status().code);
+    }
+    assert_eq!(statuses, [500, 500, 500, 403]);
+}

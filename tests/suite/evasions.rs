@@ -80,6 +80,23 @@ async fn spellings_of_a_path_are_one_count_in_actix() {
     assert!(statuses[1..4].iter().all(|status| *status == 429), "{statuses:?}");
 }
 
+async fn hello() -> &'static str {
+    "hello"
+}
+
+/// Around an application or a scope, where nothing has been routed yet.
+#[actix_web::test]
+async fn spellings_of_a_path_are_one_count_before_they_are_routed() {
+    let limit = RateLimit::new(limiter().await.policy("default").unwrap());
+    let app = App::new().wrap(limit).route("/login", web::get().to(hello));
+    let statuses = actix_statuses!(app, SPELLINGS[..4].iter().map(|path| (Method::GET, *path)));
+    assert_eq!(statuses, [200, 429, 429, 429]);
+    let limit = RateLimit::new(limiter().await.policy("default").unwrap());
+    let scope = web::scope("/in").wrap(limit).route("/login", web::get().to(hello));
+    let requests = ["/in/login", "/in/l%6Fgin", "/%69n/login"].map(|path| (Method::GET, path));
+    assert_eq!(actix_statuses!(App::new().service(scope), requests), [200, 429, 429]);
+}
+
 /// The limit outside of what mends paths sees them unmended: it counts what is
 /// no route as one endpoint, and every handler behind it has a limit of its own.
 #[actix_web::test]

@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use self::lanes::Lanes;
 use super::{
     SharedStoreBuilder,
-    backend::{Backend, Before, Listed, Named, Page, Run, parse_ban},
+    backend::{Backend, Before, Listed, Page, Run, parse_ban},
     naming,
 };
 use crate::{
@@ -37,13 +37,13 @@ trait Dialect: fmt::Debug + Send + Sync + 'static {
 
     fn connect(&self) -> BoxFuture<'_, Result<Self::Connection, sqlx::Error>>;
 
-    /// Does what is asked in one transaction, and leaves none open, whatever
-    /// the database answers.
+    /// Does what is asked, one after the other, in one transaction, and leaves
+    /// none open, whatever the database answers.
     fn run<'c>(
         &'c self,
         connection: &'c mut Self::Connection,
-        run: Run,
-    ) -> BoxFuture<'c, Result<Before, sqlx::Error>>;
+        runs: &'c [Run],
+    ) -> BoxFuture<'c, Result<Vec<Before>, sqlx::Error>>;
 
     /// Runs statements, and returns all rows of two columns.
     fn rows(
@@ -195,8 +195,9 @@ fn is_plain(byte: u8) -> bool {
 
 /// By which numbers the items' clients are locked: sorted, each once, so that
 /// no two transactions wait for each other.
-fn locks(prefix: &str, items: &[Named]) -> Vec<u64> {
-    let mut locks: Vec<u64> = items.iter().map(|item| number(prefix, &item.client)).collect();
+fn locks(prefix: &str, runs: &[Run]) -> Vec<u64> {
+    let items = runs.iter().flat_map(|run| &run.items);
+    let mut locks: Vec<u64> = items.map(|item| number(prefix, &item.client)).collect();
     locks.sort_unstable();
     locks.dedup();
     locks

@@ -44,11 +44,11 @@ const TRIES: usize = 4;
 pub(super) async fn transact<D: Locking>(
     connection: &mut D::Connection,
     prefix: &str,
-    run: &Run,
-) -> Result<Before, sqlx::Error> {
+    runs: &[Run],
+) -> Result<Vec<Before>, sqlx::Error> {
     let mut tries = 1;
     loop {
-        let result = transact_once::<D>(connection, prefix, run).await;
+        let result = transact_once::<D>(connection, prefix, runs).await;
         if !matches!(result, Err(sqlx::Error::Database(_))) {
             return result;
         }
@@ -64,21 +64,30 @@ pub(super) async fn transact<D: Locking>(
 async fn transact_once<D: Locking>(
     connection: &mut D::Connection,
     prefix: &str,
-    run: &Run,
-) -> Result<Before, sqlx::Error> {
-    let names: Vec<[String; 3]> = run.items.iter().map(names).collect();
-    let locks = locks(prefix, &run.items);
-    let rows = D::begin(connection, prefix, &locks, &select(prefix, &names)).await?;
-    let rows: HashMap<String, String> = rows.into_iter().collect();
+    runs: &[Run],
+) -> Result<Vec<Before>, sqlx::Error> {
+    let names: Vec<Vec<[String; 3]>> =
+        runs.iter().map(|run| run.items.iter().map(names).collect()).collect();
+    let select = select(prefix, &names.concat());
+    let rows = D::begin(connection, prefix, &locks(prefix, runs), &select).await?;
+    let mut rows: HashMap<String, String> = rows.into_iter().collect();
     let theirs = rows.get("now").and_then(|now| now.parse().ok()).map(Timestamp::from_micros);
-    let now = run.now.or(theirs).ok_or_else(|| {
-        sqlx::Error::Protocol("the database answered without the time".to_owned())
-    })?;
-    let kept = names.iter().map(|names| kept(&rows, names, now)).collect();
-    let before = Before { now, kept };
-    let sql = Writes::of(run, &names, &before).sql::<D>(prefix);
-    D::rows(connection, format!("{sql}COMMIT")).await?;
-    Ok(before)
+    let mut answers = Vec::with_capacity(runs.len());
+    let mut writes = Writes::default();
+    for (run, names) in runs.iter().zip(names) {
+        let now = run.now.or(theirs).ok_or_else(|| {
+            sqlx::Error::Protocol("the database answered without the time".to_owned())
+        })?;
+        let kept = names.iter().map(|names| kept(&rows, names, now)).collect();
+        let before = Before { now, kept };
+        let own = Writes::of(run, &names, &before);
+        // What the next one finds.
+        own.show(&mut rows);
+        writes.add(own);
+        answers.push(before);
+    }
+    D::rows(connection, format!("{}COMMIT", writes.sql::<D>(prefix))).await?;
+    Ok(answers)
 }
 
 fn names(item: &Named) -> [String; 3] {
@@ -199,6 +208,26 @@ impl Writes {
         self.counters.insert(name.to_owned(), used.then_some((text, expires)));
     }
 
+    /// Changes rows that were read.
+    fn show(&self, rows: &mut HashMap<String, String>) {
+        let counters = self
+            .counters
+            .iter()
+            .map(|(name, row)| (name, row.as_ref().map(|(state, _)| state.clone())));
+        let bans = self.bans.iter().map(|(name, row)| (name, row.map(|(ban, _)| text(ban))));
+        for (name, row) in counters.chain(bans) {
+            match row {
+                Some(row) => rows.insert(name.clone(), row),
+                None => rows.remove(name),
+            };
+        }
+    }
+
+    fn add(&mut self, later: Self) {
+        self.counters.extend(later.counters);
+        self.bans.extend(later.bans);
+    }
+
     /// As SQL, each statement with a semicolon behind it.
     fn sql<D: Locking>(self, prefix: &str) -> String {
         let counters = self
@@ -206,14 +235,16 @@ impl Writes {
             .into_iter()
             .map(|(name, row)| (name, row.map(|(state, expires)| format!("'{state}',{expires}"))));
         let bans = self.bans.into_iter().map(|(name, row)| {
-            let values = |(ban, expires): (Ban, u64)| {
-                format!("{},{},{expires}", ban.until.as_micros(), ban.duration)
-            };
+            let values = |(ban, expires): (Ban, u64)| format!("{},{expires}", text(ban));
             (name, row.map(values))
         });
         changes::<D>(&format!("{prefix}_counters"), &["state", "expires"], counters)
             + &changes::<D>(&format!("{prefix}_bans"), &["ends", "lasted", "expires"], bans)
     }
+}
+
+fn text(ban: Ban) -> String {
+    format!("{},{}", ban.until.as_micros(), ban.duration)
 }
 
 /// The SQL that replaces rows of a table, or removes those that have no values.

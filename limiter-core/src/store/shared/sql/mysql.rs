@@ -98,9 +98,9 @@ impl Dialect for MySql {
     fn run<'c>(
         &'c self,
         connection: &'c mut MySqlConnection,
-        run: Run,
-    ) -> BoxFuture<'c, Result<Before, sqlx::Error>> {
-        async move { locked::transact::<Self>(connection, &self.prefix, &run).await }.boxed()
+        runs: &'c [Run],
+    ) -> BoxFuture<'c, Result<Vec<Before>, sqlx::Error>> {
+        async move { locked::transact::<Self>(connection, &self.prefix, runs).await }.boxed()
     }
 
     fn rows(

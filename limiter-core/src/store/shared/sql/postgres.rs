@@ -10,7 +10,9 @@ use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use futures_core::future::BoxFuture;
 use futures_util::FutureExt;
-use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Row, postgres::PgConnectOptions, raw_sql};
+use sqlx::{
+    AssertSqlSafe, Column, ConnectOptions, PgConnection, Row, postgres::PgConnectOptions, raw_sql,
+};
 
 use super::{Dialect, Rows, join, locks, name};
 use crate::{
@@ -29,6 +31,9 @@ use crate::{
 
 /// How often a transaction is tried that meets others.
 const TRIES: usize = 3;
+
+/// The column that the function's answers are in.
+const ANSWER: &str = "answer";
 
 const SCHEMA: &str = concat!(
     include_str!("postgres/tables.sql"),
@@ -103,14 +108,17 @@ impl Dialect for Postgres {
     fn run<'c>(
         &'c self,
         connection: &'c mut PgConnection,
-        run: Run,
-    ) -> BoxFuture<'c, Result<Before, sqlx::Error>> {
+        runs: &'c [Run],
+    ) -> BoxFuture<'c, Result<Vec<Before>, sqlx::Error>> {
         async move {
             let mut tries = 1;
             loop {
-                let before = match run.operation {
-                    Operation::Owe => owed::charge(self, connection, &run).await,
-                    _ => self.ask(connection, &run, "").await,
+                let before = match runs {
+                    [run] if matches!(run.operation, Operation::Owe) => {
+                        owed::charge(self, connection, run).await.map(|before| vec![before])
+                    }
+                    [_] => self.ask(connection, runs, "").await,
+                    several => self.ask(connection, several, &self.lock(several)).await,
                 };
                 match before {
                     // Rolled back, so that nothing was applied.
@@ -183,18 +191,36 @@ fn is_conflict(error: &sqlx::Error) -> bool {
 }
 
 impl Postgres {
-    /// Calls the function, behind `begin`.
+    /// Calls the function for each, behind `begin`. All of it is one text, and so
+    /// one transaction and one round trip.
     async fn ask(
         &self,
         connection: &mut PgConnection,
-        run: &Run,
+        runs: &[Run],
         begin: &str,
-    ) -> Result<Before, sqlx::Error> {
-        let sql = format!("{begin}{}", self.call(run));
-        let row = raw_sql(AssertSqlSafe(sql)).fetch_one(connection).await?;
-        read(row.try_get(0)?, &run.items).ok_or_else(|| {
-            sqlx::Error::Protocol("the function answered in another form".to_owned())
-        })
+    ) -> Result<Vec<Before>, sqlx::Error> {
+        let calls: Vec<_> = runs.iter().map(|run| self.call(run)).collect();
+        let sql = format!("{begin}{}", calls.join("; "));
+        let rows = raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await?;
+        let answers = rows.iter().filter(|row| row.column(0).name() == ANSWER);
+        let answers = answers.zip(runs).map(|(row, run)| {
+            read(row.try_get(0)?, &run.items).ok_or_else(|| {
+                sqlx::Error::Protocol("the function answered in another form".to_owned())
+            })
+        });
+        answers.collect()
+    }
+
+    /// SQL that takes the locks of all: sorted, so that no two transactions wait
+    /// for each other.
+    fn lock(&self, runs: &[Run]) -> String {
+        let patience = self.patience.map_or_else(String::new, |patience| {
+            format!("SELECT set_config('lock_timeout', '{}', true); ", patience.as_millis())
+        });
+        let locks = join(locks(&self.prefix, runs).into_iter().map(u64::cast_signed));
+        format!(
+            "{patience}SELECT count(pg_advisory_xact_lock(l)) FROM unnest('{{{locks}}}'::bigint[]) l; "
+        )
     }
 
     fn call(&self, run: &Run) -> String {
@@ -203,7 +229,7 @@ impl Postgres {
             .iter()
             .flat_map(|item| naming::parts(item.scope()).map(|part| name(&item.client, &part)));
         format!(
-            "SELECT {}_run_1('{}', {}, {}, {}, {}, {}, '{{{}}}', '{{{}}}', '{{{}}}')::text",
+            "SELECT {}_run_1('{}', {}, {}, {}, {}, {}, '{{{}}}', '{{{}}}', '{{{}}}')::text AS {ANSWER}",
             self.prefix,
             run.operation.name(),
             run.operation.told_cost(),
@@ -211,7 +237,7 @@ impl Postgres {
             run.now.map_or_else(|| "NULL".to_owned(), |now| now.as_micros().to_string()),
             slack(run.now),
             self.patience.map_or(0, |patience| patience.as_millis()),
-            join(locks(&self.prefix, &run.items).into_iter().map(u64::cast_signed)),
+            join(locks(&self.prefix, std::slice::from_ref(run)).into_iter().map(u64::cast_signed)),
             join(names),
             join(run.operation.numbers(run.items.iter().map(Named::item))),
         )

@@ -60,9 +60,9 @@ impl Dialect for Sqlite {
     fn run<'c>(
         &'c self,
         connection: &'c mut SqliteConnection,
-        run: Run,
-    ) -> BoxFuture<'c, Result<Before, sqlx::Error>> {
-        async move { locked::transact::<Self>(connection, &self.prefix, &run).await }.boxed()
+        runs: &'c [Run],
+    ) -> BoxFuture<'c, Result<Vec<Before>, sqlx::Error>> {
+        async move { locked::transact::<Self>(connection, &self.prefix, runs).await }.boxed()
     }
 
     fn rows(

@@ -35,7 +35,10 @@ async fn transact(
 ) -> Result<Before, sqlx::Error> {
     // A look takes the locks of the clients, until the transaction ends.
     let look = Run { operation: Operation::Decide(0), owed: Vec::new(), ..run.clone() };
-    let before = postgres.ask(connection, &look, "BEGIN; ").await?;
+    let mut answers = postgres.ask(connection, &[look], "BEGIN; ").await?;
+    let before = answers
+        .pop()
+        .ok_or_else(|| sqlx::Error::Protocol("the function did not answer".to_owned()))?;
     let items = run.items.iter().zip(&run.owed).zip(&before.kept);
     let mut sql = String::new();
     for ((item, owed), kept) in items {

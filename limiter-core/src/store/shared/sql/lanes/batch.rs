@@ -1,0 +1,191 @@
+//! Coalescing: what waits for a connection goes into its next transaction, all
+//! of it, and is decided there one after the other, as it would have been alone.
+//!
+//! No timer: a check that finds the connection idle goes at once, alone.
+
+use std::{pin::pin, time::Duration};
+
+use futures_util::FutureExt;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout, timeout_at},
+};
+
+use super::{Fault, Job, Reply, Task};
+use crate::store::shared::{
+    backend::{Before, Run},
+    operation::Operation,
+    sql::{Dialect, Rows},
+};
+
+/// How many checks go into one transaction at most.
+const MOST: usize = 128;
+
+pub(super) enum Batch {
+    Runs(Vec<Asked>),
+    Rows(Instant, String, Reply<Rows>),
+}
+
+/// A run, and who waits for it until when.
+pub(super) struct Asked {
+    until: Instant,
+    run: Run,
+    reply: Reply<Before>,
+}
+
+impl Batch {
+    /// A job with those that wait behind it and go with it. The first one that
+    /// does not is what comes `next`.
+    pub(super) fn gather(
+        first: Job,
+        jobs: &mut mpsc::Receiver<Job>,
+        next: &mut Option<Job>,
+    ) -> Self {
+        let until = first.until;
+        let mut asked = match first.task {
+            Task::Rows(sql, reply) => return Self::Rows(until, sql, reply),
+            Task::Run(run, reply) => vec![Asked { until, run, reply }],
+        };
+        while asked.len() < MOST && asked.iter().all(Asked::has_company) {
+            match jobs.try_recv() {
+                Ok(Job { until, task: Task::Run(run, reply) }) if has_company(&run) => {
+                    asked.push(Asked { until, run, reply });
+                }
+                Ok(other) => {
+                    *next = Some(other);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        Self::Runs(asked)
+    }
+
+    /// What of it somebody still waits for, and has time left; the others are
+    /// told.
+    pub(super) fn timely(self) -> Option<Self> {
+        let now = Instant::now();
+        match self {
+            Self::Rows(until, _, reply) if until <= now || reply.is_closed() => {
+                tell(reply, Err(Fault::late()));
+                None
+            }
+            rows @ Self::Rows(..) => Some(rows),
+            Self::Runs(asked) => {
+                let is_timely = |asked: &Asked| asked.until > now && !asked.reply.is_closed();
+                let (timely, late): (Vec<_>, Vec<_>) = asked.into_iter().partition(is_timely);
+                late.into_iter().for_each(|asked| tell(asked.reply, Err(Fault::late())));
+                (!timely.is_empty()).then_some(Self::Runs(timely))
+            }
+        }
+    }
+
+    pub(super) fn refuse(self, fault: &Fault) {
+        match self {
+            Self::Rows(_, _, reply) => tell(reply, Err(fault.again())),
+            Self::Runs(asked) => {
+                asked.into_iter().for_each(|asked| tell(asked.reply, Err(fault.again())));
+            }
+        }
+    }
+
+    /// Does it to its end, and replies. Returns whether the connection can be
+    /// used again.
+    pub(super) async fn perform<D: Dialect>(
+        self,
+        dialect: &D,
+        connection: &mut D::Connection,
+        patience: Duration,
+    ) -> bool {
+        match self {
+            // Statements of whatever kind may have left a transaction open
+            // where one of them failed.
+            Self::Rows(until, sql, reply) => {
+                let mut failed = false;
+                let work = D::rows(connection, sql).inspect(|rows| failed = rows.is_err());
+                let (result, healthy) = finish(until, patience, work).await;
+                tell(reply, result);
+                healthy && !failed
+            }
+            Self::Runs(asked) => run(asked, dialect, connection, patience).await,
+        }
+    }
+}
+
+impl Asked {
+    fn has_company(&self) -> bool {
+        has_company(&self.run)
+    }
+}
+
+/// Whether others may be decided in the same transaction.
+fn has_company(run: &Run) -> bool {
+    matches!(run.operation, Operation::Decide(_) | Operation::Strike)
+}
+
+async fn run<D: Dialect>(
+    asked: Vec<Asked>,
+    dialect: &D,
+    connection: &mut D::Connection,
+    patience: Duration,
+) -> bool {
+    let until = asked.iter().map(|asked| asked.until).max().unwrap_or_else(Instant::now);
+    let (runs, waiting): (Vec<Run>, Vec<_>) =
+        asked.into_iter().map(|asked| (asked.run, (asked.until, asked.reply))).unzip();
+    let (result, healthy) = finish(until, patience, dialect.run(connection, &runs)).await;
+    match result {
+        Ok(answers) => {
+            let now = Instant::now();
+            for ((until, reply), before) in waiting.into_iter().zip(answers) {
+                tell(reply, if until > now { Ok(before) } else { Err(Fault::unfinished()) });
+            }
+            healthy
+        }
+        // One of them may be at fault: the others are not to suffer for it.
+        Err(fault) if healthy && fault.did_nothing && runs.len() > 1 => {
+            let mut healthy = true;
+            for (run, (until, reply)) in runs.into_iter().zip(waiting) {
+                let alone = vec![Asked { until, run, reply }];
+                healthy =
+                    healthy && Box::pin(self::run(alone, dialect, connection, patience)).await;
+            }
+            healthy
+        }
+        Err(fault) => {
+            waiting.into_iter().for_each(|(_, reply)| tell(reply, Err(fault.again())));
+            healthy
+        }
+    }
+}
+
+/// Sees some work to its end, though that may come too late for whoever asked:
+/// to cut it off would cost the connection. Returns whether that can be used
+/// again as well.
+async fn finish<T>(
+    until: Instant,
+    patience: Duration,
+    work: impl Future<Output = Result<T, sqlx::Error>>,
+) -> (Result<T, Fault>, bool) {
+    let mut work = pin!(work);
+    let in_time = timeout_at(until, &mut work).await;
+    let late = in_time.is_err();
+    let result = match in_time {
+        Ok(result) => Ok(result),
+        Err(_) => timeout(patience, &mut work).await,
+    };
+    match result.map(|result| result.map_err(Fault::from)) {
+        Ok(Ok(done)) if !late => (Ok(done), true),
+        Ok(Err(fault)) if !late => {
+            let healthy = fault.is_healthy;
+            (Err(fault), healthy)
+        }
+        Ok(Ok(_)) => (Err(Fault::unfinished()), true),
+        Ok(Err(fault)) => (Err(Fault::unfinished()), fault.is_healthy),
+        Err(_) => (Err(Fault::unfinished()), false),
+    }
+}
+
+/// Nobody may be waiting any more.
+fn tell<T>(reply: Reply<T>, result: Result<T, Fault>) {
+    let _ = reply.send(result);
+}

@@ -91,8 +91,8 @@ impl RateLimit {
         self
     }
 
-    /// Answers refused requests, and those that cannot be counted (400, 500,
-    /// 503), with what `respond` makes. Header fields that
+    /// Answers refused requests, blocked ones (403), and those that cannot be
+    /// counted (400, 500, 503), with what `respond` makes. Header fields that
     /// it leaves out (`Retry-After`, `RateLimit`) are added. Defaults to
     /// [`refusal_response`](crate::refusal_response).
     pub fn on_refusal(

@@ -76,25 +76,16 @@ impl Gate {
         let met = met(request);
         let policies = self.policies(request).map_err(|refusal| self.refuse(request, &refusal))?;
         let key = self.options.key.as_ref().map(|key| key(request));
-        let subjects = match policies.identify(&ActixFacts(request), key.as_ref()) {
-            // A blocked client's preflight is refused like all it sends.
-            Err(error) if !looks || matches!(error, limiter_core::Error::Blocked) => {
-                return Err(self.refuse(request, &Refusal::of_error(&error)));
-            }
-            Err(_) => None,
-            Ok(subjects) => subjects,
-        };
-        let unmet = subjects.and_then(|subjects| policies.unmet(subjects, &met));
+        let failed = |error| self.refuse(request, &Refusal::of_error(&error));
+        let identified = policies.identify(&ActixFacts(request), key.as_ref()).map_err(failed)?;
+        let unmet = identified.and_then(|subjects| policies.unmet(subjects, &met));
         let Some((policies, subjects)) = unmet else { return Ok(None) };
         let cost = match &self.options.cost {
             _ if looks => 0,
             Some(cost) => cost(request),
             None => 1,
         };
-        let decision = policies
-            .check(&subjects, cost)
-            .await
-            .map_err(|error| self.refuse(request, &Refusal::of_error(&error)))?;
+        let decision = policies.check(&subjects, cost).await.map_err(failed)?;
         if let Some(refusal) = policies.refusal(&decision) {
             return Err(self.refuse(request, &refusal));
         }

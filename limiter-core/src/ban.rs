@@ -226,6 +226,11 @@ impl BanRule {
         [strikes.limit(), strikes.window_micros(), duration, (*factor).into(), longest, forgive]
     }
 
+    /// How long a ban lasts at most.
+    pub(crate) const fn longest(&self) -> Duration {
+        self.max_duration
+    }
+
     /// Whether both rules can share one group's strikes and bans.
     pub(crate) fn agrees_with(&self, other: &Self) -> bool {
         let numbers = |rule: &Self| {

@@ -133,8 +133,7 @@ impl ClientIp {
     /// If it is not 1 to 32 hops, or the header is not one of the two.
     pub fn with_hops(self, hops: u8, header: &str) -> Result<Self, ConfigError> {
         if !(1..=MAX_HOPS).contains(&usize::from(hops)) {
-            let message = format!("is {hops}; write how many proxies there are, 1 to {MAX_HOPS}");
-            return Err(ConfigError::at("trusted_proxies", message));
+            return Err(wrong_hops(hops.into()));
         }
         let client_ip = self.trusting(Trusted::Hops(hops), header)?;
         match client_ip.forwarding {
@@ -250,6 +249,11 @@ impl ClientIp {
     pub(crate) const fn ipv6_prefix(&self) -> u8 {
         self.ipv6_prefix
     }
+}
+
+pub(crate) fn wrong_hops(hops: u64) -> ConfigError {
+    let message = format!("is {hops}; write how many proxies there are, 1 to {MAX_HOPS}");
+    ConfigError::at("trusted_proxies", message)
 }
 
 const NOBODY: &str = "names no address where the client's should be";

@@ -76,6 +76,7 @@ macro_rules! conformance_tests {
             what_is_owed_fades_as_what_is_charged
             a_ban_that_is_owed_holds_to_the_later_end
             each_item_owes_for_itself
+            a_ban_that_is_owed_is_escalated_from
         }
     };
     (@cases $store:ident, $trial:expr, $($case:ident)+) => {

@@ -37,7 +37,7 @@ use crate::{
     ban::Ban,
     decision::{Decision, QuotaStatus, Verdict},
     policy::Mode,
-    store::{BanChange, Check, Item},
+    store::{Check, Item},
     time::Timestamp,
 };
 
@@ -94,7 +94,7 @@ impl Prior {
     pub fn repaid(&self, item: Item<'_>, owed: &Owed, now: Timestamp) -> Repaid {
         let rule = item.policy.ban().zip(owed.ban_left());
         let banned = |offender: Offender| {
-            rule.map(|(rule, left)| offender.change(rule, BanChange::Ban(left), now))
+            rule.map(|(rule, (left, duration))| offender.owing(rule, left, duration, now))
         };
         Repaid { levels: owed.charged_to(&self.levels), offender: self.offender.and_then(banned) }
     }

@@ -235,7 +235,7 @@ impl Limiter {
         let subject = &self.0.identity.subject(key.clone());
         let item = Item { policy, subject };
         self.0.store.change_ban(item, change).await?;
-        self.0.fallback.changed_ban(item);
+        self.0.fallback.changed_ban(item, change);
         Ok(())
     }
 

@@ -15,12 +15,18 @@
 
 mod together;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use sha2::{Digest, Sha256};
 
 pub(crate) use self::together::check_together;
-use crate::{ban::BanRule, error::ConfigError, headers::HeaderStyle, key::KeySpec, quota::Quotas};
+use crate::{
+    ban::{BanRule, MAX_BAN},
+    error::ConfigError,
+    headers::HeaderStyle,
+    key::KeySpec,
+    quota::{Quota, Quotas},
+};
 
 /// The layout of what stores keep. State of another layout starts anew.
 const LAYOUT: u8 = 1;
@@ -150,7 +156,7 @@ impl Policy {
     /// A policy under a name that no other can have, to probe stores with.
     #[cfg(feature = "_shared")]
     pub(crate) fn probe() -> Self {
-        let quota = crate::quota::Quota::per_second(1).expect("1 a second is a quota");
+        let quota = Quota::per_second(1).expect("1 a second is a quota");
         Self(Arc::new(Rule::new("limiter.probe", quota.into()).with_scope()))
     }
 
@@ -200,9 +206,20 @@ impl Policy {
         self.0.scope
     }
 
-    /// The policy with one of `parts` parts of its quotas.
-    pub(crate) fn divided(&self, parts: u32) -> Self {
-        self.clone().with(|rule| rule.quotas = rule.quotas.divided(parts))
+    /// The policy with one of `parts` parts of its quotas, but as much as `cost`
+    /// where it has so much at all.
+    pub(crate) fn divided(&self, parts: u32, cost: u64) -> Self {
+        self.clone().with(|rule| rule.quotas = rule.quotas.divided(parts, cost))
+    }
+
+    /// How long what it counts, or bans, may matter.
+    pub(crate) fn remembered_for(&self) -> Duration {
+        let drain = |quota: &Quota| {
+            let windows = u32::try_from(quota.burst().div_ceil(quota.limit())).unwrap_or(u32::MAX);
+            quota.window().saturating_mul(windows.saturating_add(1))
+        };
+        let drains = self.quotas().iter().map(drain);
+        drains.chain(self.ban().map(BanRule::longest)).max().unwrap_or_default().min(MAX_BAN)
     }
 
     /// The policy that counts the address beside a key that clients choose.

@@ -198,9 +198,11 @@ impl Quota {
         Self { limit: times(self.limit), burst: times(self.burst), ..*self }
     }
 
-    /// The same quota with one of `parts` parts of the units, one at least.
-    pub(crate) fn divided(&self, parts: u32) -> Self {
-        let part = |units: u64| (units / u64::from(parts)).max(1);
+    /// The same quota with one of `parts` parts of the units, one at least, and
+    /// as many as a request costs that would fit into the whole.
+    pub(crate) fn divided(&self, parts: u32, cost: u64) -> Self {
+        let least = if cost <= self.burst { cost.max(1) } else { 1 };
+        let part = |units: u64| (units / u64::from(parts)).max(least);
         Self { limit: part(self.limit), burst: part(self.burst), ..*self }
     }
 }
@@ -252,8 +254,8 @@ impl Quotas {
         Self(self.iter().map(|quota| quota.scaled(factor)).collect())
     }
 
-    pub(crate) fn divided(&self, parts: u32) -> Self {
-        Self(self.iter().map(|quota| quota.divided(parts)).collect())
+    pub(crate) fn divided(&self, parts: u32, cost: u64) -> Self {
+        Self(self.iter().map(|quota| quota.divided(parts, cost)).collect())
     }
 }
 

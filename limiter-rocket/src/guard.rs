@@ -194,11 +194,9 @@ pub(crate) async fn admit_at_the_door(
         return admit(request, policies, None, 1).await.map(|_| ());
     }
     // Nothing is told of what is only looked at, and nothing struck.
-    let subjects = match policies.identify(&RocketFacts(request), None) {
-        Err(error @ limiter_core::Error::Blocked) => return Err(Refusal::of_error(&error)),
-        Err(_) | Ok(None) => return Ok(()),
-        Ok(Some(subjects)) => subjects,
-    };
+    let identified = policies.identify(&RocketFacts(request), None);
+    let identified = identified.map_err(|error| Refusal::of_error(&error))?;
+    let Some(subjects) = identified else { return Ok(()) };
     let decided = policies.check(&subjects, 0).await;
     let decision = decided.map_err(|error| Refusal::of_error(&error))?;
     policies.refusal(&decision).map_or(Ok(()), Err)

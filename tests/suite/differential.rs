@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use limiter_core::{
-    Algorithm, BanChange, BanRule, Check, Clock, Item, Key, ManualClock, MemoryStore, Mode, Owed,
-    Policy, Quota, Quotas, Store, Subject, Timestamp, conformance::Model,
+    Algorithm, Ban, BanChange, BanRule, Check, Clock, Item, Key, ManualClock, MemoryStore, Mode,
+    Owed, Policy, Quota, Quotas, Store, Subject, Timestamp, conformance::Model,
 };
 use proptest::prelude::*;
 
@@ -62,7 +62,8 @@ impl Debt {
             let mut owed = Owed::new(policy, since);
             owed.charge(self.units, since);
             if self.ban > 0 {
-                owed.ban_until(since.after(Duration::from_micros(self.ban)));
+                let until = since.after(Duration::from_micros(self.ban));
+                owed.ban(Ban { until, duration: self.ban });
             }
             owed.at(now)
         };

@@ -183,11 +183,11 @@ async fn what_may_have_been_charged_is_not_charged_again() {
     ask(&limiter, "allow", "alice").await.unwrap();
     store.mute.store(false, Ordering::Relaxed);
     assert_eq!(ask(&limiter, "allow", "prober").await.unwrap(), Verdict::Allowed);
-    // Three units are there. The one that memory has admitted for the third is
-    // brought once the store has answered for this key.
-    assert_eq!(remaining(&limiter, "alice").await, 7);
-    assert_eq!(remaining(&limiter, "alice").await, 6);
-    assert_eq!(remaining(&limiter, "alice").await, 6);
+    // Three units are there. Memory has admitted the third as well, and does not
+    // charge what may be charged already.
+    for _ in 0..3 {
+        assert_eq!(remaining(&limiter, "alice").await, 7);
+    }
 }
 
 #[tokio::test]

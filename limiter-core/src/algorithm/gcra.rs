@@ -82,14 +82,9 @@ impl Bucket {
         Self(self.0.saturating_add(other.0))
     }
 
-    /// What is left of it after so many microseconds.
-    pub(super) fn drained(self, quota: &Quota, micros: u64) -> Self {
-        Self(self.0.saturating_sub(u128::from(micros) * u128::from(quota.limit())))
-    }
-
-    /// With `added` on top, if there is any, and `least` in any case, up to a
-    /// full bucket: where every unit had been charged here, the arrival time
-    /// would be the later of both.
+    /// With `added` on top, if it has any debt, and `least` in any case, up to a
+    /// full bucket: had every unit been charged here, the arrival time would be
+    /// the later of both.
     pub(super) fn owing(self, quota: &Quota, added: Self, least: Self) -> Self {
         let added = if self.0 > 0 { self.plus(added) } else { self };
         self.max(added.max(least).min(Self::full(quota)))

@@ -4,9 +4,10 @@ use smallvec::SmallVec;
 
 use super::{Level, State, Used, fixed_window::Window, gcra::Bucket, sliding_window::Windows};
 use crate::{
+    ban::Ban,
     policy::Policy,
-    quota::Quota,
-    time::{Timestamp, micros},
+    quota::{Algorithm, Quota},
+    time::Timestamp,
 };
 
 /// What one key owes one policy: units admitted without its store, and the ban
@@ -18,7 +19,7 @@ use crate::{
 pub struct Owed {
     now: Timestamp,
     quotas: SmallVec<[Share; 1]>,
-    ban: Option<Timestamp>,
+    ban: Option<Ban>,
 }
 
 /// What one quota is owed.
@@ -26,17 +27,18 @@ pub struct Owed {
 pub(crate) struct Share {
     quota: Quota,
     units: u64,
-    /// When the first of them was admitted.
-    since: Timestamp,
     /// As a store would have kept it that knew of these units alone.
     state: Option<State>,
+    /// As a bucket that was full before the first of them: no store has more of
+    /// them left.
+    most: Option<State>,
 }
 
 impl Owed {
     /// Nothing as yet.
     #[must_use]
     pub fn new(policy: &Policy, now: Timestamp) -> Self {
-        let share = |quota: &Quota| Share { quota: *quota, units: 0, since: now, state: None };
+        let share = |quota: &Quota| Share { quota: *quota, units: 0, state: None, most: None };
         Self { now, quotas: policy.quotas().iter().map(share).collect(), ban: None }
     }
 
@@ -47,8 +49,8 @@ impl Owed {
     }
 
     /// Notes a ban that was brought.
-    pub fn ban_until(&mut self, until: Timestamp) {
-        self.ban = self.ban.max(Some(until));
+    pub fn ban(&mut self, ban: Ban) {
+        self.ban = later_ban(self.ban, Some(ban));
     }
 
     /// With what was admitted since.
@@ -56,13 +58,14 @@ impl Owed {
     pub(crate) fn and(mut self, later: Self) -> Self {
         for (share, more) in self.quotas.iter_mut().zip(&later.quotas) {
             share.state = share.level(later.now).with_owed(more, later.now).state();
+            share.raise_most(more.units, later.now);
             share.units = share.units.saturating_add(more.units);
         }
-        Self { now: later.now, ban: self.ban.max(later.ban), ..self }
+        Self { now: later.now, ban: later_ban(self.ban, later.ban), ..self }
     }
 
     #[cfg(feature = "memory")]
-    pub(crate) const fn banned_until(&self) -> Option<Timestamp> {
+    pub(crate) const fn the_ban(&self) -> Option<Ban> {
         self.ban
     }
 
@@ -72,10 +75,11 @@ impl Owed {
         Self { now, ..self }
     }
 
-    /// How much longer the ban lasts, if one was brought that still holds.
-    pub(crate) fn ban_left(&self) -> Option<std::time::Duration> {
-        let left = self.ban?.since(self.now);
-        (!left.is_zero()).then_some(left)
+    /// How much longer the ban lasts, if one was brought that still holds, and
+    /// how long it was when it began, in microseconds.
+    pub(crate) fn ban_left(&self) -> Option<(u64, u64)> {
+        let ban = self.ban.filter(|ban| ban.holds(self.now))?;
+        Some((ban.until.micros_since(self.now), ban.duration))
     }
 
     /// The levels of a store, with what they are owed charged.
@@ -116,8 +120,14 @@ impl Owed {
     }
 }
 
+/// The one that ends later.
+fn later_ban(one: Option<Ban>, other: Option<Ban>) -> Option<Ban> {
+    one.into_iter().chain(other).max_by_key(|ban| ban.until)
+}
+
 impl Share {
     fn charge(&mut self, cost: u64, now: Timestamp) {
+        self.raise_most(cost, now);
         self.units = self.units.saturating_add(cost);
         // No more than there is to use: more would look like a clock gone wrong.
         let cost = cost.min(self.quota.burst());
@@ -129,23 +139,32 @@ impl Share {
         self.state = Level { used, ..level }.state();
     }
 
+    fn raise_most(&mut self, units: u64, now: Timestamp) {
+        let quota = &self.quota;
+        if quota.algorithm() != Algorithm::Gcra {
+            return;
+        }
+        let full = Bucket::full(quota);
+        let before = if self.units == 0 { full } else { Bucket::at(quota, self.most, now) };
+        // Two full buckets are as much as ever matters.
+        let most = before.plus(Bucket::of(quota, units)).min(full.plus(full));
+        self.most = most.state(quota, now);
+    }
+
     fn level(&self, now: Timestamp) -> Level {
         Level::at(self.quota, self.state, now)
     }
 
-    /// What a bucket gets on top of the debt that it has: a full bucket at the
-    /// first of the units and all of them would have drained to that.
+    /// What a bucket gets on top of the debt that it has.
     fn added(&self, now: Timestamp) -> Bucket {
         let quota = &self.quota;
-        let units = Bucket::of(quota, self.units);
-        let most = Bucket::full(quota).plus(units).drained(quota, micros(now.since(self.since)));
-        units.min(most).min(Bucket::full(quota))
+        let most = Bucket::at(quota, self.most, now);
+        Bucket::of(quota, self.units).min(most).min(Bucket::full(quota))
     }
 }
 
 impl Level {
-    /// The level with what was admitted elsewhere on top, as if all of it had
-    /// been charged here, up to the limit.
+    /// The level with what was admitted elsewhere on top, up to the limit.
     fn with_owed(self, share: &Share, their_now: Timestamp) -> Self {
         let quota = &self.quota;
         let used = match (self.used, share.level(their_now).used) {

@@ -81,6 +81,19 @@ impl Offender {
         }
     }
 
+    /// With a ban that was brought elsewhere and has `left` microseconds to go:
+    /// the later end holds, and the longer one is what the next is longer than.
+    pub(crate) fn owing(self, rule: &BanRule, left: u64, duration: u64, now: Timestamp) -> Self {
+        let known = self.ban.filter(|ban| now < rule.forget_at(ban));
+        let until = now.after_micros(left);
+        let brought = match known {
+            Some(known) if known.until >= until => known,
+            Some(known) => Ban { until, duration: duration.max(known.duration) },
+            None => Ban { until, duration },
+        };
+        Self::at(rule, None, Some(brought), now)
+    }
+
     /// One strike more, and the ban it may bring. A banned key takes none.
     #[must_use]
     pub fn strike(self, rule: &BanRule, now: Timestamp) -> Self {

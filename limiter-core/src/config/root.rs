@@ -10,7 +10,7 @@ use super::{
     text::{Length, Trust},
 };
 use crate::{
-    client_ip::{ClientIp, EVERYONE, Networks},
+    client_ip::{ClientIp, EVERYONE, Networks, wrong_hops},
     error::ConfigError,
     policy::{Policy, check_together},
     request::Identity,
@@ -115,7 +115,7 @@ impl Root {
     fn local_share(&self) -> Result<u32, ConfigError> {
         match self.local_share {
             None => Ok(1),
-            Some(1..=MAX_SERVERS) => Ok(self.local_share.unwrap_or(1)),
+            Some(servers @ 1..=MAX_SERVERS) => Ok(servers),
             Some(servers) => {
                 let message = format!("is {servers}; write how many servers there are, 1 to 10000");
                 Err(ConfigError::at("local_share", message))
@@ -198,7 +198,8 @@ impl Root {
                 client_ip.with_proxies(networks.iter().map(String::as_str), header)
             }
             (Trust::Hops(hops), Some(header)) => {
-                client_ip.with_hops(u8::try_from(*hops).unwrap_or(u8::MAX), header)
+                let hops = u8::try_from(*hops).map_err(|_| wrong_hops(*hops))?;
+                client_ip.with_hops(hops, header)
             }
             (Trust::Word(word), Some(header)) if word == EVERYONE => {
                 client_ip.dangerously_trusting_everyone(header)

@@ -2,7 +2,7 @@ use super::{
     quotas::{ALGORITHMS, counted_by},
     trial::{Trial, policy, rule, secs, wait},
 };
-use crate::{BanChange, Check, Clock, Decision, Owed, Policy, Subject, Verdict};
+use crate::{Ban, BanChange, Check, Clock, Decision, Owed, Policy, Subject, Verdict};
 
 /// Looks at one policy, and brings what is owed to it.
 async fn look(trial: &Trial, policies: &[Policy], client: &Subject, owed: Owed) -> Decision {
@@ -87,14 +87,15 @@ pub async fn a_ban_that_is_owed_holds_to_the_later_end(trial: &Trial) {
         }
         let now = trial.clock().now();
         let mut owed = Owed::new(&policies[0], now);
-        owed.ban_until(now.after(secs(100)));
+        owed.ban(Ban { until: now.after(secs(100)), duration: 100_000_000 });
         let banned = look(trial, &policies, &client, owed).await;
         assert_eq!(banned.verdict(), Verdict::Banned, "{name}");
         assert_eq!(banned.banned_until(), Some(now.after(secs(expected))), "{name}");
     }
     let spared = Subject { bannable: false, ..trial.subject("spared") };
     let mut owed = owing(trial, &policies[0], 4);
-    owed.ban_until(trial.clock().now().after(secs(100)));
+    let until = trial.clock().now().after(secs(100));
+    owed.ban(Ban { until, duration: 100_000_000 });
     let decision = look(trial, &policies, &spared, owed).await;
     assert_eq!((decision.verdict(), decision.quotas()[0].remaining()), (Verdict::Allowed, 5));
 }
@@ -107,4 +108,28 @@ pub async fn each_item_owes_for_itself(trial: &Trial) {
     let decision = trial.decide(Check::new(&policies, &subjects, 1).with_owed(&owed)).await;
     let remaining: Vec<u64> = decision.quotas().iter().map(|quota| quota.remaining()).collect();
     assert_eq!(remaining, [8, 4, 85]);
+}
+
+/// A ban that is owed neither resets escalation nor counts for less than it
+/// lasted.
+pub async fn a_ban_that_is_owed_is_escalated_from(trial: &Trial) {
+    let rule = rule(1).with_factor_thousandths(2_000).expect("the factor is one");
+    let policies = [policy("escalating", "1/day").with_ban(rule)];
+    let client = trial.subject("client");
+    let banned_for = async || {
+        trial.ask(&policies, &client, 1).await;
+        let decision = trial.ask(&policies, &client, 1).await;
+        decision.banned_until().expect("it is banned").since(decision.decided_at())
+    };
+    assert_eq!(banned_for().await, secs(120));
+    trial.advance(secs(120));
+    assert_eq!(banned_for().await, secs(240));
+    trial.advance(secs(240));
+    // Of one of two minutes ten seconds are left.
+    let now = trial.clock().now();
+    let mut owed = Owed::new(&policies[0], now);
+    owed.ban(Ban { until: now.after(secs(10)), duration: 120_000_000 });
+    look(trial, &policies, &client, owed).await;
+    trial.advance(secs(10));
+    assert_eq!(banned_for().await, secs(480));
 }

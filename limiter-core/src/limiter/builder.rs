@@ -50,7 +50,8 @@ impl LimiterBuilder {
 
     /// Sets among how many servers each limit is divided while a shared store is
     /// away and each server counts for itself. Defaults to 1: each of n servers
-    /// admits the whole limit, all together n times as much.
+    /// admits the whole limit, all together n times as much. Each admits one
+    /// request at least, so that more servers than a limit has units admit more.
     pub const fn local_share(mut self, servers: std::num::NonZero<u32>) -> Self {
         self.caps.local_share = servers.get();
         self

@@ -9,12 +9,14 @@
 use std::{
     fmt,
     sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
 };
 
 use moka::{ops::compute::Op, policy::EvictionPolicy, sync::Cache};
 
 use crate::{
     algorithm::Owed,
+    ban::Ban,
     decision::Decision,
     key::Key,
     store::{Check, Item, choice::Caps},
@@ -26,7 +28,7 @@ type Name = (u64, Key);
 
 pub(super) struct Debts {
     units: Cache<Name, Debt>,
-    bans: Cache<Name, Timestamp>,
+    bans: Cache<Name, Ban>,
     /// Whether there ever was a debt: most stores never fail.
     any: AtomicBool,
 }
@@ -39,12 +41,17 @@ struct Debt {
 }
 
 impl Debts {
-    pub(super) fn new(caps: Caps) -> Self {
-        Self { units: bounded(caps.keys), bans: bounded(caps.bans), any: AtomicBool::new(false) }
+    /// Debts are forgotten that nobody has touched for `longest`: by then they
+    /// have faded in any store.
+    pub(super) fn new(caps: Caps, longest: Duration) -> Self {
+        Self {
+            units: bounded(caps.keys, longest),
+            bans: bounded(caps.bans, longest),
+            any: AtomicBool::new(false),
+        }
     }
 
-    /// Notes what a check that was decided without the store has charged, and
-    /// the ban that it brought.
+    /// Notes what a check has charged that was decided without the store.
     pub(super) fn note(&self, check: &Check<'_>, decision: &Decision) {
         let admitted = decision.is_allowed() && check.cost() > 0;
         for (at, item) in check.items().enumerate().filter(|_| admitted) {
@@ -55,10 +62,14 @@ impl Debts {
                 self.charge(item, check.cost(), decision.now);
             }
         }
+    }
+
+    /// Notes the ban that a check has brought which was decided without the store.
+    pub(super) fn note_ban(&self, check: &Check<'_>, decision: &Decision) {
         let new_ban = decision.ban.filter(|_| decision.new_ban);
         for (at, until) in new_ban.into_iter().chain(decision.shadow_ban) {
             if let Some(item) = check.items().nth(at) {
-                self.ban(item, until);
+                self.ban(item, Ban { until, duration: until.micros_since(decision.now) });
             }
         }
     }
@@ -66,16 +77,16 @@ impl Debts {
     fn charge(&self, item: Item<'_>, cost: u64, now: Timestamp) {
         self.any.store(true, Ordering::Relaxed);
         self.change(item, |debt| {
-            let mut debt =
-                debt.unwrap_or_else(|| Debt { owed: Owed::new(item.policy, now), waits: false });
+            let fresh = || Debt { owed: Owed::new(item.policy, now), waits: false };
+            let mut debt = debt.unwrap_or_else(fresh);
             debt.owed.charge(cost, now);
-            debt
+            Op::Put(debt)
         });
     }
 
-    pub(super) fn ban(&self, item: Item<'_>, until: Timestamp) {
+    pub(super) fn ban(&self, item: Item<'_>, ban: Ban) {
         self.any.store(true, Ordering::Relaxed);
-        self.bans.insert(bans(item), until);
+        self.bans.insert(bans(item), ban);
     }
 
     /// Takes what the items of a check owe; empty if none owes anything.
@@ -89,16 +100,25 @@ impl Debts {
     }
 
     fn take_of(&self, item: Item<'_>, now: Timestamp) -> Option<Owed> {
-        if self.units.get(&units(item)).is_some_and(|debt| debt.waits) {
+        let (mut taken, mut waits) = (None, false);
+        self.change(item, |debt| match debt {
+            Some(debt) if debt.waits => {
+                waits = true;
+                Op::Nop
+            }
+            Some(debt) => {
+                taken = Some(debt.owed);
+                Op::Remove
+            }
+            None => Op::Nop,
+        });
+        let ban = if waits { None } else { self.bans.remove(&bans(item)) };
+        if taken.is_none() && ban.is_none() {
             return None;
         }
-        let (debt, ban) = (self.units.remove(&units(item)), self.bans.remove(&bans(item)));
-        if debt.is_none() && ban.is_none() {
-            return None;
-        }
-        let mut owed = debt.map_or_else(|| Owed::new(item.policy, now), |debt| debt.owed);
-        if let Some(until) = ban {
-            owed.ban_until(until);
+        let mut owed = taken.unwrap_or_else(|| Owed::new(item.policy, now));
+        if let Some(ban) = ban {
+            owed.ban(ban);
         }
         Some(owed.at(now))
     }
@@ -107,16 +127,18 @@ impl Debts {
     /// it has certainly not been charged.
     pub(super) fn failed(&self, check: &Check<'_>, did_nothing: bool) {
         for (_, item, taken) in check.owed() {
-            self.change(item, |debt| {
-                let owed = match debt {
-                    _ if !did_nothing => Owed::new(item.policy, SystemClock.now()),
-                    None => taken.clone(),
-                    Some(since) => taken.clone().and(since.owed),
+            self.change(item, |since| {
+                let owed = match (did_nothing, since) {
+                    (true, None) => taken.clone(),
+                    (true, Some(since)) => taken.clone().and(since.owed),
+                    // What has come in since was not brought.
+                    (false, Some(since)) => since.owed,
+                    (false, None) => Owed::new(item.policy, SystemClock.now()),
                 };
-                Debt { owed, waits: !did_nothing }
+                Op::Put(Debt { owed, waits: !did_nothing })
             });
-            if let Some(until) = taken.banned_until().filter(|_| did_nothing) {
-                self.ban(item, until);
+            if let Some(ban) = taken.the_ban().filter(|_| did_nothing) {
+                self.ban(item, ban);
             }
         }
     }
@@ -127,20 +149,23 @@ impl Debts {
             return;
         }
         for item in check.items() {
-            if let Some(debt) = self.units.get(&units(item)).filter(|debt| debt.waits) {
-                self.change(item, |now| Debt { waits: false, ..now.unwrap_or(debt) });
+            if self.units.get(&units(item)).is_some_and(|debt| debt.waits) {
+                self.change(item, |debt| {
+                    debt.map_or(Op::Nop, |debt| Op::Put(Debt { waits: false, ..debt }))
+                });
             }
         }
     }
 
-    fn change(&self, item: Item<'_>, change: impl FnOnce(Option<Debt>) -> Debt) {
+    /// Changes a debt, one after the other of those who would.
+    fn change(&self, item: Item<'_>, change: impl FnOnce(Option<Debt>) -> Op<Debt>) {
         let entry = self.units.entry(units(item));
-        entry.and_compute_with(|entry| Op::Put(change(entry.map(|entry| entry.into_value()))));
+        entry.and_compute_with(|entry| change(entry.map(|entry| entry.into_value())));
     }
 
     /// Forgives the units: they were reset by hand.
     pub(super) fn forget_units(&self, item: Item<'_>) {
-        self.units.invalidate(&units(item));
+        self.change(item, |debt| debt.map_or(Op::Nop, |_| Op::Remove));
     }
 
     /// Forgives the ban: it was changed by hand.
@@ -150,8 +175,8 @@ impl Debts {
 }
 
 /// The debt longest untouched makes room.
-fn bounded<V: Clone + Send + Sync + 'static>(entries: usize) -> Cache<Name, V> {
-    let builder = Cache::builder().max_capacity(entries as u64);
+fn bounded<V: Clone + Send + Sync + 'static>(entries: usize, idle: Duration) -> Cache<Name, V> {
+    let builder = Cache::builder().max_capacity(entries as u64).time_to_idle(idle);
     builder.eviction_policy(EvictionPolicy::lru()).build()
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, OnceLock},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::breaker::Breaker;
@@ -41,7 +41,9 @@ impl Fallback {
         policies: impl IntoIterator<Item = &'a Policy>,
         caps: Caps,
     ) -> Result<Self, ConfigError> {
+        let mut longest = Duration::from_secs(60);
         for policy in policies {
+            longest = longest.max(policy.remembered_for());
             if policy.on_store_error() == OnStoreError::Local && !HAS_MEMORY {
                 let message = "is \"local\", for which the feature \"memory\" must be enabled; \
                                enable it, or write \"deny\" or \"allow\"";
@@ -54,7 +56,7 @@ impl Fallback {
             caps,
             breaker: Breaker::default(),
             denied: Denied::default(),
-            debts: Debts::new(caps),
+            debts: Debts::new(caps, longest),
         })
     }
 
@@ -117,14 +119,24 @@ impl Fallback {
     }
 
     /// Forgets what was known of a ban and of refusals: it was changed by hand.
-    pub(super) fn changed_ban(&self, item: Item<'_>) {
-        self.forget(item);
+    pub(super) fn changed_ban(&self, item: Item<'_>, change: BanChange) {
+        match (change, self.local.get()) {
+            // The strikes, too.
+            (BanChange::Forgive, Some(local)) => {
+                let _ = at_once(local.change_ban(item, change));
+            }
+            _ => self.forget(item),
+        }
         self.debts.forget_ban(item);
         self.denied.clear();
     }
 
-    /// Forgets what is owed, and refusals: the count was reset by hand.
+    /// Forgets what was counted here, what is owed, and refusals: the count was
+    /// reset by hand.
     pub(super) fn reset(&self, item: Item<'_>) {
+        if let Some(local) = self.local.get() {
+            let _ = at_once(local.reset(item));
+        }
         self.debts.forget_units(item);
         self.denied.clear();
     }
@@ -176,7 +188,11 @@ impl Fallback {
         let part = Check::new(&local.policies, &local.subjects, check.cost());
         let mut decision = store.decide(part).await.map_err(Error::Unavailable)?;
         decision.move_to(&local.positions);
-        self.debts.note(check, &decision);
+        // What the store may have charged after all is not charged again.
+        if error.did_nothing() {
+            self.debts.note(check, &decision);
+        }
+        self.debts.note_ban(check, &decision);
         Ok(decision)
     }
 
@@ -191,20 +207,17 @@ impl Fallback {
             offenders.into_iter().enumerate().filter(is_local).unzip();
         match store.strike(local.clone()).await {
             Ok(struck) => {
-                for ((at, item), ban) in positions.into_iter().zip(local).zip(struck) {
-                    bans[at] = ban;
-                    self.owe_ban(item, ban);
+                let now = SystemClock.now();
+                for ((at, item), until) in positions.into_iter().zip(local).zip(struck) {
+                    bans[at] = until;
+                    if let Some(until) = until {
+                        self.debts.ban(item, Ban { until, duration: until.micros_since(now) });
+                    }
                 }
             }
             Err(error) => tracing::error!(%error, "a strike was lost"),
         }
         bans
-    }
-
-    fn owe_ban(&self, item: Item<'_>, ban: Option<Timestamp>) {
-        if let Some(until) = ban {
-            self.debts.ban(item, until);
-        }
     }
 }
 
@@ -232,7 +245,7 @@ impl LocalPart {
                 local.positions.push(position);
                 local.policies.push(match share {
                     1 => item.policy.clone(),
-                    servers => item.policy.divided(servers),
+                    servers => item.policy.divided(servers, check.cost()),
                 });
                 local.subjects.push(item.subject.clone());
             }

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use super::{Fallback, Inner, Limiter, Met, Settling, breaker::Passage};
 use crate::{
+    algorithm::Owed,
     ban::BanRule,
     decision::{Decision, QuotaStatus},
     error::{Error, StoreError},
@@ -106,7 +107,7 @@ impl PolicySet {
             Passage::Ask => self.ask(check, subjects),
             Passage::Probe if !self.probe(subjects) => self.ask(check, subjects),
             Passage::Probe | Passage::Refuse => Answer::Pending(Box::pin(async move {
-                let error = StoreError::new("it is not asked while it fails");
+                let error = StoreError::nothing_done("it is not asked while it fails");
                 let decision = self.fallback().decide(&check, error).await?;
                 self.report(&decision, subjects);
                 Ok(decision)
@@ -117,10 +118,7 @@ impl PolicySet {
     fn ask<'a>(&'a self, check: Check<'a>, subjects: &'a Subjects) -> Answer<'a, Decision, Error> {
         let owed = self.fallback().take_owed(&check);
         if !owed.is_empty() {
-            return Answer::Pending(Box::pin(async move {
-                let check = check.with_owed(&owed);
-                self.hear(check, subjects, self.inner().store.decide(check)).await
-            }));
+            return Answer::Pending(Box::pin(self.repay(subjects.clone(), check.cost(), owed)));
         }
         // Only where there is something to wait for is there something to learn.
         match self.inner().store.decide(check) {
@@ -131,6 +129,23 @@ impl PolicySet {
             }
             answer => Answer::Pending(Box::pin(self.hear(check, subjects, answer))),
         }
+    }
+
+    /// Asks, and brings what is owed. To its end: a client that hangs up does not
+    /// get rid of its debts.
+    async fn repay(
+        &self,
+        subjects: Subjects,
+        cost: u64,
+        owed: Vec<Option<Owed>>,
+    ) -> Result<Decision, Error> {
+        let set = self.clone();
+        let work = async move {
+            let check = Check::new(&set.0.policies, &subjects, cost).with_owed(&owed);
+            set.hear(check, &subjects, set.inner().store.decide(check)).await
+        };
+        let ended = || Error::Unavailable(StoreError::new("its runtime has ended"));
+        self.inner().runtime.finish(Box::pin(work)).await.unwrap_or_else(|| Err(ended()))
     }
 
     /// Waits for the store, learns from what it says, and does without it where

@@ -35,6 +35,16 @@ impl Runtime {
         }
     }
 
+    /// Sees work to its end, though whoever waits for it may go away. It is the
+    /// caller's runtime that runs it, if there is one: the own one may rest.
+    pub(super) async fn finish<T: Send + 'static>(&self, work: BoxFuture<'static, T>) -> Option<T> {
+        #[cfg(feature = "_shared")]
+        if let Some(handle) = Self::current().handle.as_ref().or(self.handle.as_ref()) {
+            return handle.spawn(work).await.ok();
+        }
+        Some(work.await)
+    }
+
     fn spawn(&self, work: BoxFuture<'static, ()>) {
         #[cfg(feature = "_shared")]
         if let Some(handle) = &self.handle {
@@ -54,6 +64,9 @@ impl Settling {
 
     /// Begins at once: with a store in memory that is all there is to do.
     pub(super) fn begin(mut work: BoxFuture<'static, ()>, runtime: Runtime) -> Self {
+        // What is dropped at a shutdown is dropped outside of any runtime.
+        #[cfg(feature = "_shared")]
+        let _entered = runtime.handle.as_ref().map(tokio::runtime::Handle::enter);
         let mut context = Context::from_waker(Waker::noop());
         match work.as_mut().poll(&mut context) {
             Poll::Ready(()) => Self::done(),

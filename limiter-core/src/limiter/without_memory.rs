@@ -1,13 +1,13 @@
 //! Without the feature `memory` nothing is remembered: the store is asked for
 //! each request, and no policy counts elsewhere.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::{
     algorithm::Owed,
+    ban::Ban,
     decision::Decision,
     store::{Check, Item, choice::Caps},
-    time::Timestamp,
 };
 
 #[derive(Debug, Default)]
@@ -27,13 +27,15 @@ impl Denied {
 pub(super) struct Debts;
 
 impl Debts {
-    pub(super) const fn new(_: Caps) -> Self {
+    pub(super) const fn new(_: Caps, _: Duration) -> Self {
         Self
     }
 
     pub(super) const fn note(&self, _: &Check<'_>, _: &Decision) {}
 
-    pub(super) const fn ban(&self, _: Item<'_>, _: Timestamp) {}
+    pub(super) const fn note_ban(&self, _: &Check<'_>, _: &Decision) {}
+
+    pub(super) const fn ban(&self, _: Item<'_>, _: Ban) {}
 
     pub(super) const fn take(&self, _: &Check<'_>) -> Vec<Option<Owed>> {
         Vec::new()

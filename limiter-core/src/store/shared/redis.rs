@@ -21,11 +21,7 @@ use super::{
     operation::{Operation, slack},
     wire,
 };
-use crate::{
-    ban::Ban,
-    error::StoreError,
-    time::{Timestamp, micros},
-};
+use crate::{ban::Ban, error::StoreError, time::Timestamp};
 
 const SCRIPT: &str =
     concat!(include_str!("redis/algorithms.lua"), "\n", include_str!("redis/decide.lua"));
@@ -202,11 +198,11 @@ fn is_unsent(error: &RedisError) -> bool {
     error.is_connection_refusal() || error.kind() == ErrorKind::ClusterConnectionNotFound
 }
 
-/// What items owe: the numbers of each quota, and how much longer a ban lasts.
+/// What items owe: the numbers of each quota, and those of a ban.
 fn owed(run: &Run) -> Vec<String> {
     let numbers = run.owed.iter().flat_map(|owed| {
-        let ban = owed.ban_left().map_or(0, micros);
-        owed.numbers().flatten().chain(std::iter::once(ban))
+        let (left, duration) = owed.ban_left().unwrap_or_default();
+        owed.numbers().flatten().chain([left, duration])
     });
     numbers.map(|number| number.to_string()).collect()
 }

@@ -32,11 +32,12 @@ pub(super) async fn decide(redis: &Redis, run: Run, cost: u64) -> Result<Before,
     let admitted = asked.charge_in_turn(cost, &mut charged).await;
     if !matches!(admitted, Ok(true)) {
         for group in charged {
-            asked.give_back(&group, cost).await?;
+            // What could not be given back is charged.
+            asked.give_back(&group, cost).await.map_err(StoreError::new)?;
         }
     }
     if !admitted? {
-        asked.strike_refusals(cost).await?;
+        asked.strike_refusals(cost).await.map_err(StoreError::new)?;
     }
     Ok(asked.answer())
 }

@@ -15,7 +15,8 @@
 --       then the numbers of the items, see numbers.rs; and to "give back"
 --       the counter of each item as it was before it was charged, and after;
 --       to "owe" for each quota four numbers, see algorithm/owed.rs, and for
---       the item how much longer a ban lasts that was brought elsewhere, or 0
+--       the item how much longer a ban lasts that was brought elsewhere (or 0),
+--       and how long it was when it began
 -- Returns now, then for each item counter, strikes and ban as they were before.
 
 -- What to write, once everything is decided.
@@ -183,15 +184,24 @@ function run.strike()
   for _, item in ipairs(items) do strike(item) end
 end
 
-local function ban(item, asked)
+function run.ban()
+  local item, asked = items[1], tonumber(ARGV[5])
   write(item.strikes, nil)
   if not (item.rule.until_ and item.rule.until_ >= now + asked) then
     write_ban(item, now + asked, asked)
   end
 end
 
-function run.ban()
-  ban(items[1], tonumber(ARGV[5]))
+-- A ban that was brought elsewhere: the later end holds, and the longer one is
+-- what the next is longer than.
+local function owe_ban(item, left, lasted)
+  local rule = item.rule
+  write(item.strikes, nil)
+  if rule.until_ and now < rule.until_ + rule.forgive then
+    if rule.until_ >= now + left then return end
+    lasted = max(lasted, rule.last)
+  end
+  write_ban(item, now + left, lasted)
 end
 
 -- What was admitted while this server was away. A request of no cost writes
@@ -202,8 +212,8 @@ function run.owe()
       algorithm[quota.kind].owe(quota, quota.level, number(), number(), number(), number())
     end
     write_counter(item, 'charged')
-    local left = number()
-    if left > 0 and item.rule and item.rule.bannable then ban(item, left) end
+    local left, lasted = number(), number()
+    if left > 0 and item.rule and item.rule.bannable then owe_ban(item, left, lasted) end
   end
 end
 

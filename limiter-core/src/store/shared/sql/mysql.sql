@@ -1,6 +1,23 @@
 -- The tables of a store in MySQL 8 or MariaDB 10.5, or newer. {prefix} is what
 -- their names begin with, such as limiter or database.limiter.
 
+-- What transactions lock: each client has one of these rows, which are never
+-- written. So a check that is refused leaves no trace, and two transactions
+-- never wait for each other in a circle. It is filled before there are other
+-- tables, so that who finds these finds it full.
+CREATE TABLE IF NOT EXISTS {prefix}_locks (
+    id SMALLINT UNSIGNED NOT NULL PRIMARY KEY
+) ENGINE = InnoDB;
+
+-- 0 to 4095.
+INSERT IGNORE INTO {prefix}_locks
+WITH digits AS (
+    SELECT 0 AS d UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5
+    UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9 UNION SELECT 10 UNION SELECT 11
+    UNION SELECT 12 UNION SELECT 13 UNION SELECT 14 UNION SELECT 15
+)
+SELECT 256 * a.d + 16 * b.d + c.d FROM digits a, digits b, digits c;
+
 -- Counters and strikes.
 CREATE TABLE IF NOT EXISTS {prefix}_counters (
     name    VARBINARY(128) NOT NULL PRIMARY KEY,
@@ -14,19 +31,3 @@ CREATE TABLE IF NOT EXISTS {prefix}_bans (
     lasted  BIGINT UNSIGNED NOT NULL,
     expires BIGINT UNSIGNED NOT NULL
 ) ENGINE = InnoDB;
-
--- What transactions lock: each client has one of these rows, which are never
--- written. So a check that is refused leaves no trace, and two transactions
--- never wait for each other in a circle.
-CREATE TABLE IF NOT EXISTS {prefix}_locks (
-    id SMALLINT UNSIGNED NOT NULL PRIMARY KEY
-) ENGINE = InnoDB;
-
--- 0 to 4095.
-INSERT IGNORE INTO {prefix}_locks
-WITH digits AS (
-    SELECT 0 AS d UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5
-    UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9 UNION SELECT 10 UNION SELECT 11
-    UNION SELECT 12 UNION SELECT 13 UNION SELECT 14 UNION SELECT 15
-)
-SELECT 256 * a.d + 16 * b.d + c.d FROM digits a, digits b, digits c;

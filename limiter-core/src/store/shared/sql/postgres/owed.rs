@@ -23,7 +23,7 @@ pub(super) async fn charge(
 ) -> Result<Before, sqlx::Error> {
     let result = transact(postgres, connection, run).await;
     if matches!(result, Err(sqlx::Error::Database(_))) {
-        raw_sql("ROLLBACK").execute(connection).await?;
+        let _ = raw_sql("ROLLBACK").execute(connection).await;
     }
     result
 }
@@ -35,7 +35,9 @@ async fn transact(
 ) -> Result<Before, sqlx::Error> {
     // A look takes the locks of the clients, until the transaction ends.
     let look = Run { operation: Operation::Decide(0), owed: Vec::new(), ..run.clone() };
-    let mut answers = postgres.ask(connection, &[look], "BEGIN; ").await?;
+    // Should this server freeze now, the locks are not held for ever.
+    let begin = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '2s'; ";
+    let mut answers = postgres.ask(connection, &[look], begin).await?;
     let before = answers
         .pop()
         .ok_or_else(|| sqlx::Error::Protocol("the function did not answer".to_owned()))?;

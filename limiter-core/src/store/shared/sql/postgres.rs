@@ -199,8 +199,7 @@ impl Postgres {
         runs: &[Run],
         begin: &str,
     ) -> Result<Vec<Before>, sqlx::Error> {
-        let calls: Vec<_> = runs.iter().map(|run| self.call(run)).collect();
-        let sql = format!("{begin}{}", calls.join("; "));
+        let sql = format!("{begin}{}", self.call(runs));
         let rows = raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await?;
         let answers = rows.iter().filter(|row| row.column(0).name() == ANSWER);
         let answers = answers.zip(runs).map(|(row, run)| {
@@ -223,14 +222,26 @@ impl Postgres {
         )
     }
 
-    fn call(&self, run: &Run) -> String {
+    fn call(&self, runs: &[Run]) -> String {
+        let prefix = &self.prefix;
+        match runs {
+            [run] => format!("SELECT {prefix}_run_1({})::text AS {ANSWER}", self.arguments(run)),
+            // Row by row, each of which sees what the ones before have written.
+            several => format!(
+                "SELECT {prefix}_run_1(o, c, d, n, s, p, l::bigint[], m::text[], u::bigint[])::text \
+                 AS {ANSWER} FROM (VALUES {}) AS r (o, c, d, n, s, p, l, m, u)",
+                join(several.iter().map(|run| format!("({})", self.arguments(run))))
+            ),
+        }
+    }
+
+    fn arguments(&self, run: &Run) -> String {
         let names = run
             .items
             .iter()
             .flat_map(|item| naming::parts(item.scope()).map(|part| name(&item.client, &part)));
         format!(
-            "SELECT {}_run_1('{}', {}, {}, {}, {}, {}, '{{{}}}', '{{{}}}', '{{{}}}')::text AS {ANSWER}",
-            self.prefix,
+            "'{}', {}, {}, {}::bigint, {}, {}, '{{{}}}', '{{{}}}', '{{{}}}'",
             run.operation.name(),
             run.operation.told_cost(),
             run.operation.duration(),

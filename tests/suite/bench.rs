@@ -41,7 +41,8 @@ fn main() {
 
 /// One quota by `gcra` with a ban rule, which is never reached.
 async fn limiter(url: &str) -> Limiter {
-    let store = SharedStore::builder(url).prefix("bench").deadline(Duration::from_secs(10)).pool_size(2);
+    let store =
+        SharedStore::builder(url).prefix("bench").deadline(Duration::from_secs(10)).pool_size(2);
     let store = store.connect().await.expect("the server was started");
     let quota = Quota::per_hour(1_000_000_000).expect("it is one");
     let hour = Duration::from_secs(3_600);

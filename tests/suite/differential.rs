@@ -1,261 +1,18 @@
 //! Random sequences through a store and through the reference model: every
 //! field of every decision is the same.
 
+mod steps;
+
 use std::time::Duration;
 
-use limiter_core::{
-    Algorithm, Ban, BanChange, BanRule, Check, Clock, Item, Key, ManualClock, MemoryStore, Mode,
-    Owed, Policy, Quota, Quotas, Store, Subject, Timestamp, conformance::Model,
-};
+use limiter_core::{Clock, ManualClock, MemoryStore, Policy, Store, Timestamp, conformance::Model};
 use proptest::prelude::*;
 
+use self::steps::{Step, answer, policies, steps};
 use crate::{
-    databases::{
-        clocked_store, cluster_url, mysql_url, postgres_url, redis_url, sqlite_url, unique,
-    },
+    databases::{builder, cluster_url, mysql_url, postgres_url, redis_url, sqlite_url, unique},
     stores::clock,
 };
-
-/// One thing to ask of a store.
-#[derive(Clone, Debug)]
-enum Step {
-    /// Of the policies whose bit is set; as they are, or with other limits.
-    Decide {
-        changed: bool,
-        policies: u8,
-        keys: [u8; 3],
-        cost: u64,
-        owed: Option<Debt>,
-    },
-    Strike {
-        policies: u8,
-        keys: [u8; 3],
-        status: u16,
-    },
-    ChangeBan {
-        policy: usize,
-        key: u8,
-        change: BanChange,
-    },
-    Reset {
-        policy: usize,
-        key: u8,
-    },
-    Forward(u64),
-    Back(u64),
-}
-
-/// What the policies whose bit is set are owed, since how long, and the ban that
-/// was brought.
-#[derive(Clone, Debug)]
-struct Debt {
-    policies: u8,
-    units: u64,
-    age: u64,
-    ban: u64,
-}
-
-impl Debt {
-    fn of(&self, policies: &[Policy], now: Timestamp) -> Vec<Option<Owed>> {
-        let since = Timestamp::from_micros(now.as_micros() - self.age);
-        let owed = |policy: &Policy| {
-            let mut owed = Owed::new(policy, since);
-            owed.charge(self.units, since);
-            if self.ban > 0 {
-                let until = since.after(Duration::from_micros(self.ban));
-                owed.ban(Ban { until, duration: self.ban });
-            }
-            owed.at(now)
-        };
-        let bits = policies.iter().enumerate();
-        bits.map(|(at, policy)| (self.policies & (1 << at) != 0).then(|| owed(policy))).collect()
-    }
-}
-
-/// Small ones, which a few requests exhaust, and some whose products are far
-/// beyond 2^53.
-fn quota() -> impl Strategy<Value = Quota> {
-    let windows = prop_oneof![1u64..200, Just(1_000), Just(7_777)];
-    let small = (1u64..9, windows, 1u64..15);
-    let large = (LARGE - 9..LARGE, Just(86_400_000_007u64), LARGE - 9..LARGE);
-    prop_oneof![9 => small, 1 => large].prop_map(|(limit, window, burst)| {
-        let quota = Quota::new(limit, Duration::from_micros(window)).unwrap();
-        quota.with_burst(burst).unwrap()
-    })
-}
-
-/// About what fits into a quota.
-const LARGE: u64 = 999_999_999_999_999;
-
-fn quotas() -> impl Strategy<Value = Quotas> {
-    let algorithms = prop::sample::select(vec![
-        Algorithm::Gcra,
-        Algorithm::FixedWindow,
-        Algorithm::SlidingWindow,
-    ]);
-    (prop::collection::vec(quota(), 1..4), algorithms).prop_map(|(quotas, algorithm)| {
-        let counted = quotas.into_iter().map(|quota| match algorithm {
-            Algorithm::Gcra => quota,
-            other => Quota::new(quota.limit(), quota.window())
-                .and_then(|quota| quota.with_algorithm(other))
-                .unwrap(),
-        });
-        distinct(counted)
-    })
-}
-
-/// One that came up twice is left out.
-fn distinct(quotas: impl Iterator<Item = Quota>) -> Quotas {
-    let mut distinct: Vec<Quota> = Vec::new();
-    for quota in quotas {
-        if !distinct.contains(&quota) {
-            distinct.push(quota);
-        }
-    }
-    Quotas::new(distinct).unwrap()
-}
-
-fn ban_rule() -> impl Strategy<Value = BanRule> {
-    let micros = Duration::from_micros;
-    (1u64..5, 10u64..500, 1u64..300, 1_000u32..4_000, any::<bool>(), any::<bool>()).prop_map(
-        move |(threshold, window, duration, factor, refusals, statuses)| {
-            BanRule::new(threshold, micros(window), micros(duration))
-                .and_then(|rule| rule.with_factor_thousandths(factor))
-                .and_then(|rule| rule.with_max_duration(micros(duration * 5)))
-                .and_then(|rule| rule.with_forgive_after(micros(window * 2)))
-                .and_then(|rule| rule.with_statuses(statuses.then_some(401)))
-                .unwrap()
-                .with_refusals(refusals)
-        },
-    )
-}
-
-/// Three policies; two may share a group, one may only watch.
-fn policies() -> impl Strategy<Value = [Policy; 3]> {
-    let bans = (prop::option::of(ban_rule()), prop::option::of(ban_rule()), any::<bool>());
-    ([quotas(), quotas(), quotas()], bans, any::<bool>()).prop_map(
-        |([a, b, c], (ban, other, grouped), shadow)| {
-            let (ban, other) = match (ban, grouped) {
-                (Some(ban), true) => {
-                    let shared = ban.with_group("shared").unwrap();
-                    (Some(shared.clone()), Some(shared))
-                }
-                (ban, _) => (ban, other),
-            };
-            let policy = |name: &str, quotas: Quotas, ban: Option<BanRule>| {
-                let policy = Policy::new(name, quotas).unwrap();
-                ban.into_iter().fold(policy, Policy::with_ban)
-            };
-            let mode = if shadow { Mode::Shadow } else { Mode::Enforce };
-            [
-                policy("a", a, ban),
-                policy("b", b, other.clone()),
-                policy("c", c, other.map(|_| rule_of_its_own())).with_mode(mode),
-            ]
-        },
-    )
-}
-
-/// The policy after somebody has edited its numbers: what was used still counts.
-fn with_other_limits(policy: &Policy) -> Policy {
-    let quotas = policy.quotas().iter().map(|quota| {
-        // Small and large ones stay apart, and so do two of one window.
-        let other = if quota.limit() > 1_000 { quota.limit() - 5 } else { quota.limit() + 5 };
-        let changed = Quota::new(other, quota.window()).unwrap();
-        match quota.algorithm() {
-            Algorithm::Gcra => changed.with_burst(quota.burst().div_ceil(2)).unwrap(),
-            algorithm => changed.with_algorithm(algorithm).unwrap(),
-        }
-    });
-    let changed = Policy::new(policy.name(), distinct(quotas)).unwrap();
-    policy.ban().cloned().into_iter().fold(changed, Policy::with_ban).with_mode(policy.mode())
-}
-
-fn rule_of_its_own() -> BanRule {
-    BanRule::new(2, Duration::from_micros(300), Duration::from_micros(100)).unwrap()
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let keys = || prop::array::uniform3(0u8..3);
-    let change = prop_oneof![
-        (1u64..400).prop_map(|micros| BanChange::Ban(Duration::from_micros(micros))),
-        Just(BanChange::Lift),
-        Just(BanChange::Forgive),
-    ];
-    let units = prop_oneof![9 => 0u64..9, 1 => LARGE / 3 - 2..LARGE / 3 + 2, 1 => Just(u64::MAX)];
-    let ban = prop_oneof![2 => Just(0), 1 => 1u64..300];
-    let debt = (1u8..8, units, 0u64..300, ban).prop_map(|(policies, units, age, ban)| Debt {
-        policies,
-        units,
-        age,
-        ban,
-    });
-    let debt = prop_oneof![5 => Just(None), 1 => debt.prop_map(Some)];
-    let step = prop_oneof![
-        12 => (any::<bool>(), 1u8..8, keys(), prop_oneof![9 => 0u64..5, 1 => LARGE / 3 - 2..LARGE / 3 + 2, 1 => Just(u64::MAX)], debt)
-            .prop_map(|(changed, policies, keys, cost, owed)| Step::Decide { changed, policies, keys, cost, owed }),
-        2 => (1u8..8, keys(), prop_oneof![Just(401), Just(200)])
-            .prop_map(|(policies, keys, status)| Step::Strike { policies, keys, status }),
-        1 => (0usize..3, 0u8..3, change)
-            .prop_map(|(policy, key, change)| Step::ChangeBan { policy, key, change }),
-        1 => (0usize..3, 0u8..3).prop_map(|(policy, key)| Step::Reset { policy, key }),
-        8 => (0u64..120).prop_map(Step::Forward),
-        1 => (0u64..3_000).prop_map(Step::Back),
-    ];
-    prop::collection::vec(step, 1..150)
-}
-
-fn subject(sequence: &str, key: u8) -> Subject {
-    // The last one is never banned.
-    let key_of = Key::custom("sequence", sequence).and(Key::user(&key.to_string()));
-    Subject { key: key_of, bannable: key < 2 }
-}
-
-/// What a step answers, as text that holds every field.
-async fn answer(
-    store: &dyn Store,
-    policies: &[Policy; 3],
-    sequence: &str,
-    step: &Step,
-    now: Timestamp,
-) -> String {
-    let subject = |key: u8| subject(sequence, key);
-    let chosen = |bits: u8, keys: [u8; 3]| -> (Vec<Policy>, Vec<Subject>) {
-        let at = (0..3).filter(|at| bits & (1 << at) != 0);
-        at.map(|at| (policies[at].clone(), subject(keys[at]))).unzip()
-    };
-    match step {
-        Step::Decide { changed, policies: bits, keys, cost, owed } => {
-            let (mut policies, subjects) = chosen(*bits, *keys);
-            if *changed {
-                policies = policies.iter().map(with_other_limits).collect();
-            }
-            let owed = owed.as_ref().map(|debt| debt.of(&policies, now)).unwrap_or_default();
-            let check = Check::new(&policies, &subjects, *cost).with_owed(&owed);
-            let decision = store.decide(check).await.unwrap();
-            format!(
-                "{decision:?} {:?}",
-                decision.quotas().iter().map(|q| q.remaining()).collect::<Vec<_>>()
-            )
-        }
-        Step::Strike { policies, keys, status } => {
-            let (policies, subjects) = chosen(*policies, *keys);
-            let struck = store.strike(Check::new(&policies, &subjects, 1).offenders(*status)).await;
-            format!("{:?}", struck.unwrap())
-        }
-        Step::ChangeBan { policy, key, change } => {
-            let item = Item { policy: &policies[*policy], subject: &subject(*key) };
-            store.change_ban(item, *change).await.unwrap();
-            String::new()
-        }
-        Step::Reset { policy, key } => {
-            let item = Item { policy: &policies[*policy], subject: &subject(*key) };
-            store.reset(item).await.unwrap();
-            String::new()
-        }
-        Step::Forward(_) | Step::Back(_) => String::new(),
-    }
-}
 
 /// Asks a store and the model the same, step by step.
 fn compare<S: Store>(
@@ -269,19 +26,52 @@ fn compare<S: Store>(
         let sequence = unique("sequence");
         let (store, model) = (make(clock.clone()).await, Model::new(clock.clone()));
         for (at, step) in steps.iter().enumerate() {
-            match step {
-                Step::Forward(micros) => clock.advance(Duration::from_micros(*micros)),
-                Step::Back(micros) => {
-                    clock.set(Timestamp::from_micros(clock.now().as_micros() - micros));
-                }
-                _ => {}
-            }
+            move_time(&clock, step);
             let expected = answer(&model, policies, &sequence, step, clock.now()).await;
             let actual = answer(&store, policies, &sequence, step, clock.now()).await;
             prop_assert_eq!(actual, expected, "step {}: {:?}", at, step);
         }
         Ok(())
     })
+}
+
+/// The same, but what is asked between two steps of time is asked at once: a
+/// store may do all of it in one go, with the answers of one by one.
+fn compare_at_once<S: Store>(
+    policies: &[Policy; 3],
+    steps: &[Step],
+    make: impl AsyncFn(ManualClock) -> S,
+) -> Result<(), TestCaseError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let clock = clock();
+        let sequence = unique("sequence");
+        let (store, model) = (make(clock.clone()).await, Model::new(clock.clone()));
+        // What is owed is charged in a step of its own.
+        let alone = |step: &Step| {
+            let owes = matches!(step, Step::Decide { owed: Some(_), .. });
+            owes || matches!(step, Step::Forward(_) | Step::Back(_))
+        };
+        for steps in steps.chunk_by(|one, other| !alone(one) && !alone(other)) {
+            move_time(&clock, &steps[0]);
+            let now = clock.now();
+            let asked = steps.iter().map(|step| answer(&store, policies, &sequence, step, now));
+            let answers = futures_util::future::join_all(asked).await;
+            for (step, actual) in steps.iter().zip(answers) {
+                let expected = answer(&model, policies, &sequence, step, now).await;
+                prop_assert_eq!(actual, expected, "{:?} of {:?}", step, steps);
+            }
+        }
+        Ok(())
+    })
+}
+
+fn move_time(clock: &ManualClock, step: &Step) {
+    match step {
+        Step::Forward(micros) => clock.advance(Duration::from_micros(*micros)),
+        Step::Back(micros) => clock.set(Timestamp::from_micros(clock.now().as_micros() - micros)),
+        _ => {}
+    }
 }
 
 proptest! {
@@ -297,7 +87,7 @@ proptest! {
 
 /// Each sequence has keys of its own, since stores outlive it.
 macro_rules! answers_as_the_model {
-    ($($database:ident: $url:expr,)+) => {
+    ($compare:ident: $($database:ident: $url:expr,)+) => {
         $(
             proptest! {
                 #![proptest_config(ProptestConfig {
@@ -307,8 +97,9 @@ macro_rules! answers_as_the_model {
 
                 #[test]
                 fn $database(policies in policies(), steps in steps()) {
-                    compare(&policies, &steps, async |clock| {
-                        clocked_store($url, "differential", clock).await
+                    $compare(&policies, &steps, async |clock| {
+                        let builder = builder($url, "differential").clock(clock).pool_size(1);
+                        builder.connect().await.expect("the server was started")
                     })?;
                 }
             }
@@ -316,10 +107,16 @@ macro_rules! answers_as_the_model {
     };
 }
 
-answers_as_the_model! {
+answers_as_the_model! { compare:
     redis_answers_as_the_model: redis_url(),
     a_cluster_answers_as_the_model: cluster_url(),
     postgres_answers_as_the_model: postgres_url(),
     mariadb_answers_as_the_model: mysql_url(),
     sqlite_answers_as_the_model: sqlite_url(),
+}
+
+answers_as_the_model! { compare_at_once:
+    postgres_answers_as_the_model_at_once: postgres_url(),
+    mariadb_answers_as_the_model_at_once: mysql_url(),
+    sqlite_answers_as_the_model_at_once: sqlite_url(),
 }

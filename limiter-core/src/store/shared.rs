@@ -11,7 +11,6 @@ mod operation;
 mod redis;
 #[cfg(feature = "_sql")]
 mod sql;
-#[cfg(any(feature = "redis", feature = "_locking"))]
 mod wire;
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};

@@ -16,7 +16,6 @@ use crate::{
     store::{Item, Subject},
     time::Timestamp,
 };
-#[cfg(any(feature = "redis", feature = "_locking"))]
 use crate::{
     decide::{Outcome, decide},
     store::Check,
@@ -97,7 +96,6 @@ impl Kept {
 }
 
 /// What becomes of items on which that was kept, by the pure functions.
-#[cfg(any(feature = "redis", feature = "_locking"))]
 pub(super) fn outcome<'a>(
     items: impl Iterator<Item = &'a Named>,
     kept: &[Kept],

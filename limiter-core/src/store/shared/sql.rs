@@ -1,7 +1,6 @@
 //! SQL databases: what they have in common. Each is a [`Dialect`].
 
 mod lanes;
-#[cfg(feature = "_locking")]
 mod locked;
 #[cfg(feature = "mysql")]
 pub(super) mod mysql;

@@ -3,11 +3,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use smallvec::SmallVec;
+
 use super::{Dialect, Rows, locks, name};
 use crate::{
-    algorithm::Level,
+    algorithm::{Level, State},
     ban::{Ban, BanRule, Offender},
     decide::Change,
+    quota::Algorithm,
     store::shared::{
         backend::{Before, Kept, Named, Run, outcome, parse_ban},
         naming,
@@ -27,14 +30,32 @@ pub(super) trait Locking: Dialect {
     /// answers with its rows and one more: "now", and the instant once the
     /// locks were held.
     async fn begin(
+        &self,
         connection: &mut Self::Connection,
-        prefix: &str,
         locks: &[u64],
         select: &str,
     ) -> Result<Rows, sqlx::Error>;
 
     /// Whether the transaction was rolled back, so that it can be tried again.
     fn is_conflict(error: &sqlx::Error) -> bool;
+
+    /// The states of a counter or of strikes as text, in a SELECT.
+    const STATE: &str = "state";
+
+    /// Reads what [`STATE`](Self::STATE) has told of counters by that algorithm.
+    fn read_states(_: Algorithm, text: &str) -> SmallVec<[Option<State>; 2]> {
+        wire::states(text).collect()
+    }
+
+    /// States as they are written, between quotes.
+    fn write_states(states: impl Iterator<Item = Option<State>>) -> String {
+        wire::write_states(states)
+    }
+
+    /// Strikes, in the same way.
+    fn write_strikes(state: Option<State>) -> String {
+        wire::write_states([state])
+    }
 }
 
 /// How often a transaction is tried that meets others.
@@ -42,13 +63,13 @@ const TRIES: usize = 4;
 
 /// Does what is asked in one transaction, and leaves none open.
 pub(super) async fn transact<D: Locking>(
+    dialect: &D,
     connection: &mut D::Connection,
-    prefix: &str,
     runs: &[Run],
 ) -> Result<Vec<Before>, sqlx::Error> {
     let mut tries = 1;
     loop {
-        let result = transact_once::<D>(connection, prefix, runs).await;
+        let result = transact_once(dialect, connection, runs).await;
         if !matches!(result, Err(sqlx::Error::Database(_))) {
             return result;
         }
@@ -62,14 +83,15 @@ pub(super) async fn transact<D: Locking>(
 }
 
 async fn transact_once<D: Locking>(
+    dialect: &D,
     connection: &mut D::Connection,
-    prefix: &str,
     runs: &[Run],
 ) -> Result<Vec<Before>, sqlx::Error> {
+    let prefix = dialect.prefix();
     let names: Vec<Vec<[String; 3]>> =
         runs.iter().map(|run| run.items.iter().map(names).collect()).collect();
-    let select = select(prefix, &names.concat());
-    let rows = D::begin(connection, prefix, &locks(prefix, runs), &select).await?;
+    let select = select::<D>(prefix, &names.concat());
+    let rows = dialect.begin(connection, &locks(prefix, runs), &select).await?;
     let mut rows: HashMap<String, String> = rows.into_iter().collect();
     let theirs = rows.get("now").and_then(|now| now.parse().ok()).map(Timestamp::from_micros);
     let mut answers = Vec::with_capacity(runs.len());
@@ -78,9 +100,10 @@ async fn transact_once<D: Locking>(
         let now = run.now.or(theirs).ok_or_else(|| {
             sqlx::Error::Protocol("the database answered without the time".to_owned())
         })?;
-        let kept = names.iter().map(|names| kept(&rows, names, now)).collect();
+        let items = run.items.iter().zip(&names);
+        let kept = items.map(|(item, names)| kept::<D>(&rows, item, names, now)).collect();
         let before = Before { now, kept };
-        let own = Writes::of(run, &names, &before);
+        let own = Writes::of::<D>(run, &names, &before);
         // What the next one finds.
         own.show(&mut rows);
         writes.add(own);
@@ -94,12 +117,13 @@ fn names(item: &Named) -> [String; 3] {
     naming::parts(item.scope()).map(|part| name(&item.client, &part))
 }
 
-fn select(prefix: &str, names: &[[String; 3]]) -> String {
+fn select<D: Locking>(prefix: &str, names: &[[String; 3]]) -> String {
     let counters = quoted(names.iter().flat_map(|[counter, strikes, _]| [counter, strikes]));
     let bans = quoted(names.iter().map(|[_, _, ban]| ban));
     format!(
-        "SELECT name, state FROM {prefix}_counters WHERE name IN ({counters}) \
-         UNION ALL SELECT name, CONCAT(ends, ',', lasted) FROM {prefix}_bans WHERE name IN ({bans})"
+        "SELECT name, {} FROM {prefix}_counters WHERE name IN ({counters}) \
+         UNION ALL SELECT name, CONCAT(ends, ',', lasted) FROM {prefix}_bans WHERE name IN ({bans})",
+        D::STATE
     )
 }
 
@@ -107,12 +131,20 @@ fn quoted<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
     super::join(names.into_iter().map(|name| format!("'{name}'")))
 }
 
-fn kept(rows: &HashMap<String, String>, names: &[String; 3], now: Timestamp) -> Kept {
+fn kept<D: Locking>(
+    rows: &HashMap<String, String>,
+    item: &Named,
+    names: &[String; 3],
+    now: Timestamp,
+) -> Kept {
+    let algorithm = item.policy.quotas()[0].algorithm();
     let [counter, strikes, ban] = names.each_ref().map(|name| rows.get(name).map(String::as_str));
     Kept {
         now,
-        states: counter.map(|text| wire::states(text).collect()).unwrap_or_default(),
-        strikes: strikes.and_then(wire::state),
+        states: counter.map(|text| D::read_states(algorithm, text)).unwrap_or_default(),
+        strikes: strikes.and_then(|text| {
+            D::read_states(Algorithm::SlidingWindow, text).first().copied().flatten()
+        }),
         ban: ban.and_then(parse_ban),
     }
 }
@@ -128,25 +160,25 @@ struct Writes {
 }
 
 impl Writes {
-    fn of(run: &Run, names: &[[String; 3]], before: &Before) -> Self {
+    fn of<D: Locking>(run: &Run, names: &[[String; 3]], before: &Before) -> Self {
         let mut writes = Self { slack: slack(run.now), now: before.now, ..Self::default() };
         let items = run.items.iter().zip(names).zip(&before.kept);
         match run.operation {
-            Operation::Decide(cost) => writes.decide(run, names, before, cost),
+            Operation::Decide(cost) => writes.decide::<D>(run, names, before, cost),
             Operation::Owe => items.zip(&run.owed).for_each(|(((item, names), kept), owed)| {
                 let repaid = kept.prior(item.item()).repaid(item.item(), owed, before.now);
-                writes.count(&names[0], &repaid.levels);
+                writes.count::<D>(&names[0], &repaid.levels);
                 if let Some((rule, offender)) = item.policy.ban().zip(repaid.offender.as_ref()) {
-                    writes.keep(rule, names, offender);
+                    writes.keep::<D>(rule, names, offender);
                 }
             }),
             Operation::Strike => items.for_each(|((item, names), kept)| {
-                writes.offend(item, names, kept, |rule, before| {
+                writes.offend::<D>(item, names, kept, |rule, before| {
                     Some(before.strike(rule, kept.now)).filter(|after| *after != before)
                 });
             }),
             Operation::ChangeBan(change) => items.for_each(|((item, names), kept)| {
-                writes.offend(item, names, kept, |rule, before| {
+                writes.offend::<D>(item, names, kept, |rule, before| {
                     Some(before.change(rule, change, kept.now))
                 });
             }),
@@ -161,15 +193,15 @@ impl Writes {
         writes
     }
 
-    fn decide(&mut self, run: &Run, names: &[[String; 3]], before: &Before, cost: u64) {
+    fn decide<D: Locking>(&mut self, run: &Run, names: &[[String; 3]], before: &Before, cost: u64) {
         let outcome = outcome(run.items.iter(), &before.kept, cost, before.now);
         for ((item, names), change) in run.items.iter().zip(names).zip(outcome.changes) {
             match change {
                 Change::None => {}
-                Change::Charged(levels) => self.count(&names[0], &levels),
+                Change::Charged(levels) => self.count::<D>(&names[0], &levels),
                 Change::Struck(offender) => {
                     if let Some(rule) = item.policy.ban() {
-                        self.keep(rule, names, &offender);
+                        self.keep::<D>(rule, names, &offender);
                     }
                 }
             }
@@ -177,7 +209,7 @@ impl Writes {
     }
 
     /// Writes what has become of an offender, if anything has.
-    fn offend(
+    fn offend<D: Locking>(
         &mut self,
         item: &Named,
         names: &[String; 3],
@@ -188,22 +220,32 @@ impl Writes {
         if let (Some(rule), Some(before)) = (item.policy.ban(), prior)
             && let Some(after) = change(rule, before)
         {
-            self.keep(rule, names, &after);
+            self.keep::<D>(rule, names, &after);
         }
     }
 
-    fn keep(&mut self, rule: &BanRule, [_, strikes, ban]: &[String; 3], offender: &Offender) {
-        self.count(strikes, std::slice::from_ref(&offender.strikes));
+    fn keep<D: Locking>(
+        &mut self,
+        rule: &BanRule,
+        [_, strikes, ban]: &[String; 3],
+        offender: &Offender,
+    ) {
+        let text = D::write_strikes(offender.strikes());
+        self.write_counter(strikes, std::slice::from_ref(&offender.strikes), text);
         let row = |ban: Ban| {
             (ban, rule.forget_at(&ban).max(self.now).as_micros().saturating_add(self.slack))
         };
         self.bans.insert(ban.clone(), offender.ban().map(row));
     }
 
-    fn count(&mut self, name: &str, levels: &[Level]) {
+    fn count<D: Locking>(&mut self, name: &str, levels: &[Level]) {
+        let text = D::write_states(levels.iter().map(Level::state));
+        self.write_counter(name, levels, text);
+    }
+
+    fn write_counter(&mut self, name: &str, levels: &[Level], text: String) {
         let longest = levels.iter().map(Level::reset_after).max().unwrap_or(0);
         let used = levels.iter().any(|level| level.state().is_some());
-        let text = wire::write_states(levels.iter().map(Level::state));
         let expires = self.now.as_micros() + longest + self.slack;
         self.counters.insert(name.to_owned(), used.then_some((text, expires)));
     }

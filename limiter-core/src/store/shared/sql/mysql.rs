@@ -100,7 +100,7 @@ impl Dialect for MySql {
         connection: &'c mut MySqlConnection,
         runs: &'c [Run],
     ) -> BoxFuture<'c, Result<Vec<Before>, sqlx::Error>> {
-        async move { locked::transact::<Self>(connection, &self.prefix, runs).await }.boxed()
+        async move { locked::transact(self, connection, runs).await }.boxed()
     }
 
     fn rows(
@@ -164,11 +164,12 @@ impl Locking for MySql {
     }
 
     async fn begin(
+        &self,
         connection: &mut MySqlConnection,
-        prefix: &str,
         locks: &[u64],
         select: &str,
     ) -> Result<Rows, sqlx::Error> {
+        let prefix = &self.prefix;
         let mut ids: Vec<u64> = locks.iter().map(|lock| lock % LOCKS).collect();
         ids.sort_unstable();
         ids.dedup();

@@ -1,20 +1,23 @@
-//! PostgreSQL: a function decides, in one statement.
+//! PostgreSQL: a function decides a check alone, in one statement. Several at
+//! once, or what is owed, are decided in Rust between two round trips: that is
+//! slower for one, and several times as fast for many.
 //!
 //! Statements are sent as text (the simple query protocol): one round trip
 //! from the first on, and no prepared statement that a pooler in transaction
 //! mode would lose.
 
-mod owed;
-
 use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use futures_core::future::BoxFuture;
 use futures_util::FutureExt;
-use sqlx::{
-    AssertSqlSafe, Column, ConnectOptions, PgConnection, Row, postgres::PgConnectOptions, raw_sql,
-};
+use smallvec::SmallVec;
+use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Row, postgres::PgConnectOptions, raw_sql};
 
-use super::{Dialect, Rows, join, locks, name};
+use super::{
+    Dialect, Rows, join,
+    locked::{self, Locking},
+    locks, name,
+};
 use crate::{
     algorithm::State,
     ban::Ban,
@@ -31,9 +34,6 @@ use crate::{
 
 /// How often a transaction is tried that meets others.
 const TRIES: usize = 3;
-
-/// The column that the function's answers are in.
-const ANSWER: &str = "answer";
 
 const SCHEMA: &str = concat!(
     include_str!("postgres/tables.sql"),
@@ -111,20 +111,12 @@ impl Dialect for Postgres {
         runs: &'c [Run],
     ) -> BoxFuture<'c, Result<Vec<Before>, sqlx::Error>> {
         async move {
-            let mut tries = 1;
-            loop {
-                let before = match runs {
-                    [run] if matches!(run.operation, Operation::Owe) => {
-                        owed::charge(self, connection, run).await.map(|before| vec![before])
-                    }
-                    [_] => self.ask(connection, runs, "").await,
-                    several => self.ask(connection, several, &self.lock(several)).await,
-                };
-                match before {
-                    // Rolled back, so that nothing was applied.
-                    Err(error) if tries < TRIES && is_conflict(&error) => tries += 1,
-                    before => return before,
+            match runs {
+                // Alone, in one round trip.
+                [run] if !matches!(run.operation, Operation::Owe) => {
+                    self.ask(connection, run).await.map(|before| vec![before])
                 }
+                runs => locked::transact(self, connection, runs).await,
             }
         }
         .boxed()
@@ -184,55 +176,84 @@ impl Dialect for Postgres {
     }
 }
 
-/// A serialization failure or a deadlock.
-fn is_conflict(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
-    code.is_some_and(|code| code == "40001" || code == "40P01")
+impl Locking for Postgres {
+    fn replacing(columns: &[&str]) -> String {
+        let replaced = columns.iter().map(|column| format!("{column}=excluded.{column}"));
+        format!("ON CONFLICT (name) DO UPDATE SET {}", join(replaced))
+    }
+
+    async fn begin(
+        &self,
+        connection: &mut PgConnection,
+        locks: &[u64],
+        select: &str,
+    ) -> Result<Rows, sqlx::Error> {
+        let locks = join(locks.iter().map(|lock| lock.cast_signed()));
+        let bound = self.patience.map_or_else(String::new, |patience| {
+            format!("SET LOCAL lock_timeout = {}; ", patience.as_millis())
+        });
+        // Should this server freeze now, the locks are not held for ever. And the
+        // clock is not read before the locks are held.
+        let sql = format!(
+            "BEGIN; {bound}SET LOCAL idle_in_transaction_session_timeout = '2s'; \
+             SELECT count(pg_advisory_xact_lock(l)) FROM unnest('{{{locks}}}'::bigint[]) AS l; \
+             SELECT 'now', (extract(epoch FROM clock_timestamp()) * 1000000)::bigint::text \
+             UNION ALL {select}"
+        );
+        Self::rows(connection, sql).await
+    }
+
+    /// A serialization failure or a deadlock.
+    fn is_conflict(error: &sqlx::Error) -> bool {
+        let code = error.as_database_error().and_then(|error| error.code());
+        code.is_some_and(|code| code == "40001" || code == "40P01")
+    }
+
+    const STATE: &str = "state::text";
+
+    fn read_states(algorithm: Algorithm, text: &str) -> SmallVec<[Option<State>; 2]> {
+        let numbers = text.trim_matches(['{', '}']).split(',').map(str::parse);
+        let numbers: Vec<u64> = numbers.collect::<Result<_, _>>().unwrap_or_default();
+        numbers.chunks(4).map(|numbers| read_state(algorithm, numbers)).collect()
+    }
+
+    fn write_states(states: impl Iterator<Item = Option<State>>) -> String {
+        format!("{{{}}}", join(states.flat_map(numbers)))
+    }
+
+    /// Of strikes, the function keeps the first three.
+    fn write_strikes(state: Option<State>) -> String {
+        format!("{{{}}}", join(&numbers(state)[..3]))
+    }
+}
+
+/// The four numbers that are kept of a quota.
+fn numbers(state: Option<State>) -> [u64; 4] {
+    match state {
+        None => [0; 4],
+        Some(State::Gcra { tat, fraction, limit, burst }) => [tat, fraction, limit, burst],
+        Some(State::FixedWindow { start, used }) => [start, used, 0, 0],
+        Some(State::SlidingWindow { start, current, previous }) => [start, current, previous, 0],
+    }
 }
 
 impl Postgres {
-    /// Calls the function for each, behind `begin`. All of it is one text, and so
-    /// one transaction and one round trip.
-    async fn ask(
-        &self,
-        connection: &mut PgConnection,
-        runs: &[Run],
-        begin: &str,
-    ) -> Result<Vec<Before>, sqlx::Error> {
-        let sql = format!("{begin}{}", self.call(runs));
-        let rows = raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await?;
-        let answers = rows.iter().filter(|row| row.column(0).name() == ANSWER);
-        let answers = answers.zip(runs).map(|(row, run)| {
-            read(row.try_get(0)?, &run.items).ok_or_else(|| {
-                sqlx::Error::Protocol("the function answered in another form".to_owned())
-            })
-        });
-        answers.collect()
-    }
-
-    /// SQL that takes the locks of all: sorted, so that no two transactions wait
-    /// for each other.
-    fn lock(&self, runs: &[Run]) -> String {
-        let patience = self.patience.map_or_else(String::new, |patience| {
-            format!("SELECT set_config('lock_timeout', '{}', true); ", patience.as_millis())
-        });
-        let locks = join(locks(&self.prefix, runs).into_iter().map(u64::cast_signed));
-        format!(
-            "{patience}SELECT count(pg_advisory_xact_lock(l)) FROM unnest('{{{locks}}}'::bigint[]) l; "
-        )
-    }
-
-    fn call(&self, runs: &[Run]) -> String {
-        let prefix = &self.prefix;
-        match runs {
-            [run] => format!("SELECT {prefix}_run_1({})::text AS {ANSWER}", self.arguments(run)),
-            // Row by row, each of which sees what the ones before have written.
-            several => format!(
-                "SELECT {prefix}_run_1(o, c, d, n, s, p, l::bigint[], m::text[], u::bigint[])::text \
-                 AS {ANSWER} FROM (VALUES {}) AS r (o, c, d, n, s, p, l, m, u)",
-                join(several.iter().map(|run| format!("({})", self.arguments(run))))
-            ),
-        }
+    /// Calls the function.
+    async fn ask(&self, connection: &mut PgConnection, run: &Run) -> Result<Before, sqlx::Error> {
+        let sql = format!("SELECT {}_run_1({})::text", self.prefix, self.arguments(run));
+        let mut tries = 1;
+        let answer: String = loop {
+            let row = raw_sql(AssertSqlSafe(sql.as_str())).fetch_one(&mut *connection).await;
+            match row {
+                Ok(row) => break row.try_get(0)?,
+                // Rolled back, so that nothing was applied.
+                Err(error) if tries < TRIES && Self::is_conflict(&error) => tries += 1,
+                Err(error) => return Err(error),
+            }
+        };
+        read(&answer, &run.items).ok_or_else(|| {
+            sqlx::Error::Protocol("the function answered in another form".to_owned())
+        })
     }
 
     fn arguments(&self, run: &Run) -> String {

@@ -62,7 +62,7 @@ impl Dialect for Sqlite {
         connection: &'c mut SqliteConnection,
         runs: &'c [Run],
     ) -> BoxFuture<'c, Result<Vec<Before>, sqlx::Error>> {
-        async move { locked::transact::<Self>(connection, &self.prefix, runs).await }.boxed()
+        async move { locked::transact(self, connection, runs).await }.boxed()
     }
 
     fn rows(
@@ -117,8 +117,8 @@ impl Locking for Sqlite {
 
     /// Locks the whole file.
     async fn begin(
+        &self,
         connection: &mut SqliteConnection,
-        _: &str,
         _: &[u64],
         select: &str,
     ) -> Result<Rows, sqlx::Error> {

@@ -1,0 +1,250 @@
+//! What is asked of a store, at random.
+
+use std::time::Duration;
+
+use limiter_core::{
+    Algorithm, Ban, BanChange, BanRule, Check, Item, Key, Mode, Owed, Policy, Quota, Quotas, Store,
+    Subject, Timestamp,
+};
+use proptest::prelude::*;
+
+/// One thing to ask of a store.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    /// Of the policies whose bit is set; as they are, or with other limits.
+    Decide {
+        changed: bool,
+        policies: u8,
+        keys: [u8; 3],
+        cost: u64,
+        owed: Option<Debt>,
+    },
+    Strike {
+        policies: u8,
+        keys: [u8; 3],
+        status: u16,
+    },
+    ChangeBan {
+        policy: usize,
+        key: u8,
+        change: BanChange,
+    },
+    Reset {
+        policy: usize,
+        key: u8,
+    },
+    Forward(u64),
+    Back(u64),
+}
+
+/// What the policies whose bit is set are owed, since how long, and the ban that
+/// was brought.
+#[derive(Clone, Debug)]
+pub(super) struct Debt {
+    policies: u8,
+    units: u64,
+    age: u64,
+    ban: u64,
+}
+
+impl Debt {
+    fn of(&self, policies: &[Policy], now: Timestamp) -> Vec<Option<Owed>> {
+        let since = Timestamp::from_micros(now.as_micros() - self.age);
+        let owed = |policy: &Policy| {
+            let mut owed = Owed::new(policy, since);
+            owed.charge(self.units, since);
+            if self.ban > 0 {
+                let until = since.after(Duration::from_micros(self.ban));
+                owed.ban(Ban { until, duration: self.ban });
+            }
+            owed.at(now)
+        };
+        let bits = policies.iter().enumerate();
+        bits.map(|(at, policy)| (self.policies & (1 << at) != 0).then(|| owed(policy))).collect()
+    }
+}
+
+/// Small ones, which a few requests exhaust, and some whose products are far
+/// beyond 2^53.
+pub(super) fn quota() -> impl Strategy<Value = Quota> {
+    let windows = prop_oneof![1u64..200, Just(1_000), Just(7_777)];
+    let small = (1u64..9, windows, 1u64..15);
+    let large = (LARGE - 9..LARGE, Just(86_400_000_007u64), LARGE - 9..LARGE);
+    prop_oneof![9 => small, 1 => large].prop_map(|(limit, window, burst)| {
+        let quota = Quota::new(limit, Duration::from_micros(window)).unwrap();
+        quota.with_burst(burst).unwrap()
+    })
+}
+
+/// About what fits into a quota.
+pub(super) const LARGE: u64 = 999_999_999_999_999;
+
+pub(super) fn quotas() -> impl Strategy<Value = Quotas> {
+    let algorithms = prop::sample::select(vec![
+        Algorithm::Gcra,
+        Algorithm::FixedWindow,
+        Algorithm::SlidingWindow,
+    ]);
+    (prop::collection::vec(quota(), 1..4), algorithms).prop_map(|(quotas, algorithm)| {
+        let counted = quotas.into_iter().map(|quota| match algorithm {
+            Algorithm::Gcra => quota,
+            other => Quota::new(quota.limit(), quota.window())
+                .and_then(|quota| quota.with_algorithm(other))
+                .unwrap(),
+        });
+        distinct(counted)
+    })
+}
+
+/// One that came up twice is left out.
+pub(super) fn distinct(quotas: impl Iterator<Item = Quota>) -> Quotas {
+    let mut distinct: Vec<Quota> = Vec::new();
+    for quota in quotas {
+        if !distinct.contains(&quota) {
+            distinct.push(quota);
+        }
+    }
+    Quotas::new(distinct).unwrap()
+}
+
+pub(super) fn ban_rule() -> impl Strategy<Value = BanRule> {
+    let micros = Duration::from_micros;
+    (1u64..5, 10u64..500, 1u64..300, 1_000u32..4_000, any::<bool>(), any::<bool>()).prop_map(
+        move |(threshold, window, duration, factor, refusals, statuses)| {
+            BanRule::new(threshold, micros(window), micros(duration))
+                .and_then(|rule| rule.with_factor_thousandths(factor))
+                .and_then(|rule| rule.with_max_duration(micros(duration * 5)))
+                .and_then(|rule| rule.with_forgive_after(micros(window * 2)))
+                .and_then(|rule| rule.with_statuses(statuses.then_some(401)))
+                .unwrap()
+                .with_refusals(refusals)
+        },
+    )
+}
+
+/// Three policies; two may share a group, one may only watch.
+pub(super) fn policies() -> impl Strategy<Value = [Policy; 3]> {
+    let bans = (prop::option::of(ban_rule()), prop::option::of(ban_rule()), any::<bool>());
+    ([quotas(), quotas(), quotas()], bans, any::<bool>()).prop_map(
+        |([a, b, c], (ban, other, grouped), shadow)| {
+            let (ban, other) = match (ban, grouped) {
+                (Some(ban), true) => {
+                    let shared = ban.with_group("shared").unwrap();
+                    (Some(shared.clone()), Some(shared))
+                }
+                (ban, _) => (ban, other),
+            };
+            let policy = |name: &str, quotas: Quotas, ban: Option<BanRule>| {
+                let policy = Policy::new(name, quotas).unwrap();
+                ban.into_iter().fold(policy, Policy::with_ban)
+            };
+            let mode = if shadow { Mode::Shadow } else { Mode::Enforce };
+            [
+                policy("a", a, ban),
+                policy("b", b, other.clone()),
+                policy("c", c, other.map(|_| rule_of_its_own())).with_mode(mode),
+            ]
+        },
+    )
+}
+
+/// The policy after somebody has edited its numbers: what was used still counts.
+pub(super) fn with_other_limits(policy: &Policy) -> Policy {
+    let quotas = policy.quotas().iter().map(|quota| {
+        // Small and large ones stay apart, and so do two of one window.
+        let other = if quota.limit() > 1_000 { quota.limit() - 5 } else { quota.limit() + 5 };
+        let changed = Quota::new(other, quota.window()).unwrap();
+        match quota.algorithm() {
+            Algorithm::Gcra => changed.with_burst(quota.burst().div_ceil(2)).unwrap(),
+            algorithm => changed.with_algorithm(algorithm).unwrap(),
+        }
+    });
+    let changed = Policy::new(policy.name(), distinct(quotas)).unwrap();
+    policy.ban().cloned().into_iter().fold(changed, Policy::with_ban).with_mode(policy.mode())
+}
+
+pub(super) fn rule_of_its_own() -> BanRule {
+    BanRule::new(2, Duration::from_micros(300), Duration::from_micros(100)).unwrap()
+}
+
+pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let keys = || prop::array::uniform3(0u8..3);
+    let change = prop_oneof![
+        (1u64..400).prop_map(|micros| BanChange::Ban(Duration::from_micros(micros))),
+        Just(BanChange::Lift),
+        Just(BanChange::Forgive),
+    ];
+    let units = prop_oneof![9 => 0u64..9, 1 => LARGE / 3 - 2..LARGE / 3 + 2, 1 => Just(u64::MAX)];
+    let ban = prop_oneof![2 => Just(0), 1 => 1u64..300];
+    let debt = (1u8..8, units, 0u64..300, ban).prop_map(|(policies, units, age, ban)| Debt {
+        policies,
+        units,
+        age,
+        ban,
+    });
+    let debt = prop_oneof![5 => Just(None), 1 => debt.prop_map(Some)];
+    let step = prop_oneof![
+        12 => (any::<bool>(), 1u8..8, keys(), prop_oneof![9 => 0u64..5, 1 => LARGE / 3 - 2..LARGE / 3 + 2, 1 => Just(u64::MAX)], debt)
+            .prop_map(|(changed, policies, keys, cost, owed)| Step::Decide { changed, policies, keys, cost, owed }),
+        2 => (1u8..8, keys(), prop_oneof![Just(401), Just(200)])
+            .prop_map(|(policies, keys, status)| Step::Strike { policies, keys, status }),
+        1 => (0usize..3, 0u8..3, change)
+            .prop_map(|(policy, key, change)| Step::ChangeBan { policy, key, change }),
+        1 => (0usize..3, 0u8..3).prop_map(|(policy, key)| Step::Reset { policy, key }),
+        8 => (0u64..120).prop_map(Step::Forward),
+        1 => (0u64..3_000).prop_map(Step::Back),
+    ];
+    prop::collection::vec(step, 1..150)
+}
+
+pub(super) fn subject(sequence: &str, key: u8) -> Subject {
+    // The last one is never banned.
+    let key_of = Key::custom("sequence", sequence).and(Key::user(&key.to_string()));
+    Subject { key: key_of, bannable: key < 2 }
+}
+
+/// What a step answers, as text that holds every field.
+pub(super) async fn answer(
+    store: &dyn Store,
+    policies: &[Policy; 3],
+    sequence: &str,
+    step: &Step,
+    now: Timestamp,
+) -> String {
+    let subject = |key: u8| subject(sequence, key);
+    let chosen = |bits: u8, keys: [u8; 3]| -> (Vec<Policy>, Vec<Subject>) {
+        let at = (0..3).filter(|at| bits & (1 << at) != 0);
+        at.map(|at| (policies[at].clone(), subject(keys[at]))).unzip()
+    };
+    match step {
+        Step::Decide { changed, policies: bits, keys, cost, owed } => {
+            let (mut policies, subjects) = chosen(*bits, *keys);
+            if *changed {
+                policies = policies.iter().map(with_other_limits).collect();
+            }
+            let owed = owed.as_ref().map(|debt| debt.of(&policies, now)).unwrap_or_default();
+            let check = Check::new(&policies, &subjects, *cost).with_owed(&owed);
+            let decision = store.decide(check).await.unwrap();
+            format!(
+                "{decision:?} {:?}",
+                decision.quotas().iter().map(|q| q.remaining()).collect::<Vec<_>>()
+            )
+        }
+        Step::Strike { policies, keys, status } => {
+            let (policies, subjects) = chosen(*policies, *keys);
+            let struck = store.strike(Check::new(&policies, &subjects, 1).offenders(*status)).await;
+            format!("{:?}", struck.unwrap())
+        }
+        Step::ChangeBan { policy, key, change } => {
+            let item = Item { policy: &policies[*policy], subject: &subject(*key) };
+            store.change_ban(item, *change).await.unwrap();
+            String::new()
+        }
+        Step::Reset { policy, key } => {
+            let item = Item { policy: &policies[*policy], subject: &subject(*key) };
+            store.reset(item).await.unwrap();
+            String::new()
+        }
+        Step::Forward(_) | Step::Back(_) => String::new(),
+    }
+}

@@ -13,9 +13,7 @@ mod sliding_window;
 #[cfg(test)]
 mod tests;
 
-#[cfg(feature = "memory")]
-pub(crate) use self::fixed_window::Inherited;
-pub use self::owed::Owed;
+pub use self::{fixed_window::Inherited, owed::Owed};
 use crate::{
     quota::{Algorithm, Quota},
     time::Timestamp,
@@ -149,9 +147,9 @@ impl Level {
         Self { used, ..self }
     }
 
-    /// What a key that is displaced leaves to newcomers.
-    #[cfg(feature = "memory")]
-    pub(crate) fn left_behind(self) -> Self {
+    /// What a key that is displaced leaves to newcomers of a store that is full.
+    #[must_use]
+    pub fn left_behind(self) -> Self {
         let used = match self.used {
             Used::FixedWindow(window) => {
                 Used::FixedWindow(window.left_behind(&self.quota, self.now))
@@ -162,8 +160,8 @@ impl Level {
     }
 
     /// The same, with what a newcomer has taken over, beside its state.
-    #[cfg(feature = "memory")]
-    pub(crate) fn inheriting(self, kept: Option<Inherited>) -> Self {
+    #[must_use]
+    pub fn inheriting(self, kept: Option<Inherited>) -> Self {
         let used = match self.used {
             Used::FixedWindow(window) => {
                 Used::FixedWindow(window.inheriting(&self.quota, kept, self.now))
@@ -173,9 +171,10 @@ impl Level {
         Self { used, ..self }
     }
 
-    /// What to keep of that.
-    #[cfg(feature = "memory")]
-    pub(crate) fn inherited(&self) -> Option<Inherited> {
+    /// What to keep of that. Other algorithms than `fixed_window` have it in
+    /// their state.
+    #[must_use]
+    pub fn inherited(&self) -> Option<Inherited> {
         match self.used {
             Used::FixedWindow(window) => window.inherited(&self.quota, self.now),
             Used::Gcra(_) | Used::SlidingWindow(_) => None,

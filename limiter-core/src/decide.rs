@@ -31,7 +31,10 @@
 
 use smallvec::SmallVec;
 
-pub use crate::{algorithm::Level, ban::Offender};
+pub use crate::{
+    algorithm::{Inherited, Level},
+    ban::Offender,
+};
 use crate::{
     algorithm::{Owed, State, Wait},
     ban::Ban,

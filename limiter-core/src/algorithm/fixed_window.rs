@@ -3,7 +3,7 @@
 
 mod steps;
 
-pub(crate) use self::steps::Inherited;
+pub use self::steps::Inherited;
 use self::steps::Steps;
 use super::{State, Wait};
 use crate::{quota::Quota, time::Timestamp};

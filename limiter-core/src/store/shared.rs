@@ -41,7 +41,7 @@ use crate::{
 /// | `redis://[user:password@]host:port/database` | Redis or Valkey | `redis` | one call of a script |
 /// | `redis-sentinel://[user:password@]host:port,host:port/service` | the same, watched by Sentinel | `redis` | one call of a script |
 /// | `redis-cluster://[user:password@]host:port,host:port` | Redis Cluster | `redis` | one call, and one more for each further client that the policies count |
-/// | `postgres://user:password@host:port/database` | PostgreSQL 11 or newer | `postgres` | one statement |
+/// | `postgres://user:password@host:port/database` | PostgreSQL 11 or newer | `postgres` | one statement; under load two round trips |
 /// | `mysql://user:password@host:port/database` | MySQL 8 (by TLS, or with `mysql_native_password`), MariaDB 10.5 or newer | `mysql` | two round trips |
 /// | `sqlite://path` | a file of this host | `sqlite` | one transaction |
 ///
@@ -59,6 +59,8 @@ use crate::{
 /// # Ok(())
 /// # }
 /// ```
+///
+/// On SQL, what waits for a connection goes into its next transaction, all of it.
 ///
 /// # What it promises
 /// The same answers as every other store, field by field, by the clock of the

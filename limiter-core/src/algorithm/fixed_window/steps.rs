@@ -20,9 +20,11 @@ pub(in crate::algorithm) struct Steps {
     units: [u64; CELLS],
 }
 
-/// The same, to be kept: by the number of a cell since the epoch.
+/// What a key of a fixed window has taken over from others, to be kept beside its
+/// state: see [`Level::inheriting`](crate::decide::Level::inheriting).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Inherited {
+pub struct Inherited {
+    /// By number, since the epoch.
     cell: u64,
     units: [u64; CELLS],
 }

@@ -120,7 +120,7 @@ impl Level {
         if cost > self.quota.burst() {
             return Wait::Never;
         }
-        by_algorithm!(self.used, used => used.wait(&self.quota, cost))
+        by_algorithm!(self.used, used => used.wait(&self.quota, self.now, cost))
     }
 
     /// The level after `cost` units more. The caller has seen that they fit,
@@ -196,7 +196,7 @@ impl Level {
     /// Microseconds until nothing is used any more.
     #[must_use]
     pub fn reset_after(&self) -> u64 {
-        by_algorithm!(self.used, used => used.reset_after(&self.quota))
+        by_algorithm!(self.used, used => used.reset_after(&self.quota, self.now))
     }
 
     /// Microseconds within which no more than [`remaining`](Self::remaining)
@@ -209,7 +209,7 @@ impl Level {
     pub(crate) fn effective_window(&self) -> u64 {
         let remaining = self.remaining();
         if let Used::FixedWindow(window) = self.used {
-            return window.next_end(&self.quota);
+            return window.next_end(&self.quota, self.now);
         }
         let one_more = match self.wait(remaining + 1) {
             Wait::Micros(micros) => micros,

@@ -59,17 +59,17 @@ impl Window {
 
     /// Until enough units are gone: the own ones with the window, others step by
     /// step.
-    pub(super) fn wait(self, quota: &Quota, cost: u64) -> Wait {
+    pub(super) fn wait(self, quota: &Quota, now: Timestamp, cost: u64) -> Wait {
         let room = quota.limit().saturating_sub(cost);
         if cost <= self.remaining(quota) {
             return Wait::None;
         }
         let own = |at: u64| if at < self.left { self.used } else { 0 };
         let others = |at: u64| {
-            let over = self.inherited.ends(quota).take_while(|(end, _)| *end <= at);
+            let over = self.inherited.ends(quota, now).take_while(|(end, _)| *end <= at);
             over.last().map_or(self.inherited.now(), |(_, units)| units)
         };
-        let ends = self.inherited.ends(quota).map(|(end, _)| end).chain([self.left]);
+        let ends = self.inherited.ends(quota, now).map(|(end, _)| end).chain([self.left]);
         let fits = |at: &u64| own(*at).saturating_add(others(*at)) <= room;
         Wait::Micros(ends.filter(fits).min().unwrap_or(self.left))
     }
@@ -105,8 +105,8 @@ impl Window {
     }
 
     /// Microseconds until there may be more.
-    pub(super) fn next_end(self, quota: &Quota) -> u64 {
-        let steps = self.inherited.ends(quota).filter(|_| self.inherited.now() > 0);
+    pub(super) fn next_end(self, quota: &Quota, now: Timestamp) -> u64 {
+        let steps = self.inherited.ends(quota, now).filter(|_| self.inherited.now() > 0);
         steps.map(|(end, _)| end).next().map_or(self.left, |end| end.min(self.left))
     }
 
@@ -114,9 +114,12 @@ impl Window {
         quota.limit().saturating_sub(self.used).saturating_sub(self.inherited.now())
     }
 
-    pub(super) fn reset_after(self, quota: &Quota) -> u64 {
+    pub(super) fn reset_after(self, quota: &Quota, now: Timestamp) -> u64 {
         let own = if self.used == 0 { 0 } else { self.left };
-        let ends = self.inherited.ends(quota).filter(|_| self.inherited.now() > 0);
+        if self.inherited.now() == 0 {
+            return own;
+        }
+        let ends = self.inherited.ends(quota, now);
         // The last step is over when nothing is in force any more.
         ends.skip_while(|(_, units)| *units > 0)
             .map(|(end, _)| end)

@@ -57,7 +57,7 @@ impl Bucket {
         (self.0 > 0).then_some(State::Gcra { tat, fraction, limit, burst: quota.burst() })
     }
 
-    pub(super) fn wait(self, quota: &Quota, cost: u64) -> Wait {
+    pub(super) fn wait(self, quota: &Quota, _: Timestamp, cost: u64) -> Wait {
         let after = self.0 + cost_of(quota, cost);
         match after.checked_sub(capacity(quota)) {
             None | Some(0) => Wait::None,
@@ -102,7 +102,7 @@ impl Bucket {
         narrow(free / u128::from(quota.window_micros()))
     }
 
-    pub(super) fn reset_after(self, quota: &Quota) -> u64 {
+    pub(super) fn reset_after(self, quota: &Quota, _: Timestamp) -> u64 {
         let (whole, fraction) = div_rem(self.0, quota.limit());
         whole + u64::from(fraction > 0)
     }

@@ -60,7 +60,7 @@ impl Windows {
         narrow(left.div_ceil(u128::from(length)))
     }
 
-    pub(super) fn wait(self, quota: &Quota, cost: u64) -> Wait {
+    pub(super) fn wait(self, quota: &Quota, _: Timestamp, cost: u64) -> Wait {
         if cost <= self.remaining(quota) {
             return Wait::None;
         }
@@ -116,7 +116,7 @@ impl Windows {
         quota.limit().saturating_sub(used)
     }
 
-    pub(super) fn reset_after(self, quota: &Quota) -> u64 {
+    pub(super) fn reset_after(self, quota: &Quota, _: Timestamp) -> u64 {
         let left = quota.window_micros() - self.elapsed + self.ahead;
         match (self.current, self.previous) {
             (0, 0) => 0,

@@ -14,11 +14,7 @@ const CELLS: usize = 3;
 /// Units in force in the cell of now and the next ones, never more in a later
 /// one.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(in crate::algorithm) struct Steps {
-    /// Microseconds until the cell of now ends.
-    first: u64,
-    units: [u64; CELLS],
-}
+pub(in crate::algorithm) struct Steps([u64; CELLS]);
 
 /// What a key of a fixed window has taken over from others, to be kept beside its
 /// state: see [`Level::inheriting`](crate::decide::Level::inheriting).
@@ -41,21 +37,19 @@ impl Steps {
             Some(_) => None,
             None => units.get(at.checked_add(usize::try_from(cell - known).ok()?)?).copied(),
         };
-        let units = std::array::from_fn(|at| shifted(at).unwrap_or(0));
-        Self { first: to_end_of_cell(quota, now), units }
+        Self(std::array::from_fn(|at| shifted(at).unwrap_or(0)))
     }
 
     pub(super) fn kept(self, quota: &Quota, now: Timestamp) -> Option<Inherited> {
         let cell = now.as_micros() / half(quota);
-        (self.units[0] > 0).then_some(Inherited { cell, units: self.units })
+        (self.0[0] > 0).then_some(Inherited { cell, units: self.0 })
     }
 
     /// A window of `used` units that ends `left` microseconds from now.
     pub(super) fn of_window(quota: &Quota, now: Timestamp, left: u64, used: u64) -> Self {
         let first = to_end_of_cell(quota, now);
         let starts = |at: usize| if at == 0 { 0 } else { first + (at as u64 - 1) * half(quota) };
-        let units = std::array::from_fn(|at| if starts(at) < left { used } else { 0 });
-        Self { first, units }
+        Self(std::array::from_fn(|at| if starts(at) < left { used } else { 0 }))
     }
 
     pub(super) fn plus(self, other: Self) -> Self {
@@ -67,20 +61,19 @@ impl Steps {
     }
 
     fn each(self, other: Self, both: impl Fn(u64, u64) -> u64) -> Self {
-        let units = std::array::from_fn(|at| both(self.units[at], other.units[at]));
-        Self { first: self.first.max(other.first), units }
+        Self(std::array::from_fn(|at| both(self.0[at], other.0[at])))
     }
 
     /// Units in force now.
     pub(super) const fn now(self) -> u64 {
-        self.units[0]
+        self.0[0]
     }
 
     /// In so many microseconds each step ends, and what is in force then.
-    pub(super) fn ends(self, quota: &Quota) -> impl Iterator<Item = (u64, u64)> {
-        let half = half(quota);
-        let after = move |at: usize| self.units.get(at + 1).copied().unwrap_or(0);
-        (0..CELLS).map(move |at| (self.first + at as u64 * half, after(at)))
+    pub(super) fn ends(self, quota: &Quota, now: Timestamp) -> impl Iterator<Item = (u64, u64)> {
+        let (first, half) = (to_end_of_cell(quota, now), half(quota));
+        let after = move |at: usize| self.0.get(at + 1).copied().unwrap_or(0);
+        (0..CELLS).map(move |at| (first + at as u64 * half, after(at)))
     }
 }
 

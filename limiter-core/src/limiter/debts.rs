@@ -1,8 +1,8 @@
 //! What was admitted in memory while the store was away, until it is charged to
 //! the store inside each key's next check.
 //!
-//! A debt is taken out before the store is asked. So it is charged once, or, if
-//! the store fails at that moment, not at all: never twice. A key that has lost
+//! A debt is taken out before the store is asked. So its units are charged once,
+//! or, if the store fails at that moment, not at all: never twice. A key that has lost
 //! one so brings the next one only once the store has answered for that key: of
 //! a cluster, part may be away.
 
@@ -137,7 +137,8 @@ impl Debts {
                 };
                 Op::Put(Debt { owed, waits: !did_nothing })
             });
-            if let Some(ban) = taken.the_ban().filter(|_| did_nothing) {
+            // Told twice, a ban is the same ban.
+            if let Some(ban) = taken.the_ban() {
                 self.ban(item, ban);
             }
         }

@@ -24,7 +24,10 @@ use crate::{
 /// another.
 pub(super) trait Locking: Dialect {
     /// How an INSERT goes on to replace the columns of a row that is there.
-    fn replacing(columns: &[&str]) -> String;
+    fn replacing(columns: &[&str]) -> String {
+        let replaced = columns.iter().map(|column| format!("{column}=excluded.{column}"));
+        format!("ON CONFLICT (name) DO UPDATE SET {}", super::join(replaced))
+    }
 
     /// Begins a transaction that has locked these numbers, runs `select`, and
     /// answers with its rows and one more: "now", and the instant once the

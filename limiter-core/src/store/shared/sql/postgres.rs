@@ -177,11 +177,6 @@ impl Dialect for Postgres {
 }
 
 impl Locking for Postgres {
-    fn replacing(columns: &[&str]) -> String {
-        let replaced = columns.iter().map(|column| format!("{column}=excluded.{column}"));
-        format!("ON CONFLICT (name) DO UPDATE SET {}", join(replaced))
-    }
-
     async fn begin(
         &self,
         connection: &mut PgConnection,

@@ -10,7 +10,7 @@ use sqlx::{
 };
 
 use super::{
-    Dialect, Rows, join,
+    Dialect, Rows,
     locked::{self, Locking},
 };
 use crate::{
@@ -110,11 +110,6 @@ impl Dialect for Sqlite {
 }
 
 impl Locking for Sqlite {
-    fn replacing(columns: &[&str]) -> String {
-        let replaced = columns.iter().map(|column| format!("{column}=excluded.{column}"));
-        format!("ON CONFLICT (name) DO UPDATE SET {}", join(replaced))
-    }
-
     /// Locks the whole file.
     async fn begin(
         &self,

@@ -37,6 +37,22 @@ async fn counters(connection: &mut PgConnection) -> String {
     row.get(0)
 }
 
+/// The process of a backend that waits within a check: a request's, or once the
+/// breaker is open a probe's.
+async fn waiting(connection: &mut PgConnection) -> i64 {
+    let sql = "SELECT coalesce(max(pid), 0)::bigint FROM pg_stat_activity \
+               WHERE wait_event_type = 'Lock' AND query LIKE '%\\_run\\_1%'";
+    let start = Instant::now();
+    loop {
+        // Never 0, which to `kill` is every process of this test.
+        match number(connection, sql).await {
+            pid @ 1.. => return pid,
+            _ => assert!(start.elapsed() < SOON, "nothing waits"),
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
 /// A backend is killed amid its transaction, and the server starts anew:
 /// unlogged counters are forgotten.
 #[tokio::test(flavor = "multi_thread")]
@@ -45,16 +61,13 @@ async fn postgres_is_killed_in_a_transaction() {
     let drill = Drill::start(&url, "alice").await;
     let mut other = postgres(&url).await;
     let table = counters(&mut other).await;
+    let mut third = postgres(&url).await;
     let kill = async || {
         // What is asked now waits within its transaction.
         execute(&mut other, format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")).await;
-        tokio::time::sleep(Duration::from_millis(60)).await;
-        let mut third = postgres(&url).await;
-        let waiting = "SELECT coalesce(max(pid), 0)::bigint FROM pg_stat_activity \
-                       WHERE wait_event_type = 'Lock' AND query LIKE '%_run_1%'";
-        let pid = number(&mut third, waiting).await;
+        let pid = waiting(&mut third).await;
         let killed = Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
-        assert!(pid > 0 && killed.success());
+        assert!(killed.success());
     };
     let report = drill.run(kill, async || {}, SOON).await;
     report.check("killed in a transaction, and restarted", "postgres");

@@ -77,6 +77,7 @@ macro_rules! conformance_tests {
             a_ban_that_is_owed_holds_to_the_later_end
             each_item_owes_for_itself
             a_ban_that_is_owed_is_escalated_from
+            algorithms_may_be_mixed
         }
     };
     (@cases $store:ident, $trial:expr, $($case:ident)+) => {

@@ -35,6 +35,7 @@ mod debts;
 mod denied;
 mod failure;
 mod met;
+mod report;
 mod set;
 mod settling;
 #[cfg(not(feature = "memory"))]

@@ -13,13 +13,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod scope;
 mod together;
 
 use std::{sync::Arc, time::Duration};
 
-use sha2::{Digest, Sha256};
-
-pub(crate) use self::together::check_together;
+pub(crate) use self::{scope::Scope, together::check_together};
 use crate::{
     ban::{BanRule, MAX_BAN},
     error::ConfigError,
@@ -27,9 +26,6 @@ use crate::{
     key::KeySpec,
     quota::{Quota, Quotas},
 };
-
-/// The layout of what stores keep. State of another layout starts anew.
-const LAYOUT: u8 = 1;
 
 /// How many header values one address may use up at the quota of one.
 const PER_ADDRESS: u64 = 10;
@@ -77,17 +73,6 @@ pub enum OnStoreError {
     Allow,
     /// Refuses everything with 503.
     Deny,
-}
-
-/// The names under which stores keep a policy's state.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Scope {
-    /// Of the counters: name, layout and fingerprint (algorithms, windows).
-    pub(crate) counters: u64,
-    /// Of bans: the group's, or the policy's own.
-    pub(crate) bans: u64,
-    /// Of strikes: as bans, with the window in which they count.
-    pub(crate) strikes: u64,
 }
 
 impl Policy {
@@ -259,34 +244,9 @@ impl Rule {
     }
 
     fn with_scope(mut self) -> Self {
-        let mut counters = Sha256::new();
-        counters.update([LAYOUT, b'c']);
-        counters.update(&self.name);
-        for quota in self.quotas.iter() {
-            counters.update([0]);
-            counters.update(quota.algorithm().as_str());
-            counters.update(quota.window_micros().to_be_bytes());
-        }
-        let group = self.ban.as_ref().and_then(BanRule::group);
-        let mut bans = Sha256::new();
-        bans.update([LAYOUT, if group.is_some() { b'g' } else { b'p' }]);
-        bans.update(group.unwrap_or(&self.name));
-        let mut strikes = bans.clone();
-        if let Some(ban) = &self.ban {
-            strikes.update([0]);
-            strikes.update(ban.strikes().window_micros().to_be_bytes());
-        }
-        self.scope = Scope {
-            counters: first_eight(counters),
-            bans: first_eight(bans),
-            strikes: first_eight(strikes),
-        };
+        self.scope = Scope::of(&self.name, &self.quotas, self.ban.as_ref());
         self
     }
-}
-
-fn first_eight(digest: Sha256) -> u64 {
-    digest.finalize()[..8].iter().fold(0, |value, &byte| value << 8 | u64::from(byte))
 }
 
 /// Checks the name of a policy or group.

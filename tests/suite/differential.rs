@@ -14,10 +14,13 @@ use crate::{
     stores::clock,
 };
 
-/// Asks a store and the model the same, step by step.
+/// Asks a store and the model the same. Neighbouring steps that go `together` are
+/// asked of the store at once: it may do all of it in one go, with the answers
+/// of one by one.
 fn compare<S: Store>(
     policies: &[Policy; 3],
     steps: &[Step],
+    together: fn(&Step, &Step) -> bool,
     make: impl AsyncFn(ManualClock) -> S,
 ) -> Result<(), TestCaseError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -25,34 +28,7 @@ fn compare<S: Store>(
         let clock = clock();
         let sequence = unique("sequence");
         let (store, model) = (make(clock.clone()).await, Model::new(clock.clone()));
-        for (at, step) in steps.iter().enumerate() {
-            move_time(&clock, step);
-            let expected = answer(&model, policies, &sequence, step, clock.now()).await;
-            let actual = answer(&store, policies, &sequence, step, clock.now()).await;
-            prop_assert_eq!(actual, expected, "step {}: {:?}", at, step);
-        }
-        Ok(())
-    })
-}
-
-/// The same, but what is asked between two steps of time is asked at once: a
-/// store may do all of it in one go, with the answers of one by one.
-fn compare_at_once<S: Store>(
-    policies: &[Policy; 3],
-    steps: &[Step],
-    make: impl AsyncFn(ManualClock) -> S,
-) -> Result<(), TestCaseError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let clock = clock();
-        let sequence = unique("sequence");
-        let (store, model) = (make(clock.clone()).await, Model::new(clock.clone()));
-        // What is owed is charged in a step of its own.
-        let alone = |step: &Step| {
-            let owes = matches!(step, Step::Decide { owed: Some(_), .. });
-            owes || matches!(step, Step::Forward(_) | Step::Back(_))
-        };
-        for steps in steps.chunk_by(|one, other| !alone(one) && !alone(other)) {
+        for steps in steps.chunk_by(together) {
             move_time(&clock, &steps[0]);
             let now = clock.now();
             let asked = steps.iter().map(|step| answer(&store, policies, &sequence, step, now));
@@ -64,6 +40,19 @@ fn compare_at_once<S: Store>(
         }
         Ok(())
     })
+}
+
+const fn one_by_one(_: &Step, _: &Step) -> bool {
+    false
+}
+
+/// All but time, and what is owed, which is charged in a step of its own.
+fn at_once(one: &Step, other: &Step) -> bool {
+    let alone = |step: &Step| {
+        let owes = matches!(step, Step::Decide { owed: Some(_), .. });
+        owes || matches!(step, Step::Forward(_) | Step::Back(_))
+    };
+    !alone(one) && !alone(other)
 }
 
 fn move_time(clock: &ManualClock, step: &Step) {
@@ -79,7 +68,7 @@ proptest! {
 
     #[test]
     fn memory_answers_as_the_model(policies in policies(), steps in steps()) {
-        compare(&policies, &steps, async |clock| {
+        compare(&policies, &steps, one_by_one, async |clock| {
             MemoryStore::builder().clock(clock).build()
         })?;
     }
@@ -87,7 +76,7 @@ proptest! {
 
 /// Each sequence has keys of its own, since stores outlive it.
 macro_rules! answers_as_the_model {
-    ($compare:ident: $($database:ident: $url:expr,)+) => {
+    ($together:ident: $($database:ident: $url:expr,)+) => {
         $(
             proptest! {
                 #![proptest_config(ProptestConfig {
@@ -97,7 +86,7 @@ macro_rules! answers_as_the_model {
 
                 #[test]
                 fn $database(policies in policies(), steps in steps()) {
-                    $compare(&policies, &steps, async |clock| {
+                    compare(&policies, &steps, $together, async |clock| {
                         let builder = builder($url, "differential").clock(clock).pool_size(1);
                         builder.connect().await.expect("the server was started")
                     })?;
@@ -107,7 +96,7 @@ macro_rules! answers_as_the_model {
     };
 }
 
-answers_as_the_model! { compare:
+answers_as_the_model! { one_by_one:
     redis_answers_as_the_model: redis_url(),
     a_cluster_answers_as_the_model: cluster_url(),
     postgres_answers_as_the_model: postgres_url(),
@@ -115,7 +104,7 @@ answers_as_the_model! { compare:
     sqlite_answers_as_the_model: sqlite_url(),
 }
 
-answers_as_the_model! { compare_at_once:
+answers_as_the_model! { at_once:
     postgres_answers_as_the_model_at_once: postgres_url(),
     mariadb_answers_as_the_model_at_once: mysql_url(),
     sqlite_answers_as_the_model_at_once: sqlite_url(),

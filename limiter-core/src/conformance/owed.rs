@@ -2,7 +2,10 @@ use super::{
     quotas::{ALGORITHMS, counted_by},
     trial::{Trial, policy, rule, secs, wait},
 };
-use crate::{Ban, BanChange, Check, Clock, Decision, Owed, Policy, Subject, Verdict};
+use crate::{
+    Algorithm, Ban, BanChange, Check, Clock, Decision, Owed, Policy, Quota, Quotas, Subject,
+    Verdict,
+};
 
 /// Looks at one policy, and brings what is owed to it.
 async fn look(trial: &Trial, policies: &[Policy], client: &Subject, owed: Owed) -> Decision {
@@ -108,6 +111,21 @@ pub async fn each_item_owes_for_itself(trial: &Trial) {
     let decision = trial.decide(Check::new(&policies, &subjects, 1).with_owed(&owed)).await;
     let remaining: Vec<u64> = decision.quotas().iter().map(|quota| quota.remaining()).collect();
     assert_eq!(remaining, [8, 4, 85]);
+}
+
+/// Quotas of several algorithms in one policy are each owed in their own way.
+pub async fn algorithms_may_be_mixed(trial: &Trial) {
+    let quota = |text: &str| text.parse::<Quota>().expect("the case's quota is one");
+    let fixed = quota("20/hour").with_algorithm(Algorithm::FixedWindow).expect("it has no burst");
+    let sliding = quota("30/day").with_algorithm(Algorithm::SlidingWindow).expect("nor this");
+    let quotas = Quotas::new([quota("9/minute"), fixed, sliding]).expect("they are distinct");
+    let policies = [Policy::new("mixed", quotas).expect("the case's name is one")];
+    let client = trial.subject("client");
+    trial.ask(&policies, &client, 2).await;
+    let owed = owing(trial, &policies[0], 3);
+    let decision = look(trial, &policies, &client, owed).await;
+    let remaining: Vec<u64> = decision.quotas().iter().map(|quota| quota.remaining()).collect();
+    assert_eq!(remaining, [4, 15, 25]);
 }
 
 /// A ban that is owed neither resets escalation nor counts for less than it

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Fallback, Inner, Limiter, Met, Settling, breaker::Passage};
+use super::{Fallback, Inner, Limiter, Met, Settling, breaker::Passage, report::report_ban};
 use crate::{
     algorithm::Owed,
     ban::BanRule,
@@ -10,7 +10,7 @@ use crate::{
     error::{Error, StoreError},
     headers::{Fields, Names},
     key::Key,
-    policy::{Mode, Policy},
+    policy::Policy,
     refusal::Refusal,
     request::{RequestFacts, Subjects},
     store::{Answer, Check, Item, Subject},
@@ -274,31 +274,5 @@ impl PolicySet {
 
     fn fallback(&self) -> &Fallback {
         &self.inner().fallback
-    }
-
-    /// Logs what an operator wants to hear of: new bans, and what shadow
-    /// policies would have refused.
-    fn report(&self, decision: &Decision, subjects: &Subjects) {
-        if let Some((at, until)) = decision.ban.filter(|_| decision.new_ban) {
-            report_ban(&self.0.policies[at], &subjects[at].key, until);
-        }
-        if let Some((at, until)) = decision.shadow_ban {
-            report_ban(&self.0.policies[at], &subjects[at].key, until);
-        }
-        for status in decision.shadow_refusals() {
-            tracing::info!(
-                policy = self.quota_name(status),
-                key = %subjects[status.policy].key,
-                "would have been refused (shadow)"
-            );
-        }
-    }
-}
-
-fn report_ban(policy: &Policy, key: &Key, until: Timestamp) {
-    let (policy, mode, until) = (policy.name(), policy.mode(), until.as_micros());
-    match mode {
-        Mode::Enforce => tracing::info!(policy, %key, until, "banned"),
-        Mode::Shadow => tracing::info!(policy, %key, until, "would be banned (shadow)"),
     }
 }

@@ -85,8 +85,9 @@ pub(super) fn quotas() -> impl Strategy<Value = Quotas> {
         Algorithm::FixedWindow,
         Algorithm::SlidingWindow,
     ]);
-    (prop::collection::vec(quota(), 1..4), algorithms).prop_map(|(quotas, algorithm)| {
-        let counted = quotas.into_iter().map(|quota| match algorithm {
+    // A policy may mix them.
+    prop::collection::vec((quota(), algorithms), 1..4).prop_map(|quotas| {
+        let counted = quotas.into_iter().map(|(quota, algorithm)| match algorithm {
             Algorithm::Gcra => quota,
             other => Quota::new(quota.limit(), quota.window())
                 .and_then(|quota| quota.with_algorithm(other))

@@ -6,6 +6,8 @@
 //! from the first on, and no prepared statement that a pooler in transaction
 //! mode would lose.
 
+mod numbers;
+
 use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use futures_core::future::BoxFuture;
@@ -13,6 +15,7 @@ use futures_util::FutureExt;
 use smallvec::SmallVec;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Row, postgres::PgConnectOptions, raw_sql};
 
+use self::numbers::{numbers, read, read_state};
 use super::{
     Dialect, Rows, join,
     locked::{self, Locking},
@@ -20,16 +23,14 @@ use super::{
 };
 use crate::{
     algorithm::State,
-    ban::Ban,
     quota::Algorithm,
     store::shared::{
         SharedStoreBuilder,
-        backend::{Backend, Before, Kept, Named, Run},
+        backend::{Backend, Before, Named, Run},
         builder::server_patience,
         naming,
         operation::{Operation, slack},
     },
-    time::Timestamp,
 };
 
 /// How often a transaction is tried that meets others.
@@ -187,10 +188,11 @@ impl Locking for Postgres {
         let bound = self.patience.map_or_else(String::new, |patience| {
             format!("SET LOCAL lock_timeout = {}; ", patience.as_millis())
         });
-        // Should this server freeze now, the locks are not held for ever. And the
-        // clock is not read before the locks are held.
+        // Whatever the role's default: what is read has to be as of after the locks.
+        // So does the clock. And should this server freeze now, they are not held
+        // for ever.
         let sql = format!(
-            "BEGIN; {bound}SET LOCAL idle_in_transaction_session_timeout = '2s'; \
+            "BEGIN ISOLATION LEVEL READ COMMITTED; {bound}SET LOCAL idle_in_transaction_session_timeout = '2s'; \
              SELECT count(pg_advisory_xact_lock(l)) FROM unnest('{{{locks}}}'::bigint[]) AS l; \
              SELECT 'now', (extract(epoch FROM clock_timestamp()) * 1000000)::bigint::text \
              UNION ALL {select}"
@@ -206,10 +208,14 @@ impl Locking for Postgres {
 
     const STATE: &str = "state::text";
 
-    fn read_states(algorithm: Algorithm, text: &str) -> SmallVec<[Option<State>; 2]> {
+    fn read_states(
+        algorithms: impl Iterator<Item = Algorithm>,
+        text: &str,
+    ) -> SmallVec<[Option<State>; 2]> {
         let numbers = text.trim_matches(['{', '}']).split(',').map(str::parse);
         let numbers: Vec<u64> = numbers.collect::<Result<_, _>>().unwrap_or_default();
-        numbers.chunks(4).map(|numbers| read_state(algorithm, numbers)).collect()
+        let states = algorithms.zip(numbers.chunks(4));
+        states.map(|(algorithm, numbers)| read_state(algorithm, numbers)).collect()
     }
 
     fn write_states(states: impl Iterator<Item = Option<State>>) -> String {
@@ -219,16 +225,6 @@ impl Locking for Postgres {
     /// Of strikes, the function keeps the first three.
     fn write_strikes(state: Option<State>) -> String {
         format!("{{{}}}", join(&numbers(state)[..3]))
-    }
-}
-
-/// The four numbers that are kept of a quota.
-fn numbers(state: Option<State>) -> [u64; 4] {
-    match state {
-        None => [0; 4],
-        Some(State::Gcra { tat, fraction, limit, burst }) => [tat, fraction, limit, burst],
-        Some(State::FixedWindow { start, used }) => [start, used, 0, 0],
-        Some(State::SlidingWindow { start, current, previous }) => [start, current, previous, 0],
     }
 }
 
@@ -268,44 +264,5 @@ impl Postgres {
             join(names),
             join(run.operation.numbers(run.items.iter().map(Named::item))),
         )
-    }
-}
-
-/// Reads the numbers that the function has answered with.
-fn read(answer: &str, items: &[Named]) -> Option<Before> {
-    let numbers = answer.strip_prefix('{')?.strip_suffix('}')?;
-    let mut numbers = numbers.split(',').map(|number| number.parse::<u64>().ok());
-    let now = Timestamp::from_micros(numbers.next()??);
-    let mut group = || -> Option<Vec<u64>> {
-        let count = numbers.next()??;
-        (0..count).map(|_| numbers.next()?).collect()
-    };
-    let kept = items.iter().map(|item| {
-        let (counter, strikes, ban) = (group()?, group()?, group()?);
-        let quotas = item.policy.quotas().iter();
-        let states = quotas.zip(counter.chunks_exact(4));
-        Some(Kept {
-            now,
-            states: states.map(|(quota, state)| read_state(quota.algorithm(), state)).collect(),
-            strikes: read_state(Algorithm::SlidingWindow, &strikes),
-            ban: match ban[..] {
-                [until, duration] => Some(Ban { until: Timestamp::from_micros(until), duration }),
-                _ => None,
-            },
-        })
-    });
-    Some(Before { now, kept: kept.collect::<Option<_>>()? })
-}
-
-fn read_state(algorithm: Algorithm, numbers: &[u64]) -> Option<State> {
-    match (algorithm, numbers) {
-        (Algorithm::Gcra, &[tat, fraction, limit, burst]) => {
-            Some(State::Gcra { tat, fraction, limit, burst })
-        }
-        (Algorithm::FixedWindow, &[start, used, ..]) => Some(State::FixedWindow { start, used }),
-        (Algorithm::SlidingWindow, &[start, current, previous, ..]) => {
-            Some(State::SlidingWindow { start, current, previous })
-        }
-        _ => None,
     }
 }

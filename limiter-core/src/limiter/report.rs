@@ -1,0 +1,38 @@
+//! What an operator hears of.
+
+use super::PolicySet;
+use crate::{
+    decision::Decision,
+    key::Key,
+    policy::{Mode, Policy},
+    request::Subjects,
+    time::Timestamp,
+};
+
+impl PolicySet {
+    /// Logs what an operator wants to hear of: new bans, and what shadow
+    /// policies would have refused.
+    pub(super) fn report(&self, decision: &Decision, subjects: &Subjects) {
+        if let Some((at, until)) = decision.ban.filter(|_| decision.new_ban) {
+            report_ban(&self.policies()[at], &subjects[at].key, until);
+        }
+        if let Some((at, until)) = decision.shadow_ban {
+            report_ban(&self.policies()[at], &subjects[at].key, until);
+        }
+        for status in decision.shadow_refusals() {
+            tracing::info!(
+                policy = self.quota_name(status),
+                key = %subjects[status.policy].key,
+                "would have been refused (shadow)"
+            );
+        }
+    }
+}
+
+pub(super) fn report_ban(policy: &Policy, key: &Key, until: Timestamp) {
+    let (policy, mode, until) = (policy.name(), policy.mode(), until.as_micros());
+    match mode {
+        Mode::Enforce => tracing::info!(policy, %key, until, "banned"),
+        Mode::Shadow => tracing::info!(policy, %key, until, "would be banned (shadow)"),
+    }
+}

@@ -13,6 +13,8 @@ mod sliding_window;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "memory")]
+pub(crate) use self::gcra::Grain;
 pub use self::{fixed_window::Inherited, owed::Owed};
 use crate::{
     quota::{Algorithm, Quota},
@@ -179,6 +181,11 @@ impl Level {
             Used::FixedWindow(window) => window.inherited(&self.quota, self.now),
             Used::Gcra(_) | Used::SlidingWindow(_) => None,
         }
+    }
+
+    #[cfg(feature = "memory")]
+    pub(crate) const fn now(&self) -> Timestamp {
+        self.now
     }
 
     /// The quota.

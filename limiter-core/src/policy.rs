@@ -13,11 +13,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[cfg(feature = "memory")]
+mod hints;
 mod scope;
 mod together;
 
 use std::{sync::Arc, time::Duration};
 
+#[cfg(feature = "memory")]
+pub(crate) use self::hints::{Hint, Hints};
 pub(crate) use self::{scope::Scope, together::check_together};
 use crate::{
     ban::{BanRule, MAX_BAN},
@@ -47,6 +51,8 @@ struct Rule {
     on_store_error: OnStoreError,
     per_address: u64,
     scope: Scope,
+    #[cfg(feature = "memory")]
+    hints: Hints,
 }
 
 /// Whether a policy refuses or only watches.
@@ -191,6 +197,11 @@ impl Policy {
         self.0.scope
     }
 
+    #[cfg(feature = "memory")]
+    pub(crate) fn hints(&self) -> &Hints {
+        &self.0.hints
+    }
+
     /// The policy with one of `parts` parts of its quotas, but as much as `cost`
     /// where it has so much at all.
     pub(crate) fn divided(&self, parts: u32, cost: u64) -> Self {
@@ -223,7 +234,9 @@ impl Policy {
     }
 
     fn with(mut self, change: impl FnOnce(&mut Rule)) -> Self {
-        change(Arc::make_mut(&mut self.0));
+        let rule = Arc::make_mut(&mut self.0);
+        change(rule);
+        rule.forget_hints();
         self
     }
 }
@@ -240,12 +253,24 @@ impl Rule {
             on_store_error: OnStoreError::default(),
             per_address: PER_ADDRESS,
             scope: Scope { counters: 0, bans: 0, strikes: 0 },
+            #[cfg(feature = "memory")]
+            hints: Hints::default(),
         }
     }
 
     fn with_scope(mut self) -> Self {
         self.scope = Scope::of(&self.name, &self.quotas, self.ban.as_ref());
+        self.forget_hints();
         self
+    }
+
+    /// Whatever was known of another policy is not of this one.
+    #[allow(clippy::unused_self, reason = "without a memory store there is none")]
+    fn forget_hints(&mut self) {
+        #[cfg(feature = "memory")]
+        {
+            self.hints = Hints::of(&self.quotas);
+        }
     }
 }
 

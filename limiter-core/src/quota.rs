@@ -244,12 +244,6 @@ impl Quotas {
         Self::new(changed?)
     }
 
-    /// Whether both are clones of one.
-    #[cfg(feature = "memory")]
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-
     pub(crate) fn scaled(&self, factor: u64) -> Self {
         Self(self.iter().map(|quota| quota.scaled(factor)).collect())
     }

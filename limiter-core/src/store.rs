@@ -84,6 +84,15 @@ impl<'a> Check<'a> {
         pairs.map(|(policy, subject)| Item { policy, subject })
     }
 
+    /// The only item, if there is one alone and it owes nothing.
+    #[cfg(feature = "memory")]
+    pub(crate) fn alone(&self) -> Option<Item<'a>> {
+        match (self.policies, self.subjects, self.owed) {
+            ([policy], [subject], []) => Some(Item { policy, subject }),
+            _ => None,
+        }
+    }
+
     /// What is to be charged before anything is decided: positions of items,
     /// and what each owes.
     pub fn owed(&self) -> impl Iterator<Item = (usize, Item<'a>, &'a Owed)> + use<'a> {

@@ -6,6 +6,11 @@
 //! `1 / limit` microseconds, in which one unit of the quota is exactly
 //! `window`, and one microsecond pays back exactly `limit`.
 
+#[cfg(feature = "memory")]
+mod grain;
+
+#[cfg(feature = "memory")]
+pub(crate) use self::grain::Grain;
 use super::{State, Wait, narrow};
 use crate::{quota::Quota, time::Timestamp};
 
@@ -42,10 +47,16 @@ impl Bucket {
             return Self(0);
         }
         let debt = u128::from(tat - now) * u128::from(limit) + u128::from(fraction);
-        // A lowered limit or burst may leave more than a full bucket, and what
-        // was used counts. Beyond two of the larger, the clock has stepped
-        // back, and clamping would not help: a refusal writes nothing, so the
-        // client would find the clamp again until the clock has caught up.
+        Self::bounded(quota, debt, burst)
+    }
+
+    /// A debt that was kept, by a quota of that burst then.
+    ///
+    /// A lowered limit or burst may leave more than a full bucket, and what was
+    /// used counts. Beyond two of the larger, the clock has stepped back, and
+    /// clamping would not help: a refusal writes nothing, so the client would
+    /// find the clamp again until the clock has caught up.
+    fn bounded(quota: &Quota, debt: u128, burst: u64) -> Self {
         let full = cost_of(quota, quota.burst().max(burst));
         Self(if debt > 2 * full { 0 } else { debt })
     }

@@ -1,27 +1,28 @@
 //! The embedded store: this process's memory, with a hard bound.
 
+mod alone;
 mod bans;
 mod builder;
+mod kinds;
 mod locked;
-mod stripe;
+mod record;
+mod room;
+mod set;
+mod spot;
+mod table;
 
 use std::{
     fmt,
     hash::{BuildHasher, RandomState},
-    sync::{Arc, Mutex},
+    sync::Arc,
 };
 
 use smallvec::SmallVec;
 
 pub use self::builder::MemoryStoreBuilder;
-use self::{
-    bans::Bans,
-    locked::{Locked, lock},
-    stripe::Stripe,
-};
+use self::{bans::Bans, kinds::Kinds, locked::Locked, spot::Spot, table::Table};
 use super::{Answer, BanChange, BanPage, Banned, Check, Item, Store};
 use crate::{
-    algorithm::Level,
     ban::{Ban, BanRule, Offender},
     decide::{Change, Prior, decide},
     decision::Decision,
@@ -70,8 +71,11 @@ pub struct MemoryStore(Arc<Shared>);
 
 struct Shared {
     clock: Arc<dyn Clock>,
+    /// Since when arrival times are counted.
+    origin: Timestamp,
     hasher: RandomState,
-    stripes: Box<[Mutex<Stripe>]>,
+    table: Table,
+    kinds: Kinds,
     bans: Bans,
 }
 
@@ -91,7 +95,7 @@ impl MemoryStore {
     /// nothing has displaced yet included.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.stripes.iter().map(|stripe| lock(stripe).len()).sum()
+        self.0.table.len()
     }
 
     /// Whether nothing is kept.
@@ -110,7 +114,7 @@ impl Default for MemoryStore {
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryStore")
-            .field("stripes", &self.0.stripes.len())
+            .field("table", &self.0.table)
             .field("clock", &self.0.clock)
             .finish_non_exhaustive()
     }
@@ -118,29 +122,26 @@ impl fmt::Debug for MemoryStore {
 
 impl Store for MemoryStore {
     fn decide<'a>(&'a self, check: Check<'a>) -> Answer<'a, Decision> {
-        Answer::ready(Ok(self.0.decide(&check)))
+        Answer::ready(match self.0.decide_alone(&check) {
+            Some(decision) => Ok(decision),
+            None => self.0.decide(&check),
+        })
     }
 
     fn strike<'a>(&'a self, offenders: Vec<Item<'a>>) -> Answer<'a, Vec<Option<Timestamp>>> {
-        Answer::ready(Ok(self.0.strike(&offenders)))
+        Answer::ready(self.0.strike(&offenders))
     }
 
     fn change_ban<'a>(&'a self, item: Item<'a>, change: BanChange) -> Answer<'a, ()> {
-        self.0.change_ban(item, change);
-        Answer::ready(Ok(()))
+        Answer::ready(self.0.change_ban(item, change))
     }
 
     fn reset<'a>(&'a self, item: Item<'a>) -> Answer<'a, ()> {
-        let mut locked = self.0.lock(std::iter::once(item));
-        let (stripe, id) = locked.stripe(0, item.policy.scope().counters);
-        stripe.remove(id);
-        Answer::ready(Ok(()))
+        Answer::ready(self.0.reset(item))
     }
 
     fn ban<'a>(&'a self, item: Item<'a>) -> Answer<'a, Option<Ban>> {
-        let locked = self.0.lock(std::iter::once(item));
-        let ban = self.0.bans.get(locked.places[0], item.policy.scope().bans, &item.subject.key);
-        Answer::ready(Ok(ban.filter(|ban| ban.holds(self.0.clock.now()))))
+        Answer::ready(self.0.ban(item))
     }
 
     fn bans<'a>(
@@ -154,56 +155,68 @@ impl Store for MemoryStore {
 }
 
 impl Shared {
-    fn decide(&self, check: &Check<'_>) -> Decision {
-        let mut locked = self.lock(check.items());
+    fn decide(&self, check: &Check<'_>) -> Result<Decision, StoreError> {
+        let (spots, mut locked) = self.lock(check.items())?;
         let now = self.clock.now();
         for (at, item, owed) in check.owed() {
-            let repaid = self.prior(&mut locked, at, item, now).repaid(item, owed, now);
-            self.charge(&mut locked, at, item, &repaid.levels, now);
+            let spot = &spots[at];
+            let repaid = self.prior(&mut locked, spot, item, now).repaid(item, owed, now);
+            spot.charge(&mut locked, &repaid.levels);
             if let Some(offender) = &repaid.offender {
-                self.offend(&mut locked, at, item, offender, now);
+                self.offend(&mut locked, spot, item, offender, now);
             }
         }
-        let priors: SmallVec<[Prior; 1]> = check
-            .items()
-            .enumerate()
-            .map(|(at, item)| self.prior(&mut locked, at, item, now))
-            .collect();
+        let items = check.items().zip(&spots);
+        let priors: SmallVec<[Prior; 1]> =
+            items.clone().map(|(item, spot)| self.prior(&mut locked, spot, item, now)).collect();
         let outcome = decide(check, &priors, now);
-        for ((at, item), change) in check.items().enumerate().zip(&outcome.changes) {
+        for ((item, spot), change) in items.zip(&outcome.changes) {
             match change {
                 Change::None => {}
-                Change::Charged(levels) => self.charge(&mut locked, at, item, levels, now),
-                Change::Struck(offender) => self.offend(&mut locked, at, item, offender, now),
+                Change::Charged(levels) => spot.charge(&mut locked, levels),
+                Change::Struck(offender) => self.offend(&mut locked, spot, item, offender, now),
             }
         }
-        outcome.decision
+        Ok(outcome.decision)
     }
 
-    fn strike(&self, offenders: &[Item<'_>]) -> Vec<Option<Timestamp>> {
-        let mut locked = self.lock(offenders.iter().copied());
+    fn strike(&self, offenders: &[Item<'_>]) -> Result<Vec<Option<Timestamp>>, StoreError> {
+        let (spots, mut locked) = self.lock(offenders.iter().copied())?;
         let now = self.clock.now();
-        let strike = |(at, item): (usize, &Item<'_>)| {
+        let strike = |(item, spot): (&Item<'_>, &Spot)| {
             let rule = item.policy.ban()?;
-            let before = self.offender(&mut locked, at, *item, rule, now);
+            let before = self.offender(&mut locked, spot, *item, rule, now);
             if before.banned_until(now).is_some() {
                 return None;
             }
             let after = before.strike(rule, now);
-            self.offend(&mut locked, at, *item, &after, now);
+            self.offend(&mut locked, spot, *item, &after, now);
             after.new_ban(&before, now)
         };
-        offenders.iter().enumerate().map(strike).collect()
+        Ok(offenders.iter().zip(&spots).map(strike).collect())
     }
 
-    fn change_ban(&self, item: Item<'_>, change: BanChange) {
+    fn change_ban(&self, item: Item<'_>, change: BanChange) -> Result<(), StoreError> {
         let Some(rule) = item.policy.ban().filter(|_| item.subject.bannable) else {
-            return;
+            return Ok(());
         };
-        let mut locked = self.lock(std::iter::once(item));
+        let (spots, mut locked) = self.lock(std::iter::once(item))?;
         let now = self.clock.now();
-        let before = self.offender(&mut locked, 0, item, rule, now);
-        self.offend(&mut locked, 0, item, &before.change(rule, change, now), now);
+        let before = self.offender(&mut locked, &spots[0], item, rule, now);
+        self.offend(&mut locked, &spots[0], item, &before.change(rule, change, now), now);
+        Ok(())
+    }
+
+    fn reset(&self, item: Item<'_>) -> Result<(), StoreError> {
+        let (spots, mut locked) = self.lock(std::iter::once(item))?;
+        spots[0].forget(&mut locked);
+        Ok(())
+    }
+
+    fn ban(&self, item: Item<'_>) -> Result<Option<Ban>, StoreError> {
+        let (spots, _locked) = self.lock(std::iter::once(item))?;
+        let ban = self.bans.get(spots[0].place, item.policy.scope().bans, &item.subject.key);
+        Ok(ban.filter(|ban| ban.holds(self.clock.now())))
     }
 
     /// The bans in force with a number of their own above that of the page
@@ -223,44 +236,29 @@ impl Shared {
         Ok(BanPage { bans, next })
     }
 
-    fn prior(&self, locked: &mut Locked<'_>, at: usize, item: Item<'_>, now: Timestamp) -> Prior {
-        let (stripe, id) = locked.stripe(at, item.policy.scope().counters);
-        let levels = stripe.levels(id, item.policy.quotas(), now);
+    fn prior(&self, locked: &mut Locked<'_>, spot: &Spot, item: Item<'_>, now: Timestamp) -> Prior {
+        let levels = spot.levels(locked, now);
         let rule = item.policy.ban().filter(|_| item.subject.bannable);
-        let offender = rule.map(|rule| self.offender(locked, at, item, rule, now));
+        let offender = rule.map(|rule| self.offender(locked, spot, item, rule, now));
         Prior { levels, offender }
-    }
-
-    fn charge(
-        &self,
-        locked: &mut Locked<'_>,
-        at: usize,
-        item: Item<'_>,
-        levels: &[Level],
-        now: Timestamp,
-    ) {
-        let (stripe, id) = locked.stripe(at, item.policy.scope().counters);
-        stripe.write(id, item.policy.quotas(), levels, now);
     }
 
     fn offender(
         &self,
         locked: &mut Locked<'_>,
-        at: usize,
+        spot: &Spot,
         item: Item<'_>,
         rule: &BanRule,
         now: Timestamp,
     ) -> Offender {
-        let scope = item.policy.scope();
-        let ban = self.bans.get(locked.places[at], scope.bans, &item.subject.key);
-        let (stripe, id) = locked.stripe(at, scope.strikes);
-        Offender::at(rule, stripe.strikes(id), ban, now)
+        let ban = self.bans.get(spot.place, item.policy.scope().bans, &item.subject.key);
+        Offender::at(rule, spot.strikes(locked, now), ban, now)
     }
 
     fn offend(
         &self,
         locked: &mut Locked<'_>,
-        at: usize,
+        spot: &Spot,
         item: Item<'_>,
         offender: &Offender,
         now: Timestamp,
@@ -268,11 +266,13 @@ impl Shared {
         let Some(rule) = item.policy.ban() else {
             return;
         };
-        let scope = item.policy.scope();
-        self.bans.set(locked.places[at], scope.bans, &item.subject.key, offender.ban, |ban| {
-            rule.forget_at(ban).since(now)
-        });
-        let (stripe, id) = locked.stripe(at, scope.strikes);
-        stripe.write_strikes(id, offender.strikes, now);
+        self.bans.set(
+            spot.place,
+            item.policy.scope().bans,
+            &item.subject.key,
+            offender.ban,
+            |ban| rule.forget_at(ban).since(now),
+        );
+        spot.strike(locked, &offender.strikes);
     }
 }

@@ -21,8 +21,8 @@ pub(in crate::algorithm) struct Steps([u64; CELLS]);
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Inherited {
     /// By number, since the epoch.
-    cell: u64,
-    units: [u64; CELLS],
+    pub(crate) cell: u64,
+    pub(crate) units: [u64; CELLS],
 }
 
 impl Steps {

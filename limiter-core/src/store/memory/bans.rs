@@ -2,29 +2,26 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use moka::{Expiry, policy::EvictionPolicy, sync::Cache};
 
+use super::table::{Group, SETS};
 use crate::{ban::Ban, key::Key, store::Banned};
 
-/// A ban's scope (a policy or a group) and key, and its stripe.
+/// A ban's scope (a policy or a group) and key, and the place of its set.
 type Name = (u64, Key, usize);
 
 /// Every ban in force or not yet forgotten.
 ///
-/// Calls for one key are made under the lock of its stripe.
+/// Calls for one key are made under the lock of its set.
 pub(super) struct Bans {
     cache: Cache<Name, Entry>,
-    /// How many bans each stripe has: moka is asked only where there is one.
-    /// Shared with the listener that hears of evictions, which may run under
-    /// any stripe's lock and so must not take one.
-    counts: Arc<[AtomicU32]>,
+    /// Which count the bans of their keys. Shared with the listener that hears of
+    /// evictions, which may run under any set's lock and so must not take one.
+    groups: Arc<[Group]>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -36,28 +33,32 @@ struct Entry {
 impl Bans {
     /// `real_time` says whether the store's clock runs like moka's own, so that
     /// moka may drop what has been forgotten by then.
-    pub(super) fn new(max: usize, stripes: usize, real_time: bool) -> Self {
-        let counts: Arc<[AtomicU32]> = (0..stripes).map(|_| AtomicU32::new(0)).collect();
-        let listened = Arc::clone(&counts);
+    pub(super) fn new(max: usize, groups: &Arc<[Group]>, real_time: bool) -> Self {
+        let listened = Arc::clone(groups);
         let builder = Cache::builder()
             .max_capacity(max as u64)
             // The default, TinyLFU, may refuse a newcomer: a ban that never began.
             .eviction_policy(EvictionPolicy::lru())
             .eviction_listener(move |name: Arc<Name>, _, _| {
-                listened[name.2].fetch_sub(1, Ordering::Relaxed);
+                listened[name.2 / SETS].bans.fetch_sub(1, Ordering::Relaxed);
             });
         let cache = match real_time {
             true => builder.expire_after(Forgotten).build(),
             false => builder.build(),
         };
-        Self { cache, counts }
+        Self { cache, groups: Arc::clone(groups) }
     }
 
-    pub(super) fn get(&self, stripe: usize, scope: u64, key: &Key) -> Option<Ban> {
-        if self.counts[stripe].load(Ordering::Relaxed) == 0 {
+    /// Whether a key of that set, or of one in its group, has a ban.
+    pub(super) fn any(&self, place: usize) -> bool {
+        self.groups[place / SETS].bans.load(Ordering::Relaxed) > 0
+    }
+
+    pub(super) fn get(&self, place: usize, scope: u64, key: &Key) -> Option<Ban> {
+        if !self.any(place) {
             return None;
         }
-        self.cache.get(&(scope, key.clone(), stripe)).map(|entry| entry.ban)
+        self.cache.get(&(scope, key.clone(), place)).map(|entry| entry.ban)
     }
 
     /// All bans of a policy or group, past ones included.
@@ -72,23 +73,23 @@ impl Bans {
     /// how long it matters.
     pub(super) fn set(
         &self,
-        stripe: usize,
+        place: usize,
         scope: u64,
         key: &Key,
         ban: Option<Ban>,
         keep: impl FnOnce(&Ban) -> Duration,
     ) {
-        let known = self.get(stripe, scope, key);
+        let known = self.get(place, scope, key);
         if known == ban {
             return;
         }
-        let name = (scope, key.clone(), stripe);
+        let name = (scope, key.clone(), place);
         match ban {
             None => self.cache.invalidate(&name),
             Some(ban) => {
                 // Counted before it is there, and uncounted by the listener
                 // once it is gone: a count may be high for a moment, never low.
-                self.counts[stripe].fetch_add(1, Ordering::Relaxed);
+                self.groups[place / SETS].bans.fetch_add(1, Ordering::Relaxed);
                 self.cache.insert(name, Entry { ban, keep: keep(&ban) });
             }
         }

@@ -1,19 +1,16 @@
 //! Setting up a memory store.
 
-use std::{
-    hash::RandomState,
-    sync::{Arc, Mutex},
-};
+use std::{hash::RandomState, sync::Arc};
 
-use super::{MemoryStore, Shared, bans::Bans, stripe::Stripe};
+use super::{MemoryStore, Shared, bans::Bans, kinds::Kinds, table::Table};
 use crate::{
     store::choice::{Caps, MAX_ENTRIES},
-    time::{Clock, SystemClock},
+    time::{Clock, SystemClock, Timestamp},
 };
 
-/// How many keys a stripe holds at most. All of a client's state is in one
-/// stripe, whose lock makes a check atomic.
-const STRIPE: usize = 64;
+/// By how much the store's clock may step back, and arrival times still be told
+/// in one word: a year or so, in microseconds.
+const BEHIND: u64 = 1 << 45;
 
 /// Sets up a [`MemoryStore`].
 #[derive(Debug)]
@@ -44,13 +41,16 @@ impl MemoryStoreBuilder {
     /// Makes the store.
     #[must_use]
     pub fn build(self) -> MemoryStore {
-        let stripes = self.max_keys.div_ceil(STRIPE);
-        let room = |place| self.max_keys / stripes + usize::from(place < self.max_keys % stripes);
+        let table = Table::new(self.max_keys);
+        let is_real_time = self.clock.is_none();
+        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock));
         MemoryStore(Arc::new(Shared {
+            origin: Timestamp::from_micros(clock.now().as_micros().saturating_sub(BEHIND)),
+            clock,
             hasher: RandomState::new(),
-            stripes: (0..stripes).map(|place| Mutex::new(Stripe::new(room(place)))).collect(),
-            bans: Bans::new(self.max_bans, stripes, self.clock.is_none()),
-            clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock)),
+            bans: Bans::new(self.max_bans, table.groups(), is_real_time),
+            table,
+            kinds: Kinds::new(),
         }))
     }
 }

@@ -1,55 +1,144 @@
-//! The stripes that a check needs, all of them locked.
+//! The sets that a check needs, all of them locked.
 
-use std::{
-    hash::BuildHasher,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{MutexGuard, atomic::Ordering};
 
 use smallvec::SmallVec;
 
 use super::{
-    Shared,
-    stripe::{Id, Stripe},
+    kinds::{AllKinds, Id, Kind},
+    record,
+    set::{Name, Set},
+    table::{SETS, Table},
 };
-use crate::store::Item;
+use crate::{algorithm::Level, time::Timestamp};
 
-impl Shared {
-    /// Locks the stripes of all keys, in the order of their place, so that two
-    /// checks that cross never wait for each other.
-    pub(super) fn lock<'a>(&self, items: impl Iterator<Item = Item<'a>>) -> Locked<'_> {
-        let hashes: SmallVec<[u64; 1]> =
-            items.map(|item| self.hasher.hash_one(item.subject.key.as_bytes())).collect();
-        // The high bits choose the stripe, by multiplication: the low ones
-        // tell keys apart within it.
-        let place = |hash: u64| ((u128::from(hash) * self.stripes.len() as u128) >> 64) as usize;
-        let places: SmallVec<[usize; 1]> = hashes.iter().copied().map(place).collect();
-        let mut distinct = places.clone();
-        distinct.sort_unstable();
-        distinct.dedup();
-        let guards = distinct.iter().map(|&place| (place, lock(&self.stripes[place]))).collect();
-        Locked { hashes, places, guards }
-    }
-}
-
-/// The stripes of a check, locked.
 pub(super) struct Locked<'a> {
-    hashes: SmallVec<[u64; 1]>,
-    pub(super) places: SmallVec<[usize; 1]>,
-    guards: SmallVec<[(usize, MutexGuard<'a, Stripe>); 1]>,
+    pub(super) table: &'a Table,
+    pub(super) kinds: AllKinds<'a>,
+    /// Since when arrival times are counted.
+    pub(super) origin: Timestamp,
+    /// In the order of their places, so that two checks that cross never wait
+    /// for each other.
+    pub(super) sets: SmallVec<[(usize, MutexGuard<'a, Set>); 1]>,
 }
 
-impl Locked<'_> {
-    /// The stripe of an item's key, and the name of that key's state there.
-    pub(super) fn stripe(&mut self, at: usize, scope: u64) -> (&mut Stripe, Id) {
-        let place = self.places[at];
-        let guard = self.guards.iter_mut().find(|(at, _)| *at == place);
-        let (_, stripe) = guard.expect("the stripe of each item is locked");
-        (stripe, Id::new(self.hashes[at], scope))
+impl<'a> Locked<'a> {
+    /// Locks the sets of those places, and the rest of a group in which there
+    /// may be no room for so many new records.
+    pub(super) fn new(
+        table: &'a Table,
+        kinds: AllKinds<'a>,
+        origin: Timestamp,
+        places: &[usize],
+        records: usize,
+    ) -> Self {
+        let mut locked = Self { table, kinds, origin, sets: SmallVec::new() };
+        loop {
+            locked.lock(places, records);
+            // It may have become tight while the locks were waited for. What is
+            // left behind is so under the locks of the whole group.
+            let is_held =
+                |place: &usize| !table.is_tight(*place, records) || locked.holds_group(*place);
+            if places.iter().all(is_held) {
+                return locked;
+            }
+            locked.sets.clear();
+        }
+    }
+
+    fn lock(&mut self, places: &[usize], records: usize) {
+        let mut needed: SmallVec<[usize; SETS]> = SmallVec::new();
+        for &place in places {
+            match self.table.is_tight(place, records) {
+                true => needed.extend(group_of(place)),
+                false => needed.push(place),
+            }
+        }
+        needed.sort_unstable();
+        needed.dedup();
+        self.sets.extend(needed.into_iter().map(|place| (place, self.table.lock(place))));
+    }
+
+    /// Whether all sets of a group are locked.
+    pub(super) fn holds_group(&self, place: usize) -> bool {
+        let group = group_of(place);
+        self.sets.iter().filter(|(at, _)| group.contains(at)).count() == SETS
+    }
+
+    pub(super) fn set(&mut self, place: usize) -> &mut Set {
+        let set = self.sets.iter_mut().find(|(at, _)| *at == place);
+        &mut set.expect("the set of each item is locked").1
+    }
+
+    /// What a key has used; of a newcomer, what it inherits.
+    pub(super) fn level(&mut self, place: usize, hash: u64, id: Id, now: Timestamp) -> Level {
+        let kind = self.kind(id);
+        let name = Name::new(hash, kind.scope, id);
+        let known = self.read(place, name, &kind, now);
+        let inherited = || match kind.inherited {
+            true => self.inheritance(place, &kind, id, now),
+            false => None,
+        };
+        known.or_else(inherited).unwrap_or_else(|| Level::at(kind.quota, None, now))
+    }
+
+    /// Writes what a key has used, or that it has used nothing.
+    pub(super) fn write(&mut self, place: usize, hash: u64, id: Id, level: &Level) {
+        let kind = self.kind(id);
+        let name = Name::new(hash, kind.scope, id);
+        let words = record::words(level, &kind, self.origin);
+        if words.is_empty() {
+            return self.remove(place, name);
+        }
+        if self.set(place).find(name).is_none() {
+            self.make_room(place, level.now());
+        }
+        if self.set(place).put(name, &words) {
+            self.table.added(place);
+        }
+    }
+
+    pub(super) fn forget(&mut self, place: usize, hash: u64, id: Id) {
+        let name = Name::new(hash, self.kind(id).scope, id);
+        self.remove(place, name);
+    }
+
+    pub(super) fn remove(&mut self, place: usize, name: Name) {
+        if self.set(place).remove(name) && !name.is_left_behind() {
+            self.table.removed(place);
+        }
+    }
+
+    pub(super) fn kind(&self, id: Id) -> Kind {
+        *self.kinds.get(id).expect("an id stands for its kind while its token is valid")
+    }
+
+    pub(super) fn read(
+        &mut self,
+        place: usize,
+        name: Name,
+        kind: &Kind,
+        now: Timestamp,
+    ) -> Option<Level> {
+        let Self { sets, kinds, origin, .. } = self;
+        let (_, set) = sets.iter().find(|(at, _)| *at == place)?;
+        let found = set.find(name)?;
+        Some(record::read(set, found, kind, kinds, now, *origin))
+    }
+
+    /// What displaced keys have left to newcomers of that kind. It is kept in the
+    /// group's first set.
+    fn inheritance(&mut self, place: usize, kind: &Kind, id: Id, now: Timestamp) -> Option<Level> {
+        if !self.table.group(place).left_behind.load(Ordering::Relaxed) {
+            return None;
+        }
+        let first = group_of(place).start;
+        self.read(first, Name::left_behind(kind.scope, id), kind, now)
     }
 }
 
-/// A panic while a stripe was locked leaves it as whole as before it: each
-/// change is one assignment. So a poisoned lock is taken all the same.
-pub(super) fn lock(stripe: &Mutex<Stripe>) -> MutexGuard<'_, Stripe> {
-    stripe.lock().unwrap_or_else(PoisonError::into_inner)
+/// The places of a set's whole group.
+pub(super) fn group_of(place: usize) -> std::ops::Range<usize> {
+    let first = place - place % SETS;
+    first..first + SETS
 }

@@ -1,0 +1,125 @@
+//! Where the records of one item are.
+
+use smallvec::SmallVec;
+
+use super::{
+    Shared,
+    kinds::{Id, Kind},
+    locked::Locked,
+};
+use crate::{
+    algorithm::{Level, State},
+    ban::BanRule,
+    decide::Levels,
+    error::StoreError,
+    quota::Quota,
+    store::Item,
+    time::Timestamp,
+};
+
+/// A key's set, and the ids under which its records are in it.
+pub(super) struct Spot {
+    pub(super) place: usize,
+    hash: u64,
+    /// One a quota.
+    counters: SmallVec<[Id; 1]>,
+    strikes: Option<Id>,
+}
+
+impl Shared {
+    pub(super) fn hash(&self, item: Item<'_>) -> u64 {
+        use std::hash::BuildHasher as _;
+        self.hasher.hash_one(item.subject.key.as_bytes())
+    }
+
+    /// The spots of all items, with what they need locked.
+    ///
+    /// # Errors
+    /// If the store has been asked for more different quotas than it can tell
+    /// apart.
+    pub(super) fn lock<'a>(
+        &self,
+        items: impl Iterator<Item = Item<'a>> + Clone,
+    ) -> Result<(SmallVec<[Spot; 1]>, Locked<'_>), StoreError> {
+        loop {
+            let token = self.kinds.token();
+            let spots: Result<SmallVec<[Spot; 1]>, _> =
+                items.clone().map(|item| self.spot(item)).collect();
+            let spots = spots?;
+            let places: SmallVec<[usize; 1]> = spots.iter().map(|spot| spot.place).collect();
+            let records = spots.iter().map(Spot::records).sum();
+            let locked = Locked::new(&self.table, self.kinds.all(), self.origin, &places, records);
+            if self.kinds.token() == token {
+                return Ok((spots, locked));
+            }
+        }
+    }
+
+    fn spot(&self, item: Item<'_>) -> Result<Spot, StoreError> {
+        let hash = self.hash(item);
+        let (policy, scope) = (item.policy, item.policy.scope());
+        let hints = policy.hints();
+        let counter = |(at, quota): (usize, &Quota)| {
+            let kind = || Kind::new(of_quota(scope.counters, at), *quota, true);
+            self.kinds.id(&hints.quotas[at].0, kind, || self.ids_in_use())
+        };
+        let strikes = |rule: &BanRule| {
+            let kind = || Kind::new(scope.strikes, *rule.strikes(), false);
+            self.kinds.id(&hints.strikes, kind, || self.ids_in_use())
+        };
+        Ok(Spot {
+            place: self.table.place(hash),
+            hash,
+            counters: policy.quotas().iter().enumerate().map(counter).collect::<Result<_, _>>()?,
+            strikes: policy.ban().map(strikes).transpose()?,
+        })
+    }
+
+    fn ids_in_use(&self) -> Vec<bool> {
+        let mut in_use = vec![false; 1 + usize::from(u16::MAX)];
+        for set in self.table.sets() {
+            for id in set.records().filter_map(|(name, _)| name.id()) {
+                in_use[usize::from(id.get())] = true;
+            }
+        }
+        in_use
+    }
+}
+
+/// The scope of one of a policy's quotas. The first one's is the policy's own.
+const fn of_quota(scope: u64, at: usize) -> u64 {
+    scope.wrapping_add((at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+}
+
+impl Spot {
+    /// How many records it has at most.
+    fn records(&self) -> usize {
+        self.counters.len() + usize::from(self.strikes.is_some())
+    }
+
+    pub(super) fn levels(&self, locked: &mut Locked<'_>, now: Timestamp) -> Levels {
+        self.counters.iter().map(|id| locked.level(self.place, self.hash, *id, now)).collect()
+    }
+
+    pub(super) fn charge(&self, locked: &mut Locked<'_>, levels: &[Level]) {
+        for (id, level) in self.counters.iter().zip(levels) {
+            locked.write(self.place, self.hash, *id, level);
+        }
+    }
+
+    pub(super) fn forget(&self, locked: &mut Locked<'_>) {
+        for id in &self.counters {
+            locked.forget(self.place, self.hash, *id);
+        }
+    }
+
+    pub(super) fn strikes(&self, locked: &mut Locked<'_>, now: Timestamp) -> Option<State> {
+        self.strikes.and_then(|id| locked.level(self.place, self.hash, id, now).state())
+    }
+
+    pub(super) fn strike(&self, locked: &mut Locked<'_>, strikes: &Level) {
+        if let Some(id) = self.strikes {
+            locked.write(self.place, self.hash, id, strikes);
+        }
+    }
+}

@@ -29,15 +29,20 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[cfg(feature = "memory")]
+mod alone;
+
 use smallvec::SmallVec;
 
+#[cfg(feature = "memory")]
+pub(crate) use self::alone::Alone;
 pub use crate::{
     algorithm::{Inherited, Level},
     ban::Offender,
 };
 use crate::{
     algorithm::{Owed, State, Wait},
-    ban::{Ban, BanRule},
+    ban::Ban,
     decision::{Decision, QuotaStatus, Verdict},
     policy::Mode,
     store::{Check, Item},
@@ -166,34 +171,6 @@ pub fn decide(check: &Check<'_>, priors: &[Prior], now: Timestamp) -> Outcome {
         quotas: statuses(check, priors, &changes),
     };
     Outcome { decision, changes }
-}
-
-/// The same as [`decide`], without what only several quotas, strikes and
-/// shadows need: for an enforced item of one quota whose subject is not banned.
-/// With the level to write, if it is charged; `None` if it may strike.
-#[cfg(feature = "memory")]
-pub(crate) fn decide_alone(
-    item: Item<'_>,
-    level: Level,
-    cost: u64,
-    now: Timestamp,
-) -> Option<(Decision, Option<Level>)> {
-    let wait = level.wait(cost);
-    let admitted = wait == Wait::None;
-    let strikes = item.policy.ban().is_some_and(BanRule::strikes_on_refusal);
-    if !admitted && strikes && item.subject.bannable {
-        return None;
-    }
-    let after = (admitted && cost > 0).then(|| level.charge(cost));
-    let level = after.unwrap_or(level);
-    let decision = Decision {
-        verdict: if admitted { Verdict::Allowed } else { Verdict::Limited },
-        now,
-        wait,
-        quotas: SmallVec::from([QuotaStatus { policy: 0, index: 0, shadow: false, level, wait }]),
-        ..Decision::uncounted()
-    };
-    Some((decision, after))
 }
 
 /// The ban that ends last, and the position of its policy.

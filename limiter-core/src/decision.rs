@@ -105,6 +105,11 @@ impl Decision {
         self.quotas.iter().filter(|status| status.shadow && status.refuses())
     }
 
+    /// Whether there is something in it that an operator wants to hear of.
+    pub(crate) fn is_news(&self) -> bool {
+        self.new_ban || self.shadow_ban.is_some() || self.shadow_refusals().next().is_some()
+    }
+
     /// Puts policies to other positions: the one at `i` goes to `positions[i]`.
     pub(crate) fn move_to(&mut self, positions: &[usize]) {
         for status in &mut self.quotas {

@@ -70,6 +70,9 @@ pub struct Limiter(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     store: Arc<dyn Store>,
+    /// The same, if it is this process's memory.
+    #[cfg(feature = "memory")]
+    memory: Option<crate::MemoryStore>,
     fallback: Fallback,
     policies: BTreeMap<String, Policy>,
     /// Policies that count the address beside a header, by their own names.

@@ -210,6 +210,14 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         after: Option<&'a str>,
         limit: usize,
     ) -> Answer<'a, BanPage>;
+
+    /// The store itself, where it is this process's memory: that has a shorter way
+    /// for the commonest checks.
+    #[cfg(feature = "memory")]
+    #[doc(hidden)]
+    fn as_memory(&self) -> Option<&MemoryStore> {
+        None
+    }
 }
 
 /// An answer that is at hand, or one to wait for.

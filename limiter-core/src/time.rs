@@ -14,14 +14,20 @@
 //! assert_eq!(clock.now(), Timestamp::from_micros(1_001_000));
 //! ```
 
+mod system;
+
+#[cfg(feature = "sqlite")]
+use std::time::{SystemTime, UNIX_EPOCH};
 use std::{
     fmt,
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
+
+pub use self::system::SystemClock;
 
 /// An instant: whole microseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -70,26 +76,6 @@ pub(crate) fn micros(duration: Duration) -> u64 {
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// The present instant.
     fn now(&self) -> Timestamp;
-}
-
-/// The host's clock: read once, then counted on by the monotonic one.
-///
-/// All clocks of a process share the anchor, and none ever steps backwards.
-/// A step of the host's wall clock (NTP, a suspended machine) after the start
-/// is therefore not followed, which is what a counter wants.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SystemClock;
-
-impl Clock for SystemClock {
-    fn now(&self) -> Timestamp {
-        static ANCHOR: OnceLock<(Instant, Timestamp)> = OnceLock::new();
-        let (start, at) = ANCHOR.get_or_init(|| {
-            // A host whose clock stands before 1970 counts from 1970.
-            let wall = SystemTime::now().duration_since(UNIX_EPOCH);
-            (Instant::now(), Timestamp(micros(wall.unwrap_or_default())))
-        });
-        at.after(start.elapsed())
-    }
 }
 
 /// The host's wall clock at this moment, for state that processes of one host

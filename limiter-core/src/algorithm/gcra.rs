@@ -9,6 +9,8 @@
 #[cfg(feature = "memory")]
 mod grain;
 
+use std::fmt;
+
 #[cfg(feature = "memory")]
 pub(crate) use self::grain::Grain;
 use super::{State, Wait, narrow};
@@ -18,8 +20,12 @@ use crate::{quota::Quota, time::Timestamp};
 ///
 /// A limit changed from 10 to 20 finds the same debt: it stands for used units
 /// times the window, whatever the limit.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) struct Bucket(u128);
+#[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct Bucket {
+    // A u128 in halves, which are aligned as everything else in a decision is.
+    high: u64,
+    low: u64,
+}
 
 /// Quotient and rest. Most debts fit 64 bits, whose division is much faster.
 fn div_rem(debt: u128, by: u64) -> (u64, u64) {
@@ -38,13 +44,21 @@ fn cost_of(quota: &Quota, units: u64) -> u128 {
 }
 
 impl Bucket {
+    const fn new(debt: u128) -> Self {
+        Self { high: (debt >> 64) as u64, low: debt as u64 }
+    }
+
+    const fn debt(self) -> u128 {
+        (self.high as u128) << 64 | self.low as u128
+    }
+
     pub(super) fn at(quota: &Quota, state: Option<State>, now: Timestamp) -> Self {
         let Some(State::Gcra { tat, fraction, limit, burst }) = state else {
-            return Self(0);
+            return Self::new(0);
         };
         let now = now.as_micros();
         if tat < now {
-            return Self(0);
+            return Self::new(0);
         }
         let debt = u128::from(tat - now) * u128::from(limit) + u128::from(fraction);
         Self::bounded(quota, debt, burst)
@@ -58,18 +72,18 @@ impl Bucket {
     /// find the clamp again until the clock has caught up.
     fn bounded(quota: &Quota, debt: u128, burst: u64) -> Self {
         let full = cost_of(quota, quota.burst().max(burst));
-        Self(if debt > 2 * full { 0 } else { debt })
+        Self::new(if debt > 2 * full { 0 } else { debt })
     }
 
     pub(super) fn state(self, quota: &Quota, now: Timestamp) -> Option<State> {
         let limit = quota.limit();
-        let (whole, fraction) = div_rem(self.0, limit);
+        let (whole, fraction) = div_rem(self.debt(), limit);
         let tat = now.as_micros().saturating_add(whole);
-        (self.0 > 0).then_some(State::Gcra { tat, fraction, limit, burst: quota.burst() })
+        (self.debt() > 0).then_some(State::Gcra { tat, fraction, limit, burst: quota.burst() })
     }
 
     pub(super) fn wait(self, quota: &Quota, _: Timestamp, cost: u64) -> Wait {
-        let after = self.0 + cost_of(quota, cost);
+        let after = self.debt() + cost_of(quota, cost);
         match after.checked_sub(capacity(quota)) {
             None | Some(0) => Wait::None,
             Some(over) => Wait::Micros(narrow(over.div_ceil(u128::from(quota.limit())))),
@@ -77,44 +91,50 @@ impl Bucket {
     }
 
     pub(super) fn charge(self, quota: &Quota, cost: u64) -> Self {
-        Self(self.0 + cost_of(quota, cost))
+        Self::new(self.debt() + cost_of(quota, cost))
     }
 
     /// Units as debt.
     pub(super) fn of(quota: &Quota, units: u64) -> Self {
-        Self(cost_of(quota, units))
+        Self::new(cost_of(quota, units))
     }
 
     pub(super) fn full(quota: &Quota) -> Self {
-        Self(capacity(quota))
+        Self::new(capacity(quota))
     }
 
     pub(super) const fn plus(self, other: Self) -> Self {
-        Self(self.0.saturating_add(other.0))
+        Self::new(self.debt().saturating_add(other.debt()))
     }
 
     /// With `added` on top, if it has any debt, and `least` in any case, up to a
     /// full bucket: had every unit been charged here, the arrival time would be
     /// the later of both.
     pub(super) fn owing(self, quota: &Quota, added: Self, least: Self) -> Self {
-        let added = if self.0 > 0 { self.plus(added) } else { self };
+        let added = if self.debt() > 0 { self.plus(added) } else { self };
         self.max(added.max(least).min(Self::full(quota)))
     }
 
     /// Whole microseconds, and the rest in `1 / limit` of one.
     #[cfg(feature = "redis")]
     pub(super) fn parts(self, quota: &Quota) -> [u64; 2] {
-        let (whole, rest) = div_rem(self.0, quota.limit());
+        let (whole, rest) = div_rem(self.debt(), quota.limit());
         [whole, rest]
     }
 
     pub(super) fn remaining(self, quota: &Quota) -> u64 {
-        let free = capacity(quota).saturating_sub(self.0);
+        let free = capacity(quota).saturating_sub(self.debt());
         narrow(free / u128::from(quota.window_micros()))
     }
 
     pub(super) fn reset_after(self, quota: &Quota, _: Timestamp) -> u64 {
-        let (whole, fraction) = div_rem(self.0, quota.limit());
+        let (whole, fraction) = div_rem(self.debt(), quota.limit());
         whole + u64::from(fraction > 0)
+    }
+}
+
+impl fmt::Debug for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Bucket({})", self.debt())
     }
 }

@@ -106,6 +106,8 @@ impl LimiterBuilder {
         }
         let store = self.store.make(self.caps).await?;
         Ok(Limiter(Arc::new(Inner {
+            #[cfg(feature = "memory")]
+            memory: store.as_memory().cloned(),
             store,
             fallback: Fallback::new(&self.policies, self.caps)?,
             companions: by_name(self.policies.iter().filter_map(Policy::companion)),

@@ -89,9 +89,14 @@ impl Debts {
         self.bans.insert(bans(item), ban);
     }
 
+    /// Whether anything was ever owed.
+    pub(super) fn is_used(&self) -> bool {
+        self.any.load(Ordering::Relaxed)
+    }
+
     /// Takes what the items of a check owe; empty if none owes anything.
     pub(super) fn take(&self, check: &Check<'_>) -> Vec<Option<Owed>> {
-        if !self.any.load(Ordering::Relaxed) {
+        if !self.is_used() {
             return Vec::new();
         }
         let now = SystemClock.now();
@@ -146,7 +151,7 @@ impl Debts {
 
     /// Notes that the store has answered for the items of a check.
     pub(super) fn answered(&self, check: &Check<'_>) {
-        if !self.any.load(Ordering::Relaxed) {
+        if !self.is_used() {
             return;
         }
         for item in check.items() {

@@ -80,9 +80,14 @@ impl fmt::Debug for Denied {
 }
 
 impl Denied {
+    /// Whether a refusal was ever kept.
+    pub(super) fn is_used(&self) -> bool {
+        self.used.load(Ordering::Relaxed)
+    }
+
     /// The refusal, as it is now; `None` if the store is to be asked.
     pub(super) fn get(&self, check: &Check<'_>) -> Option<Decision> {
-        if !self.used.load(Ordering::Relaxed) {
+        if !self.is_used() {
             return None;
         }
         let entry = self.cache.get(&Name::of(check))?;
@@ -116,7 +121,7 @@ impl Denied {
             let decision = decision.clone();
             let entry = Entry { decision, sent, asking: AtomicBool::new(false) };
             self.cache.insert(Name::of(check), Arc::new(entry));
-        } else if self.used.load(Ordering::Relaxed) {
+        } else if self.is_used() {
             self.cache.invalidate(&Name::of(check));
         }
     }

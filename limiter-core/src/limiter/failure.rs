@@ -69,6 +69,13 @@ impl Fallback {
         Some(&**self.local.get_or_init(|| made))
     }
 
+    /// Whether there is nothing but to ask the store: nothing was refused as yet,
+    /// nothing fails, nothing is owed. So it stays with a store in memory.
+    #[inline]
+    pub(super) fn is_calm(&self) -> bool {
+        !self.denied.is_used() && !self.breaker.is_troubled() && !self.debts.is_used()
+    }
+
     /// A refusal that the store has told and that need not be asked for again.
     pub(super) fn denied(&self, check: &Check<'_>) -> Option<Decision> {
         self.denied.get(check)

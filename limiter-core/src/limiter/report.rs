@@ -12,7 +12,15 @@ use crate::{
 impl PolicySet {
     /// Logs what an operator wants to hear of: new bans, and what shadow
     /// policies would have refused.
+    #[inline]
     pub(super) fn report(&self, decision: &Decision, subjects: &Subjects) {
+        if decision.is_news() {
+            self.report_news(decision, subjects);
+        }
+    }
+
+    #[cold]
+    fn report_news(&self, decision: &Decision, subjects: &Subjects) {
         if let Some((at, until)) = decision.ban.filter(|_| decision.new_ban) {
             report_ban(&self.policies()[at], &subjects[at].key, until);
         }

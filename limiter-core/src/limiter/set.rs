@@ -100,12 +100,21 @@ impl PolicySet {
     /// If there are not as many subjects as policies.
     pub fn check<'a>(&'a self, subjects: &'a Subjects, cost: u64) -> Answer<'a, Decision, Error> {
         let check = Check::new(&self.0.policies, subjects, cost);
+        #[cfg(feature = "memory")]
+        if let Some(memory) = &self.inner().memory
+            && let Some(alone) = memory.decide_alone(&check)
+        {
+            return Answer::ready(Ok(alone.decision()));
+        }
+        if self.fallback().is_calm() {
+            return self.ask(check, subjects);
+        }
         if let Some(refusal) = self.fallback().denied(&check) {
             return Answer::ready(Ok(refusal));
         }
         match self.fallback().breaker.passage() {
-            Passage::Ask => self.ask(check, subjects),
-            Passage::Probe if !self.probe(subjects) => self.ask(check, subjects),
+            Passage::Ask => self.ask_and_repay(check, subjects),
+            Passage::Probe if !self.probe(subjects) => self.ask_and_repay(check, subjects),
             Passage::Probe | Passage::Refuse => Answer::Pending(Box::pin(async move {
                 let error = StoreError::nothing_done("it is not asked while it fails");
                 let decision = self.fallback().decide(&check, error).await?;
@@ -116,10 +125,6 @@ impl PolicySet {
     }
 
     fn ask<'a>(&'a self, check: Check<'a>, subjects: &'a Subjects) -> Answer<'a, Decision, Error> {
-        let owed = self.fallback().take_owed(&check);
-        if !owed.is_empty() {
-            return Answer::Pending(Box::pin(self.repay(subjects.clone(), check.cost(), owed)));
-        }
         // Only where there is something to wait for is there something to learn.
         match self.inner().store.decide(check) {
             Answer::Ready(Some(Ok(decision))) => {
@@ -129,6 +134,18 @@ impl PolicySet {
             }
             answer => Answer::Pending(Box::pin(self.hear(check, subjects, answer))),
         }
+    }
+
+    fn ask_and_repay<'a>(
+        &'a self,
+        check: Check<'a>,
+        subjects: &'a Subjects,
+    ) -> Answer<'a, Decision, Error> {
+        let owed = self.fallback().take_owed(&check);
+        if owed.is_empty() {
+            return self.ask(check, subjects);
+        }
+        Answer::Pending(Box::pin(self.repay(subjects.clone(), check.cost(), owed)))
     }
 
     /// Asks, and brings what is owed. To its end: a client that hangs up does not

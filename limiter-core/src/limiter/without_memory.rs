@@ -14,6 +14,10 @@ use crate::{
 pub(super) struct Denied {}
 
 impl Denied {
+    pub(super) const fn is_used(&self) -> bool {
+        false
+    }
+
     pub(super) const fn get(&self, _: &Check<'_>) -> Option<Decision> {
         None
     }
@@ -29,6 +33,10 @@ pub(super) struct Debts;
 impl Debts {
     pub(super) const fn new(_: Caps, _: Duration) -> Self {
         Self
+    }
+
+    pub(super) const fn is_used(&self) -> bool {
+        false
     }
 
     pub(super) const fn note(&self, _: &Check<'_>, _: &Decision) {}

@@ -122,10 +122,10 @@ impl fmt::Debug for MemoryStore {
 
 impl Store for MemoryStore {
     fn decide<'a>(&'a self, check: Check<'a>) -> Answer<'a, Decision> {
-        Answer::ready(match self.0.decide_alone(&check) {
-            Some(decision) => Ok(decision),
-            None => self.0.decide(&check),
-        })
+        match self.decide_alone(&check) {
+            Some(alone) => Answer::ready(Ok(alone.decision())),
+            None => Answer::ready(self.0.decide(&check)),
+        }
     }
 
     fn strike<'a>(&'a self, offenders: Vec<Item<'a>>) -> Answer<'a, Vec<Option<Timestamp>>> {
@@ -151,6 +151,10 @@ impl Store for MemoryStore {
         limit: usize,
     ) -> Answer<'a, BanPage> {
         Answer::ready(self.0.page(policy.scope().bans, after, limit.max(1)))
+    }
+
+    fn as_memory(&self) -> Option<&Self> {
+        Some(self)
     }
 }
 

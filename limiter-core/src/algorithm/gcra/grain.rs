@@ -33,8 +33,8 @@ impl Grain {
     /// 2^63. `None` of other algorithms as well, where nothing is used, and where
     /// a change of the limit has left a debt that is no multiple.
     pub(crate) fn pack(self, level: &Level, origin: Timestamp) -> Option<u64> {
-        let Used::Gcra(Bucket(debt)) = level.used else { return None };
-        let debt = u64::try_from(debt).ok().filter(|debt| *debt > 0)?;
+        let Used::Gcra(bucket) = level.used else { return None };
+        let debt = u64::try_from(bucket.debt()).ok().filter(|debt| *debt > 0)?;
         let units = debt / self.unit;
         let arrival = self.now(level.now, origin)?.checked_add(units)?;
         (units * self.unit == debt && arrival >> 63 == 0).then_some(arrival)
@@ -61,7 +61,7 @@ impl Grain {
         now: Timestamp,
         origin: Timestamp,
     ) -> Option<State> {
-        Bucket(self.debt(arrival, now, origin)).state(quota, now)
+        Bucket::new(self.debt(arrival, now, origin)).state(quota, now)
     }
 
     fn debt(self, arrival: u64, now: Timestamp, origin: Timestamp) -> u128 {

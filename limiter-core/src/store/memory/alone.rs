@@ -6,22 +6,28 @@
 //! refusal that strikes, a limit that was changed.
 
 use super::{
-    Shared,
+    MemoryStore, Shared,
     kinds::{Id, Kind},
     record,
     set::Name,
 };
 use crate::{
     algorithm::Level,
-    decide::decide_alone,
-    decision::Decision,
+    decide::Alone,
     policy::Mode,
     store::{Check, Item},
 };
 
-impl Shared {
+impl MemoryStore {
     /// `None` if it takes the long way.
-    pub(super) fn decide_alone(&self, check: &Check<'_>) -> Option<Decision> {
+    #[inline]
+    pub(crate) fn decide_alone(&self, check: &Check<'_>) -> Option<Alone> {
+        self.0.decide_alone(check)
+    }
+}
+
+impl Shared {
+    fn decide_alone(&self, check: &Check<'_>) -> Option<Alone> {
         let item = check.alone().filter(|item| item.policy.mode() == Mode::Enforce)?;
         let ([quota], [(hint, grain)]) =
             (&item.policy.quotas()[..], &item.policy.hints().quotas[..])
@@ -52,13 +58,13 @@ impl Shared {
             None if self.table.is_tight(place, 1) => return None,
             None => Level::at(*quota, None, now),
         };
-        let (decision, charged) = decide_alone(item, level, check.cost(), now)?;
-        if let Some(level) = charged
-            && record::write(&mut set, found, name, &level, &kind, self.origin)
+        let alone = Alone::new(item, level, check.cost())?;
+        if let Some(level) = alone.charged()
+            && record::write(&mut set, found, name, level, &kind, self.origin)
         {
             self.table.added(place);
         }
-        Some(decision)
+        Some(alone)
     }
 
     fn may_be_banned(&self, item: Item<'_>, place: usize) -> bool {

@@ -1,5 +1,7 @@
 //! Where the records of one item are.
 
+use std::hash::{BuildHasher, Hasher};
+
 use smallvec::SmallVec;
 
 use super::{
@@ -28,8 +30,10 @@ pub(super) struct Spot {
 
 impl Shared {
     pub(super) fn hash(&self, item: Item<'_>) -> u64 {
-        use std::hash::BuildHasher as _;
-        self.hasher.hash_one(item.subject.key.as_bytes())
+        // A key's bytes say themselves where they end.
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(item.subject.key.as_bytes());
+        hasher.finish()
     }
 
     /// The spots of all items, with what they need locked.

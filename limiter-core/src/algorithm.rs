@@ -118,6 +118,7 @@ impl Level {
     }
 
     /// How long a request of that cost has to wait.
+    #[inline]
     pub(crate) fn wait(&self, cost: u64) -> Wait {
         if cost > self.quota.burst() {
             return Wait::Never;
@@ -127,6 +128,7 @@ impl Level {
 
     /// The level after `cost` units more. The caller has seen that they fit,
     /// or means to go beyond the limit.
+    #[inline]
     pub(crate) fn charge(self, cost: u64) -> Self {
         let used = match self.used {
             Used::Gcra(bucket) => Used::Gcra(bucket.charge(&self.quota, cost)),

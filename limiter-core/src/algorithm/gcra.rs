@@ -70,6 +70,7 @@ impl Bucket {
     /// used counts. Beyond two of the larger, the clock has stepped back, and
     /// clamping would not help: a refusal writes nothing, so the client would
     /// find the clamp again until the clock has caught up.
+    #[inline]
     fn bounded(quota: &Quota, debt: u128, burst: u64) -> Self {
         let full = cost_of(quota, quota.burst().max(burst));
         Self::new(if debt > 2 * full { 0 } else { debt })
@@ -82,6 +83,7 @@ impl Bucket {
         (self.debt() > 0).then_some(State::Gcra { tat, fraction, limit, burst: quota.burst() })
     }
 
+    #[inline]
     pub(super) fn wait(self, quota: &Quota, _: Timestamp, cost: u64) -> Wait {
         let after = self.debt() + cost_of(quota, cost);
         match after.checked_sub(capacity(quota)) {
@@ -90,6 +92,7 @@ impl Bucket {
         }
     }
 
+    #[inline]
     pub(super) fn charge(self, quota: &Quota, cost: u64) -> Self {
         Self::new(self.debt() + cost_of(quota, cost))
     }

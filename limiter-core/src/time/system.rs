@@ -60,6 +60,7 @@ impl Anchor {
         }
     }
 
+    #[inline]
     fn read(&self, last: Option<Reading>) -> Reading {
         let counter = self.counter.raw();
         if let Some(last) = last {

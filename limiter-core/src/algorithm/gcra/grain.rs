@@ -32,6 +32,7 @@ impl Grain {
     /// The arrival time of a level, if it fits: in units since `origin`, below
     /// 2^63. `None` of other algorithms as well, where nothing is used, and where
     /// a change of the limit has left a debt that is no multiple.
+    #[inline]
     pub(crate) fn pack(self, level: &Level, origin: Timestamp) -> Option<u64> {
         let Used::Gcra(bucket) = level.used else { return None };
         let debt = u64::try_from(bucket.debt()).ok().filter(|debt| *debt > 0)?;
@@ -41,6 +42,7 @@ impl Grain {
     }
 
     /// The level of an arrival time that `quota` has [packed](Self::pack).
+    #[inline]
     pub(crate) fn unpack(
         self,
         arrival: u64,

@@ -27,6 +27,7 @@ impl MemoryStore {
 }
 
 impl Shared {
+    #[inline]
     fn decide_alone(&self, check: &Check<'_>) -> Option<Alone> {
         let item = check.alone().filter(|item| item.policy.mode() == Mode::Enforce)?;
         let ([quota], [(hint, grain)]) =

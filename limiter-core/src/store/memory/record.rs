@@ -42,6 +42,7 @@ pub(super) fn read(
 }
 
 /// The same of a record that was written by a quota of that kind.
+#[inline]
 pub(super) fn level(
     set: &Set,
     name: Name,
@@ -110,6 +111,7 @@ pub(super) fn words(level: &Level, kind: &Kind, origin: Timestamp) -> Words {
 
 /// Writes a level that uses something, at the place where it is kept by now.
 /// Returns whether it is new.
+#[inline]
 pub(super) fn write(
     set: &mut Set,
     place: Option<Place>,

@@ -81,10 +81,12 @@ struct More(Vec<Pair>);
 pub(super) struct Place(usize);
 
 impl Set {
+    #[inline]
     pub(super) fn find(&self, name: Name) -> Option<Place> {
         self.find_part(name.0)
     }
 
+    #[inline]
     fn find_part(&self, name: u64) -> Option<Place> {
         if let Some(at) = self.pairs.iter().position(|pair| is_same(pair.0, name)) {
             return Some(Place(at));
@@ -95,6 +97,7 @@ impl Set {
     }
 
     /// The record's name, with the id it was written under, and its first word.
+    #[inline]
     pub(super) fn first(&self, Place(at): Place) -> (Name, u64) {
         let (name, word) = match at.checked_sub(INLINE) {
             None => self.pairs[at],

@@ -29,6 +29,7 @@ pub(super) struct Spot {
 }
 
 impl Shared {
+    #[inline]
     pub(super) fn hash(&self, item: Item<'_>) -> u64 {
         // A key's bytes say themselves where they end.
         let mut hasher = self.hasher.build_hasher();

@@ -61,6 +61,7 @@ impl Table {
 
     /// The place of a hash's set: by the high bits, through multiplication.
     /// Names are made of the low ones.
+    #[inline]
     pub(super) fn place(&self, hash: u64) -> usize {
         ((u128::from(hash) * (self.groups.len() * SETS) as u128) >> 64) as usize
     }
@@ -69,6 +70,7 @@ impl Table {
         &self.groups[place / SETS]
     }
 
+    #[inline]
     pub(super) fn lock(&self, place: usize) -> MutexGuard<'_, Set> {
         let chunk = self.chunks[place / CHUNK]
             .get_or_init(|| (0..CHUNK).map(|_| Cell::default()).collect());
@@ -116,6 +118,7 @@ impl Table {
 /// A panic while a set was locked leaves it as whole as before it: a record is
 /// written after everything was decided. So a poisoned lock is taken all the
 /// same.
+#[inline]
 fn lock(Cell(set): &Cell) -> MutexGuard<'_, Set> {
     set.lock().unwrap_or_else(PoisonError::into_inner)
 }

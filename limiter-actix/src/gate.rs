@@ -134,7 +134,7 @@ impl Gate {
         let headers = response.headers_mut();
         let told = |name: &str| headers.contains_key(name) || name == "content-type";
         let missing = refusal.fields().iter().filter(|(name, _)| !told(name)).cloned().collect();
-        add_fields(headers, &missing);
+        add_fields(headers, missing);
         response
     }
 }
@@ -158,7 +158,7 @@ impl Pass {
             self.policies.settle(&self.subjects, status.as_u16(), &self.met).await;
         }
         if let Ok(response) = &mut result {
-            add_fields(response.headers_mut(), &self.fields);
+            add_fields(response.headers_mut(), std::mem::take(&mut self.fields));
         }
         result
     }

@@ -15,16 +15,17 @@ use limiter_core::{Fields, Refusal};
 pub fn refusal_response(refusal: &Refusal) -> HttpResponse {
     let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::TOO_MANY_REQUESTS);
     let mut response = HttpResponse::new(status).set_body(refusal.body().to_owned());
-    add_fields(response.headers_mut(), refusal.fields());
+    add_fields(response.headers_mut(), refusal.fields().clone());
     response.map_into_boxed_body()
 }
 
 /// Adds fields to a response. Lists go on in a line more, as RFC 9651
 /// (section 3.1) allows, so that nested limiters tell both; of the others the
 /// first one there stays, which is the inner limiter's or the handler's own.
-pub(crate) fn add_fields(headers: &mut HeaderMap, fields: &Fields) {
+pub(crate) fn add_fields(headers: &mut HeaderMap, fields: Fields) {
     for (name, value) in fields {
-        let Ok(value) = HeaderValue::from_str(value) else {
+        // Without a copy.
+        let Ok(value) = HeaderValue::from_maybe_shared(value.into_bytes()) else {
             continue;
         };
         let name = HeaderName::from_static(name);

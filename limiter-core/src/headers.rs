@@ -14,13 +14,14 @@
 //! The draft is none that has settled: its next revision may rename `r` and
 //! `t`. So a style names the revision it writes.
 
+use bytestring::ByteString;
 use smallvec::SmallVec;
 
 use crate::{
     decision::{Decision, QuotaStatus, Verdict},
     policy::{Mode, Policy},
     quota::Length,
-    structured::{policy_item, status_item},
+    structured::{policy_item, push_status_item, status_name},
 };
 
 /// Which header fields tell clients of a policy.
@@ -39,35 +40,48 @@ pub enum HeaderStyle {
     None,
 }
 
-/// Header fields: names in lower case, and values.
-pub type Fields = SmallVec<[(&'static str, String); 3]>;
+/// Header fields: names in lower case, and values. Clones of a value share it.
+pub type Fields = SmallVec<[(&'static str, ByteString); 3]>;
 
 /// What is the same in all responses of a set: quotas' names and the policy field.
 #[derive(Debug)]
 pub(crate) struct Names {
     /// A policy's position, then a quota's.
-    quotas: Vec<Vec<String>>,
-    policy_field: Option<String>,
+    quotas: Vec<Vec<Name>>,
+    policy_field: Option<ByteString>,
+}
+
+/// A quota's name, and the same as a String of a structured field.
+#[derive(Debug)]
+struct Name {
+    plain: String,
+    serialised: String,
 }
 
 impl Names {
     pub(crate) fn new(policies: &[Policy]) -> Self {
-        let quotas: Vec<_> = policies.iter().map(quota_names).collect();
+        let names: Vec<_> = policies.iter().map(quota_names).collect();
         let items: Vec<_> = policies
             .iter()
-            .zip(&quotas)
+            .zip(&names)
             .filter(|(policy, _)| {
                 policy.headers() == HeaderStyle::Draft11 && policy.mode() == Mode::Enforce
             })
             .flat_map(|(policy, names)| names.iter().zip(policy.quotas().iter()))
             .map(|(name, quota)| policy_item(name, quota))
             .collect();
-        let policy_field = (!items.is_empty()).then(|| items.join(", "));
-        Self { quotas, policy_field }
+        let policy_field = (!items.is_empty()).then(|| items.join(", ").into());
+        let name = |plain: String| Name { serialised: status_name(&plain), plain };
+        let names = names.into_iter().map(|names| names.into_iter().map(name).collect());
+        Self { quotas: names.collect(), policy_field }
     }
 
     pub(crate) fn of(&self, status: &QuotaStatus) -> &str {
-        self.quotas.get(status.policy).and_then(|names| names.get(status.index)).map_or("", |n| n)
+        self.name(status).map_or("", |name| &name.plain)
+    }
+
+    fn name(&self, status: &QuotaStatus) -> Option<&Name> {
+        self.quotas.get(status.policy)?.get(status.index)
     }
 
     /// The fields of a decision. A ban tells nothing but when it ends: what is
@@ -81,22 +95,33 @@ impl Names {
             let statuses = decision.quotas.iter().filter(|status| !status.shadow);
             statuses.filter(move |status| policies[status.policy].headers() == style)
         };
-        let told: Vec<_> = of_style(HeaderStyle::Draft11)
-            .map(|status| status_item(self.of(status), status))
-            .collect();
+        let mut told = String::new();
+        for status in of_style(HeaderStyle::Draft11) {
+            if let Some(name) = self.name(status) {
+                told.reserve(name.serialised.len() + LENGTH);
+                push_status_item(&mut told, &name.serialised, status);
+            }
+        }
         if let Some(policy_field) = self.policy_field.as_ref().filter(|_| !told.is_empty()) {
             fields.push(("ratelimit-policy", policy_field.clone()));
-            fields.push(("ratelimit", told.join(", ")));
+            fields.push(("ratelimit", told.into()));
         }
         let tightest = of_style(HeaderStyle::XRateLimit).min_by_key(|status| status.remaining());
         if let Some(status) = tightest {
             let reset = decision.now.after(status.reset_after()).as_micros();
-            fields.push(("x-ratelimit-limit", status.limit().to_string()));
-            fields.push(("x-ratelimit-remaining", status.remaining().to_string()));
-            fields.push(("x-ratelimit-reset", seconds(reset).to_string()));
+            fields.push(("x-ratelimit-limit", number(status.limit())));
+            fields.push(("x-ratelimit-remaining", number(status.remaining())));
+            fields.push(("x-ratelimit-reset", number(seconds(reset))));
         }
         fields
     }
+}
+
+/// What most parameters of an item fit into.
+const LENGTH: usize = 24;
+
+fn number(number: u64) -> ByteString {
+    itoa::Buffer::new().format(number).into()
 }
 
 /// Whole seconds, rounded up.

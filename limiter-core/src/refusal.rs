@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytestring::ByteString;
 use serde::Serialize;
 
 use crate::{
@@ -81,7 +82,7 @@ impl Refusal {
         let detail = match decision.wait {
             Wait::Micros(micros) => {
                 let after = seconds(micros).max(1);
-                fields.push(("retry-after", after.to_string()));
+                fields.push(("retry-after", after.to_string().into()));
                 Some(format!("Try again in {after} s."))
             }
             Wait::None | Wait::Never => None,
@@ -109,7 +110,7 @@ impl Refusal {
         let mut fields = Fields::new();
         let (r#type, title, status) = match error {
             Error::Unavailable(_) => {
-                fields.push(("retry-after", "1".to_owned()));
+                fields.push(("retry-after", ByteString::from_static("1")));
                 let kind = format!("{PROBLEM_TYPES}temporary-reduced-capacity");
                 (kind, "Temporarily reduced capacity", 503)
             }
@@ -137,8 +138,8 @@ impl Refusal {
     }
 
     fn new(mut fields: Fields, problem: &Problem<'_>) -> Self {
-        fields.push(("content-type", "application/problem+json".to_owned()));
-        fields.push(("cache-control", "no-store".to_owned()));
+        fields.push(("content-type", ByteString::from_static("application/problem+json")));
+        fields.push(("cache-control", ByteString::from_static("no-store")));
         let body = serde_json::to_string(problem).expect("text and numbers are always JSON");
         Self { status: problem.status, fields, body }
     }

@@ -15,8 +15,14 @@ pub(crate) fn policy_item(name: &str, quota: &Quota) -> String {
     item(name, [("q", quota.limit()), ("w", window)])
 }
 
-/// `"api";r=3;t=42`
-pub(crate) fn status_item(name: &str, status: &QuotaStatus) -> String {
+/// `"api"`, with which a [status item](push_status_item) begins.
+pub(crate) fn status_name(name: &str) -> String {
+    item(name, [])
+}
+
+/// Adds `"api";r=3;t=42` to a list. This is done for every response, so that it
+/// costs no more than writing two numbers: `sfv` has serialised the rest once.
+pub(crate) fn push_status_item(list: &mut String, name: &str, status: &QuotaStatus) {
     let remaining = status.remaining();
     let micros = match status.wait {
         Wait::Micros(wait) => wait,
@@ -24,7 +30,14 @@ pub(crate) fn status_item(name: &str, status: &QuotaStatus) -> String {
     };
     // With nothing left, 0 would say that there is no need to wait.
     let window = seconds(micros).max(u64::from(remaining == 0));
-    item(name, [("r", remaining), ("t", window)])
+    if !list.is_empty() {
+        list.push_str(", ");
+    }
+    list.push_str(name);
+    for (parameter, value) in [(";r=", remaining), (";t=", window)] {
+        list.push_str(parameter);
+        list.push_str(itoa::Buffer::new().format(value.min(MAX_UNITS)));
+    }
 }
 
 fn item<const N: usize>(name: &str, parameters: [(&'static str, u64); N]) -> String {

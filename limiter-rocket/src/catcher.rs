@@ -26,7 +26,7 @@ pub(crate) fn refuse(response: &mut Response<'_>, refusal: &Refusal) {
     response.set_sized_body(refusal.body().len(), Cursor::new(refusal.body().to_owned()));
     let of_body = |name: &str| name == "content-type" || name == "cache-control";
     for (name, value) in refusal.fields().iter().filter(|(name, _)| of_body(name)) {
-        response.set_header(Header::new(*name, value.clone()));
+        response.set_header(Header::new(*name, value.to_string()));
     }
 }
 
@@ -36,7 +36,7 @@ pub(crate) fn add_fields(response: &mut Response<'_>, fields: &Fields) {
     for (name, value) in fields {
         let list = matches!(*name, "ratelimit" | "ratelimit-policy");
         if list || !response.headers().contains(name) {
-            response.adjoin_header(Header::new(*name, value.clone()));
+            response.adjoin_header(Header::new(*name, value.to_string()));
         }
     }
 }

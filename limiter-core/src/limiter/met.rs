@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use smallvec::SmallVec;
+
 use super::PolicySet;
 use crate::{
     key::Key,
@@ -17,7 +19,7 @@ pub struct Met(Arc<Mutex<Notes>>);
 
 #[derive(Debug, Default)]
 struct Notes {
-    charged: Vec<Name>,
+    charged: SmallVec<[Name; 1]>,
     struck: Vec<Name>,
 }
 
@@ -34,9 +36,12 @@ impl Met {
         );
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().charged.is_empty()
+    }
+
     pub(super) fn charged(&self, set: &PolicySet, policy: &Policy, subject: &Subject) -> bool {
-        let charged = &self.lock().charged;
-        !charged.is_empty() && charged.contains(&name(set, policy.scope().counters, &subject.key))
+        self.lock().charged.contains(&name(set, policy.scope().counters, &subject.key))
     }
 
     /// Notes a strike; false if it was noted before.

@@ -76,6 +76,9 @@ impl PolicySet {
     /// if it has been counted by all of it.
     #[must_use]
     pub fn unmet(&self, subjects: Subjects, met: &Met) -> Option<(Self, Subjects)> {
+        if met.is_empty() {
+            return Some((self.clone(), subjects));
+        }
         let policies = self.0.policies.iter().zip(&subjects);
         let left: Vec<_> =
             policies.filter(|(policy, subject)| !met.charged(self, policy, subject)).collect();

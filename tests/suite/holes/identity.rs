@@ -136,7 +136,7 @@ async fn no_refusal_says_to_come_back_at_once() {
     assert_eq!(from("192.0.2.1").admitted(&limiter, "api", 1).await, 1);
     let refused = from("192.0.2.1").ask(&limiter, "api").await.unwrap();
     let refusal: Refusal = limiter.policy("api").unwrap().refusal(&refused).unwrap();
-    assert!(refusal.fields().contains(&("retry-after", "1".to_owned())), "{refusal:?}");
+    assert!(refusal.fields().contains(&("retry-after", "1".into())), "{refusal:?}");
 }
 
 /// A victim is locked out: banned by a header that names it, or with the proxy

@@ -1,0 +1,112 @@
+//! What is asked of stores in memory, of `governor` and of ours, and how it is
+//! timed. `tests/compare` measures by it as well.
+
+use std::{
+    collections::hash_map::RandomState,
+    hint::black_box,
+    net::{IpAddr, Ipv4Addr},
+    num::NonZeroU32,
+    pin::Pin,
+    sync::Barrier,
+    task::{Context, Poll, Waker},
+    thread,
+    time::{Duration, Instant},
+};
+
+use governor::{RateLimiter, clock::DefaultClock, state::keyed::DashMapStateStore};
+use limiter_core::{BanRule, Decision, Limiter, MemoryStore, Policy, PolicySet, Quotas, Subjects};
+use rand::{RngExt, SeedableRng, rngs::SmallRng};
+use rand_distr::{Distribution, Zipf};
+
+/// So many a second that none is refused.
+pub(crate) const LIMIT: u32 = 1_000_000;
+
+pub(crate) fn address(n: usize) -> IpAddr {
+    Ipv4Addr::from_bits(0x0a00_0000 + u32::try_from(n).expect("there are few keys")).into()
+}
+
+/// Which key each of so many checks asks for: of all alike, or by Zipf's law.
+pub(crate) fn order(checks: usize, keys: usize, zipf: bool, seed: u64) -> Vec<usize> {
+    let mut random = SmallRng::seed_from_u64(seed);
+    #[allow(clippy::cast_precision_loss, reason = "the number of keys is small")]
+    let ranks = Zipf::new(keys as f64, 1.0).expect("there are keys");
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rank is whole")]
+    let mut one = || match zipf {
+        true => ranks.sample(&mut random) as usize - 1,
+        false => random.random_range(0..keys),
+    };
+    (0..checks).map(|_| one()).collect()
+}
+
+/// `governor`, keyed by address.
+pub(crate) struct Governor(
+    RateLimiter<IpAddr, DashMapStateStore<IpAddr, RandomState>, DefaultClock>,
+);
+
+impl Governor {
+    pub(crate) fn new() -> Self {
+        let limit = NonZeroU32::new(LIMIT).expect("the limit is not zero");
+        Self(RateLimiter::dashmap(governor::Quota::per_second(limit)))
+    }
+
+    pub(crate) fn check(&self, address: &IpAddr) {
+        assert!(black_box(self.0.check_key(address)).is_ok());
+    }
+}
+
+/// A ban rule that is not in force.
+pub(crate) fn rule() -> BanRule {
+    let minute = Duration::from_secs(60);
+    BanRule::new(10, minute, minute).expect("the rule is one")
+}
+
+/// Ours, in a memory store with room for so many keys.
+pub(crate) fn policy(
+    max_keys: usize,
+    quotas: impl Into<Quotas>,
+    ban: Option<BanRule>,
+) -> PolicySet {
+    let policy = Policy::new("bench", quotas).expect("the name is one");
+    let policy = ban.into_iter().fold(policy, Policy::with_ban);
+    let store = MemoryStore::builder().max_keys(max_keys).build();
+    let limiter = Limiter::builder().store(store).policy(policy).build();
+    let limiter = futures_executor::block_on(limiter).expect("the policy fits");
+    limiter.policy("bench").expect("it was just named")
+}
+
+/// A whole decision.
+pub(crate) fn decide(policies: &PolicySet, subjects: &Subjects) -> Decision {
+    let mut answer = policies.check(subjects, 1);
+    let mut context = Context::from_waker(Waker::noop());
+    let Poll::Ready(decision) = Pin::new(&mut answer).poll(&mut context) else {
+        panic!("memory answers at once");
+    };
+    black_box(decision).expect("memory does not fail")
+}
+
+/// A check that is admitted.
+pub(crate) fn check(policies: &PolicySet, subjects: &Subjects) {
+    assert!(decide(policies, subjects).is_allowed());
+}
+
+/// Picoseconds a check, each thread asking by an order of its own, all at once.
+pub(crate) fn time(orders: &[Vec<usize>], check: impl Fn(usize) + Sync) -> u128 {
+    let barrier = Barrier::new(orders.len());
+    let times: Vec<Duration> = thread::scope(|scope| {
+        let tasks: Vec<_> = orders
+            .iter()
+            .map(|order| {
+                scope.spawn(|| {
+                    barrier.wait();
+                    let start = Instant::now();
+                    order.iter().for_each(|key| check(*key));
+                    start.elapsed()
+                })
+            })
+            .collect();
+        tasks.into_iter().map(|task| task.join().expect("no check panics")).collect()
+    });
+    let longest = times.into_iter().max().unwrap_or_default();
+    let checks = orders.iter().map(Vec::len).max().unwrap_or(1).max(1);
+    longest.as_nanos() * 1_000 / checks as u128
+}

@@ -1,0 +1,149 @@
+//! In memory, beside `governor` and `limitador`.
+
+mod footprint;
+mod limitador;
+
+use std::net::IpAddr;
+
+use limiter_core::{Algorithm, Key, PolicySet, Quota, Subjects};
+
+pub(crate) use self::footprint::grow;
+use self::limitador::Limitador;
+use crate::{
+    chart::{Chart, Kind},
+    options::Pace,
+    report::{Row, Section, Target, keys as told, nanoseconds},
+    rounds::{Contender, Rounds, in_turn},
+    work::{Governor, LIMIT, address, check, order, policy, rule, time},
+};
+
+/// Of the checks that others are asked, `limitador` is asked one in so many: it
+/// takes that much longer.
+const FEWER: usize = 20;
+
+pub(crate) fn measure(pace: &Pace) -> Vec<Section> {
+    let sizes = [1_000, 100_000, 1_000_000].into_iter().filter(|keys| *keys <= pace.most_keys);
+    let measured: Vec<_> = sizes.flat_map(|keys| Field::new(keys).measure(pace)).collect();
+    let series = ["ours", "with a ban rule", "governor"].map(str::to_owned).to_vec();
+    let groups = measured.iter().map(|(work, rounds)| {
+        (work.clone(), [OURS, BANNING, GOVERNOR].map(|n| Some(rounds.median(n))).to_vec())
+    });
+    let chart = Chart {
+        name: "memory",
+        title: "A check in memory, nanoseconds".to_owned(),
+        kind: Kind::Bars { series, groups: groups.collect() },
+    };
+    let mut rows: Vec<_> = measured.iter().map(row).collect();
+    rows.extend(algorithms(pace));
+    rows.extend(footprint::rows(pace.most_keys.min(1_000_000)));
+    let note = "A check by a policy of one GCRA quota, without and with a ban rule that is not in \
+                force, the whole decision returned; time of each thread. The ratio is to \
+                `governor` (its keyed `check_key`, which tells yes or no and keeps every key for \
+                good). `limitador` has its context made in each check, as its callers have to.";
+    vec![Section { title: "In memory", note: note.to_owned(), rows, charts: vec![chart] }]
+}
+
+const GOVERNOR: usize = 0;
+const OURS: usize = 1;
+const BANNING: usize = 2;
+const LIMITADOR: usize = 3;
+
+/// Stores with the same keys in them.
+struct Field {
+    addresses: Vec<IpAddr>,
+    subjects: Vec<Subjects>,
+    governor: Governor,
+    plain: PolicySet,
+    banning: PolicySet,
+    limitador: Limitador,
+}
+
+impl Field {
+    fn new(keys: usize) -> Self {
+        let addresses: Vec<IpAddr> = (0..keys).map(address).collect();
+        let (plain, banning) = (ours(Algorithm::Gcra, false), ours(Algorithm::Gcra, true));
+        let subjects = addresses.iter().map(|address| plain.subjects_of(&Key::ip(*address)));
+        let subjects = subjects.collect();
+        let (governor, limitador) = (Governor::new(), Limitador::new());
+        let field = Self { addresses, subjects, governor, plain, banning, limitador };
+        for (address, subjects) in field.addresses.iter().zip(&field.subjects) {
+            field.governor.check(address);
+            check(&field.plain, subjects);
+            check(&field.banning, subjects);
+            field.limitador.check(address);
+        }
+        field
+    }
+
+    fn measure(&self, pace: &Pace) -> Vec<(String, Rounds)> {
+        let keys = self.addresses.len();
+        let ways = [(false, 1), (false, 2), (true, 1), (true, 2)];
+        let measured = ways.map(|(zipf, threads)| {
+            let orders = (0..threads).map(|seed| order(pace.checks, keys, zipf, seed));
+            let spread = if zipf { "Zipf" } else { "uniform" };
+            let plural = if threads == 1 { "" } else { "s" };
+            let work = format!("{}, {spread}, {threads} thread{plural}", told(keys));
+            (work, self.rounds(pace, &orders.collect::<Vec<_>>()))
+        });
+        measured.into()
+    }
+
+    fn rounds(&self, pace: &Pace, orders: &[Vec<usize>]) -> Rounds {
+        let few: Vec<Vec<usize>> =
+            orders.iter().map(|order| order[..order.len() / FEWER].to_vec()).collect();
+        let contenders: Vec<Contender<'_>> = vec![
+            Box::new(|| ns(orders, |key| self.governor.check(&self.addresses[key]))),
+            Box::new(|| ns(orders, |key| check(&self.plain, &self.subjects[key]))),
+            Box::new(|| ns(orders, |key| check(&self.banning, &self.subjects[key]))),
+            Box::new(|| ns(&few, |key| self.limitador.check(&self.addresses[key]))),
+        ];
+        in_turn(pace.rounds, contenders)
+    }
+}
+
+/// Our policy, with room for the keys of all rows.
+fn ours(algorithm: Algorithm, bans: bool) -> PolicySet {
+    let quota = Quota::per_second(LIMIT.into()).and_then(|quota| quota.with_algorithm(algorithm));
+    policy(2_000_000, quota.expect("the quota is one"), bans.then(rule))
+}
+
+/// Nanoseconds a check.
+pub(crate) fn ns(orders: &[Vec<usize>], check: impl Fn(usize) + Sync) -> f64 {
+    time(orders, check) as f64 / 1e3
+}
+
+fn row((work, rounds): &(String, Rounds)) -> Row {
+    let median = |contender| nanoseconds(rounds.median(contender));
+    let most = if work.starts_with("1 k") { 1.0 } else { 0.7 };
+    Row {
+        work: work.clone(),
+        ours: format!("{}, with a ban rule {}", median(OURS), median(BANNING)),
+        beside: format!("governor {}, limitador {}", median(GOVERNOR), median(LIMITADOR)),
+        ratios: vec![rounds.ratio(OURS, GOVERNOR), rounds.ratio(BANNING, GOVERNOR)],
+        target: Some(Target::AtMost(most)),
+    }
+}
+
+/// The other algorithms, beside `gcra`.
+fn algorithms(pace: &Pace) -> Vec<Row> {
+    let all = [Algorithm::Gcra, Algorithm::FixedWindow, Algorithm::SlidingWindow];
+    let rows = [1_000, 100_000].map(|keys| {
+        let orders = [order(pace.checks, keys, false, 0)];
+        let policies = all.map(|algorithm| ours(algorithm, false));
+        let subjects: Vec<_> =
+            (0..keys).map(|n| policies[0].subjects_of(&Key::ip(address(n)))).collect();
+        let (orders, subjects) = (&orders, &subjects);
+        let contenders = policies.iter().map(|policy| -> Contender<'_> {
+            Box::new(move || ns(orders, |key| check(policy, &subjects[key])))
+        });
+        let rounds = in_turn(pace.rounds, contenders.collect());
+        [1, 2].map(|n| Row {
+            work: format!("`{}`, {}", all[n].as_str(), told(keys)),
+            ours: nanoseconds(rounds.median(n)),
+            beside: format!("`gcra` {}", nanoseconds(rounds.median(0))),
+            ratios: vec![rounds.ratio(n, 0)],
+            target: Some(Target::AtMost(1.5)),
+        })
+    });
+    rows.into_iter().flatten().collect()
+}

@@ -1,0 +1,69 @@
+//! How much memory a key takes: what a process of its own grows by.
+
+use std::{env, fs, num::NonZeroU32, process::Command};
+
+use governor::RateLimiter;
+use limiter_core::{Key, Quota};
+
+use crate::{
+    report::{Row, Target, keys as told},
+    work::{Governor, LIMIT, address, check, policy},
+};
+
+const OURS: &str = "limiter";
+const BY_ADDRESS: &str = "governor-address";
+const BY_TEXT: &str = "governor-text";
+
+pub(super) fn rows(keys: usize) -> Vec<Row> {
+    let [ours, address, text] = [OURS, BY_ADDRESS, BY_TEXT].map(|store| bytes_a_key(store, keys));
+    let row = Row {
+        work: format!("memory, {}: the bound is 35 bytes a key", told(keys)),
+        ours: format!("{ours:.0} bytes a key"),
+        beside: format!("governor {address:.0} by address, {text:.0} by `String`"),
+        ratios: vec![ours / 35.0],
+        target: Some(Target::AtMost(1.0)),
+    };
+    vec![row]
+}
+
+/// Fills a store and prints by how many bytes this process grew.
+pub(crate) fn grow(store: &str, keys: usize) {
+    let before = resident();
+    let grown = match store {
+        OURS => {
+            let quota = Quota::per_second(LIMIT.into()).expect("the quota is one");
+            let policy = policy(keys, quota, None);
+            (0..keys).for_each(|n| check(&policy, &policy.subjects_of(&Key::ip(address(n)))));
+            resident() - before
+        }
+        BY_ADDRESS => {
+            let governor = Governor::new();
+            (0..keys).for_each(|n| governor.check(&address(n)));
+            resident() - before
+        }
+        _ => {
+            let limit = NonZeroU32::new(LIMIT).expect("the limit is not zero");
+            let governor = RateLimiter::dashmap(governor::Quota::per_second(limit));
+            (0..keys).for_each(|n| assert!(governor.check_key(&address(n).to_string()).is_ok()));
+            resident() - before
+        }
+    };
+    println!("{grown}");
+}
+
+fn bytes_a_key(store: &str, keys: usize) -> f64 {
+    let program = env::current_exe().expect("this program is a file");
+    let output = Command::new(program).args(["grow", store, &keys.to_string()]).output();
+    let output = output.expect("this program can be started");
+    let grown: Option<f64> =
+        String::from_utf8(output.stdout).ok().and_then(|text| text.trim().parse().ok());
+    grown.expect("it prints a number") / keys as f64
+}
+
+/// Bytes that this process has in memory.
+fn resident() -> usize {
+    let status = fs::read_to_string("/proc/self/status").expect("this is Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<usize>().ok());
+    kilobytes.expect("it says how much is resident") * 1_024
+}

@@ -1,0 +1,164 @@
+//! The tables, as they are printed and as the README has them.
+
+use std::{fmt::Write as _, fs};
+
+use crate::{chart::Chart, machine};
+
+const BEGIN: &str = "<!-- compare:begin -->";
+const END: &str = "<!-- compare:end -->";
+
+/// All that was measured.
+pub(crate) struct Report {
+    head: String,
+    sections: Vec<Section>,
+}
+
+/// A table, and the plots below it.
+pub(crate) struct Section {
+    pub(crate) title: &'static str,
+    /// What has to be known to read it.
+    pub(crate) note: String,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) charts: Vec<Chart>,
+}
+
+pub(crate) struct Row {
+    pub(crate) work: String,
+    pub(crate) ours: String,
+    /// What stands beside it.
+    pub(crate) beside: String,
+    /// Ours by theirs; none where nothing is beside it.
+    pub(crate) ratios: Vec<f64>,
+    pub(crate) target: Option<Target>,
+}
+
+/// What the ratios are to be.
+#[derive(Clone, Copy)]
+pub(crate) enum Target {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+impl Report {
+    pub(crate) fn begin() -> Self {
+        let head = format!(
+            "Measured at {} on {}. {} of its cores were busy with something else at the start.",
+            machine::commit(),
+            machine::machine(),
+            machine::busy(),
+        );
+        println!("{head}");
+        Self { head, sections: Vec::new() }
+    }
+
+    pub(crate) fn add(&mut self, section: Section) {
+        println!("\n{}", section.text());
+        self.sections.push(section);
+    }
+
+    /// Puts the tables between the marks in the README, and the plots where it
+    /// shows them.
+    pub(crate) fn write(&self) {
+        let file = format!("{}/README.md", machine::root());
+        let readme = fs::read_to_string(&file).expect("there is a README");
+        let marks = readme.split_once(BEGIN).zip(readme.split_once(END));
+        let ((before, _), (_, after)) = marks.expect("the README has both marks");
+        let mut text = format!("{before}{BEGIN}\n{}\n\n", self.head);
+        for section in &self.sections {
+            text += &section.text();
+            text.push('\n');
+            for chart in &section.charts {
+                chart.draw();
+                let _ = writeln!(text, "![{}]({})\n", chart.title, chart.path());
+            }
+        }
+        let text = format!("{}\n{END}{after}", text.trim_end());
+        fs::write(file, text).expect("the README can be written");
+    }
+}
+
+impl Section {
+    fn text(&self) -> String {
+        let mut text = format!("**{}.** {}\n\n", self.title, self.note);
+        text += "| | ours | beside it | ratio | target | met |\n|---|---|---|---|---|---|\n";
+        for row in &self.rows {
+            let Row { work, ours, beside, .. } = row;
+            let (ratio, target, met) = (row.ratio(), row.target(), row.met());
+            let _ = writeln!(text, "| {work} | {ours} | {beside} | {ratio} | {target} | {met} |");
+        }
+        text
+    }
+}
+
+impl Row {
+    /// Without anything beside it.
+    pub(crate) fn alone(work: String, ours: String) -> Self {
+        Self { work, ours, beside: String::new(), ratios: Vec::new(), target: None }
+    }
+
+    /// Where there is no Node to run the peer.
+    pub(crate) fn without_node(work: String, ours: String) -> Self {
+        let beside = "rate-limiter-flexible was not measured: there is no Node".to_owned();
+        Self { beside, ..Self::alone(work, ours) }
+    }
+
+    fn ratio(&self) -> String {
+        let ratios: Vec<_> = self.ratios.iter().map(|ratio| format!("{ratio:.2}")).collect();
+        ratios.join(", ")
+    }
+
+    fn target(&self) -> String {
+        match self.target {
+            None => String::new(),
+            Some(Target::AtMost(most)) => format!("≤ {most}"),
+            Some(Target::AtLeast(least)) => format!("≥ {least}"),
+        }
+    }
+
+    fn met(&self) -> &'static str {
+        let met = |ratio: &f64| match self.target {
+            Some(Target::AtMost(most)) => *ratio <= most,
+            Some(Target::AtLeast(least)) => *ratio >= least,
+            None => true,
+        };
+        match (self.target, self.ratios.as_slice()) {
+            (None, _) | (_, []) => "",
+            (_, ratios) if ratios.iter().all(met) => "yes",
+            _ => "**no**",
+        }
+    }
+}
+
+/// A figure to three digits.
+pub(crate) fn figure(value: f64) -> String {
+    match value {
+        _ if value < 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.0}"),
+    }
+}
+
+pub(crate) fn nanoseconds(value: f64) -> String {
+    format!("{} ns", figure(value))
+}
+
+pub(crate) fn microseconds(value: f64) -> String {
+    format!("{} µs", figure(value))
+}
+
+pub(crate) fn a_second(value: f64) -> String {
+    match value {
+        _ if value < 1e3 => format!("{value:.0} /s"),
+        _ if value < 1e6 => format!("{} k/s", figure(value / 1e3)),
+        _ => format!("{} M/s", figure(value / 1e6)),
+    }
+}
+
+/// A number of keys, as short as it can be read.
+pub(crate) fn keys(keys: usize) -> String {
+    match keys {
+        1_000_000.. => format!("{} M keys", keys / 1_000_000),
+        1_000.. => format!("{} k keys", keys / 1_000),
+        1 => "one key".to_owned(),
+        _ => format!("{keys} keys"),
+    }
+}

@@ -1,0 +1,42 @@
+//! Measuring several things in turn.
+
+/// Something that is measured: it returns a figure of one round.
+pub(crate) type Contender<'a> = Box<dyn FnMut() -> f64 + 'a>;
+
+/// The figures of each contender, round by round.
+pub(crate) struct Rounds(Vec<Vec<f64>>);
+
+/// Measures all of them in each round. The first round warms up and does not
+/// count; each begins with the next contender, so that none always follows the
+/// same.
+pub(crate) fn in_turn(rounds: usize, mut contenders: Vec<Contender<'_>>) -> Rounds {
+    let count = contenders.len();
+    let mut figures = vec![Vec::with_capacity(rounds); count];
+    for round in 0..=rounds {
+        for place in 0..count {
+            let contender = (place + round) % count;
+            let figure = contenders[contender]();
+            if round > 0 {
+                figures[contender].push(figure);
+            }
+        }
+    }
+    Rounds(figures)
+}
+
+impl Rounds {
+    pub(crate) fn median(&self, contender: usize) -> f64 {
+        median(self.0[contender].clone())
+    }
+
+    /// One contender's figure by another's.
+    pub(crate) fn ratio(&self, contender: usize, other: usize) -> f64 {
+        let pairs = self.0[contender].iter().zip(&self.0[other]);
+        median(pairs.map(|(figure, other)| figure / other).collect())
+    }
+}
+
+pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}

@@ -28,8 +28,8 @@ pub(crate) fn machine() -> String {
     format!("{}, {cores} cores, Linux {kernel}, {rustc}", model())
 }
 
-/// How busy others keep it, as a number of cores.
-pub(crate) fn busy() -> String {
+/// How many processes wanted a core, of late.
+pub(crate) fn load() -> String {
     read("/proc/loadavg").split(' ').next().unwrap_or_default().to_owned()
 }
 

@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     match Options::parse() {
         Ok(options) => match &options.task {
             Task::Compare(parts) => compare(&options, parts),
-            Task::Serve { name, url } => http::serve(name, url),
+            Task::Serve { name, redis } => http::serve(name, redis),
             Task::Grow { name, keys } => memory::grow(name, *keys),
         },
         Err(error) => {

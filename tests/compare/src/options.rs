@@ -24,10 +24,10 @@ pub(crate) struct Options {
 /// another of this program.
 pub(crate) enum Task {
     Compare(Vec<Part>),
-    /// Serve HTTP, as the named server does.
+    /// Serve HTTP, as the named server does, with that Redis.
     Serve {
         name: String,
-        url: String,
+        redis: String,
     },
     /// Tell how much memory so many keys take of the named store.
     Grow {
@@ -117,9 +117,7 @@ fn parts(names: &str) -> Result<Vec<Part>, lexopt::Error> {
 fn task(command: &OsString, parser: &mut Parser) -> Result<Task, lexopt::Error> {
     match command.to_str() {
         Some("serve") => {
-            let name = parser.value()?.string()?;
-            let url = parser.optional_value().map_or(Ok(String::new()), ValueExt::string)?;
-            Ok(Task::Serve { name, url })
+            Ok(Task::Serve { name: parser.value()?.string()?, redis: parser.value()?.string()? })
         }
         Some("grow") => {
             Ok(Task::Grow { name: parser.value()?.string()?, keys: parser.value()?.parse()? })

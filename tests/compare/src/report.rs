@@ -42,10 +42,10 @@ pub(crate) enum Target {
 impl Report {
     pub(crate) fn begin() -> Self {
         let head = format!(
-            "Measured at {} on {}. {} of its cores were busy with something else at the start.",
+            "Measured at {} on {}; its load before was {}.",
             machine::commit(),
             machine::machine(),
-            machine::busy(),
+            machine::load(),
         );
         println!("{head}");
         Self { head, sections: Vec::new() }

@@ -21,8 +21,8 @@ async function limiterOf(url) {
 async function connect(url) {
   switch (new URL(url).protocol) {
     case "redis:": {
-      // Commands of one turn of the event loop go together.
-      const storeClient = new Redis(url, { enableAutoPipelining: true });
+      // Faster than with enableAutoPipelining, and than the client `redis`.
+      const storeClient = new Redis(url);
       await once(storeClient, "ready");
       return new RateLimiterRedis({ ...options, storeClient });
     }

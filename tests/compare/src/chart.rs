@@ -29,9 +29,25 @@ pub(crate) struct Chart {
 
 pub(crate) enum Kind {
     /// Groups of bars, one for each of the series where it has one.
-    Bars { series: Vec<String>, groups: Vec<(String, Vec<Option<f64>>)> },
+    Bars { series: Vec<String>, groups: Vec<Group> },
     /// Lines over what is doubled, or tenfold, from point to point.
-    Lines { across: &'static str, lines: Vec<(String, Vec<(f64, f64)>)> },
+    Lines { across: &'static str, lines: Vec<Line> },
+}
+
+pub(crate) struct Group {
+    pub(crate) name: String,
+    pub(crate) bars: Vec<Option<f64>>,
+}
+
+pub(crate) struct Line {
+    pub(crate) name: String,
+    pub(crate) points: Vec<(f64, f64)>,
+}
+
+impl Group {
+    fn count(&self) -> u32 {
+        self.bars.iter().flatten().count() as u32
+    }
 }
 
 impl Chart {
@@ -55,17 +71,16 @@ impl Chart {
     fn height(&self) -> u32 {
         match &self.kind {
             Kind::Bars { groups, .. } => {
-                let bars = groups.iter().map(|(_, bars)| bars.iter().flatten().count() as u32);
-                70 + bars.map(|bars| bars * 14 + 10).sum::<u32>()
+                70 + groups.iter().map(|group| group.count() * 14 + 10).sum::<u32>()
             }
             Kind::Lines { .. } => 400,
         }
     }
 
-    fn bars(&self, canvas: &Canvas<'_>, series: &[String], groups: &[(String, Vec<Option<f64>>)]) {
+    fn bars(&self, canvas: &Canvas<'_>, series: &[String], groups: &[Group]) {
         const LEFT: i32 = 250;
         const LONGEST: f64 = 460.0;
-        let all = groups.iter().flat_map(|(_, bars)| bars.iter().flatten());
+        let all = groups.iter().flat_map(|group| group.bars.iter().flatten());
         let most = all.copied().fold(f64::MIN_POSITIVE, f64::max);
         write(canvas, &self.title, (10, 18), 16, HPos::Left);
         let mut x = LEFT;
@@ -75,10 +90,10 @@ impl Chart {
             x += 30 + 7 * i32::try_from(name.chars().count()).unwrap_or(0);
         }
         let mut y = 56;
-        for (name, bars) in groups {
-            let count = i32::try_from(bars.iter().flatten().count()).unwrap_or(0);
-            write(canvas, name, (LEFT - 8, y + 7 * count), 12, HPos::Right);
-            for (bar, colour) in bars.iter().zip(COLOURS) {
+        for group in groups {
+            let middle = y + 7 * group.count() as i32;
+            write(canvas, &group.name, (LEFT - 8, middle), 12, HPos::Right);
+            for (bar, colour) in group.bars.iter().zip(COLOURS) {
                 let Some(bar) = bar else { continue };
                 let end = LEFT + (bar / most * LONGEST) as i32;
                 fill(canvas, (LEFT, y + 1), (end, y + 13), colour);
@@ -89,8 +104,8 @@ impl Chart {
         }
     }
 
-    fn lines(&self, canvas: &Canvas<'_>, across: &str, lines: &[(String, Vec<(f64, f64)>)]) {
-        let points = || lines.iter().flat_map(|(_, points)| points);
+    fn lines(&self, canvas: &Canvas<'_>, across: &str, lines: &[Line]) {
+        let points = || lines.iter().flat_map(|line| &line.points);
         let (first, last) = points()
             .fold((f64::MAX, 0.0_f64), |(first, last), (x, _)| (first.min(*x), last.max(*x)));
         let most = points().fold(0.0_f64, |most, (_, y)| most.max(*y));
@@ -104,7 +119,7 @@ impl Chart {
         let mut mesh = chart.configure_mesh();
         mesh.x_desc(across).y_desc("ns").x_label_formatter(&|x| short(*x)).light_line_style(WHITE);
         mesh.draw().expect("it can be drawn");
-        for ((name, points), colour) in lines.iter().zip(COLOURS) {
+        for (Line { name, points }, colour) in lines.iter().zip(COLOURS) {
             let style = colour.stroke_width(2);
             let line = LineSeries::new(points.iter().copied(), style).point_size(3);
             let drawn = chart.draw_series(line).expect("it can be drawn");

@@ -9,7 +9,7 @@ use std::{process::Command, time::Duration};
 pub(crate) use self::serve::serve;
 use self::serving::Serving;
 use crate::{
-    chart::{Chart, Kind},
+    chart::{Chart, Group, Kind},
     options::Pace,
     report::{Row, Section, Target, a_second, figure},
     rounds::{Contender, Rounds, in_turn},
@@ -46,15 +46,18 @@ pub(crate) fn measure(pace: &Pace) -> Vec<Section> {
         row("actix-web, on Redis", 5, "actix-limitation", 6, Some(Target::AtLeast(1.0))),
     ];
     rows.extend(added(&instructions));
-    let bars = SERVERS.iter().enumerate();
+    let bars = SERVERS.iter().enumerate().map(|(n, name)| {
+        let rate = Some(rounds.median(n));
+        let ours = name.contains("limiter");
+        let bars = if ours { vec![rate, None] } else { vec![None, rate] };
+        Group { name: (*name).to_owned(), bars }
+    });
     let chart = Chart {
         name: "http",
         title: "Requests a second through one worker".to_owned(),
         kind: Kind::Bars {
-            series: Vec::new(),
-            groups: bars
-                .map(|(n, name)| (name.to_string(), vec![Some(rounds.median(n))]))
-                .collect(),
+            series: ["ours", "others"].map(str::to_owned).to_vec(),
+            groups: bars.collect(),
         },
     };
     let note = "One worker thread answers `wrk` with 32 connections that are kept, all of one \

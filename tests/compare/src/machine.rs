@@ -33,6 +33,22 @@ pub(crate) fn load() -> String {
     read("/proc/loadavg").split(' ').next().unwrap_or_default().to_owned()
 }
 
+/// The peers, with their versions.
+pub(crate) fn peers() -> String {
+    let lock = include_str!("../Cargo.lock");
+    let names = ["governor", "limitador", "actix-extensible-rate-limit", "actix-limitation"];
+    let crates = names.map(|name| {
+        let package = lock.split_once(&format!("name = \"{name}\"\nversion = \""));
+        let version = package.and_then(|(_, rest)| rest.split('"').next());
+        format!("{name} {}", version.expect("it is locked"))
+    });
+    let node: serde_json::Value =
+        serde_json::from_str(include_str!("../node/package.json")).expect("it is JSON");
+    let node = ["rate-limiter-flexible", "ioredis", "pg", "mysql2"]
+        .map(|name| format!("{name} {}", node["dependencies"][name].as_str().unwrap_or_default()));
+    format!("{}; in Node {}: {}", crates.join(", "), version("node"), node.join(", "))
+}
+
 /// What a server or a program says of its version.
 pub(crate) fn version(program: &str) -> String {
     let told = told(program, &["--version"]).unwrap_or_default();

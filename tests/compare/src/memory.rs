@@ -10,7 +10,7 @@ use limiter_core::{Algorithm, Key, PolicySet, Quota, Subjects};
 pub(crate) use self::footprint::grow;
 use self::limitador::Limitador;
 use crate::{
-    chart::{Chart, Kind},
+    chart::{Chart, Group, Kind},
     options::Pace,
     report::{Row, Section, Target, keys as told, nanoseconds},
     rounds::{Contender, Rounds, in_turn},
@@ -25,8 +25,9 @@ pub(crate) fn measure(pace: &Pace) -> Vec<Section> {
     let sizes = [1_000, 100_000, 1_000_000].into_iter().filter(|keys| *keys <= pace.most_keys);
     let measured: Vec<_> = sizes.flat_map(|keys| Field::new(keys).measure(pace)).collect();
     let series = ["ours", "with a ban rule", "governor"].map(str::to_owned).to_vec();
-    let groups = measured.iter().map(|(work, rounds)| {
-        (work.clone(), [OURS, BANNING, GOVERNOR].map(|n| Some(rounds.median(n))).to_vec())
+    let groups = measured.iter().map(|Measured { work, rounds, .. }| {
+        let bars = [OURS, BANNING, GOVERNOR].map(|n| Some(rounds.median(n)));
+        Group { name: work.clone(), bars: bars.to_vec() }
     });
     let chart = Chart {
         name: "memory",
@@ -47,6 +48,12 @@ const GOVERNOR: usize = 0;
 const OURS: usize = 1;
 const BANNING: usize = 2;
 const LIMITADOR: usize = 3;
+
+struct Measured {
+    keys: usize,
+    work: String,
+    rounds: Rounds,
+}
 
 /// Stores with the same keys in them.
 struct Field {
@@ -75,7 +82,7 @@ impl Field {
         field
     }
 
-    fn measure(&self, pace: &Pace) -> Vec<(String, Rounds)> {
+    fn measure(&self, pace: &Pace) -> Vec<Measured> {
         let keys = self.addresses.len();
         let ways = [(false, 1), (false, 2), (true, 1), (true, 2)];
         let measured = ways.map(|(zipf, threads)| {
@@ -83,7 +90,7 @@ impl Field {
             let spread = if zipf { "Zipf" } else { "uniform" };
             let plural = if threads == 1 { "" } else { "s" };
             let work = format!("{}, {spread}, {threads} thread{plural}", told(keys));
-            (work, self.rounds(pace, &orders.collect::<Vec<_>>()))
+            Measured { keys, work, rounds: self.rounds(pace, &orders.collect::<Vec<_>>()) }
         });
         measured.into()
     }
@@ -112,9 +119,9 @@ pub(crate) fn ns(orders: &[Vec<usize>], check: impl Fn(usize) + Sync) -> f64 {
     time(orders, check) as f64 / 1e3
 }
 
-fn row((work, rounds): &(String, Rounds)) -> Row {
+fn row(Measured { keys, work, rounds }: &Measured) -> Row {
     let median = |contender| nanoseconds(rounds.median(contender));
-    let most = if work.starts_with("1 k") { 1.0 } else { 0.7 };
+    let most = if *keys == 1_000 { 1.0 } else { 0.7 };
     Row {
         work: work.clone(),
         ours: format!("{}, with a ban rule {}", median(OURS), median(BANNING)),

@@ -42,10 +42,11 @@ pub(crate) enum Target {
 impl Report {
     pub(crate) fn begin() -> Self {
         let head = format!(
-            "Measured at {} on {}; its load before was {}.",
+            "Measured at {} on {}; its load before was {}. Beside {}.",
             machine::commit(),
             machine::machine(),
             machine::load(),
+            machine::peers(),
         );
         println!("{head}");
         Self { head, sections: Vec::new() }

@@ -6,7 +6,7 @@ use futures_executor::block_on;
 use limiter_core::{Key, Limiter, MemoryStore, Policy, PolicySet, Quota, Quotas, Subjects};
 
 use crate::{
-    chart::{Chart, Kind},
+    chart::{Chart, Kind, Line},
     memory::ns,
     options::Pace,
     report::{Row, Section, keys as told, nanoseconds},
@@ -17,8 +17,6 @@ use crate::{
 const MANY: [usize; 4] = [1, 2, 4, 8];
 /// Where something else grows than the number of keys.
 const KEYS: usize = 10_000;
-
-type Line = (String, Vec<(f64, f64)>);
 
 pub(crate) fn measure(pace: &Pace) -> Vec<Section> {
     let (mut rows, keys) = by_keys(pace);
@@ -67,7 +65,7 @@ fn by_keys(pace: &Pace) -> (Vec<Row>, Vec<Line>) {
         checks.push((keys as f64, rounds.median(0)));
         reads.push((keys as f64, rounds.median(1)));
     }
-    (rows, vec![("a check".to_owned(), checks), ("a random read".to_owned(), reads)])
+    (rows, [("a check", checks), ("a random read", reads)].map(line).into())
 }
 
 /// Nanoseconds a read, where each place is known only after the read before it.
@@ -99,7 +97,7 @@ fn by_number(
         target: None,
     });
     let points = MANY.iter().enumerate().map(|(n, many)| (*many as f64, rounds.median(n)));
-    (rows.collect(), (what.to_owned(), points.collect()))
+    (rows.collect(), line((what, points.collect())))
 }
 
 fn with_quotas(many: usize) -> PolicySet {
@@ -146,6 +144,10 @@ fn by_bans(pace: &Pace) -> Vec<Row> {
         target: None,
     });
     rows.collect()
+}
+
+fn line((name, points): (&str, Vec<(f64, f64)>)) -> Line {
+    Line { name: name.to_owned(), points }
 }
 
 fn subjects_of(policies: &PolicySet, n: usize) -> Subjects {

@@ -1,6 +1,11 @@
 //! The servers: one route that answers `hello`, with a limit or without.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{
+    io::{self, Read},
+    net::Ipv4Addr,
+    process, thread,
+    time::Duration,
+};
 
 use actix_extensible_rate_limit::{
     RateLimiter,
@@ -18,8 +23,14 @@ use rocket::{Config, config::LogLevel, fairing::AdHoc, figment::Figment, routes}
 const LIMIT: u32 = 1_000_000_000;
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// Serves until it is asked to end. Its first line of output is where.
+/// Serves until standard input ends, be it with the process that has started
+/// this one. The first line of output is where.
 pub(crate) fn serve(name: &str, redis: &str) {
+    thread::spawn(|| {
+        // An error is an end as well.
+        let _ = io::stdin().read_to_end(&mut Vec::new());
+        process::exit(0);
+    });
     let system = System::new();
     match name {
         "actix" => system.block_on(actix()),

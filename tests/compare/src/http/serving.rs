@@ -1,4 +1,5 @@
-//! A server of this program, in a process of its own.
+//! A server of this program, in a process of its own that ends with its
+//! standard input.
 
 use std::{
     env,
@@ -17,13 +18,14 @@ impl Serving {
         Self::start_by(&[], name, redis)
     }
 
-    /// Starts it by another program that takes it as its argument. Whatever they
-    /// print after the URL goes to standard error.
+    /// Starts it by another program that takes it as its argument.
     pub(super) fn start_by(words: &[&str], name: &str, redis: &str) -> Self {
         let program = env::current_exe().expect("this program is a file");
         let program = program.to_str().expect("its path is text");
         let command = [words, &[program, "serve", name, redis]].concat();
-        let child = Command::new(command[0]).args(&command[1..]).stdout(Stdio::piped()).spawn();
+        let mut process = Command::new(command[0]);
+        process.args(&command[1..]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let child = process.spawn();
         let mut child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let output = child.stdout.take().expect("it is piped");
         let mut url = String::new();
@@ -42,10 +44,9 @@ impl Serving {
         }
     }
 
-    /// Asks it to end, and waits until it has.
+    /// Lets it end, and waits until it has.
     pub(super) fn stop(mut self) {
-        let asked = Command::new("kill").arg(self.child.id().to_string()).status();
-        assert!(asked.is_ok_and(|asked| asked.success()), "it runs");
+        // Which closes its standard input first.
         self.child.wait().expect("its end can be waited for");
     }
 }

@@ -7,7 +7,7 @@ use tokio::runtime::Runtime;
 
 use super::{HOUR, KEYS, Measure, Ours, flexible, user};
 use crate::{
-    chart::{Chart, Kind},
+    chart::{Chart, Group, Kind},
     load::{alone, runtime, throughput},
     machine::version,
     node::Flexible,
@@ -31,7 +31,7 @@ pub(crate) fn measure(pace: &Pace) -> Vec<Section> {
         runtime: &runtime,
     };
     let (mut rows, groups) = stage.throughputs(pace);
-    rows.push(stage.waits(pace));
+    rows.extend(stage.waits(pace));
     rows.push(stage.refusals(pace));
     let series =
         ["ours", "ours, a cluster", "actix-extensible-rate-limit", "rate-limiter-flexible"];
@@ -58,13 +58,13 @@ struct Stage<'a> {
 }
 
 impl Stage<'_> {
-    fn throughputs(&self, pace: &Pace) -> (Vec<Row>, Vec<(String, Vec<Option<f64>>)>) {
+    fn throughputs(&self, pace: &Pace) -> (Vec<Row>, Vec<Group>) {
         let all = [KEYS, 1].map(|keys| self.throughput(pace, keys));
         let (rows, groups): (Vec<_>, Vec<_>) = all.into_iter().unzip();
         (rows.into_iter().flatten().collect(), groups)
     }
 
-    fn throughput(&self, pace: &Pace, keys: usize) -> ([Row; 3], (String, Vec<Option<f64>>)) {
+    fn throughput(&self, pace: &Pace, keys: usize) -> ([Row; 3], Group) {
         let measure = Measure::Throughput(keys);
         let mut contenders = vec![
             self.ours.contender(self.runtime, pace, measure),
@@ -96,7 +96,8 @@ impl Stage<'_> {
             },
         ];
         let bars = (0..3).map(|n| Some(rounds.median(n)));
-        (rows, (told(keys), bars.chain([self.flexible.map(|_| rounds.median(3))]).collect()))
+        let bars = bars.chain([self.flexible.map(|_| rounds.median(3))]).collect();
+        (rows, Group { name: told(keys), bars })
     }
 
     /// The backend of its middleware, which is what asks Redis.
@@ -115,7 +116,7 @@ impl Stage<'_> {
     }
 
     /// One check after the other, beside the least that a script can do.
-    fn waits(&self, pace: &Pace) -> Row {
+    fn waits(&self, pace: &Pace) -> Vec<Row> {
         let (script, link) = (Script::new("return 1"), self.runtime.block_on(link()));
         let time = pace.time;
         let bare: Contender<'_> = Box::new(|| {
@@ -134,14 +135,16 @@ impl Stage<'_> {
         contenders.extend(self.flexible.map(alone));
         let rounds = in_turn(pace.rounds, contenders);
         let wait = |n| microseconds(rounds.median(n));
-        let peer = self.flexible.map(|_| format!(", rate-limiter-flexible {}", wait(2)));
-        Row {
+        let beside = |name: &str, n: usize, most| Row {
             work: "one in flight, until the answer".to_owned(),
             ours: wait(0),
-            beside: format!("a bare EVALSHA {}{}", wait(1), peer.unwrap_or_default()),
-            ratios: vec![rounds.ratio(0, 1)],
-            target: Some(Target::AtMost(1.2)),
-        }
+            beside: format!("{name} {}", wait(n)),
+            ratios: vec![rounds.ratio(0, n)],
+            target: Some(Target::AtMost(most)),
+        };
+        let bare = beside("a bare EVALSHA", 1, 1.2);
+        let peer = self.flexible.map(|_| beside("rate-limiter-flexible", 2, 1.0));
+        [bare].into_iter().chain(peer).collect()
     }
 
     /// Banned clients, beside clients that are admitted.

@@ -48,7 +48,8 @@ fn by_keys(pace: &Pace) -> (Vec<Row>, Vec<Line>) {
         let quota = Quota::per_second(LIMIT.into()).expect("the quota is one");
         let policy = policy(2 * keys, quota, None);
         (0..keys).for_each(|n| check(&policy, &subjects_of(&policy, n)));
-        let table = vec![[0_usize; 4]; keys];
+        // Written to: what is all zeros would share one page.
+        let table = vec![[0, 1, 1, 1]; keys];
         let (orders, asked) = asked(pace, &policy, keys);
         let contenders: Vec<Contender<'_>> = vec![
             Box::new(|| ns(&in_order(&asked), |n| check(&policy, &asked[n]))),

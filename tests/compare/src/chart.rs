@@ -112,14 +112,16 @@ impl Chart {
         let mut chart = ChartBuilder::on(canvas)
             .caption(&self.title, (FONT, 16))
             .margin(10)
+            .margin_right(30)
             .x_label_area_size(40)
             .y_label_area_size(60)
             .build_cartesian_2d((first..last).log_scale(), 0.0..most * 1.1)
             .expect("there is room for it");
         let mut mesh = chart.configure_mesh();
-        mesh.x_desc(across).y_desc("ns").x_label_formatter(&|x| short(*x)).light_line_style(WHITE);
+        mesh.x_desc(across).y_desc("ns").light_line_style(WHITE);
+        mesh.x_label_formatter(&|x| short(*x)).y_label_formatter(&|y| format!("{y:.0}"));
         mesh.draw().expect("it can be drawn");
-        for (Line { name, points }, colour) in lines.iter().zip(COLOURS) {
+        for (Line { name, points }, colour) in lines.iter().zip([COLOURS[0], COLOURS[3]]) {
             let style = colour.stroke_width(2);
             let line = LineSeries::new(points.iter().copied(), style).point_size(3);
             let drawn = chart.draw_series(line).expect("it can be drawn");

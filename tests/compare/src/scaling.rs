@@ -1,6 +1,9 @@
 //! What a check in memory costs with more of everything.
 
-use std::hint::black_box;
+use std::{
+    hint::black_box,
+    time::{Duration, Instant},
+};
 
 use futures_executor::block_on;
 use limiter_core::{Key, Limiter, MemoryStore, Policy, PolicySet, Quota, Quotas, Subjects};
@@ -72,7 +75,7 @@ fn by_keys(pace: &Pace) -> (Vec<Row>, Vec<Line>) {
 /// Nanoseconds a read, where each place is known only after the read before it.
 fn read(table: &[[usize; 4]], order: &[usize]) -> f64 {
     let mut before = 0;
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     for place in order {
         before = black_box(table[place + before][0]);
     }
@@ -125,7 +128,7 @@ fn by_bans(pace: &Pace) -> Vec<Row> {
     let parts = [("none", usize::MAX), ("1 %", 100), ("50 %", 2)];
     let sets = parts.map(|(_, every)| {
         let set = policy(2_000_000, quota, Some(rule()));
-        let hour = std::time::Duration::from_secs(3_600);
+        let hour = Duration::from_secs(3_600);
         for n in (0..KEYS).filter(|n| (n + 1).is_multiple_of(every)) {
             let key = Key::ip(address(n));
             block_on(set.limiter().ban("bench", &key, hour)).expect("memory does not fail");

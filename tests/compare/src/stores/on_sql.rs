@@ -24,15 +24,9 @@ pub(crate) fn measure(pace: &Pace) -> Vec<Section> {
         Database::new("MariaDB", mysql_url(), &runtime, node.as_ref()),
         Database::new("SQLite", &file, &runtime, None),
     ];
-    let mut rows = Vec::new();
-    let mut groups = Vec::new();
-    for database in &databases {
-        for keys in [KEYS, 1] {
-            let (row, group) = database.throughput(pace, keys);
-            rows.push(row);
-            groups.push(group);
-        }
-    }
+    let throughputs =
+        databases.iter().flat_map(|database| [KEYS, 1].map(|keys| database.throughput(pace, keys)));
+    let (mut rows, groups): (Vec<_>, Vec<_>) = throughputs.unzip();
     let upsert = runtime.block_on(Upsert::connect());
     let [postgres, others @ ..] = &databases;
     rows.push(postgres.wait_beside(pace, &upsert));

@@ -14,7 +14,7 @@ use crate::{
     options::Pace,
     report::{Row, Section, Target, keys as told, nanoseconds},
     rounds::{Contender, Rounds, in_turn},
-    work::{Governor, LIMIT, address, check, order, policy, rule, time},
+    work::{Governor, LIMIT, address, check, in_order, order, policy, rule, time},
 };
 
 /// Of the checks that others are asked, `limitador` is asked one in so many: it
@@ -68,7 +68,8 @@ struct Field {
 impl Field {
     fn new(keys: usize) -> Self {
         let addresses: Vec<IpAddr> = (0..keys).map(address).collect();
-        let (plain, banning) = (ours(Algorithm::Gcra, false), ours(Algorithm::Gcra, true));
+        let (plain, banning) =
+            (ours(keys, Algorithm::Gcra, false), ours(keys, Algorithm::Gcra, true));
         let subjects = addresses.iter().map(|address| plain.subjects_of(&Key::ip(*address)));
         let subjects = subjects.collect();
         let (governor, limitador) = (Governor::new(), Limitador::new());
@@ -96,27 +97,29 @@ impl Field {
     }
 
     fn rounds(&self, pace: &Pace, orders: &[Vec<usize>]) -> Rounds {
-        let few: Vec<Vec<usize>> =
-            orders.iter().map(|order| order[..order.len() / FEWER].to_vec()).collect();
+        let addresses = in_order(orders, &self.addresses);
+        let subjects = in_order(orders, &self.subjects);
+        let few: Vec<_> =
+            addresses.iter().map(|order| order[..order.len() / FEWER].to_vec()).collect();
         let contenders: Vec<Contender<'_>> = vec![
-            Box::new(|| ns(orders, |key| self.governor.check(&self.addresses[key]))),
-            Box::new(|| ns(orders, |key| check(&self.plain, &self.subjects[key]))),
-            Box::new(|| ns(orders, |key| check(&self.banning, &self.subjects[key]))),
-            Box::new(|| ns(&few, |key| self.limitador.check(&self.addresses[key]))),
+            Box::new(|| ns(&addresses, |address| self.governor.check(address))),
+            Box::new(|| ns(&subjects, |subjects| check(&self.plain, subjects))),
+            Box::new(|| ns(&subjects, |subjects| check(&self.banning, subjects))),
+            Box::new(|| ns(&few, |address| self.limitador.check(address))),
         ];
         in_turn(pace.rounds, contenders)
     }
 }
 
-/// Our policy, with room for the keys of all rows.
-fn ours(algorithm: Algorithm, bans: bool) -> PolicySet {
+/// Our policy, with room for twice the keys.
+fn ours(keys: usize, algorithm: Algorithm, bans: bool) -> PolicySet {
     let quota = Quota::per_second(LIMIT.into()).and_then(|quota| quota.with_algorithm(algorithm));
-    policy(2_000_000, quota.expect("the quota is one"), bans.then(rule))
+    policy(2 * keys, quota.expect("the quota is one"), bans.then(rule))
 }
 
 /// Nanoseconds a check.
-pub(crate) fn ns(orders: &[Vec<usize>], check: impl Fn(usize) + Sync) -> f64 {
-    time(orders, check) as f64 / 1e3
+pub(crate) fn ns<K: Sync>(asked: &[Vec<K>], check: impl Fn(&K) + Sync) -> f64 {
+    time(asked, check) as f64 / 1e3
 }
 
 fn row(Measured { keys, work, rounds }: &Measured) -> Row {
@@ -136,12 +139,12 @@ fn algorithms(pace: &Pace) -> Vec<Row> {
     let all = [Algorithm::Gcra, Algorithm::FixedWindow, Algorithm::SlidingWindow];
     let rows = [1_000, 100_000].map(|keys| {
         let orders = [order(pace.checks, keys, false, 0)];
-        let policies = all.map(|algorithm| ours(algorithm, false));
+        let policies = all.map(|algorithm| ours(keys, algorithm, false));
         let subjects: Vec<_> =
             (0..keys).map(|n| policies[0].subjects_of(&Key::ip(address(n)))).collect();
-        let (orders, subjects) = (&orders, &subjects);
+        let subjects = &in_order(&orders, &subjects);
         let contenders = policies.iter().map(|policy| -> Contender<'_> {
-            Box::new(move || ns(orders, |key| check(policy, &subjects[key])))
+            Box::new(move || ns(subjects, |subjects| check(policy, subjects)))
         });
         let rounds = in_turn(pace.rounds, contenders.collect());
         [1, 2].map(|n| Row {

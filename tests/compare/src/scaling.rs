@@ -2,6 +2,7 @@
 
 use std::{
     hint::black_box,
+    slice::from_ref,
     time::{Duration, Instant},
 };
 
@@ -55,7 +56,7 @@ fn by_keys(pace: &Pace) -> (Vec<Row>, Vec<Line>) {
         let table = vec![[0, 1, 1, 1]; keys];
         let (orders, asked) = asked(pace, &policy, keys);
         let contenders: Vec<Contender<'_>> = vec![
-            Box::new(|| ns(&in_order(&asked), |n| check(&policy, &asked[n]))),
+            Box::new(|| ns(from_ref(&asked), |subjects| check(&policy, subjects))),
             Box::new(|| read(&table, &orders[0])),
         ];
         let rounds = in_turn(pace.rounds, contenders);
@@ -90,7 +91,7 @@ fn by_number(
     let sets = MANY.map(policies);
     let asked = sets.each_ref().map(|set| asked(pace, set, KEYS).1);
     let contenders = sets.iter().zip(&asked).map(|(set, asked)| -> Contender<'_> {
-        Box::new(|| ns(&in_order(asked), |n| check(set, &asked[n])))
+        Box::new(|| ns(from_ref(asked), |subjects| check(set, subjects)))
     });
     let rounds = in_turn(pace.rounds, contenders.collect());
     let rows = (1..MANY.len()).map(|n| Row {
@@ -137,7 +138,7 @@ fn by_bans(pace: &Pace) -> Vec<Row> {
     });
     let asked = sets.each_ref().map(|set| asked(pace, set, KEYS).1);
     let contenders = sets.iter().zip(&asked).map(|(set, asked)| -> Contender<'_> {
-        Box::new(|| ns(&in_order(asked), |n| drop(decide(set, &asked[n]))))
+        Box::new(|| ns(from_ref(asked), |subjects| drop(decide(set, subjects))))
     });
     let rounds = in_turn(pace.rounds, contenders.collect());
     let rows = (1..parts.len()).map(|n| Row {
@@ -164,8 +165,4 @@ fn asked(pace: &Pace, policies: &PolicySet, keys: usize) -> ([Vec<usize>; 1], Ve
     let order = order(pace.checks, keys, false, 0);
     let asked = order.iter().map(|n| subjects_of(policies, *n)).collect();
     ([order], asked)
-}
-
-fn in_order(asked: &[Subjects]) -> [Vec<usize>; 1] {
-    [(0..asked.len()).collect()]
 }

@@ -193,6 +193,12 @@ impl Policy {
         self.0.on_store_error
     }
 
+    /// Whether both are one and the same: clones of one policy.
+    #[cfg(feature = "redis")]
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     pub(crate) fn scope(&self) -> Scope {
         self.0.scope
     }

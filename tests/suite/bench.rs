@@ -1,12 +1,16 @@
-//! What a check costs on each database, on this machine: alone, with 64 in
+//! What a check costs on each database, on this machine: alone (beside it, turn
+//! by turn, a call of a script that does nothing), with 64 in
 //! flight over ten thousand keys, and with 64 in flight on one.
 //!
-//! `cargo bench -p limiter-tests`
+//! `cargo bench -p limiter-tests`, or of some of them:
+//! `cargo bench -p limiter-tests --bench stores -- redis redis-cluster`
 
 #[allow(dead_code, unused_imports, reason = "the tests need more of it")]
 mod servers;
 
 use std::time::{Duration, Instant};
+
+use redis::aio::MultiplexedConnection;
 
 use limiter_core::{BanRule, Key, Limiter, Policy, Quota, SharedStore};
 
@@ -18,23 +22,31 @@ const TIME: Duration = Duration::from_secs(3);
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.expect("threads can be started").block_on(async {
-        println!("| store | alone, median | 64 in flight, 10,000 keys | 64 in flight, one key |");
-        println!("|---|---|---|---|");
+        println!("| store | alone, median | an empty script | 64 in flight, 10,000 keys | 64 in flight, one key |");
+        println!("|---|---|---|---|---|");
         let file = servers::kept_folder("bench").join("limits");
-        let urls = [
-            servers::redis_url().to_owned(),
-            servers::cluster_url().to_owned(),
-            servers::postgres_url().to_owned(),
-            servers::mysql_url().to_owned(),
-            format!("sqlite://{}", file.display()),
+        let asked: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+        let stores: [(&str, &dyn Fn() -> String); 5] = [
+            ("redis", &|| servers::redis_url().to_owned()),
+            ("redis-cluster", &|| servers::cluster_url().to_owned()),
+            ("postgres", &|| servers::postgres_url().to_owned()),
+            ("mysql", &|| servers::mysql_url().to_owned()),
+            ("sqlite", &|| format!("sqlite://{}", file.display())),
         ];
-        for url in urls {
+        for (name, url) in stores {
+            if !asked.is_empty() && !asked.iter().any(|word| word == name) {
+                continue;
+            }
+            let url = url();
             let limiter = limiter(&url).await;
-            let alone = alone(&limiter).await;
+            let mut empty = match name {
+                "redis" => Some(connect(&url).await),
+                _ => None,
+            };
+            let (alone, empty) = alone(&limiter, empty.as_mut()).await;
             let many = throughput(&limiter, 10_000).await;
             let one = throughput(&limiter, 1).await;
-            let name = url.split("://").next().unwrap_or_default();
-            println!("| {name} | {} us | {many} /s | {one} /s |", alone.as_micros());
+            println!("| {name} | {alone} us | {empty} us | {many} /s | {one} /s |");
         }
     });
 }
@@ -58,16 +70,42 @@ async fn ask(limiter: &Limiter, key: u64) {
     assert!(decision.is_allowed() && !decision.quotas().is_empty());
 }
 
-async fn alone(limiter: &Limiter) -> Duration {
-    let mut waits = Vec::new();
+async fn connect(url: &str) -> MultiplexedConnection {
+    let client = redis::Client::open(url).expect("the URL is one");
+    let config = redis::AsyncConnectionConfig::new().set_response_timeout(Some(TIME));
+    let connection = client.get_multiplexed_async_connection_with_config(&config).await;
+    connection.expect("the server was started")
+}
+
+async fn call_nothing(connection: &mut MultiplexedConnection, key: u64) {
+    let script = redis::Script::new("return 1");
+    let mut call = script.key(format!("bench:{{user={key}}}:c0123456789abcdef"));
+    call.key(format!("bench:{{user={key}}}:s0123456789abcdef"));
+    call.key(format!("bench:{{user={key}}}:b0123456789abcdef"));
+    let () = call.invoke_async(connection).await.expect("the server answers");
+}
+
+/// The medians of a check and of a call of an empty script, in microseconds.
+async fn alone(limiter: &Limiter, mut other: Option<&mut MultiplexedConnection>) -> (u128, u128) {
+    let (mut waits, mut others) = (Vec::new(), Vec::new());
     let start = Instant::now();
     while start.elapsed() < TIME {
+        let key = waits.len() as u64 % 100;
         let sent = Instant::now();
-        ask(limiter, waits.len() as u64 % 100).await;
+        ask(limiter, key).await;
         waits.push(sent.elapsed());
+        if let Some(other) = &mut other {
+            let sent = Instant::now();
+            call_nothing(other, key).await;
+            others.push(sent.elapsed());
+        }
     }
+    (median(waits), median(others))
+}
+
+fn median(mut waits: Vec<Duration>) -> u128 {
     waits.sort();
-    waits[waits.len() / 2]
+    waits.get(waits.len() / 2).map_or(0, Duration::as_micros)
 }
 
 /// Checks a second.

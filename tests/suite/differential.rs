@@ -105,6 +105,7 @@ answers_as_the_model! { one_by_one:
 }
 
 answers_as_the_model! { at_once:
+    redis_answers_as_the_model_at_once: redis_url(),
     postgres_answers_as_the_model_at_once: postgres_url(),
     mariadb_answers_as_the_model_at_once: mysql_url(),
     sqlite_answers_as_the_model_at_once: sqlite_url(),

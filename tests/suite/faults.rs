@@ -9,6 +9,8 @@ mod proxy;
 mod redis;
 mod sql;
 
+pub(crate) use self::proxy::{Mode, Proxy};
+
 use std::time::{Duration, Instant};
 
 use limiter_core::{

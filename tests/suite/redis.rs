@@ -1,5 +1,7 @@
 //! What only Redis shows: commands, times to live, names, slots, masters.
 
+mod coalescing;
+
 use std::time::{Duration, Instant};
 
 use limiter_core::{Check, Key, Store, Subject};

@@ -92,7 +92,7 @@ impl Owed {
         levels.iter().map(charged).collect()
     }
 
-    /// For each quota four numbers, as `decide.lua` takes them: of a bucket the
+    /// For each quota four numbers, as `by_hand.lua` takes them: of a bucket the
     /// debt that is added and the debt that there is at least, as whole
     /// microseconds and a rest each; of a fixed window the microseconds left
     /// and the units; of sliding ones the units of the current and the one

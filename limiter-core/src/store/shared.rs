@@ -11,6 +11,7 @@ mod operation;
 mod redis;
 #[cfg(feature = "_sql")]
 mod sql;
+#[cfg(feature = "_sql")]
 mod wire;
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};

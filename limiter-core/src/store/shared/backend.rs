@@ -128,6 +128,7 @@ pub(super) struct Listed {
 
 /// Reads a ban as databases tell it: `until,duration`. What cannot be read
 /// counts as none.
+#[cfg(feature = "_sql")]
 pub(super) fn parse_ban(text: &str) -> Option<Ban> {
     let (until, duration) = text.split_once(',')?;
     let until = Timestamp::from_micros(until.parse().ok()?);

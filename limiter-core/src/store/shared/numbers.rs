@@ -1,5 +1,5 @@
 //! An operation as numbers, for servers that decide themselves: see
-//! `redis/decide.lua` and `sql/postgres/run.sql`.
+//! `redis/items.lua` and `sql/postgres/run.sql`.
 //!
 //! For each item:
 //! ```text
@@ -22,13 +22,14 @@ use crate::{
 };
 
 impl Operation {
+    /// As PostgreSQL knows it.
+    #[cfg(feature = "postgres")]
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Decide(_) => "decide",
+            // A Redis Cluster's alone.
             #[cfg(feature = "redis")]
-            Self::Charge(_) => "charge",
-            #[cfg(feature = "redis")]
-            Self::GiveBack(_) => "give back",
+            Self::Charge(_) | Self::GiveBack(_) => "",
             Self::Owe => "owe",
             Self::Strike => "strike",
             Self::ChangeBan(BanChange::Ban(_)) => "ban",

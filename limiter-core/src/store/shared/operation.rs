@@ -2,7 +2,7 @@
 
 use crate::{store::BanChange, time::Timestamp};
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Operation {
     Decide(u64),
     /// As `Decide`, but a refusal strikes nobody yet: other servers are asked,

@@ -5,7 +5,7 @@
 //! the others have charged is given back, and only then do refusals strike: so
 //! the outcome is that of one atomic step, as long as nobody asks in between.
 
-use super::Redis;
+use super::{Redis, call::Ask, packed};
 use crate::{
     algorithm::Level,
     ban::Ban,
@@ -15,7 +15,6 @@ use crate::{
     store::shared::{
         backend::{Before, Kept, Named, Run, outcome},
         operation::Operation,
-        wire,
     },
     time::Timestamp,
 };
@@ -110,7 +109,7 @@ impl Asked<'_> {
     ) -> Result<(), StoreError> {
         let items = group.iter().map(|at| self.run.items[*at].clone()).collect();
         let run = Run { operation, now, items, owed: Vec::new() };
-        let before = self.redis.run_script(run, &[]).await?;
+        let before = self.redis.run_script(Ask::new(run)).await?;
         for (at, kept) in group.iter().zip(before.kept) {
             self.kept[*at] = Some(kept);
         }
@@ -130,14 +129,15 @@ impl Asked<'_> {
         for (at, change) in group.iter().zip(self.outcome(group, cost).changes) {
             // Nothing was charged to a request that only looks.
             let Change::Charged(levels) = change else { return Ok(()) };
-            let before = self.kept[*at].as_ref().map(|kept| kept.states.clone());
-            states.push(wire::write_states(before.unwrap_or_default()));
-            states.push(wire::write_states(levels.iter().map(Level::state)));
+            let (item, before) = (&self.run.items[*at], &self.kept[*at]);
+            let before = before.as_ref().map(|kept| kept.states.clone()).unwrap_or_default();
+            states.push(packed::counter(item, before));
+            states.push(packed::counter(item, levels.iter().map(Level::state)));
         }
         let items = group.iter().map(|at| self.run.items[*at].clone()).collect();
         let operation = Operation::GiveBack(cost);
         let run = Run { operation, now: self.run.now, items, owed: Vec::new() };
-        self.redis.run_script(run, &states).await.map(|_| ())
+        self.redis.run_script(Ask::giving_back(run, states)).await.map(|_| ())
     }
 
     /// Strikes whom the whole check strikes, as what was kept says.

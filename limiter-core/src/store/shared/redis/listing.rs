@@ -4,12 +4,12 @@
 use futures_util::future::try_join_all;
 use redis::RedisResult;
 
-use super::Redis;
+use super::{Redis, packed::parse_ban};
 use crate::{
     ban::Ban,
     error::StoreError,
     store::shared::{
-        backend::{Listed, Page, parse_ban},
+        backend::{Listed, Page},
         naming,
     },
 };
@@ -36,7 +36,7 @@ impl Place {
 }
 
 pub(super) async fn bans(redis: &Redis, page: Page) -> Result<Listed, StoreError> {
-    let mut nodes = redis.link.masters().await.map_err(StoreError::new)?;
+    let mut nodes = redis.link().masters().await.map_err(StoreError::new)?;
     nodes.sort();
     let mut place = match &page.after {
         Some(text) => Some(Place::parse(text)?),
@@ -67,12 +67,12 @@ async fn step(redis: &Redis, at: &Place, scope: u64) -> RedisResult<(u64, Vec<(S
     let part = naming::part('b', scope);
     let mut scan = redis::cmd("SCAN");
     scan.arg(at.cursor).arg("MATCH").arg(redis.name("*", &part)).arg("COUNT").arg(STEP);
-    let answer = redis.link.send_to(&at.node, &scan).await?;
+    let answer = redis.link().send_to(&at.node, &scan).await?;
     let (cursor, names): (u64, Vec<String>) = redis::from_redis_value(answer)?;
     let found = try_join_all(names.iter().map(async |name| {
         let mut get = redis::cmd("GET");
         get.arg(name);
-        let kept: Option<String> = redis::from_redis_value(redis.link.send(&get).await?)?;
+        let kept: Option<Vec<u8>> = redis::from_redis_value(redis.link().send(&get).await?)?;
         let ban = kept.as_deref().and_then(parse_ban);
         RedisResult::Ok(redis.client_of(name, &part).zip(ban))
     }))
@@ -83,7 +83,7 @@ async fn step(redis: &Redis, at: &Place, scope: u64) -> RedisResult<(u64, Vec<(S
 impl Redis {
     /// The client that a key's name is of.
     fn client_of(&self, name: &str, part: &str) -> Option<String> {
-        let rest = name.strip_prefix(&format!("{}:{{", self.prefix))?;
+        let rest = name.strip_prefix(&format!("{}:{{", self.scripts.prefix()))?;
         rest.strip_suffix(&format!("}}:{part}")).map(str::to_owned)
     }
 }

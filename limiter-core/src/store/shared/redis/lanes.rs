@@ -1,0 +1,136 @@
+//! Coalescing: what comes while other calls are under way waits for one of them
+//! to end, and then all that waits goes to the server by one call, to be decided
+//! there one after the other, as it would have been alone.
+//!
+//! No timer, and no detour: what finds nothing under way is sent at once by its
+//! own request. (The connection sees through what it was given, even if that
+//! request goes away.) What waits is sent by a task, since a request that is
+//! dropped must not take others with it.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use tokio::{
+    runtime::Handle,
+    sync::{Mutex, mpsc, oneshot},
+};
+
+use super::{
+    call::Ask,
+    fault::Fault,
+    scripts::{Scripts, has_company},
+};
+use crate::store::shared::backend::Before;
+
+/// How many calls may be under way, beside that of a request that found none:
+/// one is decided while the answers of the other are told.
+const LANES: usize = 2;
+
+/// How much may wait.
+const QUEUE: usize = 1_024;
+
+/// How many items go by one call at most.
+const MOST: usize = 128;
+
+pub(super) struct Lanes {
+    scripts: Arc<Scripts>,
+    queue: mpsc::Sender<Job>,
+    /// How many requests wait for an answer.
+    waiting: AtomicUsize,
+}
+
+struct Job {
+    ask: Arc<Ask>,
+    reply: oneshot::Sender<Result<Before, Fault>>,
+}
+
+/// What waits, and the job that had no room in the last call.
+struct Queue {
+    jobs: mpsc::Receiver<Job>,
+    next: Option<Job>,
+}
+
+impl Lanes {
+    /// Starts the tasks, on the runtime of the caller.
+    pub(super) fn start(scripts: &Arc<Scripts>) -> Self {
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        let shared = Arc::new(Mutex::new(Queue { jobs, next: None }));
+        for _ in 0..LANES {
+            Handle::current().spawn(serve(Arc::clone(scripts), Arc::clone(&shared)));
+        }
+        Self { scripts: Arc::clone(scripts), queue, waiting: AtomicUsize::new(0) }
+    }
+
+    /// Does what is asked, at once or with others.
+    pub(super) async fn run(&self, ask: &Arc<Ask>) -> Result<Before, Fault> {
+        let others = self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _guard = Waiting(&self.waiting);
+        if others == 0 {
+            return self.scripts.call_one(ask).await;
+        }
+        let (reply, answer) = oneshot::channel();
+        let job = Job { ask: Arc::clone(ask), reply };
+        self.queue.try_send(job).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Fault::Full,
+            mpsc::error::TrySendError::Closed(_) => Fault::Ended,
+        })?;
+        answer.await.unwrap_or(Err(Fault::Ended))
+    }
+}
+
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Sends what waits, call by call, until nobody can ask any more.
+async fn serve(scripts: Arc<Scripts>, queue: Arc<Mutex<Queue>>) {
+    loop {
+        let Some(jobs) = queue.lock().await.gather().await else { return };
+        let (asked, replies): (Vec<_>, Vec<_>) =
+            jobs.into_iter().map(|job| (job.ask, job.reply)).unzip();
+        if asked.is_empty() {
+            continue;
+        }
+        // Whoever asked may have gone meanwhile.
+        match scripts.call(&asked).await {
+            Ok(answers) => replies.into_iter().zip(answers).for_each(|(reply, before)| {
+                let _ = reply.send(Ok(before));
+            }),
+            Err(fault) => replies.into_iter().for_each(|reply| {
+                let _ = reply.send(Err(fault.clone()));
+            }),
+        }
+    }
+}
+
+impl Queue {
+    /// The jobs of the next call: all that wait, as far as there is room, and
+    /// somebody still waits for them.
+    async fn gather(&mut self) -> Option<Vec<Job>> {
+        let first = match self.next.take() {
+            Some(job) => job,
+            None => self.jobs.recv().await?,
+        };
+        // Those who have just been answered may ask again at once.
+        tokio::task::yield_now().await;
+        let (mut items, mut company) = (first.ask.items(), has_company(&first.ask));
+        let mut jobs = vec![first];
+        while company && let Ok(job) = self.jobs.try_recv() {
+            items += job.ask.items();
+            company = items <= MOST && has_company(&job.ask);
+            if company {
+                jobs.push(job);
+            } else {
+                self.next = Some(job);
+            }
+        }
+        jobs.retain(|job| !job.reply.is_closed());
+        Some(jobs)
+    }
+}

@@ -1,0 +1,100 @@
+//! The scripts, and how one is called that the server may not have yet.
+
+use std::sync::Arc;
+
+use redis::{ErrorKind, ServerErrorKind};
+
+use super::{
+    call::{self, Ask},
+    fault::Fault,
+    link::Link,
+};
+use crate::store::shared::{backend::Before, operation::Operation};
+
+macro_rules! script {
+    ($last:literal) => {
+        concat!(
+            include_str!("algorithms.lua"),
+            "\n",
+            include_str!("items.lua"),
+            "\n",
+            include_str!($last)
+        )
+    };
+}
+
+/// A script, and the hash by which a server knows it.
+pub(super) struct Script {
+    text: &'static str,
+    hash: String,
+}
+
+impl Script {
+    fn new(text: &'static str) -> Self {
+        Self { text, hash: redis::Script::new(text).get_hash().to_owned() }
+    }
+
+    pub(super) const fn text(&self) -> &str {
+        self.text
+    }
+
+    pub(super) fn hash(&self) -> &str {
+        &self.hash
+    }
+}
+
+/// Calls scripts on the server, or on the cluster.
+pub(super) struct Scripts {
+    link: Link,
+    prefix: String,
+    decide: Script,
+    by_hand: Script,
+}
+
+impl Scripts {
+    pub(super) fn new(link: Link, prefix: &str) -> Self {
+        Self {
+            link,
+            prefix: prefix.to_owned(),
+            decide: Script::new(script!("decide.lua")),
+            by_hand: Script::new(script!("by_hand.lua")),
+        }
+    }
+
+    pub(super) const fn link(&self) -> &Link {
+        &self.link
+    }
+
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    pub(super) async fn call_one(&self, ask: &Arc<Ask>) -> Result<Before, Fault> {
+        let mut answers = self.call(std::slice::from_ref(ask)).await?;
+        Ok(answers.remove(0))
+    }
+
+    /// Does what is asked by one call: one thing, or several of which each
+    /// [has company](has_company).
+    pub(super) async fn call(&self, asked: &[Arc<Ask>]) -> Result<Vec<Before>, Fault> {
+        let script = match asked {
+            [ask, ..] if !has_company(ask) => &self.by_hand,
+            _ => &self.decide,
+        };
+        let command = |by_hash| call::command(script, by_hash, &self.prefix, asked);
+        let answer = match self.link.send(&command(true)).await {
+            // As after a restart. EVAL leaves it there; SCRIPT LOAD would have
+            // to reach every node of a cluster.
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                self.link.send(&command(false)).await
+            }
+            answer => answer,
+        };
+        Ok(call::answers(answer?, asked)?)
+    }
+}
+
+/// Whether `decide.lua` does it, with others in one call.
+pub(super) fn has_company(ask: &Ask) -> bool {
+    matches!(ask.operation(), Operation::Decide(_) | Operation::Charge(_) | Operation::Strike)
+}

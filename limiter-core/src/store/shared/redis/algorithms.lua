@@ -3,22 +3,27 @@
 -- Numbers are doubles: exact below 2^53. All times are, and so are all units
 -- (below 10^15); their products are not, and are never formed beyond it.
 --
--- A level is up to three numbers, which travel side by side: a table for each
--- would cost more than the arithmetic.
+-- A script is as fast as it makes few tables and functions: a call makes all of
+-- them anew. So what is told is one list of numbers, `told`, of which a quota is
+-- the place `q` where its own begin (numbers.rs has their order), and a level is
+-- up to three numbers, which travel side by side:
 --   gcra             whole microseconds of debt, and a rest in units of 1 / limit
 --   fixed window     microseconds left, units used
 --   sliding windows  start of the current one, units used in it, and in the one
 --                    before
 -- What is kept of one is whole numbers of eight bytes each, the highest first
 -- (see packed.rs); zeros stand for nothing used, and so does what has come here
--- otherwise: read as a state it would be of a clock gone wrong.
+-- otherwise: read as a state it is of a clock gone wrong.
 
 local floor, max, min = math.floor, math.max, math.min
 local pack, unpacked = struct.pack, struct.unpack
-local GCRA, FIXED, SLIDING = 0, 1, 2
 
--- The instant of what is being decided, in microseconds.
-local now
+-- The algorithms' numbers; of another one are strikes, which are sliding
+-- windows, too.
+local GCRA, FIXED = 0, 1
+
+-- The numbers that the script is told, and the instant of what is being decided.
+local told, now = { unpacked('>' .. string.rep('I8', #ARGV[1] / 8), ARGV[1]) }, 0
 
 -- (a * b + c) / d, quotient and remainder; bit by bit where a * b is too large.
 local function muldiv(a, b, c, d)
@@ -40,94 +45,85 @@ local function muldiv(a, b, c, d)
   return quotient + times, rest - times * d
 end
 
-local function gcra_at(quota, packed, place)
-  local tat, rest, limit, burst = unpacked('>I8I8I8I8', packed, place)
-  local whole = tat - now
-  if whole < 0 then return 0, 0 end
-  if limit ~= quota.limit then whole, rest = muldiv(whole, limit, rest, quota.limit) end
-  local twice_whole, twice_rest = quota.twice_whole, quota.twice_rest
-  if burst > quota.burst then
-    twice_whole, twice_rest = muldiv(2 * burst, quota.window, 0, quota.limit)
-  end
-  if whole > twice_whole or (whole == twice_whole and rest > twice_rest) then return 0, 0 end
-  return whole, rest
-end
-
-local function fixed_at(quota, packed, place)
-  local start, used = unpacked('>I8I8', packed, place)
-  local left = start + quota.window - now
-  if left > 0 and left <= 2 * quota.window then return left, used end
-  return quota.window, 0
-end
-
-local function sliding_at(quota, packed, place)
-  local window = quota.window
+-- The same as `level_at`, of sliding windows of that length.
+local function slid(window, packed, place)
   local start = now - now % window
-  local kept, current, previous = unpacked('>I8I8I8', packed, place)
+  local kept, current, previous, behind = unpacked('>I8I8I8', packed, place)
   local lead = kept - start
-  if lead == 0 or (lead > 0 and lead <= window) then return kept, current, previous end
-  if lead == -window then return start, 0, current end
-  return start, 0, 0
+  if lead == 0 or (lead > 0 and lead <= window) then return behind, kept, current, previous end
+  if lead == -window then return behind, start, 0, current end
+  return behind, start, 0, 0
 end
 
--- The level at now of what is kept, from that place on.
-local function level_at(quota, packed, place)
-  local kind = quota.kind
-  if kind == GCRA then return gcra_at(quota, packed, place) end
-  if kind == FIXED then return fixed_at(quota, packed, place) end
-  return sliding_at(quota, packed, place)
-end
-
-local function add(quota, whole, rest, more, more_rest)
-  rest = rest + more_rest
-  if rest >= quota.limit then return whole + more + 1, rest - quota.limit end
-  return whole + more, rest
+-- The place behind what is kept from that place on, and its level at now.
+local function level_at(q, packed, place)
+  local kind, limit, window = told[q], told[q + 1], told[q + 2]
+  if kind == GCRA then
+    local tat, rest, former_limit, former_burst, behind = unpacked('>I8I8I8I8', packed, place)
+    local whole = tat - now
+    if whole < 0 then return behind, 0, 0 end
+    if former_limit ~= limit then whole, rest = muldiv(whole, former_limit, rest, limit) end
+    local most, most_rest = told[q + 9], told[q + 10]
+    if former_burst > told[q + 4] then
+      most, most_rest = muldiv(2 * former_burst, window, 0, limit)
+    end
+    if whole > most or (whole == most and rest > most_rest) then return behind, 0, 0 end
+    return behind, whole, rest
+  end
+  if kind == FIXED then
+    local start, used, behind = unpacked('>I8I8', packed, place)
+    local left = start + window - now
+    if left > 0 and left <= 2 * window then return behind, left, used end
+    return behind, window, 0
+  end
+  return slid(window, packed, place)
 end
 
 -- Units that weigh, of sliding windows.
-local function weighing(quota, start, current, previous)
+local function weighing(window, start, current, previous)
   if previous == 0 then return current end
-  local left = quota.window - max(now - start, 0)
-  local faded, rest = muldiv(previous, left, 0, quota.window)
+  local faded, rest = muldiv(previous, window - max(now - start, 0), 0, window)
   if rest > 0 then faded = faded + 1 end
   return current + faded
 end
 
+-- The level after more debt of a bucket.
+local function owing(q, whole, rest, more, more_rest)
+  rest = rest + more_rest
+  if rest >= told[q + 1] then return whole + more + 1, rest - told[q + 1] end
+  return whole + more, rest
+end
+
 -- Whether the cost passes.
-local function passes(quota, cost, one, two, three)
-  local kind = quota.kind
+local function passes(q, cost, one, two, three)
+  local kind, limit = told[q], told[q + 1]
+  if told[q + 3] == 1 then return false end
   if kind == GCRA then
-    local whole, rest = add(quota, one, two, quota.cost_whole, quota.cost_rest)
-    return whole < quota.burst_whole or (whole == quota.burst_whole and rest <= quota.burst_rest)
+    local whole, rest = owing(q, one, two, told[q + 5], told[q + 6])
+    return whole < told[q + 7] or (whole == told[q + 7] and rest <= told[q + 8])
   end
   if cost == 0 then return true end
-  if kind == FIXED then return two + cost <= quota.limit end
-  return weighing(quota, one, two, three) + cost <= quota.limit
+  if kind == FIXED then return two + cost <= limit end
+  return weighing(told[q + 2], one, two, three) + cost <= limit
 end
 
 -- What to keep of a level, and the microseconds until nothing is used.
-
-local function gcra_kept(quota, whole, rest)
-  if whole == 0 and rest == 0 then return quota.blank, 0 end
-  return pack('>I8I8I8I8', now + whole, rest, quota.limit, quota.burst), whole + 1
-end
-
-local function fixed_kept(quota, left, used)
-  if used == 0 then return quota.blank, 0 end
-  return pack('>I8I8', max(now + left - quota.window, 0), used), left
-end
-
-local function sliding_kept(quota, start, current, previous)
-  if current == 0 and previous == 0 then return quota.blank, 0 end
-  return pack('>I8I8I8', start, current, previous), 2 * quota.window - now + start
-end
-
--- The same of a level that is charged.
-local function charged(quota, cost, one, two, three)
-  local kind = quota.kind
+local function packed_level(q, one, two, three)
+  local kind, window = told[q], told[q + 2]
   if kind == GCRA then
-    return gcra_kept(quota, add(quota, one, two, quota.cost_whole, quota.cost_rest))
+    if one == 0 and two == 0 then return pack('>I8I8I8I8', 0, 0, 0, 0), 0 end
+    return pack('>I8I8I8I8', now + one, two, told[q + 1], told[q + 4]), one + 1
   end
-  if kind == FIXED then return fixed_kept(quota, one, two + cost) end
-  return sliding_kept(quota, one, two + cost, three)
+  if kind == FIXED then
+    if two == 0 then return pack('>I8I8', 0, 0), 0 end
+    return pack('>I8I8', max(now + one - window, 0), two), one
+  end
+  if two == 0 and three == 0 then return pack('>I8I8I8', 0, 0, 0), 0 end
+  return pack('>I8I8I8', one, two, three), 2 * window - now + one
+end
+
+-- The level after the cost.
+local function charged(q, cost, one, two, three)
+  if told[q] == GCRA then return owing(q, one, two, told[q + 5], told[q + 6]) end
+  return one, two + cost, three
 end

@@ -1,23 +1,22 @@
 -- Changes what is kept of one check's items, in one atomic step. Mirrors
 -- ban/offender.rs and algorithm/owed.rs of limiter-core.
 --
--- ARGV  [3] of a ban for how long, in microseconds; of what is owed, for each
+-- ARGV  [2] of a ban for how long, in microseconds; of what is owed, for each
 --           quota four numbers, see algorithm/owed.rs, and for the item how much
 --           longer a ban lasts that was brought elsewhere (or 0), and how long it
 --           was when it began; packed
 --       to give back, for each item two arguments: the counter as it was before
 --       it was charged, and after
 
-local GIVE_BACK, OWE, BAN, LIFT, FORGIVE, RESET = 3, 4, 5, 6, 7, 8
+local GIVE_BACK, OWE, BAN, LIFT, FORGIVE = 3, 4, 5, 6, 7
 
-local form = forms[1]
-set_now((select(2, unpacked('>I8I8', ARGV[2]))))
-for each = 1, form.count do find(form[each], 0) end
+local form = told[3]
+local operation, cost, further = told[form], told[form + 1], 1
+set_now(told[4])
 
-place = 1
 local function number()
   local found
-  found, place = unpacked('>I8', ARGV[3], place)
+  found, further = unpacked('>I8', ARGV[2], further)
   return found
 end
 
@@ -25,125 +24,128 @@ local function less(a, b, c, d)
   return a < c or (a == c and b < d)
 end
 
-local owe = {}
-
-owe[GCRA] = function(quota, whole, rest, _, more, more_rest, least, least_rest)
-  local debt, part = whole, rest
-  if debt > 0 or part > 0 then debt, part = add(quota, whole, rest, more, more_rest) end
-  if less(debt, part, least, least_rest) then debt, part = least, least_rest end
-  if less(quota.burst_whole, quota.burst_rest, debt, part) then
-    debt, part = quota.burst_whole, quota.burst_rest
+-- The level with what was admitted while this server was away.
+local function owed(q, one, two, three)
+  local limit, a, b, c, d = told[q + 1], number(), number(), number(), number()
+  if told[q] == GCRA then
+    local debt, part = one, two
+    if debt > 0 or part > 0 then debt, part = owing(q, one, two, a, b) end
+    if less(debt, part, c, d) then debt, part = c, d end
+    if less(told[q + 7], told[q + 8], debt, part) then debt, part = told[q + 7], told[q + 8] end
+    if less(one, two, debt, part) then return debt, part end
+    return one, two
   end
-  if less(whole, rest, debt, part) then whole, rest = debt, part end
-  return gcra_kept(quota, whole, rest)
+  if told[q] == FIXED then
+    if b > 0 and two == 0 then one = a end
+    if b > 0 then two = max(two, min(two + b, limit)) end
+    return one, two
+  end
+  return one, max(two, min(two + a, limit)), max(three, min(three + b, limit))
 end
 
-owe[FIXED] = function(quota, left, used, _, their_left, units)
-  if units > 0 and used == 0 then left = their_left end
-  if units > 0 then used = max(used, min(used + units, quota.limit)) end
-  return fixed_kept(quota, left, used)
+-- The level without what was charged, which the counter as it was then tells the
+-- time of: units that a window which has begun since does not hold are gone
+-- already.
+local function given_back(q, one, two, three, charged_in)
+  if told[q] == GCRA then
+    one, two = one - told[q + 5], two - told[q + 6]
+    if two < 0 then one, two = one - 1, two + told[q + 1] end
+    if one < 0 then return 0, 0 end
+    return one, two
+  end
+  if told[q] == FIXED then
+    if charged_in == max(now + one - told[q + 2], 0) then two = two - cost end
+    return one, max(two, 0)
+  end
+  if charged_in == one then two = max(two - cost, 0) end
+  if charged_in == one - told[q + 2] then three = max(three - cost, 0) end
+  return one, two, three
 end
 
-owe[SLIDING] = function(quota, start, current, previous, more, more_before)
-  current = max(current, min(current + more, quota.limit))
-  previous = max(previous, min(previous + more_before, quota.limit))
-  return sliding_kept(quota, start, current, previous)
-end
-
--- What was admitted while this server was away.
-local function owed(quota, _, one, two, three)
-  return owe[quota.kind](quota, one, two, three, number(), number(), number(), number())
+-- Writes the counter, with what is owed or without what `after` says was charged.
+local function write_counter(item, key, after)
+  local packed, longest, slot, place = '', 0, 1, 1
+  for q = item + 4, item + 11 * told[item + 2], 11 do
+    local state, lasts_for
+    local one, two, three = ones[slot], twos[slot], threes[slot]
+    if operation == OWE then
+      state, lasts_for = packed_level(q, owed(q, one, two, three))
+    else
+      local charged_in = unpacked('>I8', after, place)
+      state, lasts_for = packed_level(q, given_back(q, one, two, three, charged_in))
+    end
+    packed, longest, slot = packed .. state, max(longest, lasts_for), slot + 1
+    place = place + #state
+  end
+  write(keys[key], packed ~= string.rep('\0', told[item]) and packed or nil, longest)
 end
 
 -- A ban that was brought elsewhere: the later end holds, and the longer one is
 -- what the next is longer than.
-local function owe_ban(item, left, lasted)
-  local rule = item.rule
-  write(item.strikes, nil)
-  if now < rule.until_ + rule.forgive then
-    if rule.until_ >= now + left then return end
-    lasted = max(lasted, rule.last)
+local function owe_ban(each, rule, key, left, lasted)
+  write(keys[key + 2], nil, 0)
+  if now < untils[each] + told[rule + 5] then
+    if untils[each] >= now + left then return end
+    lasted = max(lasted, lasts[each])
   end
-  write_ban(item, now + left, lasted)
+  write_ban(rule, key, now + left, lasted)
 end
 
-local run = {}
-
-run[OWE] = function()
-  for each = 1, form.count do
-    local item = form[each]
-    find_levels(item, 1)
-    write_counter(item, 1, owed)
-    local left, lasted = number(), number()
-    if left > 0 and item.rule and item.rule.bannable then owe_ban(item, left, lasted) end
-  end
-end
-
-local given_back = {}
-
-given_back[GCRA] = function(quota, _, whole, rest)
-  whole, rest = whole - quota.cost_whole, rest - quota.cost_rest
-  if rest < 0 then whole, rest = whole - 1, rest + quota.limit end
-  if whole < 0 then return quota.blank, 0 end
-  return gcra_kept(quota, whole, rest)
-end
-
--- Units that a window which has begun since does not hold are gone already.
-given_back[FIXED] = function(quota, former, left, used)
-  local start = unpacked('>I8', former, quota.place)
-  if start == max(now + left - quota.window, 0) then used = used - form.cost end
-  return fixed_kept(quota, left, max(used, 0))
-end
-
-given_back[SLIDING] = function(quota, former, start, current, previous)
-  local charged_in = unpacked('>I8', former, quota.place)
-  if charged_in == start then current = max(current - form.cost, 0) end
-  if charged_in == start - quota.window then previous = max(previous - form.cost, 0) end
-  return sliding_kept(quota, start, current, previous)
-end
-
-local function give_back(quota, former, one, two, three)
-  return given_back[quota.kind](quota, former, one, two, three)
+local function owe(each, item, rule, key, ruled)
+  write_counter(item, key)
+  local left, lasted = number(), number()
+  if left > 0 and ruled and told[rule + 7] == 1 then owe_ban(each, rule, key, left, lasted) end
 end
 
 -- Exactly as before where nobody else has been charged since; else the units
 -- are taken out of what is used.
-run[GIVE_BACK] = function()
-  for each = 1, form.count do
-    local item, before, after = form[each], ARGV[2 * each + 1], ARGV[2 * each + 2]
-    if item.packed == after then
-      local left = call('PTTL', item.counter)
-      write(item.counter, before ~= item.blank and before or nil, max(left * 1000 - slack, 0))
-    elseif item.packed ~= item.blank then
-      find_levels(item, 1)
-      write_counter(item, 1, give_back, after)
-    end
+local function give_back(each, item, key)
+  local before, after = ARGV[2 * each], ARGV[2 * each + 1]
+  local packed, nothing = find(keys[key], told[item]), string.rep('\0', told[item])
+  if packed == after then
+    local left = call('PTTL', keys[key])
+    write(keys[key], before ~= nothing and before or nil, max(left * 1000 - slack, 0))
+  elseif packed ~= nothing then
+    write_counter(item, key, after)
   end
 end
 
-run[BAN] = function()
-  local item, asked = form[1], number()
-  write(item.strikes, nil)
-  if item.rule.until_ < now + asked then write_ban(item, now + asked, asked) end
+local function ban(each, rule, key)
+  local asked = number()
+  write(keys[key + 2], nil, 0)
+  if untils[each] < now + asked then write_ban(rule, key, now + asked, asked) end
 end
 
--- Strikes are written as they count at now, which after a step of the clock
--- may be as none.
-run[LIFT] = function()
-  local item, rule = form[1], form[1].rule
-  local strikes, lasting = sliding_kept(rule.strikes, sliding_at(rule.strikes, rule.packed, 1))
-  write(item.strikes, strikes ~= rule.strikes.blank and strikes or nil, lasting)
-  if rule.until_ > 0 then write_ban(item, min(rule.until_, now), rule.last) end
+-- Strikes are written as they count at now, which after a step of the clock may
+-- be as none.
+local function lift(each, rule, key)
+  local window = told[rule + 1]
+  local _, start, current, previous = slid(window, strikes[each], 1)
+  local packed = pack('>I8I8I8', start, current, previous)
+  local is_any = current > 0 or previous > 0
+  write(keys[key + 2], is_any and packed or nil, 2 * window - now + start)
+  if untils[each] > 0 then write_ban(rule, key, min(untils[each], now), lasts[each]) end
 end
 
-run[FORGIVE] = function()
-  write(form[1].strikes, nil)
-  write(form[1].ban, nil)
+local item, key = form + 3, 1
+for each = 1, told[form + 2] do
+  local ruled, rule = told[item + 3] == 1, item + 4 + 11 * told[item + 2]
+  find_levels(item, key, 1)
+  if ruled then find_offender(each, rule, key) end
+  if operation == OWE then
+    owe(each, item, rule, key, ruled)
+  elseif operation == GIVE_BACK then
+    give_back(each, item, key)
+  elseif operation == BAN then
+    ban(each, rule, key)
+  elseif operation == LIFT then
+    lift(each, rule, key)
+  elseif operation == FORGIVE then
+    write(keys[key + 1], nil, 0)
+    write(keys[key + 2], nil, 0)
+  else
+    write(keys[key], nil, 0)
+  end
+  item, key = ruled and rule + 8 or rule, ruled and key + 3 or key + 1
 end
-
-run[RESET] = function()
-  write(form[1].counter, nil)
-end
-
-run[form.operation]()
 return finish()

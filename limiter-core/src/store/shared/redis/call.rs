@@ -86,7 +86,7 @@ pub(super) fn command(script: &Script, by_hash: bool, prefix: &str, asked: &[Arc
     let mut name = String::with_capacity(128);
     for item in items() {
         let scope = item.scope();
-        let parts = [('c', scope.counters), ('s', scope.strikes), ('b', scope.bans)];
+        let parts = [('c', scope.counters), ('b', scope.bans), ('s', scope.strikes)];
         for (kind, scope) in &parts[..keys_of(item)] {
             name.clear();
             write_name(&mut name, prefix, &item.client);
@@ -98,7 +98,7 @@ pub(super) fn command(script: &Script, by_hash: bool, prefix: &str, asked: &[Arc
     command
 }
 
-/// How many keys an item has: the counter, and with a ban rule two more.
+/// How many keys an item has: the counter, and with a ban rule ban and strikes.
 fn keys_of(item: &Named) -> usize {
     if item.policy.ban().is_some() { 3 } else { 1 }
 }
@@ -113,11 +113,41 @@ pub(super) fn write_name(name: &mut String, prefix: &str, client: &str) {
 }
 
 fn write_arguments(command: &mut Cmd, asked: &[Arc<Ask>]) {
-    let mut forms: Vec<&Ask> = Vec::new();
-    let mut runs: Vec<(u64, Option<Timestamp>, u64)> = Vec::new();
+    let (forms, runs) = forms_and_runs(asked);
+    // Where each form begins: behind the runs, counted from 1.
+    let (mut numbers, mut places) = (Vec::with_capacity(48), Vec::new());
+    for Ask { run, .. } in forms {
+        let operation = run.operation;
+        places.push(numbers.len() + 3 * runs.len() + 3);
+        numbers.extend([code(operation), operation.told_cost(), run.items.len() as u64]);
+        for item in &run.items {
+            numbers.push(packed::counter_length(item));
+            numbers.extend(operation.numbers(std::iter::once(item.item())));
+        }
+    }
+    let own_clock = asked.first().and_then(|ask| ask.run.now);
+    let mut told = Vec::with_capacity(512);
+    packed::write(&mut told, [slack(own_clock), runs.len() as u64]);
+    for (form, now, count) in runs {
+        let now = now.unwrap_or_default().as_micros();
+        packed::write(&mut told, [places[form] as u64, now, count]);
+    }
+    packed::write(&mut told, numbers);
+    command.arg(&told);
+    for further in asked.iter().flat_map(|ask| &ask.further) {
+        command.arg(further);
+    }
+}
+
+/// So many checks of one form, at an instant of the store's own clock.
+type Stretch = (usize, Option<Timestamp>, u64);
+
+/// What is told once for all checks of one form, and in which order they come.
+fn forms_and_runs(asked: &[Arc<Ask>]) -> (Vec<&Ask>, Vec<Stretch>) {
+    let (mut forms, mut runs): (Vec<&Ask>, Vec<Stretch>) = (Vec::new(), Vec::new());
     for ask in asked {
         let known = forms.iter().position(|form| form.is_of_one_form(ask));
-        let form = known.unwrap_or(forms.len()) as u64 + 1;
+        let form = known.unwrap_or(forms.len());
         if known.is_none() {
             forms.push(ask);
         }
@@ -126,23 +156,7 @@ fn write_arguments(command: &mut Cmd, asked: &[Arc<Ask>]) {
             _ => runs.push((form, ask.run.now, 1)),
         }
     }
-    let own_clock = asked.first().and_then(|ask| ask.run.now);
-    let mut told = Vec::with_capacity(256);
-    packed::write(&mut told, [slack(own_clock), forms.len() as u64]);
-    for Ask { run, .. } in forms {
-        let operation = run.operation;
-        packed::write(&mut told, [code(operation), operation.told_cost(), run.items.len() as u64]);
-        packed::write(&mut told, operation.numbers(run.items.iter().map(Named::item)));
-    }
-    command.arg(&told);
-    told.clear();
-    for (form, now, count) in runs {
-        packed::write(&mut told, [form, now.unwrap_or_default().as_micros(), count]);
-    }
-    command.arg(&told);
-    asked.iter().flat_map(|ask| &ask.further).for_each(|further| {
-        command.arg(further);
-    });
+    (forms, runs)
 }
 
 /// The number by which the scripts know an operation.

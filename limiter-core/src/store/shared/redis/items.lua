@@ -1,97 +1,26 @@
 -- What is asked, what is kept of it, and what is to be written: second part of
 -- both scripts.
 --
--- KEYS  for each check, for each of its items: counter, and with a ban rule
---       strikes and ban (on a cluster all of one client, in one slot; as few as
---       can be, since a slot that moves to another server has to be waited for
---       where there are several)
--- ARGV  [1] the forms of checks: numbers, packed as states are:
---             slack count form*
---             form = operation cost count item*
+-- KEYS  for each check, for each of its items: counter, and with a ban rule ban
+--       and strikes (on a cluster all of one client, in one slot; as few as can
+--       be, since a slot that moves to another server has to be waited for where
+--       there are several)
+-- ARGV  [1] numbers, packed as states are:
+--             slack runs run* form*
+--             run   = form now count             so many checks of one form
+--             form  = operation cost count item*
 --           where the slack is for how many microseconds state is kept beyond its
---           use, the cost is at most 999999999999999 (more never passes, see
---           `never`), and the numbers of an item are those of numbers.rs
---       [2] runs of checks of one form, in the order of their keys:
---             run = form now count
---           where now is in microseconds, or 0 for the server's clock
+--           use, a run's form is the place of its first number, counted from 1,
+--           now is in microseconds, or 0 for the server's clock, the cost is at
+--           most 999999999999999 (more never passes, see `never`), and the
+--           numbers of an item are those of numbers.rs, behind the length of its
+--           counter in bytes
 -- Returns one string, packed: the server's time, if it was asked, or 0; then for
--- each check, for each of its items: the counter, and with a ban rule strikes
--- and ban, as they were before, zeros for what was not there.
+-- each check, for each of its items: the counter, and with a ban rule ban and
+-- strikes, as they were before, zeros for what was not there.
 
 local call, keys = redis.call, KEYS
-local written_as = { [GCRA] = 32, [FIXED] = 16, [SLIDING] = 24 }
-local blank = string.rep('\0', 32)
-local NO_STRIKES, NO_BAN = string.sub(blank, 1, 24), string.sub(blank, 1, 16)
-
-local place = 1
-
-local function read_quota(item)
-  local kind, limit, window, never, burst, cost_whole, cost_rest, burst_whole, burst_rest,
-    twice_whole, twice_rest, next_place = unpacked('>I8I8I8I8I8I8I8I8I8I8I8', ARGV[1], place)
-  place = next_place
-  local size = written_as[kind]
-  local quota = {
-    kind = kind, limit = limit, window = window, never = never == 1, burst = burst,
-    cost_whole = cost_whole, cost_rest = cost_rest, burst_whole = burst_whole,
-    burst_rest = burst_rest, twice_whole = twice_whole, twice_rest = twice_rest,
-    place = item.size + 1, blank = string.sub(blank, 1, size),
-  }
-  item.size = item.size + size
-  return quota
-end
-
-local function read_rule()
-  local threshold, window, duration, factor, longest, forgive, refusals, bannable, next_place =
-    unpacked('>I8I8I8I8I8I8I8I8', ARGV[1], place)
-  place = next_place
-  return {
-    strikes = { limit = threshold, window = window, blank = NO_STRIKES },
-    duration = duration, factor = factor, longest = longest, forgive = forgive,
-    refusals = refusals == 1, bannable = bannable == 1,
-    packed = NO_STRIKES, banned = false, until_ = 0, last = 0,
-  }
-end
-
--- An item: its quotas, and the place of its first key. What is found of it check
--- by check has its room from the start.
-local function read_item(form)
-  local shadow, count, ruled, next_place = unpacked('>I8I8I8', ARGV[1], place)
-  place = next_place
-  local item = {
-    shadow = shadow == 1, count = count, place = form.width + 1, size = 0, blank = '',
-    rule = false, counter = '', strikes = '', ban = '', packed = '', slot = 0, passes = true,
-  }
-  for each = 1, count do item[each] = read_quota(item) end
-  item.blank = string.rep('\0', item.size)
-  if ruled == 1 then item.rule = read_rule() end
-  form.width = form.width + (ruled == 1 and 3 or 1)
-  return item
-end
-
-local function read_form()
-  local operation, cost, count, next_place = unpacked('>I8I8I8', ARGV[1], place)
-  place = next_place
-  local form = { operation = operation, cost = cost, count = count, width = 0 }
-  for each = 1, count do form[each] = read_item(form) end
-  return form
-end
-
-local slack, count, forms = 0, 0, {}
-slack, count, place = unpacked('>I8I8', ARGV[1])
-for each = 1, count do forms[each] = read_form() end
-
--- The server's clock is asked once.
-local clock = 0
-local function set_now(told)
-  now = told
-  if told == 0 then
-    if clock == 0 then
-      local time = call('TIME')
-      clock = time[1] * 1000000 + time[2]
-    end
-    now = clock
-  end
-end
+local slack = told[1]
 
 -- What is kept, by its key's name, as earlier checks of this call have left it.
 local kept = {}
@@ -102,78 +31,79 @@ do
   end
 end
 
+-- What is kept under a name, so many bytes: zeros if there is nothing, or nothing
+-- of ours.
+local function find(name, bytes)
+  local packed = kept[name]
+  if packed and #packed == bytes then return packed end
+  return string.rep('\0', bytes)
+end
+
 -- What to write, once everything is decided: scripts do not roll back.
-local written, lasting = {}, {}
+local writes, written, lasting = 0, { '' }, {}
 
-local function write(name, value, micros)
-  if lasting[name] == nil then written[#written + 1] = name end
-  kept[name], lasting[name] = value, micros or 0
+local function write(name, packed, micros)
+  if lasting[name] == nil then
+    writes = writes + 1
+    written[writes] = name
+  end
+  kept[name], lasting[name] = packed, micros
 end
 
-local answer, told = { '' }, 1
+-- What is told back.
+local answer, size = { '', '', '', '' }, 1
 
--- Finds an item's keys and what is kept of it, and tells of it. What is not as
--- long as it should be is nothing of ours.
-local function find(item, key)
-  item.counter = keys[key + item.place]
-  local packed = kept[item.counter]
-  if not packed or #packed ~= item.size then packed = item.blank end
-  item.packed = packed
-  told = told + 1
-  answer[told] = packed
-  local rule = item.rule
-  if not rule then return end
-  item.strikes, item.ban = keys[key + item.place + 1], keys[key + item.place + 2]
-  local strikes, ban = kept[item.strikes], kept[item.ban]
-  if not strikes or #strikes ~= 24 then strikes = NO_STRIKES end
-  if not ban or #ban ~= 16 then ban = NO_BAN end
-  rule.packed = strikes
-  rule.until_, rule.last = 0, 0
-  if ban ~= NO_BAN then rule.until_, rule.last = unpacked('>I8I8', ban) end
-  rule.banned = rule.bannable and now < rule.until_
-  answer[told + 1], answer[told + 2] = strikes, ban
-  told = told + 2
-end
+-- The levels of a check's quotas, one after the other; of its items the ban's
+-- end and length (zero where nobody can be banned), and the strikes.
+local ones, twos, threes = { 0 }, { 0 }, { 0 }
+local untils, lasts, strikes = { 0 }, { 0 }, { '' }
 
--- The levels of an item's quotas, one beside the other from `slot` on.
-local ones, twos, threes = {}, {}, {}
-
-local function find_levels(item, slot)
-  for each = 1, item.count do
-    local quota = item[each]
-    ones[slot], twos[slot], threes[slot] = level_at(quota, item.packed, quota.place)
+-- Finds what is kept of a counter, and the levels from `slot` on.
+local function find_levels(item, key, slot)
+  local packed, place = find(keys[key], told[item]), 1
+  size = size + 1
+  answer[size] = packed
+  for q = item + 4, item + 11 * told[item + 2], 11 do
+    place, ones[slot], twos[slot], threes[slot] = level_at(q, packed, place)
     slot = slot + 1
   end
 end
 
--- Writes the counter as `change` makes it of each quota and its level.
-local function write_counter(item, slot, change, what)
-  local packed, longest = '', 0
-  for each = 1, item.count do
-    local state, reset = change(item[each], what, ones[slot], twos[slot], threes[slot])
-    packed, longest, slot = packed .. state, max(longest, reset), slot + 1
+-- Finds the ban and the strikes of the item that is the `each`th.
+local function find_offender(each, rule, key)
+  local ban, struck = find(keys[key + 1], 16), find(keys[key + 2], 24)
+  answer[size + 1], answer[size + 2] = ban, struck
+  size = size + 2
+  untils[each], lasts[each] = unpacked('>I8I8', ban)
+  strikes[each] = struck
+  if told[rule + 7] == 0 then untils[each] = 0 end
+end
+
+local function write_ban(rule, key, until_, duration)
+  write(keys[key + 1], pack('>I8I8', until_, duration), max(until_ + told[rule + 5] - now, 0))
+end
+
+-- The server's clock is asked once.
+local clock = 0
+local function set_now(own)
+  if own == 0 and clock == 0 then
+    local time = call('TIME')
+    clock = time[1] * 1000000 + time[2]
   end
-  write(item.counter, packed ~= item.blank and packed or nil, longest)
+  now = own == 0 and clock or own
 end
 
-local function write_ban(item, until_, duration)
-  write(item.ban, pack('>I8I8', until_, duration), max(until_ + item.rule.forgive - now, 0))
-end
-
--- Many last equally long, to the second, and a number is slow to tell.
+-- Writes, and returns the answer. Many last equally long, to the second, and a
+-- number is slow to tell.
 local function finish()
-  local seconds = {}
-  for each = 1, #written do
+  local seconds, text = -1, ''
+  for each = 1, writes do
     local name = written[each]
-    local value = kept[name]
-    if value then
+    local packed = kept[name]
+    if packed then
       local lasts = floor((lasting[name] + slack) / 1000000) + 1
-      local told_as = seconds[lasts]
-      if told_as == nil then
-        told_as = string.format('%.0f', lasts)
-        seconds[lasts] = told_as
-      end
-      call('SETEX', name, told_as, value)
+      if lasts ~= seconds then seconds, text = lasts, string.format('%.0f', lasts) end
+      call('SETEX', name, text, packed)
     else
       call('DEL', name)
     end

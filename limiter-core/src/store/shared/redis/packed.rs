@@ -44,8 +44,8 @@ impl<'a> Numbers<'a> {
             kept.states.push(self.state(quota.algorithm())?);
         }
         if item.policy.ban().is_some() {
-            kept.strikes = self.state(Algorithm::SlidingWindow)?;
             kept.ban = self.ban()?;
+            kept.strikes = self.state(Algorithm::SlidingWindow)?;
         }
         Some(kept)
     }
@@ -92,6 +92,12 @@ pub(super) fn counter(
         write(&mut packed, numbers[..length(quota.algorithm())].iter().copied());
     }
     packed
+}
+
+/// How many bytes an item's counter has.
+pub(super) fn counter_length(item: &Named) -> u64 {
+    let numbers: usize = item.policy.quotas().iter().map(|quota| length(quota.algorithm())).sum();
+    8 * numbers as u64
 }
 
 pub(super) fn write(packed: &mut Vec<u8>, numbers: impl IntoIterator<Item = u64>) {

@@ -39,8 +39,8 @@ use crate::{
 ///
 /// | URL | database | feature | a check takes |
 /// |---|---|---|---|
-/// | `redis://[user:password@]host:port/database` | Redis or Valkey | `redis` | one call of a script |
-/// | `redis-sentinel://[user:password@]host:port,host:port/service` | the same, watched by Sentinel | `redis` | one call of a script |
+/// | `redis://[user:password@]host:port/database` | Redis or Valkey | `redis` | one call of a script; under load a part of one |
+/// | `redis-sentinel://[user:password@]host:port,host:port/service` | the same, watched by Sentinel | `redis` | one call of a script; under load a part of one |
 /// | `redis-cluster://[user:password@]host:port,host:port` | Redis Cluster | `redis` | one call, and one more for each further client that the policies count |
 /// | `postgres://user:password@host:port/database` | PostgreSQL 11 or newer | `postgres` | one statement; under load two round trips |
 /// | `mysql://user:password@host:port/database` | MySQL 8 (by TLS, or with `mysql_native_password`), MariaDB 10.5 or newer | `mysql` | two round trips |
@@ -61,7 +61,11 @@ use crate::{
 /// # }
 /// ```
 ///
-/// On SQL, what waits for a connection goes into its next transaction, all of it.
+/// Under load checks are coalesced, with the answers that they would have had
+/// alone: on SQL, what waits for a connection goes into its next transaction, all
+/// of it; on one Redis server, what comes while other calls are under way goes by
+/// the next call. What finds nothing under way goes at once, alone; there is no
+/// timer.
 ///
 /// # What it promises
 /// The same answers as every other store, field by field, by the clock of the
@@ -80,7 +84,8 @@ use crate::{
 ///
 /// # Redis
 /// Version 5 or newer. State is written with a time to live, always, and goes by
-/// itself. The server may lose what it had not yet written or replicated when it
+/// itself. Values are numbers in binary, packed; names of keys are text. The server
+/// may lose what it had not yet written or replicated when it
 /// fails. One that runs out of memory must not evict keys to go on (any
 /// `maxmemory-policy` but `noeviction`): it would forget counters and bans before
 /// their time.

@@ -80,17 +80,17 @@ local function decide(form, key)
   return next_key
 end
 
--- The caller has left out items that do not count the status, and doubles.
+-- The caller has left out items that do not count the status. Those that share
+-- a ban strike once, as in a decision.
 local function strike_all(form, key)
+  local _, _, next_key = look(form, key)
   local item = form + 3
   for each = 1, told[form + 2] do
     local rule = item + 4 + 11 * told[item + 2]
-    find_levels(item, key, 1)
-    find_offender(each, rule, key)
     strike(each, rule, key)
     item, key = rule + 8, key + 3
   end
-  return key
+  return next_key
 end
 
 local key = 1

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 
-use limiter_core::{BanRule, Key, Limiter, Policy, Quota, SharedStore};
+use limiter_core::{BanRule, Key, Limiter, Policy, PolicySet, Quota, SharedStore};
 
 const IN_FLIGHT: usize = 64;
 
@@ -38,21 +38,21 @@ fn main() {
                 continue;
             }
             let url = url();
-            let limiter = limiter(&url).await;
+            let api = policy(&url).await;
             let mut empty = match name {
                 "redis" => Some(connect(&url).await),
                 _ => None,
             };
-            let (alone, empty) = alone(&limiter, empty.as_mut()).await;
-            let many = throughput(&limiter, 10_000).await;
-            let one = throughput(&limiter, 1).await;
+            let (alone, empty) = alone(&api, empty.as_mut()).await;
+            let many = throughput(&api, 10_000).await;
+            let one = throughput(&api, 1).await;
             println!("| {name} | {alone} us | {empty} us | {many} /s | {one} /s |");
         }
     });
 }
 
 /// One quota by `gcra` with a ban rule, which is never reached.
-async fn limiter(url: &str) -> Limiter {
+async fn policy(url: &str) -> PolicySet {
     let store =
         SharedStore::builder(url).prefix("bench").deadline(Duration::from_secs(10)).pool_size(2);
     let store = store.connect().await.expect("the server was started");
@@ -60,11 +60,11 @@ async fn limiter(url: &str) -> Limiter {
     let hour = Duration::from_secs(3_600);
     let rule = BanRule::new(10, hour, hour).expect("it is one");
     let policy = Policy::new("api", quota).expect("it is one").with_ban(rule);
-    Limiter::builder().store(store).policy(policy).build().await.expect("they fit")
+    let limiter = Limiter::builder().store(store).policy(policy).build().await;
+    limiter.expect("they fit").policy("api").expect("it is there")
 }
 
-async fn ask(limiter: &Limiter, key: u64) {
-    let api = limiter.policy("api").expect("it is there");
+async fn ask(api: &PolicySet, key: u64) {
     let subjects = api.subjects_of(&Key::user(&key.to_string()));
     let decision = api.check(&subjects, 1).await.expect("the store answers");
     assert!(decision.is_allowed() && !decision.quotas().is_empty());
@@ -86,13 +86,13 @@ async fn call_nothing(connection: &mut MultiplexedConnection, key: u64) {
 }
 
 /// The medians of a check and of a call of an empty script, in microseconds.
-async fn alone(limiter: &Limiter, mut other: Option<&mut MultiplexedConnection>) -> (u128, u128) {
+async fn alone(api: &PolicySet, mut other: Option<&mut MultiplexedConnection>) -> (u128, u128) {
     let (mut waits, mut others) = (Vec::new(), Vec::new());
     let start = Instant::now();
     while start.elapsed() < TIME {
         let key = waits.len() as u64 % 100;
         let sent = Instant::now();
-        ask(limiter, key).await;
+        ask(api, key).await;
         waits.push(sent.elapsed());
         if let Some(other) = &mut other {
             let sent = Instant::now();
@@ -109,10 +109,10 @@ fn median(mut waits: Vec<Duration>) -> u128 {
 }
 
 /// Checks a second.
-async fn throughput(limiter: &Limiter, keys: u64) -> u64 {
+async fn throughput(api: &PolicySet, keys: u64) -> u64 {
     let start = Instant::now();
     let tasks = (0..IN_FLIGHT as u64).map(|task| {
-        let limiter = limiter.clone();
+        let api = api.clone();
         tokio::spawn(async move {
             let (mut count, mut key) = (0, task);
             while start.elapsed() < TIME {
@@ -120,7 +120,7 @@ async fn throughput(limiter: &Limiter, keys: u64) -> u64 {
                 key = key
                     .wrapping_mul(6_364_136_223_846_793_005)
                     .wrapping_add(1_442_695_040_888_963_407);
-                ask(&limiter, (key >> 33) % keys).await;
+                ask(&api, (key >> 33) % keys).await;
                 count += 1;
             }
             count

@@ -14,9 +14,13 @@ impl Key {
     /// [parsing](str::parse) a name gives the key.
     #[must_use]
     pub fn name(&self) -> Option<String> {
-        let parts: Option<Vec<_>> =
-            self.parts().map(|(kind, load)| part_name(kind, load)).collect();
-        parts.map(|parts| parts.join("&")).filter(|name| name.len() <= MAX_NAME)
+        let mut parts = self.parts().map(|(kind, load)| part_name(kind, load));
+        let mut name = parts.next()??;
+        for part in parts {
+            name.push('&');
+            name.push_str(&part?);
+        }
+        Some(name).filter(|name| name.len() <= MAX_NAME)
     }
 }
 

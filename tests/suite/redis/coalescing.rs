@@ -80,7 +80,8 @@ async fn what_is_nothing_of_ours_fails_nobody() {
     let () = connection.set(&names[2], &[255u8; 32][..]).unwrap();
     for name in &names {
         let part = name.find("}:c").expect("it is a counter");
-        let () = connection.rpush(format!("{}}}:b{}", &name[..part], &name[part + 3..]), 1).unwrap();
+        let () =
+            connection.rpush(format!("{}}}:b{}", &name[..part], &name[part + 3..]), 1).unwrap();
     }
     assert!(ask_at_once(&store, &policies, users()).await.into_iter().all(Result::unwrap));
     let refused = ask_at_once(&store, &policies, users()).await;

@@ -67,34 +67,34 @@ local function write_counter(item, key, after)
   local packed, longest, slot, place = '', 0, 1, 1
   for q = item + 4, item + 11 * told[item + 2], 11 do
     local state, lasts_for
-    local one, two, three = ones[slot], twos[slot], threes[slot]
+    local one, two, three = levels[slot], levels[slot + 1], levels[slot + 2]
     if operation == OWE then
       state, lasts_for = packed_level(q, owed(q, one, two, three))
     else
       local charged_in = unpacked('>I8', after, place)
       state, lasts_for = packed_level(q, given_back(q, one, two, three, charged_in))
     end
-    packed, longest, slot = packed .. state, max(longest, lasts_for), slot + 1
+    packed, longest, slot = packed .. state, max(longest, lasts_for), slot + 3
     place = place + #state
   end
-  write(keys[key], packed ~= string.rep('\0', told[item]) and packed or nil, longest)
+  write(keys[key], packed ~= string.rep('\0', told[item]) and packed, longest)
 end
 
 -- A ban that was brought elsewhere: the later end holds, and the longer one is
 -- what the next is longer than.
-local function owe_ban(each, rule, key, left, lasted)
-  write(keys[key + 2], nil, 0)
-  if now < untils[each] + told[rule + 5] then
-    if untils[each] >= now + left then return end
-    lasted = max(lasted, lasts[each])
+local function owe_ban(at, rule, key, left, lasted)
+  write(keys[key + 2], false, 0)
+  if now < bans[at] + told[rule + 5] then
+    if bans[at] >= now + left then return end
+    lasted = max(lasted, bans[at + 1])
   end
   write_ban(rule, key, now + left, lasted)
 end
 
-local function owe(each, item, rule, key, ruled)
+local function owe(at, item, rule, key, ruled)
   write_counter(item, key)
   local left, lasted = number(), number()
-  if left > 0 and ruled and told[rule + 7] == 1 then owe_ban(each, rule, key, left, lasted) end
+  if left > 0 and ruled and told[rule + 7] == 1 then owe_ban(at, rule, key, left, lasted) end
 end
 
 -- Exactly as before where nobody else has been charged since; else the units
@@ -104,47 +104,47 @@ local function give_back(each, item, key)
   local packed, nothing = find(keys[key], told[item]), string.rep('\0', told[item])
   if packed == after then
     local left = call('PTTL', keys[key])
-    write(keys[key], before ~= nothing and before or nil, max(left * 1000 - slack, 0))
+    write(keys[key], before ~= nothing and before, max(left * 1000 - slack, 0))
   elseif packed ~= nothing then
     write_counter(item, key, after)
   end
 end
 
-local function ban(each, rule, key)
+local function ban(at, rule, key)
   local asked = number()
-  write(keys[key + 2], nil, 0)
-  if untils[each] < now + asked then write_ban(rule, key, now + asked, asked) end
+  write(keys[key + 2], false, 0)
+  if bans[at] < now + asked then write_ban(rule, key, now + asked, asked) end
 end
 
 -- Strikes are written as they count at now, which after a step of the clock may
 -- be as none.
-local function lift(each, rule, key)
+local function lift(at, rule, key)
   local window = told[rule + 1]
-  local _, start, current, previous = slid(window, strikes[each], 1)
+  local _, start, current, previous = slid(window, strikes[at], 1)
   local packed = pack('>I8I8I8', start, current, previous)
   local is_any = current > 0 or previous > 0
-  write(keys[key + 2], is_any and packed or nil, 2 * window - now + start)
-  if untils[each] > 0 then write_ban(rule, key, min(untils[each], now), lasts[each]) end
+  write(keys[key + 2], is_any and packed, 2 * window - now + start)
+  if bans[at] > 0 then write_ban(rule, key, min(bans[at], now), bans[at + 1]) end
 end
 
 local item, key = form + 3, 1
 for each = 1, told[form + 2] do
-  local ruled, rule = told[item + 3] == 1, item + 4 + 11 * told[item + 2]
+  local at, ruled, rule = 2 * each - 1, told[item + 3] == 1, item + 4 + 11 * told[item + 2]
   find_levels(item, key, 1)
-  if ruled then find_offender(each, rule, key) end
+  if ruled then find_offender(at, rule, key, true) end
   if operation == OWE then
-    owe(each, item, rule, key, ruled)
+    owe(at, item, rule, key, ruled)
   elseif operation == GIVE_BACK then
     give_back(each, item, key)
   elseif operation == BAN then
-    ban(each, rule, key)
+    ban(at, rule, key)
   elseif operation == LIFT then
-    lift(each, rule, key)
+    lift(at, rule, key)
   elseif operation == FORGIVE then
-    write(keys[key + 1], nil, 0)
-    write(keys[key + 2], nil, 0)
+    write(keys[key + 1], false, 0)
+    write(keys[key + 2], false, 0)
   else
-    write(keys[key], nil, 0)
+    write(keys[key], false, 0)
   end
   item, key = ruled and rule + 8 or rule, ruled and key + 3 or key + 1
 end

@@ -27,13 +27,7 @@ impl Fault {
         matches!(
             error.kind(),
             ErrorKind::Server(
-                Moved
-                    | Ask
-                    | TryAgain
-                    | ClusterDown
-                    | MasterDown
-                    | BusyLoading
-                    | ReadOnly
+                Moved | Ask | TryAgain | ClusterDown | MasterDown | BusyLoading | ReadOnly
             )
         )
     }
@@ -42,7 +36,8 @@ impl Fault {
     fn is_unsent(&self) -> bool {
         match self {
             Self::Redis(error) => {
-                error.is_connection_refusal() || error.kind() == ErrorKind::ClusterConnectionNotFound
+                error.is_connection_refusal()
+                    || error.kind() == ErrorKind::ClusterConnectionNotFound
             }
             Self::Full => true,
             Self::Ended => false,

@@ -20,21 +20,24 @@
 -- strikes, as they were before, zeros for what was not there.
 
 local call, keys = redis.call, KEYS
-local slack = told[1]
+local slack, NO_STRIKES = told[1], string.rep('\0', 24)
 
--- What is kept, by its key's name, as earlier checks of this call have left it.
+-- What is kept, by its key's name, as earlier checks of this call have left it;
+-- false if there is nothing.
 local kept = {}
-do
-  local found = call('MGET', unpack(keys))
-  for each = 1, #keys do
-    if found[each] then kept[keys[each]] = found[each] end
-  end
-end
 
 -- What is kept under a name, so many bytes: zeros if there is nothing, or nothing
--- of ours.
+-- of ours, which may be of another type.
 local function find(name, bytes)
   local packed = kept[name]
+  if packed == nil then
+    packed = redis.pcall('GET', name)
+    if packed and packed.err then
+      if not string.find(packed.err, 'WRONGTYPE', 1, true) then return call('GET', name) end
+      packed = false
+    end
+    kept[name] = packed
+  end
   if packed and #packed == bytes then return packed end
   return string.rep('\0', bytes)
 end
@@ -53,30 +56,36 @@ end
 -- What is told back.
 local answer, size = { '', '', '', '' }, 1
 
--- The levels of a check's quotas, one after the other; of its items the ban's
--- end and length (zero where nobody can be banned), and the strikes.
-local ones, twos, threes = { 0 }, { 0 }, { 0 }
-local untils, lasts, strikes = { 0 }, { 0 }, { '' }
+-- The levels of a check's quotas, three numbers each; of its items the end and
+-- the length of the last ban, zero where nobody can be banned, and the strikes.
+local levels, bans, strikes = { 0, 0, 0 }, { 0, 0 }, {}
 
--- Finds what is kept of a counter, and the levels from `slot` on.
+-- Finds what is kept of a counter, and the levels from `slot` on. Returns the
+-- slot behind them.
 local function find_levels(item, key, slot)
   local packed, place = find(keys[key], told[item]), 1
   size = size + 1
   answer[size] = packed
   for q = item + 4, item + 11 * told[item + 2], 11 do
-    place, ones[slot], twos[slot], threes[slot] = level_at(q, packed, place)
-    slot = slot + 1
+    place, levels[slot], levels[slot + 1], levels[slot + 2] = level_at(q, packed, place)
+    slot = slot + 3
   end
+  return slot
 end
 
--- Finds the ban and the strikes of the item that is the `each`th.
-local function find_offender(each, rule, key)
-  local ban, struck = find(keys[key + 1], 16), find(keys[key + 2], 24)
-  answer[size + 1], answer[size + 2] = ban, struck
+-- Finds the ban of the item whose place among others is `at`, and the strikes if
+-- they are wanted: few checks need them.
+local function find_offender(at, rule, key, wanted)
+  local ban = find(keys[key + 1], 16)
+  answer[size + 1] = ban
+  answer[size + 2] = NO_STRIKES
+  if wanted then
+    strikes[at] = find(keys[key + 2], 24)
+    answer[size + 2] = strikes[at]
+  end
   size = size + 2
-  untils[each], lasts[each] = unpacked('>I8I8', ban)
-  strikes[each] = struck
-  if told[rule + 7] == 0 then untils[each] = 0 end
+  bans[at], bans[at + 1] = unpacked('>I8I8', ban)
+  if told[rule + 7] == 0 then bans[at] = 0 end
 end
 
 local function write_ban(rule, key, until_, duration)

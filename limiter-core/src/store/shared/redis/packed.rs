@@ -78,10 +78,7 @@ pub(super) fn parse_ban(packed: &[u8]) -> Option<Ban> {
 }
 
 /// A counter, to be written.
-pub(super) fn counter(
-    item: &Named,
-    states: impl IntoIterator<Item = Option<State>>,
-) -> Vec<u8> {
+pub(super) fn counter(item: &Named, states: impl IntoIterator<Item = Option<State>>) -> Vec<u8> {
     let states = states.into_iter().chain(std::iter::repeat(None));
     let mut packed = Vec::with_capacity(32);
     for (quota, state) in item.policy.quotas().iter().zip(states) {

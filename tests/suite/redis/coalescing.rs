@@ -40,9 +40,8 @@ async fn what_is_asked_at_once_goes_by_few_calls() {
     }
     let mut connection = connection(&url);
     let calls = calls(&mut connection, "evalsha") + calls(&mut connection, "eval");
-    // One that found nothing under way, and the others behind it; the first time
-    // each of them had to bring the script.
-    assert!((6..=13).contains(&calls), "{calls}");
+    // Of 500 checks: one that found nothing under way, and the others behind it.
+    assert!((6..=40).contains(&calls), "{calls}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,7 +120,7 @@ async fn no_more_wait_than_there_is_room_for() {
     let users = (0..2_000).map(|user| format!("user-{user}"));
     let answers = ask_at_once(&store, &policies, users).await;
     let (admitted, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
-    assert!((1_025..1_400).contains(&admitted.len()), "{}", admitted.len());
+    assert!((1_025..1_200).contains(&admitted.len()), "{}", admitted.len());
     for error in refused.into_iter().map(Result::unwrap_err) {
         assert!(error.did_nothing(), "{error}");
         assert_eq!(error.to_string(), "too many requests wait for it");

@@ -1,4 +1,5 @@
-//! Redis and Valkey: one script, however many quotas, and the server's clock.
+//! Redis and Valkey: one call of a script, however many quotas, under load for
+//! several checks, and the server's clock.
 
 mod apart;
 mod call;

@@ -12,10 +12,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use tokio::{
-    runtime::Handle,
-    sync::{Mutex, mpsc, oneshot},
-};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::{
     call::Ask,
@@ -31,8 +28,9 @@ const LANES: usize = 2;
 /// How much may wait.
 const QUEUE: usize = 1_024;
 
-/// How many items go by one call at most.
-const MOST: usize = 128;
+/// How many items go by one call at most: enough that what a call costs in itself
+/// is little, and few enough that both lanes have some.
+const MOST: usize = 32;
 
 pub(super) struct Lanes {
     scripts: Arc<Scripts>,
@@ -43,8 +41,10 @@ pub(super) struct Lanes {
 
 struct Job {
     ask: Arc<Ask>,
-    reply: oneshot::Sender<Result<Before, Fault>>,
+    reply: Reply,
 }
+
+type Reply = oneshot::Sender<Result<Before, Fault>>;
 
 /// What waits, and the job that had no room in the last call.
 struct Queue {
@@ -58,7 +58,7 @@ impl Lanes {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let shared = Arc::new(Mutex::new(Queue { jobs, next: None }));
         for _ in 0..LANES {
-            Handle::current().spawn(serve(Arc::clone(scripts), Arc::clone(&shared)));
+            tokio::spawn(serve(Arc::clone(scripts), Arc::clone(&shared)));
         }
         Self { scripts: Arc::clone(scripts), queue, waiting: AtomicUsize::new(0) }
     }
@@ -91,27 +91,38 @@ impl Drop for Waiting<'_> {
 /// Sends what waits, call by call, until nobody can ask any more.
 async fn serve(scripts: Arc<Scripts>, queue: Arc<Mutex<Queue>>) {
     loop {
-        let Some(jobs) = queue.lock().await.gather().await else { return };
-        let (asked, replies): (Vec<_>, Vec<_>) =
-            jobs.into_iter().map(|job| (job.ask, job.reply)).unzip();
-        if asked.is_empty() {
+        let Some(mut jobs) = queue.lock().await.gather().await else { return };
+        // That may take long: whoever has gone meanwhile is left out.
+        let connected = scripts.link().connect_if_lost().await;
+        jobs.retain(|job| !job.reply.is_closed());
+        if jobs.is_empty() {
             continue;
         }
-        // Whoever asked may have gone meanwhile.
-        match scripts.call(&asked).await {
-            Ok(answers) => replies.into_iter().zip(answers).for_each(|(reply, before)| {
-                let _ = reply.send(Ok(before));
-            }),
-            Err(fault) => replies.into_iter().for_each(|reply| {
-                let _ = reply.send(Err(fault.clone()));
-            }),
-        }
+        let (asked, replies): (Vec<_>, Vec<_>) =
+            jobs.into_iter().map(|job| (job.ask, job.reply)).unzip();
+        let answers = match connected {
+            Ok(()) => scripts.call(&asked).await,
+            Err(error) => Err(error.into()),
+        };
+        tell(replies, answers);
+    }
+}
+
+/// To each its answer, or to all of them the same fault. Nobody may be waiting
+/// any more.
+fn tell(replies: Vec<Reply>, answers: Result<Vec<Before>, Fault>) {
+    match answers {
+        Ok(answers) => replies.into_iter().zip(answers).for_each(|(reply, before)| {
+            let _ = reply.send(Ok(before));
+        }),
+        Err(fault) => replies.into_iter().for_each(|reply| {
+            let _ = reply.send(Err(fault.clone()));
+        }),
     }
 }
 
 impl Queue {
-    /// The jobs of the next call: all that wait, as far as there is room, and
-    /// somebody still waits for them.
+    /// The jobs of the next call: all that wait, as far as there is room.
     async fn gather(&mut self) -> Option<Vec<Job>> {
         let first = match self.next.take() {
             Some(job) => job,
@@ -130,7 +141,6 @@ impl Queue {
                 self.next = Some(job);
             }
         }
-        jobs.retain(|job| !job.reply.is_closed());
         Some(jobs)
     }
 }

@@ -50,6 +50,14 @@ impl Link {
         matches!(self, Self::Cluster(_))
     }
 
+    /// Connects, if there is no connection to that one server.
+    pub(super) async fn connect_if_lost(&self) -> RedisResult<()> {
+        match self {
+            Self::Server(server) => server.connection().await.map(|_| ()),
+            Self::Cluster(_) => Ok(()),
+        }
+    }
+
     /// Sends one command. Nothing is ever sent twice that may have been
     /// applied: a connection that drops answers with an error.
     pub(super) async fn send(&self, command: &Cmd) -> RedisResult<Value> {

@@ -61,14 +61,17 @@ impl Scripts {
         }
     }
 
+    /// The connection that they are called by.
     pub(super) const fn link(&self) -> &Link {
         &self.link
     }
 
+    /// What the names of all keys begin with.
     pub(super) fn prefix(&self) -> &str {
         &self.prefix
     }
 
+    /// Does one thing.
     pub(super) async fn call_one(&self, ask: &Arc<Ask>) -> Result<Before, Fault> {
         let mut answers = self.call(std::slice::from_ref(ask)).await?;
         Ok(answers.remove(0))

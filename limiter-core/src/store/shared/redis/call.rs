@@ -51,8 +51,9 @@ impl Ask {
         self.run.operation
     }
 
-    pub(super) const fn items(&self) -> usize {
-        self.run.items.len()
+    /// How many quotas it has.
+    pub(super) fn quotas(&self) -> usize {
+        self.run.items.iter().map(|item| item.policy.quotas().len()).sum()
     }
 
     /// Whether both differ in their clients and clocks alone, so that a script

@@ -28,9 +28,13 @@ const LANES: usize = 2;
 /// How much may wait.
 const QUEUE: usize = 1_024;
 
-/// How many items go by one call at most: enough that what a call costs in itself
+/// How many checks go by one call at most: enough that what a call costs in itself
 /// is little, and few enough that both lanes have some.
 const MOST: usize = 32;
+
+/// How many quotas these may have together, beside those of the first: Lua takes
+/// some thousand numbers at once.
+const MOST_QUOTAS: usize = 256;
 
 pub(super) struct Lanes {
     scripts: Arc<Scripts>,
@@ -130,11 +134,14 @@ impl Queue {
         };
         // Those who have just been answered may ask again at once.
         tokio::task::yield_now().await;
-        let (mut items, mut company) = (first.ask.items(), has_company(&first.ask));
-        let mut jobs = vec![first];
-        while company && let Ok(job) = self.jobs.try_recv() {
-            items += job.ask.items();
-            company = items <= MOST && has_company(&job.ask);
+        let mut company = has_company(&first.ask);
+        let (mut jobs, mut quotas) = (vec![first], 0);
+        while company
+            && jobs.len() < MOST
+            && let Ok(job) = self.jobs.try_recv()
+        {
+            quotas += job.ask.quotas();
+            company = quotas <= MOST_QUOTAS && has_company(&job.ask);
             if company {
                 jobs.push(job);
             } else {

@@ -8,7 +8,9 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     web,
 };
-use limiter_core::{Fields, Limiter, Met, PolicySet, Refusal, Subjects, is_preflight};
+use limiter_core::{
+    Answer, Decision, Fields, Limiter, Met, PolicySet, Refusal, Settling, Subjects, is_preflight,
+};
 
 use crate::{
     config::{Options, RateLimit, Source},
@@ -42,6 +44,16 @@ impl fmt::Debug for Gate {
     }
 }
 
+/// A request that is to be counted.
+pub(crate) struct Asked {
+    policies: PolicySet,
+    subjects: Subjects,
+    met: Met,
+    cost: u64,
+    /// Whether it is only looked at whether its client is banned.
+    looks: bool,
+}
+
 /// A counted request on its way. If it is given up, that is what it came to.
 pub(crate) struct Pass {
     policies: PolicySet,
@@ -64,11 +76,10 @@ impl Gate {
         Some(Self { source: limit.source.clone(), options: limit.options.clone(), policies })
     }
 
-    /// Counts a request, if it is to be counted: `None` is a way past.
-    pub(crate) async fn enter(
-        &self,
-        request: &ServiceRequest,
-    ) -> Result<Option<Pass>, HttpResponse> {
+    /// Finds whom a request counts against, if it is to be counted: `None` is a
+    /// way past.
+    #[allow(clippy::result_large_err, reason = "a refusal is what it is, and rare")]
+    pub(crate) fn prepare(&self, request: &ServiceRequest) -> Result<Option<Asked>, HttpResponse> {
         if self.options.skip.as_ref().is_some_and(|skip| skip(request)) {
             return Ok(None);
         }
@@ -85,9 +96,22 @@ impl Gate {
             Some(cost) => cost(request),
             None => 1,
         };
-        let decision = policies.check(&subjects, cost).await.map_err(failed)?;
+        Ok(Some(Asked { policies, subjects, met, cost, looks }))
+    }
+
+    /// Refuses what was decided so, and notes what passes.
+    #[allow(clippy::result_large_err, reason = "a refusal is what it is, and rare")]
+    pub(crate) fn admit(
+        &self,
+        request: &ServiceRequest,
+        asked: Asked,
+        decided: Result<Decision, limiter_core::Error>,
+    ) -> Result<Option<Pass>, HttpResponse> {
+        let Asked { policies, subjects, met, cost, looks } = asked;
+        let refuse = |refusal: &Refusal| self.refuse(request, refusal);
+        let decision = decided.map_err(|error| refuse(&Refusal::of_error(&error)))?;
         if let Some(refusal) = policies.refusal(&decision) {
-            return Err(self.refuse(request, &refusal));
+            return Err(refuse(&refusal));
         }
         if looks {
             return Ok(None);
@@ -139,14 +163,22 @@ impl Gate {
     }
 }
 
+impl Asked {
+    /// The answer, if it is at hand.
+    pub(crate) fn check_at_once(&self) -> Option<Decision> {
+        self.policies.check_at_once(&self.subjects, self.cost)
+    }
+
+    pub(crate) fn check(&self) -> Answer<'_, Decision, limiter_core::Error> {
+        self.policies.check(&self.subjects, self.cost)
+    }
+}
+
 impl Pass {
     /// Counts what the request came to, and tells the client what is left. An
     /// error stays the error it was.
-    pub(crate) async fn leave<B>(
-        mut self,
-        mut result: Result<ServiceResponse<B>, Error>,
-    ) -> Result<ServiceResponse<B>, Error> {
-        let status = match &result {
+    pub(crate) fn leave<B>(mut self, result: &mut Result<ServiceResponse<B>, Error>) -> Settling {
+        let status = match result {
             Ok(response) => response.status(),
             Err(error) => error.as_response_error().status_code(),
         };
@@ -154,13 +186,14 @@ impl Pass {
             response.response().extensions().contains::<RefusedHere>()
         };
         self.is_over = true;
-        if !result.as_ref().is_ok_and(refused) {
-            self.policies.settle(&self.subjects, status.as_u16(), &self.met).await;
-        }
-        if let Ok(response) = &mut result {
+        let settling = match result.as_ref().is_ok_and(refused) {
+            true => Settling::done(),
+            false => self.policies.settle(&self.subjects, status.as_u16(), &self.met),
+        };
+        if let Ok(response) = result {
             add_fields(response.headers_mut(), std::mem::take(&mut self.fields));
         }
-        result
+        settling
     }
 }
 
@@ -178,10 +211,12 @@ impl Drop for Pass {
 /// What this request has met in outer scopes.
 fn met(request: &ServiceRequest) -> Met {
     let mut extensions = request.extensions_mut();
-    if !extensions.contains::<Met>() {
-        extensions.insert(Met::default());
+    if let Some(met) = extensions.get::<Met>() {
+        return met.clone();
     }
-    extensions.get::<Met>().cloned().unwrap_or_default()
+    let met = Met::default();
+    extensions.insert(met.clone());
+    met
 }
 
 /// A limiter that was built on the thread of a worker counts that worker's

@@ -71,6 +71,7 @@
 
 mod config;
 mod facts;
+mod future;
 mod gate;
 mod middleware;
 mod response;
@@ -81,5 +82,6 @@ pub use limiter_core::{
 };
 
 pub use crate::{
-    config::RateLimit, facts::User, middleware::RateLimitService, response::refusal_response,
+    config::RateLimit, facts::User, future::RateLimitFuture, middleware::RateLimitService,
+    response::refusal_response,
 };

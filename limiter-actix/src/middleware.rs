@@ -2,23 +2,23 @@
 
 use std::{
     future::{Ready, ready},
-    pin::Pin,
     rc::Rc,
     task::{Context, Poll},
 };
 
 use actix_web::{
-    Error,
+    Error, HttpResponse,
     body::{EitherBody, MessageBody},
     dev::{Service, ServiceRequest, ServiceResponse, Transform},
 };
 
+use limiter_core::Decision;
+
 use crate::{
     config::RateLimit,
-    gate::{Gate, RefusedHere},
+    future::{Entered, RateLimitFuture},
+    gate::{Asked, Gate, RefusedHere},
 };
-
-type LocalBoxFuture<T> = Pin<Box<dyn Future<Output = T>>>;
 
 impl<S, B> Transform<S, ServiceRequest> for RateLimit
 where
@@ -54,28 +54,46 @@ where
 {
     type Response = ServiceResponse<EitherBody<B>>;
     type Error = Error;
-    type Future = LocalBoxFuture<Result<Self::Response, Error>>;
+    type Future = RateLimitFuture<S, B>;
 
     fn poll_ready(&self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.service.poll_ready(context)
     }
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
-        let (service, gate) = (Rc::clone(&self.service), Rc::clone(&self.gate));
-        Box::pin(async move {
-            let pass = match gate.enter(&request).await {
-                Ok(pass) => pass,
-                Err(mut refused) => {
-                    refused.extensions_mut().insert(RefusedHere);
-                    return Ok(request.into_response(refused).map_into_right_body());
-                }
-            };
-            let result = service.call(request).await;
-            match pass {
-                Some(pass) => pass.leave(result).await,
-                None => result,
+        let asked = match self.gate.prepare(&request) {
+            Ok(Some(asked)) => asked,
+            Ok(None) => return RateLimitFuture::entered(&self.service, Ok((request, None))),
+            Err(refused) => {
+                return RateLimitFuture::entered(&self.service, Err(refuse(request, refused)));
             }
-            .map(ServiceResponse::map_into_left_body)
+        };
+        if let Some(decision) = asked.check_at_once() {
+            let entered = enter(&self.gate, request, asked, Ok(decision));
+            return RateLimitFuture::entered(&self.service, entered);
+        }
+        let gate = Rc::clone(&self.gate);
+        RateLimitFuture::entering(&self.service, async move {
+            let decided = asked.check().await;
+            enter(&gate, request, asked, decided)
         })
     }
+}
+
+#[allow(clippy::result_large_err, reason = "a refusal is what it is, and rare")]
+fn enter<B>(
+    gate: &Gate,
+    request: ServiceRequest,
+    asked: Asked,
+    decided: Result<Decision, limiter_core::Error>,
+) -> Entered<B> {
+    match gate.admit(&request, asked, decided) {
+        Ok(pass) => Ok((request, pass)),
+        Err(refused) => Err(refuse(request, refused)),
+    }
+}
+
+fn refuse<B>(request: ServiceRequest, mut refused: HttpResponse) -> ServiceResponse<EitherBody<B>> {
+    refused.extensions_mut().insert(RefusedHere);
+    request.into_response(refused).map_into_right_body()
 }

@@ -28,11 +28,22 @@ pub(crate) fn add_fields(headers: &mut HeaderMap, fields: Fields) {
         let Ok(value) = HeaderValue::from_maybe_shared(value.into_bytes()) else {
             continue;
         };
-        let name = HeaderName::from_static(name);
+        let name = header_name(name);
         if matches!(name.as_str(), "ratelimit" | "ratelimit-policy") {
             headers.append(name, value);
         } else if !headers.contains_key(&name) {
             headers.insert(name, value);
         }
+    }
+}
+
+/// The two that nearly every response has are made once.
+fn header_name(name: &'static str) -> HeaderName {
+    static RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
+    static RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+    match name {
+        "ratelimit" => RATELIMIT.clone(),
+        "ratelimit-policy" => RATELIMIT_POLICY.clone(),
+        other => HeaderName::from_static(other),
     }
 }

@@ -88,14 +88,15 @@ impl Identity {
         if let Some(key) = given {
             return Ok(Some(policies.iter().map(|_| self.subject(key.clone())).collect()));
         }
-        let subject = |policy: &Policy| {
+        let mut subjects = Subjects::new();
+        for policy in policies {
             let key = key(policy.key(), request, &mut address)?;
             // The key holds an IPv6 network; the lists may name one host.
             let host = address.found.as_ref().map(|(host, _)| *host);
             let spared = key.address().and(host).is_some_and(|host| self.spares_host(host));
-            Ok(Subject { key, bannable: !spared })
-        };
-        policies.iter().map(subject).collect::<Result<_, _>>().map(Some)
+            subjects.push(Subject { key, bannable: !spared });
+        }
+        Ok(Some(subjects))
     }
 
     /// Whether requests of that address are counted, and not blocked. The

@@ -137,7 +137,7 @@ async fn what_remains_counts_down() {
 fn field(limiter: &Limiter, decision: &Decision, name: &str) -> String {
     let fields = limiter.policy("api").unwrap().fields(decision);
     let found = fields.iter().find(|(own, _)| *own == name);
-    found.unwrap_or_else(|| panic!("{name} is missing: {fields:?}")).1.clone()
+    found.unwrap_or_else(|| panic!("{name} is missing: {fields:?}")).1.to_string()
 }
 
 /// limiteron: the draft's field has an instant where seconds belong.
@@ -206,23 +206,28 @@ fn what_is_given_back_late_is_gone() {
     let script = concat!(
         include_str!("../../limiter-core/src/store/shared/redis/algorithms.lua"),
         "\n",
-        include_str!("../../limiter-core/src/store/shared/redis/decide.lua"),
+        include_str!("../../limiter-core/src/store/shared/redis/items.lua"),
+        "\n",
+        include_str!("../../limiter-core/src/store/shared/redis/by_hand.lua"),
     );
     let mut connection = redis::Client::open(redis_url()).unwrap().get_connection().unwrap();
     let key = unique("late");
-    // A window of a second, of which five units of ten were used; one is to be
-    // given back that was charged in it, or in the one before.
+    let packed = |numbers: &[u64]| numbers.iter().flat_map(|n| n.to_be_bytes()).collect::<Vec<_>>();
+    // Slack and one run of the form at 6; to give back one unit of one item, whose
+    // counter has 16 bytes and one quota: a fixed window of a second, ten units.
+    let run = [1_000_000, 1, 6, 2_500_000, 1, 3, 1, 1];
+    let item = [16, 0, 1, 0, 1, 10, 1_000_000, 0, 10, 0, 0, 0, 0, 0, 0];
+    let told = packed(&[&run[..], &item[..]].concat());
+    // A window of which five units of ten were used; one is to be given back that
+    // was charged in it, or in the one before.
     for (charged_in, left) in [(2_000_000, 4), (1_000_000, 5)] {
-        let () = connection.set(&key, "f2000000,5").unwrap();
-        let item = "0 1 0 1 10 1000000 0 10 0 0 0 0 0 0";
+        let () = connection.set(&key, packed(&[2_000_000, 5])).unwrap();
+        let (before, after) = (packed(&[charged_in, 8]), packed(&[charged_in, 9]));
         let mut call = redis::cmd("EVAL");
-        call.arg(script).arg(1).arg(&key);
-        call.arg(&["give back", "2500000", "1000000", "1", "0"]);
-        call.arg(item.split(' ').collect::<Vec<_>>());
-        call.arg(format!("f{charged_in},8")).arg(format!("f{charged_in},9"));
-        let _: Vec<String> = call.query(&mut connection).unwrap();
-        let kept: String = connection.get(&key).unwrap();
-        assert_eq!(kept, format!("f2000000,{left}"));
+        call.arg(script).arg(1).arg(&key).arg(&told).arg(before).arg(after);
+        let _: Vec<u8> = call.query(&mut connection).unwrap();
+        let kept: Vec<u8> = connection.get(&key).unwrap();
+        assert_eq!(kept, packed(&[2_000_000, left]));
     }
 }
 

@@ -102,13 +102,10 @@ impl PolicySet {
     /// # Panics
     /// If there are not as many subjects as policies.
     pub fn check<'a>(&'a self, subjects: &'a Subjects, cost: u64) -> Answer<'a, Decision, Error> {
-        let check = Check::new(&self.0.policies, subjects, cost);
-        #[cfg(feature = "memory")]
-        if let Some(memory) = &self.inner().memory
-            && let Some(alone) = memory.decide_alone(&check)
-        {
-            return Answer::ready(Ok(alone.decision()));
+        if let Some(decision) = self.check_at_once(subjects, cost) {
+            return Answer::ready(Ok(decision));
         }
+        let check = Check::new(&self.0.policies, subjects, cost);
         if self.fallback().is_calm() {
             return self.ask(check, subjects);
         }
@@ -125,6 +122,26 @@ impl PolicySet {
                 Ok(decision)
             })),
         }
+    }
+
+    /// The same, where there is nothing to wait for: the store is this process's
+    /// memory, and the check is one of the commonest kind. `None` if
+    /// [`check`](Self::check) is to be asked; nothing was done then.
+    ///
+    /// # Panics
+    /// If there are not as many subjects as policies.
+    #[inline]
+    #[must_use]
+    #[cfg_attr(not(feature = "memory"), allow(unused_variables, clippy::unused_self))]
+    pub fn check_at_once(&self, subjects: &Subjects, cost: u64) -> Option<Decision> {
+        #[cfg(feature = "memory")]
+        {
+            let memory = self.inner().memory.as_ref()?;
+            let alone = memory.decide_alone(&Check::new(&self.0.policies, subjects, cost))?;
+            Some(alone.decision())
+        }
+        #[cfg(not(feature = "memory"))]
+        None
     }
 
     fn ask<'a>(&'a self, check: Check<'a>, subjects: &'a Subjects) -> Answer<'a, Decision, Error> {

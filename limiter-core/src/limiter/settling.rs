@@ -58,7 +58,7 @@ impl Runtime {
 
 impl Settling {
     /// That there was nothing to do.
-    pub(super) fn done() -> Self {
+    pub fn done() -> Self {
         Self { work: None, runtime: Runtime::default() }
     }
 

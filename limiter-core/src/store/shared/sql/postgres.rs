@@ -190,10 +190,11 @@ impl Locking for Postgres {
         });
         // Whatever the role's default: what is read has to be as of after the locks.
         // So does the clock. And should this server freeze now, they are not held
-        // for ever.
+        // for ever. A handful of rows is looked up by name, even where reading all
+        // of a small table seems cheaper to the planner.
         let sql = format!(
             "BEGIN ISOLATION LEVEL READ COMMITTED; {bound}SET LOCAL idle_in_transaction_session_timeout = '2s'; \
-             SELECT count(pg_advisory_xact_lock(l)) FROM unnest('{{{locks}}}'::bigint[]) AS l; \
+             SET LOCAL enable_seqscan = off; SELECT count(pg_advisory_xact_lock(l)) FROM unnest('{{{locks}}}'::bigint[]) AS l; \
              SELECT 'now', (extract(epoch FROM clock_timestamp()) * 1000000)::bigint::text \
              UNION ALL {select}"
         );

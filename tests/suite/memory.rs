@@ -113,6 +113,46 @@ async fn a_flood_of_strikes_displaces_no_ban() {
     assert!(store.len() <= 1_000);
 }
 
+/// Limits that are changed all the time, by an application that adapts them, say:
+/// what was counted by those of before goes, and the store does not fill up.
+#[tokio::test]
+async fn quotas_may_change_for_ever() {
+    let clock = clock();
+    let store = MemoryStore::builder().clock(clock.clone()).build();
+    for limit in 1..=150_000 {
+        let quota = Quota::new(limit, Duration::from_secs(1)).unwrap();
+        let policy = Policy::new("adapting", quota).unwrap();
+        let client = address(u32::try_from(limit).unwrap());
+        assert!(ask(&store, &policy, &client).await.is_allowed());
+        clock.advance(Duration::from_millis(1));
+    }
+}
+
+/// But so many at once are more than it can tell apart.
+#[tokio::test]
+async fn too_many_quotas_at_once_are_an_error() {
+    let store = MemoryStore::builder().build();
+    let policy = |limit| {
+        let quota = Quota::per_hour(limit).unwrap().with_algorithm(Algorithm::FixedWindow);
+        Policy::new("api", quota.unwrap()).unwrap()
+    };
+    let mut admitted = 0;
+    for limit in 1..=65_600 {
+        let policy = policy(limit);
+        let (policies, subjects) = ([policy], [address(u32::try_from(limit).unwrap())]);
+        match store.decide(Check::new(&policies, &subjects, 1)).await {
+            Ok(decision) => admitted += u32::from(decision.is_allowed()),
+            Err(error) => {
+                assert!(error.to_string().contains("65535 different quotas"), "{error}");
+                assert!(error.did_nothing());
+            }
+        }
+    }
+    assert_eq!(admitted, 65_535);
+    // Those that are known go on.
+    assert!(ask(&store, &policy(9), &address(1)).await.is_allowed());
+}
+
 /// Strikes are nobody's inheritance: a newcomer to a full store is not banned
 /// for the failures of those it displaces.
 #[tokio::test]

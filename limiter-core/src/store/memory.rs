@@ -53,19 +53,26 @@ use crate::{
 /// start one request poorer when there are up to twice as many live keys as
 /// fit, two with three times, and so on; that fades as the flood does.
 ///
-/// A check looks at up to 64 keys that share a lock, and these do not fill
-/// evenly: at half the cap about one newcomer in two million finds no room, at
-/// three quarters one in sixty. Give twice the clients of a window.
+/// Room is shared by up to 64 counters, in groups that do not fill evenly: at
+/// half the cap about one newcomer in two million finds no room, at three
+/// quarters one in sixty. Give twice the clients of a window. (Checks that run at
+/// the very same moment in one group may take it over its share, by one counter
+/// for each of them; the next newcomer makes that good.)
 ///
 /// Strikes are never inherited: those of a displaced key are forgotten. Bans
 /// are apart: no flood of requests displaces one, only `max_bans` newer bans
 /// do, the one longest unasked first.
 ///
+/// # Memory
+/// A `gcra` counter takes 16 bytes (24 with what is around it when the store is
+/// full), a `fixed_window` one 32, a `sliding_window` one 48. A store with room
+/// for a million takes 16 MB once its keys are spread over it, and little before.
+///
 /// # Identity
-/// Counters are kept by a 64-bit keyed hash of the key, under a secret of this
-/// process. That one of n live keys meets another's count has a chance of
-/// about `64 n / 2^64`: one in 300 billion for a million keys. Bans are kept
-/// by the whole key.
+/// Counters are kept by 44 bits of a keyed hash of the key, under a secret of this
+/// process, among those of their set, which other bits of it choose. That one of
+/// a million live keys meets another's count has a chance of one in two million.
+/// Bans are kept by the whole key.
 #[derive(Clone)]
 pub struct MemoryStore(Arc<Shared>);
 

@@ -23,7 +23,7 @@ pub struct MemoryStoreBuilder {
 
 impl MemoryStoreBuilder {
     /// How many counters (and strike counts) are kept at most, one for each
-    /// policy and key. From 1 to 100,000,000; defaults to 1,000,000.
+    /// quota of a policy and key. From 1 to 100,000,000; defaults to 1,000,000.
     pub fn max_keys(self, max_keys: usize) -> Self {
         Self { max_keys: max_keys.clamp(1, MAX_ENTRIES), ..self }
     }

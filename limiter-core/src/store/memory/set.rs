@@ -141,11 +141,10 @@ impl Set {
             self.rewrite(place, Name(name), word);
             return false;
         }
-        match self.pairs.iter_mut().find(|pair| pair.0 == 0) {
-            Some(free) => *free = (name, word),
-            None => {
-                self.more.get_or_insert_with(|| Box::new(More(Vec::new()))).0.push((name, word))
-            }
+        if let Some(free) = self.pairs.iter_mut().find(|pair| pair.0 == 0) {
+            *free = (name, word);
+        } else {
+            self.more.get_or_insert_with(|| Box::new(More(Vec::new()))).0.push((name, word));
         }
         true
     }

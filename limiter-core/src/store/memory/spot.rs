@@ -8,6 +8,8 @@ use super::{
     Shared,
     kinds::{Id, Kind},
     locked::Locked,
+    record,
+    set::Name,
 };
 use crate::{
     algorithm::{Level, State},
@@ -80,11 +82,26 @@ impl Shared {
         })
     }
 
+    /// Which ids stand for something that is in force. What has expired goes, since
+    /// its id is wanted.
     fn ids_in_use(&self) -> Vec<bool> {
         let mut in_use = vec![false; 1 + usize::from(u16::MAX)];
-        for set in self.table.sets() {
-            for id in set.records().filter_map(|(name, _)| name.id()) {
-                in_use[usize::from(id.get())] = true;
+        let (kinds, now) = (self.kinds.all(), self.clock.now());
+        for (place, mut set) in self.table.sets() {
+            let mut expired: SmallVec<[Name; 8]> = SmallVec::new();
+            for (name, found) in set.records() {
+                let Some(id) = name.id() else { continue };
+                let level = |kind| record::read(&set, found, kind, &kinds, now, self.origin);
+                match kinds.get(id).is_none_or(|kind| level(kind).reset_after() == 0) {
+                    true => expired.push(name),
+                    false => in_use[usize::from(id.get())] = true,
+                }
+            }
+            for name in expired {
+                set.remove(name);
+                if !name.is_left_behind() {
+                    self.table.removed(place);
+                }
             }
         }
         in_use

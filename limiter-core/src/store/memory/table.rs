@@ -109,9 +109,13 @@ impl Table {
         self.groups.iter().map(|group| group.records.load(Ordering::Relaxed) as usize).sum()
     }
 
-    /// Every set that was ever needed, one after the other.
-    pub(super) fn sets(&self) -> impl Iterator<Item = MutexGuard<'_, Set>> {
-        self.chunks.iter().filter_map(OnceLock::get).flatten().map(lock)
+    /// Every set that was ever needed, with its place, one after the other.
+    pub(super) fn sets(&self) -> impl Iterator<Item = (usize, MutexGuard<'_, Set>)> {
+        let chunks = self.chunks.iter().enumerate();
+        chunks.filter_map(|(at, chunk)| Some((at, chunk.get()?))).flat_map(|(at, chunk)| {
+            let places = at * CHUNK..;
+            places.zip(chunk.iter().map(lock))
+        })
     }
 }
 

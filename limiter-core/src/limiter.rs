@@ -38,6 +38,7 @@ mod met;
 mod report;
 mod set;
 mod settling;
+mod strikes;
 #[cfg(not(feature = "memory"))]
 mod without_memory;
 

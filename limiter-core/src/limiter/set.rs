@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Fallback, Inner, Limiter, Met, Settling, breaker::Passage, report::report_ban};
+use super::{Fallback, Inner, Limiter, Met, breaker::Passage};
 use crate::{
     algorithm::Owed,
     ban::BanRule,
@@ -13,8 +13,7 @@ use crate::{
     policy::Policy,
     refusal::Refusal,
     request::{RequestFacts, Subjects},
-    store::{Answer, Check, Item, Subject},
-    time::Timestamp,
+    store::{Answer, Check},
 };
 
 /// Policies that are decided together, from [`Limiter::policy`] or
@@ -218,7 +217,7 @@ impl PolicySet {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return false };
         let (set, subject) = (self.clone(), subjects[0].clone());
         runtime.spawn(async move {
-            let item = Item { policy: &Policy::probe(), subject: &subject };
+            let item = crate::store::Item { policy: &Policy::probe(), subject: &subject };
             match set.inner().store.reset(item).await {
                 Ok(()) => set.fallback().breaker.answered(),
                 Err(error) => set.fallback().breaker.failed(&error, true),
@@ -230,54 +229,6 @@ impl PolicySet {
     #[cfg(not(feature = "_shared"))]
     fn probe(&self, _: &Subjects) -> bool {
         false
-    }
-
-    /// Counts what a request that was admitted came to: a strike, where a
-    /// policy's ban rule names that response status. Whoever the request has
-    /// been a strike against already takes none.
-    ///
-    /// Of a request that was given up, there is no status: 499 stands for a
-    /// client that hung up, as in nginx's log, and 500 for a handler that
-    /// panicked.
-    pub fn settle(&self, subjects: &Subjects, status: u16, met: &Met) -> Settling {
-        let mut offenders = Check::new(&self.0.policies, subjects, 1).offenders(status);
-        offenders.retain(|item| met.strike(self, item));
-        if offenders.is_empty() {
-            return Settling::done();
-        }
-        let owned = offenders.iter().map(|item| (item.policy.clone(), item.subject.clone()));
-        let (set, struck): (_, Vec<_>) = (self.clone(), owned.collect());
-        let strike = async move { set.strike(&struck).await };
-        Settling::begin(Box::pin(strike), self.inner().runtime.clone())
-    }
-
-    async fn strike(&self, struck: &[(Policy, Subject)]) {
-        let offenders: Vec<_> =
-            struck.iter().map(|(policy, subject)| Item { policy, subject }).collect();
-        let bans = match self.strike_in_store(offenders.clone()).await {
-            Some(bans) => bans,
-            None => self.fallback().strike(offenders.clone()).await,
-        };
-        for (item, until) in offenders.iter().zip(bans) {
-            if let Some(until) = until {
-                report_ban(item.policy, &item.subject.key, until);
-            }
-        }
-    }
-
-    /// Strikes in the store; `None` if it fails.
-    async fn strike_in_store(&self, offenders: Vec<Item<'_>>) -> Option<Vec<Option<Timestamp>>> {
-        let breaker = &self.fallback().breaker;
-        if breaker.is_open() {
-            return None;
-        }
-        match self.inner().store.strike(offenders).await {
-            Ok(bans) => Some(bans),
-            Err(error) => {
-                breaker.failed(&error, false);
-                None
-            }
-        }
     }
 
     /// The header fields that tell the client of a decision, as each policy's
@@ -309,7 +260,7 @@ impl PolicySet {
         &self.0.limiter.0
     }
 
-    fn fallback(&self) -> &Fallback {
+    pub(super) fn fallback(&self) -> &Fallback {
         &self.inner().fallback
     }
 }

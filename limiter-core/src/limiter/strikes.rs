@@ -1,0 +1,59 @@
+//! Counting what admitted requests came to.
+
+use super::{Met, PolicySet, Settling, report::report_ban};
+use crate::{
+    policy::Policy,
+    request::Subjects,
+    store::{Check, Item, Subject},
+    time::Timestamp,
+};
+
+impl PolicySet {
+    /// Counts what a request that was admitted came to: a strike, where a
+    /// policy's ban rule names that response status. Whoever the request has
+    /// been a strike against already takes none.
+    ///
+    /// Of a request that was given up, there is no status: 499 stands for a
+    /// client that hung up, as in nginx's log, and 500 for a handler that
+    /// panicked.
+    pub fn settle(&self, subjects: &Subjects, status: u16, met: &Met) -> Settling {
+        let mut offenders = Check::new(self.policies(), subjects, 1).offenders(status);
+        offenders.retain(|item| met.strike(self, item));
+        if offenders.is_empty() {
+            return Settling::done();
+        }
+        let owned = offenders.iter().map(|item| (item.policy.clone(), item.subject.clone()));
+        let (set, struck): (_, Vec<_>) = (self.clone(), owned.collect());
+        let strike = async move { set.strike(&struck).await };
+        Settling::begin(Box::pin(strike), self.inner().runtime.clone())
+    }
+
+    async fn strike(&self, struck: &[(Policy, Subject)]) {
+        let offenders: Vec<_> =
+            struck.iter().map(|(policy, subject)| Item { policy, subject }).collect();
+        let bans = match self.strike_in_store(offenders.clone()).await {
+            Some(bans) => bans,
+            None => self.fallback().strike(offenders.clone()).await,
+        };
+        for (item, until) in offenders.iter().zip(bans) {
+            if let Some(until) = until {
+                report_ban(item.policy, &item.subject.key, until);
+            }
+        }
+    }
+
+    /// Strikes in the store; `None` if it fails.
+    async fn strike_in_store(&self, offenders: Vec<Item<'_>>) -> Option<Vec<Option<Timestamp>>> {
+        let breaker = &self.fallback().breaker;
+        if breaker.is_open() {
+            return None;
+        }
+        match self.inner().store.strike(offenders).await {
+            Ok(bans) => Some(bans),
+            Err(error) => {
+                breaker.failed(&error, false);
+                None
+            }
+        }
+    }
+}

@@ -98,7 +98,6 @@ impl Names {
         let mut told = String::new();
         for status in of_style(HeaderStyle::Draft11) {
             if let Some(name) = self.name(status) {
-                told.reserve(name.serialised.len() + LENGTH);
                 push_status_item(&mut told, &name.serialised, status);
             }
         }
@@ -116,9 +115,6 @@ impl Names {
         fields
     }
 }
-
-/// What most parameters of an item fit into.
-const LENGTH: usize = 24;
 
 fn number(number: u64) -> ByteString {
     itoa::Buffer::new().format(number).into()

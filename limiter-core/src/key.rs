@@ -50,8 +50,15 @@ pub const IPV6_PREFIX: u8 = 64;
 /// other text, and every header value, is kept as the first half of its
 /// SHA-256 digest only. Two such texts share a key with a chance of about
 /// `n^2 / 2^129` among n of them.
-#[derive(Clone, Eq, Hash, PartialEq)]
+#[derive(Eq, Hash, PartialEq)]
 pub struct Key(SmallVec<[u8; 24]>);
+
+impl Clone for Key {
+    /// All bytes at once, which `SmallVec` itself cannot know to be right.
+    fn clone(&self) -> Self {
+        Self(SmallVec::from_slice(&self.0))
+    }
+}
 
 /// The kinds of part. The numbers are part of what stores keep.
 #[derive(Clone, Copy, Eq, PartialEq)]

@@ -93,7 +93,7 @@ impl Identity {
             let key = key(policy.key(), request, &mut address)?;
             // The key holds an IPv6 network; the lists may name one host.
             let host = address.found.as_ref().map(|(host, _)| *host);
-            let spared = key.address().and(host).is_some_and(|host| self.spares_host(host));
+            let spared = host.is_some_and(|host| self.spares_host(host) && key.address().is_some());
             subjects.push(Subject { key, bannable: !spared });
         }
         Ok(Some(subjects))

@@ -30,14 +30,13 @@ pub(crate) fn push_status_item(list: &mut String, name: &str, status: &QuotaStat
     };
     // With nothing left, 0 would say that there is no need to wait.
     let window = seconds(micros).max(u64::from(remaining == 0));
-    if !list.is_empty() {
-        list.push_str(", ");
-    }
-    list.push_str(name);
-    for (parameter, value) in [(";r=", remaining), (";t=", window)] {
-        list.push_str(parameter);
-        list.push_str(itoa::Buffer::new().format(value.min(MAX_UNITS)));
-    }
+    let separator = if list.is_empty() { "" } else { ", " };
+    let (remaining, window) = (remaining.min(MAX_UNITS), window.min(MAX_UNITS));
+    let mut digits = [itoa::Buffer::new(), itoa::Buffer::new()];
+    let [r, t] = &mut digits;
+    let parts = [separator, name, ";r=", r.format(remaining), ";t=", t.format(window)];
+    list.reserve_exact(parts.iter().map(|part| part.len()).sum());
+    parts.iter().for_each(|part| list.push_str(part));
 }
 
 fn item<const N: usize>(name: &str, parameters: [(&'static str, u64); N]) -> String {

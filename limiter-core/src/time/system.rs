@@ -73,3 +73,28 @@ impl Anchor {
         Reading { nanos, counter, told: last.map_or(nanos, |last| last.told.max(nanos)) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Through many readings of the host's clock, and what lies between.
+    #[test]
+    fn it_goes_as_the_hosts_clock_and_never_back() {
+        // The first reading of all measures the processor's counter.
+        SystemClock.now();
+        let (start, first) = (Instant::now(), SystemClock.now());
+        let mut last = first;
+        while start.elapsed() < Duration::from_millis(30) {
+            let now = SystemClock.now();
+            assert!(now >= last);
+            last = now;
+        }
+        let before = start.elapsed();
+        let told = SystemClock.now().since(first);
+        let slack = Duration::from_micros(100);
+        assert!(told + slack >= before && told <= start.elapsed() + slack, "{told:?} {before:?}");
+    }
+}

@@ -128,14 +128,19 @@ impl Level {
 
     /// The level after `cost` units more. The caller has seen that they fit,
     /// or means to go beyond the limit.
+    pub(crate) fn charge(mut self, cost: u64) -> Self {
+        self.take(cost);
+        self
+    }
+
+    /// The same in place.
     #[inline]
-    pub(crate) fn charge(self, cost: u64) -> Self {
-        let used = match self.used {
-            Used::Gcra(bucket) => Used::Gcra(bucket.charge(&self.quota, cost)),
-            Used::FixedWindow(window) => Used::FixedWindow(window.charge(cost)),
-            Used::SlidingWindow(windows) => Used::SlidingWindow(windows.charge(cost)),
-        };
-        Self { used, ..self }
+    pub(crate) fn take(&mut self, cost: u64) {
+        match &mut self.used {
+            Used::Gcra(bucket) => *bucket = bucket.charge(&self.quota, cost),
+            Used::FixedWindow(window) => *window = window.charge(cost),
+            Used::SlidingWindow(windows) => *windows = windows.charge(cost),
+        }
     }
 
     /// The more indebted of both, part by part: no request passes it that
@@ -206,6 +211,12 @@ impl Level {
     #[must_use]
     pub fn reset_after(&self) -> u64 {
         by_algorithm!(self.used, used => used.reset_after(&self.quota, self.now))
+    }
+
+    /// Whether nothing is used any more.
+    #[cfg(feature = "memory")]
+    pub(crate) fn is_expired(&self) -> bool {
+        self.reset_after() == 0
     }
 
     /// Microseconds within which no more than [`remaining`](Self::remaining)

@@ -30,12 +30,10 @@
 //! ```
 
 #[cfg(feature = "memory")]
-mod alone;
+pub(crate) mod calm;
 
 use smallvec::SmallVec;
 
-#[cfg(feature = "memory")]
-pub(crate) use self::alone::Alone;
 pub use crate::{
     algorithm::{Inherited, Level},
     ban::Offender,

@@ -155,6 +155,7 @@ impl Decision {
     }
 
     /// A decision to admit without having counted.
+    #[inline]
     #[must_use]
     pub fn uncounted() -> Self {
         Self {

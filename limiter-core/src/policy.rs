@@ -21,7 +21,7 @@ mod together;
 use std::{sync::Arc, time::Duration};
 
 #[cfg(feature = "memory")]
-pub(crate) use self::hints::{Hint, Hints};
+pub(crate) use self::hints::{Counted, Hint, Hints, Kind};
 pub(crate) use self::{scope::Scope, together::check_together};
 use crate::{
     ban::{BanRule, MAX_BAN},
@@ -275,7 +275,7 @@ impl Rule {
     fn forget_hints(&mut self) {
         #[cfg(feature = "memory")]
         {
-            self.hints = Hints::of(&self.quotas);
+            self.hints = Hints::of(self.scope, &self.quotas, self.ban.as_ref());
         }
     }
 }

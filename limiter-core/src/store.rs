@@ -21,7 +21,12 @@ pub use self::memory::{MemoryStore, MemoryStoreBuilder};
 #[cfg(feature = "_shared")]
 pub use self::shared::{SharedStore, SharedStoreBuilder};
 use crate::{
-    algorithm::Owed, ban::Ban, decision::Decision, error::StoreError, key::Key, policy::Policy,
+    algorithm::Owed,
+    ban::Ban,
+    decision::Decision,
+    error::StoreError,
+    key::Key,
+    policy::{Mode, Policy},
     time::Timestamp,
 };
 
@@ -84,13 +89,27 @@ impl<'a> Check<'a> {
         pairs.map(|(policy, subject)| Item { policy, subject })
     }
 
-    /// The only item, if there is one alone and it owes nothing.
+    /// Whether all policies enforce, and nothing is owed.
     #[cfg(feature = "memory")]
-    pub(crate) fn alone(&self) -> Option<Item<'a>> {
-        match (self.policies, self.subjects, self.owed) {
-            ([policy], [subject], []) => Some(Item { policy, subject }),
-            _ => None,
-        }
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.owed.is_empty() && self.policies.iter().all(|policy| policy.mode() == Mode::Enforce)
+    }
+
+    /// The only policy, if there is but one.
+    #[cfg(feature = "memory")]
+    #[inline]
+    pub(crate) fn only_policy(&self) -> Option<&'a Policy> {
+        let [policy] = self.policies else { return None };
+        Some(policy)
+    }
+
+    /// The key that all items have, if they have one and the same.
+    #[cfg(feature = "memory")]
+    #[inline]
+    pub(crate) fn only_key(&self) -> Option<&'a Key> {
+        let (first, others) = self.subjects.split_first()?;
+        others.iter().all(|other| other.key == first.key).then_some(&first.key)
     }
 
     /// What is to be charged before anything is decided: positions of items,

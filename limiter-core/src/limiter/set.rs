@@ -136,8 +136,7 @@ impl PolicySet {
         #[cfg(feature = "memory")]
         {
             let memory = self.inner().memory.as_ref()?;
-            let alone = memory.decide_alone(&Check::new(&self.0.policies, subjects, cost))?;
-            Some(alone.decision())
+            memory.decide_calmly(&Check::new(&self.0.policies, subjects, cost))
         }
         #[cfg(not(feature = "memory"))]
         None

@@ -1,13 +1,14 @@
 //! The embedded store: this process's memory, with a hard bound.
 
-mod alone;
 mod bans;
 mod builder;
+mod calm;
 mod kinds;
 mod locked;
 mod record;
 mod room;
 mod set;
+mod sets;
 mod spot;
 mod table;
 
@@ -129,8 +130,8 @@ impl fmt::Debug for MemoryStore {
 
 impl Store for MemoryStore {
     fn decide<'a>(&'a self, check: Check<'a>) -> Answer<'a, Decision> {
-        match self.decide_alone(&check) {
-            Some(alone) => Answer::ready(Ok(alone.decision())),
+        match self.decide_calmly(&check) {
+            Some(decision) => Answer::ready(Ok(decision)),
             None => Answer::ready(self.0.decide(&check)),
         }
     }

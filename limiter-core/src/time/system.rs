@@ -27,25 +27,23 @@ struct Anchor {
     at: Timestamp,
 }
 
-/// What a thread has read last, in nanoseconds since the anchor, and where the
-/// counter stood then.
-#[derive(Clone, Copy)]
+/// What a thread has read last of the host's clock, and where the counter stood
+/// then; and what it has told since. In nanoseconds since the anchor.
 struct Reading {
-    nanos: u64,
-    counter: u64,
-    told: u64,
+    nanos: Cell<u64>,
+    /// 0 before the first reading.
+    counter: Cell<u64>,
+    told: Cell<u64>,
 }
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         static ANCHOR: OnceLock<Anchor> = OnceLock::new();
         thread_local! {
-            static LAST: Cell<Option<Reading>> = const { Cell::new(None) };
+            static LAST: Reading = const { Reading::new() };
         }
         let anchor = ANCHOR.get_or_init(Anchor::cast);
-        let reading = anchor.read(LAST.get());
-        LAST.set(Some(reading));
-        anchor.at.after_micros(reading.told / 1_000)
+        anchor.at.after_micros(LAST.with(|last| anchor.read(last)) / 1_000)
     }
 }
 
@@ -61,16 +59,35 @@ impl Anchor {
     }
 
     #[inline]
-    fn read(&self, last: Option<Reading>) -> Reading {
+    fn read(&self, last: &Reading) -> u64 {
         let counter = self.counter.raw();
-        if let Some(last) = last {
-            let since = self.counter.delta_as_nanos(last.counter, counter);
-            if since < FRESH {
-                return Reading { told: last.told.max(last.nanos + since), ..last };
-            }
+        let since = self.counter.delta_as_nanos(last.counter.get(), counter);
+        if since >= FRESH || last.counter.get() == 0 {
+            return self.ask_host(last, counter);
         }
+        last.tell(last.nanos.get() + since)
+    }
+
+    #[cold]
+    fn ask_host(&self, last: &Reading, counter: u64) -> u64 {
         let nanos = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        Reading { nanos, counter, told: last.map_or(nanos, |last| last.told.max(nanos)) }
+        last.nanos.set(nanos);
+        last.counter.set(counter);
+        last.tell(nanos)
+    }
+}
+
+impl Reading {
+    const fn new() -> Self {
+        Self { nanos: Cell::new(0), counter: Cell::new(0), told: Cell::new(0) }
+    }
+
+    /// Never less than before.
+    #[inline]
+    fn tell(&self, nanos: u64) -> u64 {
+        let told = self.told.get().max(nanos);
+        self.told.set(told);
+        told
     }
 }
 

@@ -27,8 +27,8 @@ pub struct Inherited {
 
 impl Steps {
     pub(super) fn at(quota: &Quota, inherited: Option<Inherited>, now: Timestamp) -> Self {
-        let cell = now.as_micros() / half(quota);
         let Some(Inherited { cell: known, units }) = inherited else { return Self::default() };
+        let cell = now.as_micros() / half(quota);
         let shifted = |at: usize| match known.checked_sub(cell) {
             // A clock has stepped back: what is in force now was so before.
             Some(ahead) if ahead < CELLS as u64 => {
@@ -41,8 +41,8 @@ impl Steps {
     }
 
     pub(super) fn kept(self, quota: &Quota, now: Timestamp) -> Option<Inherited> {
-        let cell = now.as_micros() / half(quota);
-        (self.0[0] > 0).then_some(Inherited { cell, units: self.0 })
+        let cell = || now.as_micros() / half(quota);
+        (self.0[0] > 0).then(|| Inherited { cell: cell(), units: self.0 })
     }
 
     /// A window of `used` units that ends `left` microseconds from now.

@@ -13,28 +13,14 @@ use std::{
     },
 };
 
-use crate::{algorithm::Grain, error::StoreError, policy::Hint, quota::Quota};
+use crate::{
+    error::StoreError,
+    policy::{Counted, Hint, Kind},
+    quota::Quota,
+};
 
 /// Stands for a [`Kind`].
 pub(super) type Id = NonZeroU16;
-
-/// What a record counts, and by which numbers.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Kind {
-    /// Of a policy's quota, or of strikes.
-    pub(super) scope: u64,
-    pub(super) quota: Quota,
-    pub(super) grain: Grain,
-    /// Whether a newcomer inherits what a key has used when it displaces it.
-    /// Strikes are not inherited: nobody is banned for another's failures.
-    pub(super) inherited: bool,
-}
-
-impl Kind {
-    pub(super) fn new(scope: u64, quota: Quota, inherited: bool) -> Self {
-        Self { scope, quota, grain: Grain::of(&quota), inherited }
-    }
-}
 
 #[derive(Debug)]
 pub(super) struct Kinds {
@@ -72,26 +58,30 @@ impl Kinds {
         AllKinds(self.known.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The id of a kind. `in_use` tells which ids records have, where there are
-    /// none left.
+    /// The id of what is counted, if it is at hand.
+    #[inline]
+    pub(super) fn hinted(&self, hint: &Hint) -> Option<Id> {
+        hint.get(self.token()).and_then(Id::new)
+    }
+
+    /// The id of what is counted. `in_use` tells which ids records have, where
+    /// there are none left.
     pub(super) fn id(
         &self,
-        hint: &Hint,
-        kind: impl FnOnce() -> Kind,
+        counted: &Counted,
         in_use: impl FnOnce() -> Vec<bool>,
     ) -> Result<Id, StoreError> {
-        let hinted = hint.get(self.token()).and_then(Id::new);
-        if let Some(id) = hinted {
+        if let Some(id) = self.hinted(&counted.id) {
             return Ok(id);
         }
         let _assigning = self.assigning.lock().unwrap_or_else(PoisonError::into_inner);
-        let kind = kind();
+        let kind = counted.kind;
         let known = self.all().0.ids.get(&(kind.scope, kind.quota)).copied();
         let id = match known {
             Some(id) => id,
             None => self.assign(kind, in_use)?,
         };
-        hint.set(self.token(), id.get());
+        counted.id.set(self.token(), id.get());
         Ok(id)
     }
 

@@ -1,25 +1,24 @@
 //! The sets that a check needs, all of them locked.
 
-use std::sync::{MutexGuard, atomic::Ordering};
+use std::sync::atomic::Ordering;
 
 use smallvec::SmallVec;
 
 use super::{
-    kinds::{AllKinds, Id, Kind},
+    kinds::{AllKinds, Id},
     record,
-    set::{Name, Set},
+    set::Name,
+    sets::Sets,
     table::{SETS, Table},
 };
-use crate::{algorithm::Level, time::Timestamp};
+use crate::{algorithm::Level, policy::Kind, time::Timestamp};
 
 pub(super) struct Locked<'a> {
     pub(super) table: &'a Table,
     pub(super) kinds: AllKinds<'a>,
     /// Since when arrival times are counted.
     pub(super) origin: Timestamp,
-    /// In the order of their places, so that two checks that cross never wait
-    /// for each other.
-    pub(super) sets: SmallVec<[(usize, MutexGuard<'a, Set>); 1]>,
+    pub(super) sets: Sets<'a>,
 }
 
 impl<'a> Locked<'a> {
@@ -32,9 +31,9 @@ impl<'a> Locked<'a> {
         places: &[usize],
         records: usize,
     ) -> Self {
-        let mut locked = Self { table, kinds, origin, sets: SmallVec::new() };
+        let mut locked = Self { table, kinds, origin, sets: Sets::default() };
         loop {
-            locked.lock(places, records);
+            locked.sets = Sets::lock(table, needed(table, places, records));
             // It may have become tight while the locks were waited for. What is
             // left behind is so under the locks of the whole group.
             let is_held =
@@ -42,32 +41,14 @@ impl<'a> Locked<'a> {
             if places.iter().all(is_held) {
                 return locked;
             }
-            locked.sets.clear();
+            locked.sets = Sets::default();
         }
-    }
-
-    fn lock(&mut self, places: &[usize], records: usize) {
-        let mut needed: SmallVec<[usize; SETS]> = SmallVec::new();
-        for &place in places {
-            match self.table.is_tight(place, records) {
-                true => needed.extend(group_of(place)),
-                false => needed.push(place),
-            }
-        }
-        needed.sort_unstable();
-        needed.dedup();
-        self.sets.extend(needed.into_iter().map(|place| (place, self.table.lock(place))));
     }
 
     /// Whether all sets of a group are locked.
     pub(super) fn holds_group(&self, place: usize) -> bool {
         let group = group_of(place);
         self.sets.iter().filter(|(at, _)| group.contains(at)).count() == SETS
-    }
-
-    pub(super) fn set(&mut self, place: usize) -> &mut Set {
-        let set = self.sets.iter_mut().find(|(at, _)| *at == place);
-        &mut set.expect("the set of each item is locked").1
     }
 
     /// What a key has used; of a newcomer, what it inherits.
@@ -90,10 +71,10 @@ impl<'a> Locked<'a> {
         if words.is_empty() {
             return self.remove(place, name);
         }
-        if self.set(place).find(name).is_none() {
+        if self.sets.of_mut(place).find(name).is_none() {
             self.make_room(place, level.now());
         }
-        if self.set(place).put(name, &words) {
+        if self.sets.of_mut(place).put(name, &words) {
             self.table.added(place);
         }
     }
@@ -104,7 +85,7 @@ impl<'a> Locked<'a> {
     }
 
     pub(super) fn remove(&mut self, place: usize, name: Name) {
-        if self.set(place).remove(name) && !name.is_left_behind() {
+        if self.sets.of_mut(place).remove(name) && !name.is_left_behind() {
             self.table.removed(place);
         }
     }
@@ -120,10 +101,9 @@ impl<'a> Locked<'a> {
         kind: &Kind,
         now: Timestamp,
     ) -> Option<Level> {
-        let Self { sets, kinds, origin, .. } = self;
-        let (_, set) = sets.iter().find(|(at, _)| *at == place)?;
+        let set = self.sets.of(place);
         let found = set.find(name)?;
-        Some(record::read(set, found, kind, kinds, now, *origin))
+        Some(record::read(set, found, kind, &self.kinds, now, self.origin))
     }
 
     /// What displaced keys have left to newcomers of that kind. It is kept in the
@@ -135,6 +115,19 @@ impl<'a> Locked<'a> {
         let first = group_of(place).start;
         self.read(first, Name::left_behind(kind.scope, id), kind, now)
     }
+}
+
+/// The sets of those places, and the rest of a group in which there may be no
+/// room for so many new records.
+fn needed(table: &Table, places: &[usize], records: usize) -> SmallVec<[usize; SETS]> {
+    let mut needed = SmallVec::new();
+    for &place in places {
+        match table.is_tight(place, records) {
+            true => needed.extend(group_of(place)),
+            false => needed.push(place),
+        }
+    }
+    needed
 }
 
 /// The places of a set's whole group.

@@ -10,11 +10,12 @@
 //! What is marked `+` has the highest bit set, by which the longer form is known.
 
 use super::{
-    kinds::{AllKinds, Kind},
+    kinds::AllKinds,
     set::{Name, Place, Set, Words},
 };
 use crate::{
     algorithm::{Inherited, Level, State},
+    policy::Kind,
     quota::Algorithm,
     time::Timestamp,
 };
@@ -31,13 +32,12 @@ pub(super) fn read(
     now: Timestamp,
     origin: Timestamp,
 ) -> Level {
-    let (name, first) = set.first(place);
-    match name.id().and_then(|id| kinds.get(id)) {
+    match set.first(place).0.id().and_then(|id| kinds.get(id)) {
         Some(writer) if writer.quota != kind.quota => {
-            let state = state(set, name, first, writer, now, origin);
-            Level::at(kind.quota, state, now).inheriting(inherited(set, name, first, kind))
+            let state = state(set, place, writer, now, origin);
+            Level::at(kind.quota, state, now).inheriting(inherited(set, place, kind))
         }
-        _ => level(set, name, first, kind, now, origin),
+        _ => level(set, place, kind, now, origin),
     }
 }
 
@@ -45,29 +45,31 @@ pub(super) fn read(
 #[inline]
 pub(super) fn level(
     set: &Set,
-    name: Name,
-    first: u64,
+    place: Place,
     kind: &Kind,
     now: Timestamp,
     origin: Timestamp,
 ) -> Level {
-    let quota = &kind.quota;
+    let (quota, (_, first)) = (&kind.quota, set.first(place));
     if quota.algorithm() == Algorithm::Gcra && first & LONG == 0 {
         return kind.grain.unpack(first, quota, now, origin);
     }
-    let level = Level::at(*quota, state(set, name, first, kind, now, origin), now);
-    level.inheriting(inherited(set, name, first, kind))
+    let level = Level::at(*quota, state(set, place, kind, now, origin), now);
+    match inherited(set, place, kind) {
+        None => level,
+        inherited => level.inheriting(inherited),
+    }
 }
 
 fn state(
     set: &Set,
-    name: Name,
-    first: u64,
+    place: Place,
     Kind { quota, grain, .. }: &Kind,
     now: Timestamp,
     origin: Timestamp,
 ) -> Option<State> {
-    let part = |at: usize| set.part(name, at);
+    let (_, first) = set.first(place);
+    let part = |at: usize| set.part(place, at);
     match quota.algorithm() {
         Algorithm::Gcra if first & LONG == 0 => grain.state(first, quota, now, origin),
         Algorithm::Gcra => {
@@ -81,36 +83,38 @@ fn state(
     }
 }
 
-fn inherited(set: &Set, name: Name, first: u64, kind: &Kind) -> Option<Inherited> {
-    let is_long = kind.quota.algorithm() == Algorithm::FixedWindow && first & LONG != 0;
-    let part = |at: usize| set.part(name, at);
+#[inline]
+fn inherited(set: &Set, place: Place, kind: &Kind) -> Option<Inherited> {
+    let is_long =
+        kind.quota.algorithm() == Algorithm::FixedWindow && set.first(place).1 & LONG != 0;
+    let part = |at: usize| set.part(place, at);
     is_long.then(|| Inherited { cell: part(2), units: [part(3), part(4), part(5)] })
 }
 
 /// The words of a level; none if nothing is used.
 pub(super) fn words(level: &Level, kind: &Kind, origin: Timestamp) -> Words {
     if let Some(arrival) = kind.grain.pack(level, origin) {
-        return Words::from_iter([arrival]);
+        return Words::from([arrival]);
     }
     match (level.state(), level.inherited()) {
-        (None, None) => Words::new(),
-        (Some(State::Gcra { tat, fraction, .. }), _) => Words::from_iter([tat | LONG, fraction]),
+        (None, None) => Words::from([]),
+        (Some(State::Gcra { tat, fraction, .. }), _) => Words::from([tat | LONG, fraction]),
         (Some(State::SlidingWindow { start, current, previous }), _) => {
-            Words::from_iter([start, current, previous])
+            Words::from([start, current, previous])
         }
-        (Some(State::FixedWindow { start, used }), None) => Words::from_iter([start, used]),
+        (Some(State::FixedWindow { start, used }), None) => Words::from([start, used]),
         (own, Some(Inherited { cell, units: [now, next, last] })) => {
             let (start, used) = match own {
                 Some(State::FixedWindow { start, used }) => (start, used),
                 _ => (0, 0),
             };
-            Words::from_iter([start | LONG, used, cell, now, next, last])
+            Words::from([start | LONG, used, cell, now, next, last])
         }
     }
 }
 
-/// Writes a level that uses something, at the place where it is kept by now.
-/// Returns whether it is new.
+/// Writes a level that uses something, at the place where it was found. Returns
+/// whether it is new.
 #[inline]
 pub(super) fn write(
     set: &mut Set,
@@ -120,13 +124,60 @@ pub(super) fn write(
     kind: &Kind,
     origin: Timestamp,
 ) -> bool {
-    let arrival = kind.grain.pack(level, origin);
-    let short = place.filter(|place| set.first(*place).1 & LONG == 0);
-    match (short, arrival) {
-        (Some(place), Some(arrival)) => {
-            set.rewrite(place, name, arrival);
+    let same_form = |word: u64| {
+        place.filter(|at| {
+            let (known, first) = set.first(*at);
+            known == name && (first ^ word) & LONG == 0
+        })
+    };
+    if let Some(arrival) = kind.grain.pack(level, origin)
+        && let Some(place) = same_form(arrival)
+    {
+        set.rewrite(place, name, &[arrival]);
+        return false;
+    }
+    let words = words(level, kind, origin);
+    match words.first().and_then(|first| same_form(*first)) {
+        Some(place) => {
+            set.rewrite(place, name, &words);
             false
         }
-        _ => set.put(name, &words(level, kind, origin)),
+        None => set.put(name, &words),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{policy::Policy, quota::Quota, store::memory::kinds::Id};
+
+    const NOW: Timestamp = Timestamp::from_micros(10_000_000);
+
+    /// Several records are found, and then written one by one: by then the
+    /// last ones may have moved up, into what the first ones took.
+    #[test]
+    fn a_record_that_has_moved_is_written_all_the_same() {
+        let minute = Duration::from_secs(60);
+        let quota = Quota::new(9, minute).unwrap().with_algorithm(Algorithm::FixedWindow).unwrap();
+        let policy = Policy::new("fixed", quota).unwrap();
+        let kind = policy.hints().quotas[0].kind;
+        let level = Level::at(quota, None, NOW).charge(1);
+        let inherits = level.inheriting(level.left_behind().inherited());
+        let mut set = Set::default();
+        let names = [1, 2, 3].map(|hash| Name::new(hash, 0, Id::MIN));
+        for name in names {
+            assert!(write(&mut set, None, name, &inherits, &kind, NOW));
+        }
+        let places = names.map(|name| set.find(name));
+        for (name, place) in names.into_iter().zip(places) {
+            assert!(!write(&mut set, place, name, &level.charge(1), &kind, NOW));
+        }
+        assert_eq!(set.records().count(), 3);
+        for name in names {
+            let found = set.find(name).unwrap();
+            assert_eq!(super::level(&set, found, &kind, NOW, NOW), level.charge(1));
+        }
     }
 }

@@ -5,12 +5,11 @@ use std::sync::atomic::Ordering;
 use smallvec::SmallVec;
 
 use super::{
-    kinds::Kind,
     locked::{Locked, group_of},
     record,
     set::Name,
 };
-use crate::{algorithm::Level, time::Timestamp};
+use crate::{algorithm::Level, policy::Kind, time::Timestamp};
 
 /// A record that may have to go.
 struct Candidate {
@@ -53,7 +52,7 @@ impl Locked<'_> {
         let mut expired = SmallVec::new();
         let mut least: Option<(u32, Candidate)> = None;
         for candidate in self.candidates(place, now) {
-            if is_expired(&candidate.level) {
+            if candidate.level.is_expired() {
                 expired.push((candidate.place, candidate.name));
                 continue;
             }
@@ -71,7 +70,7 @@ impl Locked<'_> {
         let records = sets.flat_map(|(place, set)| {
             set.records()
                 .filter(|(name, _)| !name.is_left_behind())
-                .map(move |found| (*place, set, found))
+                .map(move |found| (place, set, found))
         });
         records.filter_map(move |(place, set, (name, found))| {
             let kind = *self.kinds.get(name.id()?)?;
@@ -89,7 +88,7 @@ impl Locked<'_> {
             let known = self.read(first, left, kind, now);
             let most = known.into_iter().fold(level.left_behind(), |most, known| most.merge(known));
             let words = record::words(&most, kind, self.origin);
-            self.set(first).put(left, &words);
+            self.sets.of_mut(first).put(left, &words);
             self.table.group(first).left_behind.store(true, Ordering::Relaxed);
         }
         self.remove(*place, *name);
@@ -100,22 +99,18 @@ impl Locked<'_> {
             return;
         }
         let first = group_of(place).start;
-        let records = self.set(first).records();
+        let records = self.sets.of_mut(first).records();
         let left: Vec<Name> =
             records.map(|(name, _)| name).filter(|name| name.is_left_behind()).collect();
         let mut remain = false;
         for name in left {
             let kind = name.id().and_then(|id| self.kinds.get(id)).copied();
             let level = kind.and_then(|kind| self.read(first, name, &kind, now));
-            match level.is_none_or(|level| is_expired(&level)) {
+            match level.is_none_or(|level| level.is_expired()) {
                 true => self.remove(first, name),
                 false => remain = true,
             }
         }
         self.table.group(first).left_behind.store(remain, Ordering::Relaxed);
     }
-}
-
-fn is_expired(level: &Level) -> bool {
-    level.reset_after() == 0
 }

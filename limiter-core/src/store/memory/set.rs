@@ -5,7 +5,7 @@
 //! one more, or a few, each a pair of its own under the same name and the next
 //! number of a part.
 
-use smallvec::SmallVec;
+use std::ops::Deref;
 
 use super::kinds::Id;
 
@@ -17,7 +17,28 @@ const INLINE: usize = 7;
 type Pair = (u64, u64);
 
 /// The words of a record: most have one.
-pub(super) type Words = SmallVec<[u64; 6]>;
+pub(super) struct Words {
+    words: [u64; 6],
+    len: usize,
+}
+
+impl<const LEN: usize> From<[u64; LEN]> for Words {
+    #[inline]
+    fn from(some: [u64; LEN]) -> Self {
+        let mut words = [0; 6];
+        words[..LEN].copy_from_slice(&some);
+        Self { words, len: LEN }
+    }
+}
+
+impl Deref for Words {
+    type Target = [u64];
+
+    #[inline]
+    fn deref(&self) -> &[u64] {
+        &self.words[..self.len]
+    }
+}
 
 /// What tells a record from others in its set:
 ///
@@ -97,31 +118,58 @@ impl Set {
     }
 
     /// The record's name, with the id it was written under, and its first word.
+    /// Another one's, or none, if some record has been removed or become shorter
+    /// since it was found there.
     #[inline]
     pub(super) fn first(&self, Place(at): Place) -> (Name, u64) {
         let (name, word) = match at.checked_sub(INLINE) {
             None => self.pairs[at],
-            Some(at) => self.more.as_ref().map_or((0, 0), |more| more.0[at]),
+            Some(at) => {
+                self.more.as_ref().and_then(|more| more.0.get(at)).copied().unwrap_or_default()
+            }
         };
         (Name(name), word)
     }
 
     /// A further word of a record; 0 where there is none.
-    pub(super) fn part(&self, name: Name, part: usize) -> u64 {
-        self.find_part(name.part(part)).map_or(0, |place| self.first(place).1)
+    #[inline]
+    pub(super) fn part(&self, first: Place, part: usize) -> u64 {
+        let (name, _) = self.first(first);
+        self.place_of(first, name, part).map_or(0, |place| self.first(place).1)
+    }
+
+    /// Most parts are where they were put: right behind the first.
+    #[inline]
+    fn place_of(&self, Place(first): Place, name: Name, part: usize) -> Option<Place> {
+        let (at, name) = (first + part, name.part(part));
+        match self.pairs.get(at) {
+            Some(pair) if pair.0 == name => Some(Place(at)),
+            _ => self.find_part(name),
+        }
     }
 
     fn pair_mut(&mut self, Place(at): Place) -> Option<&mut Pair> {
         match at.checked_sub(INLINE) {
             None => Some(&mut self.pairs[at]),
-            Some(at) => self.more.as_mut().map(|more| &mut more.0[at]),
+            Some(at) => self.more.as_mut().and_then(|more| more.0.get_mut(at)),
         }
     }
 
-    /// Writes over the only word of a record that has no more.
-    pub(super) fn rewrite(&mut self, place: Place, name: Name, word: u64) {
+    /// Writes over all words of a record that has as many.
+    #[inline]
+    pub(super) fn rewrite(&mut self, first: Place, name: Name, words: &[u64]) {
+        for (part, word) in words.iter().enumerate() {
+            let place = if part == 0 { Some(first) } else { self.place_of(first, name, part) };
+            if let Some(place) = place {
+                self.rewrite_part(place, name.part(part), *word);
+            }
+        }
+    }
+
+    #[inline]
+    fn rewrite_part(&mut self, place: Place, name: u64, word: u64) {
         if let Some(pair) = self.pair_mut(place) {
-            *pair = (name.0, word);
+            *pair = (name, word);
         }
     }
 
@@ -138,7 +186,7 @@ impl Set {
     fn put_part(&mut self, name: u64, word: u64) -> bool {
         let known = self.find_part(name);
         if let Some(place) = known {
-            self.rewrite(place, Name(name), word);
+            self.rewrite_part(place, name, word);
             return false;
         }
         if let Some(free) = self.pairs.iter_mut().find(|pair| pair.0 == 0) {

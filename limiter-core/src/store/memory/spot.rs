@@ -4,19 +4,12 @@ use std::hash::{BuildHasher, Hasher};
 
 use smallvec::SmallVec;
 
-use super::{
-    Shared,
-    kinds::{Id, Kind},
-    locked::Locked,
-    record,
-    set::Name,
-};
+use super::{Shared, kinds::Id, locked::Locked, record, set::Name};
 use crate::{
     algorithm::{Level, State},
-    ban::BanRule,
     decide::Levels,
     error::StoreError,
-    quota::Quota,
+    key::Key,
     store::Item,
     time::Timestamp,
 };
@@ -32,10 +25,10 @@ pub(super) struct Spot {
 
 impl Shared {
     #[inline]
-    pub(super) fn hash(&self, item: Item<'_>) -> u64 {
+    pub(super) fn hash(&self, key: &Key) -> u64 {
         // A key's bytes say themselves where they end.
         let mut hasher = self.hasher.build_hasher();
-        hasher.write(item.subject.key.as_bytes());
+        hasher.write(key.as_bytes());
         hasher.finish()
     }
 
@@ -63,22 +56,14 @@ impl Shared {
     }
 
     fn spot(&self, item: Item<'_>) -> Result<Spot, StoreError> {
-        let hash = self.hash(item);
-        let (policy, scope) = (item.policy, item.policy.scope());
-        let hints = policy.hints();
-        let counter = |(at, quota): (usize, &Quota)| {
-            let kind = || Kind::new(of_quota(scope.counters, at), *quota, true);
-            self.kinds.id(&hints.quotas[at].0, kind, || self.ids_in_use())
-        };
-        let strikes = |rule: &BanRule| {
-            let kind = || Kind::new(scope.strikes, *rule.strikes(), false);
-            self.kinds.id(&hints.strikes, kind, || self.ids_in_use())
-        };
+        let hash = self.hash(&item.subject.key);
+        let id = |counted| self.kinds.id(counted, || self.ids_in_use());
+        let hints = item.policy.hints();
         Ok(Spot {
             place: self.table.place(hash),
             hash,
-            counters: policy.quotas().iter().enumerate().map(counter).collect::<Result<_, _>>()?,
-            strikes: policy.ban().map(strikes).transpose()?,
+            counters: hints.quotas.iter().map(id).collect::<Result<_, _>>()?,
+            strikes: hints.strikes.as_ref().map(id).transpose()?,
         })
     }
 
@@ -92,7 +77,7 @@ impl Shared {
             for (name, found) in set.records() {
                 let Some(id) = name.id() else { continue };
                 let level = |kind| record::read(&set, found, kind, &kinds, now, self.origin);
-                match kinds.get(id).is_none_or(|kind| level(kind).reset_after() == 0) {
+                match kinds.get(id).is_none_or(|kind| level(kind).is_expired()) {
                     true => expired.push(name),
                     false => in_use[usize::from(id.get())] = true,
                 }
@@ -106,11 +91,6 @@ impl Shared {
         }
         in_use
     }
-}
-
-/// The scope of one of a policy's quotas. The first one's is the policy's own.
-const fn of_quota(scope: u64, at: usize) -> u64 {
-    scope.wrapping_add((at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
 
 impl Spot {

@@ -20,13 +20,10 @@ use futures_core::future::BoxFuture;
 pub use self::memory::{MemoryStore, MemoryStoreBuilder};
 #[cfg(feature = "_shared")]
 pub use self::shared::{SharedStore, SharedStoreBuilder};
+#[cfg(feature = "memory")]
+use crate::policy::Mode;
 use crate::{
-    algorithm::Owed,
-    ban::Ban,
-    decision::Decision,
-    error::StoreError,
-    key::Key,
-    policy::{Mode, Policy},
+    algorithm::Owed, ban::Ban, decision::Decision, error::StoreError, key::Key, policy::Policy,
     time::Timestamp,
 };
 

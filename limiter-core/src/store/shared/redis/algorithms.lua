@@ -1,4 +1,4 @@
--- The algorithms, as in algorithm/ of limiter-core: first part of both scripts.
+-- The algorithms, as in algorithm/ of limiter-core: a part of both scripts.
 --
 -- Numbers are doubles: exact below 2^53. All times are, and so are all units
 -- (below 10^15); their products are not, and are never formed beyond it.

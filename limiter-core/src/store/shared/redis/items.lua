@@ -1,5 +1,5 @@
--- What is asked, what is kept of it, and what is to be written: second part of
--- both scripts.
+-- What is asked, what is kept of it, and what is to be written: a part of both
+-- scripts, behind the algorithms.
 --
 -- KEYS  for each check, for each of its items: counter, and with a ban rule ban
 --       and strikes (on a cluster all of one client, in one slot; as few as can

@@ -12,15 +12,7 @@ use super::{
 use crate::store::shared::{backend::Before, operation::Operation};
 
 macro_rules! script {
-    ($last:literal) => {
-        concat!(
-            include_str!("algorithms.lua"),
-            "\n",
-            include_str!("items.lua"),
-            "\n",
-            include_str!($last)
-        )
-    };
+    ($($part:literal),+) => { concat!($(include_str!($part), "\n"),+) };
 }
 
 /// A script, and the hash by which a server knows it.
@@ -56,8 +48,8 @@ impl Scripts {
         Self {
             link,
             prefix: prefix.to_owned(),
-            decide: Script::new(script!("decide.lua")),
-            by_hand: Script::new(script!("by_hand.lua")),
+            decide: Script::new(script!("one.lua", "algorithms.lua", "items.lua", "decide.lua")),
+            by_hand: Script::new(script!("algorithms.lua", "items.lua", "by_hand.lua")),
         }
     }
 

@@ -41,7 +41,7 @@ async fn counters(connection: &mut PgConnection) -> String {
 /// breaker is open a probe's.
 async fn waiting(connection: &mut PgConnection) -> i64 {
     let sql = "SELECT coalesce(max(pid), 0)::bigint FROM pg_stat_activity \
-               WHERE wait_event_type = 'Lock' AND query LIKE '%\\_run\\_1%'";
+               WHERE wait_event_type = 'Lock' AND query ~ '_(pass|run|read)_1'";
     let start = Instant::now();
     loop {
         // Never 0, which to `kill` is every process of this test.

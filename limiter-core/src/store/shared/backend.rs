@@ -102,10 +102,11 @@ pub(super) fn outcome<'a>(
     cost: u64,
     now: Timestamp,
 ) -> Outcome {
-    let (policies, subjects): (Vec<Policy>, Vec<Subject>) =
+    let (policies, subjects): (SmallVec<[Policy; 1]>, SmallVec<[Subject; 1]>) =
         items.map(|item| (item.policy.clone(), item.subject.clone())).unzip();
     let check = Check::new(&policies, &subjects, cost);
-    let priors: Vec<Prior> = check.items().zip(kept).map(|(item, kept)| kept.prior(item)).collect();
+    let priors: SmallVec<[Prior; 1]> =
+        check.items().zip(kept).map(|(item, kept)| kept.prior(item)).collect();
     decide(&check, &priors, now)
 }
 

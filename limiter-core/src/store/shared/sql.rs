@@ -10,7 +10,12 @@ pub(super) mod postgres;
 pub(super) mod sqlite;
 mod sweep;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt::{self, Write as _},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_core::future::BoxFuture;
 use sha2::{Digest, Sha256};
@@ -109,7 +114,7 @@ impl<D: Dialect> Backend for Sql<D> {
     fn run(&self, run: Run) -> BoxFuture<'_, Result<Before, StoreError>> {
         // A client always goes by the same connection: its requests wait for
         // each other here, not for a lock there.
-        let lane = run.items.first().map_or(0, |item| number("", &item.client));
+        let lane = run.items.first().map_or(0, |item| lane(&item.client));
         Box::pin(async move { self.lanes.run(lane, run).await.map_err(StoreError::from) })
     }
 
@@ -192,18 +197,33 @@ fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-_./:=&#*".contains(&byte)
 }
 
-/// By which numbers the items' clients are locked: sorted, each once, so that
-/// no two transactions wait for each other.
-fn locks(prefix: &str, runs: &[Run]) -> Vec<u64> {
-    let items = runs.iter().flat_map(|run| &run.items);
-    let mut locks: Vec<u64> = items.map(|item| number(prefix, &item.client)).collect();
+/// By which numbers clients are locked: sorted, each once, so that no two
+/// transactions wait for each other.
+fn locks<'a>(prefix: &str, clients: impl Iterator<Item = &'a str>) -> Vec<u64> {
+    let mut locks: Vec<u64> = clients.map(|client| number(prefix, client)).collect();
     locks.sort_unstable();
     locks.dedup();
     locks
 }
 
-fn join<T: ToString>(values: impl IntoIterator<Item = T>) -> String {
-    values.into_iter().map(|value| value.to_string()).collect::<Vec<_>>().join(",")
+/// Values with commas between.
+fn join<T: fmt::Display>(values: impl IntoIterator<Item = T>) -> String {
+    let mut text = String::new();
+    for value in values {
+        if !text.is_empty() {
+            text.push(',');
+        }
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{value}");
+    }
+    text
+}
+
+/// A number for a client that spreads clients over the connections.
+fn lane(client: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    client.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// A number for a client, by which a database can lock it.

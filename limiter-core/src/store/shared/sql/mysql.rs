@@ -14,7 +14,7 @@ use sqlx::{
 
 use super::{
     Dialect, Rows, join,
-    locked::{self, Locking},
+    locked::{self, Changes, Found, Locking, Names, text},
 };
 use crate::store::shared::{
     SharedStoreBuilder,
@@ -158,18 +158,14 @@ impl Dialect for MySql {
 }
 
 impl Locking for MySql {
-    fn replacing(columns: &[&str]) -> String {
-        let replaced = columns.iter().map(|column| format!("{column}=VALUES({column})"));
-        format!("ON DUPLICATE KEY UPDATE {}", join(replaced))
-    }
-
     async fn begin(
         &self,
         connection: &mut MySqlConnection,
         locks: &[u64],
-        select: &str,
-    ) -> Result<Rows, sqlx::Error> {
+        names: &Names<'_>,
+    ) -> Result<Found, sqlx::Error> {
         let prefix = &self.prefix;
+        let select = text::select(prefix, names);
         let mut ids: Vec<u64> = locks.iter().map(|lock| lock % LOCKS).collect();
         ids.sort_unstable();
         ids.dedup();
@@ -185,7 +181,20 @@ impl Locking for MySql {
                 format!("rows of {prefix}_locks are missing; call SharedStore::migrate()");
             return Err(sqlx::Error::Protocol(message));
         }
-        Ok(rows)
+        Ok(text::found(rows, names))
+    }
+
+    async fn commit(
+        &self,
+        connection: &mut MySqlConnection,
+        changes: &Changes<'_>,
+    ) -> Result<(), sqlx::Error> {
+        let replacing = |columns: &[&str]| {
+            let replaced = columns.iter().map(|column| format!("{column}=VALUES({column})"));
+            format!("ON DUPLICATE KEY UPDATE {}", join(replaced))
+        };
+        let sql = text::write(&self.prefix, changes, replacing) + "COMMIT";
+        Self::rows(connection, sql).await.map(|_| ())
     }
 
     fn is_conflict(error: &sqlx::Error) -> bool {

@@ -1,40 +1,32 @@
-//! PostgreSQL: a function decides a check alone, in one statement. Several at
-//! once, or what is owed, are decided in Rust between two round trips: that is
-//! slower for one, and several times as fast for many.
+//! PostgreSQL: a function decides a check [alone], in one statement. Several at
+//! once, or what is owed, are decided in Rust [between two round trips](batch):
+//! that is slower for one, and several times as fast for many.
 //!
 //! Statements are sent as text (the simple query protocol): one round trip
 //! from the first on, and no prepared statement that a pooler in transaction
-//! mode would lose.
+//! mode would lose. They call functions: what these do is planned once for each
+//! of the server's processes, whoever it serves.
 
+mod alone;
+mod batch;
 mod numbers;
 
 use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use futures_core::future::BoxFuture;
 use futures_util::FutureExt;
-use smallvec::SmallVec;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Row, postgres::PgConnectOptions, raw_sql};
 
-use self::numbers::{numbers, read, read_state};
-use super::{
-    Dialect, Rows, join,
-    locked::{self, Locking},
-    locks, name,
-};
-use crate::{
-    algorithm::State,
-    quota::Algorithm,
-    store::shared::{
-        SharedStoreBuilder,
-        backend::{Backend, Before, Named, Run},
-        builder::server_patience,
-        naming,
-        operation::{Operation, slack},
-    },
+use super::{Dialect, Rows, locked};
+use crate::store::shared::{
+    SharedStoreBuilder,
+    backend::{Backend, Before, Run},
+    builder::server_patience,
+    operation::Operation,
 };
 
-/// How often a transaction is tried that meets others.
-const TRIES: usize = 3;
+/// For how long a transaction may wait for its client.
+const IDLE_MILLIS: &str = "2000";
 
 const SCHEMA: &str = concat!(
     include_str!("postgres/tables.sql"),
@@ -42,13 +34,18 @@ const SCHEMA: &str = concat!(
     include_str!("postgres/slide.sql"),
     "\n",
     include_str!("postgres/run.sql"),
+    "\n",
+    include_str!("postgres/pass.sql"),
+    "\n",
+    include_str!("postgres/batch.sql"),
 );
 
 struct Postgres {
     options: PgConnectOptions,
     prefix: String,
-    /// How long the function may wait for a lock, where the connection has no
-    /// such bound itself: behind a pooler.
+    /// How long to wait for a lock, where connections do not keep the settings
+    /// that they begin with: behind a pooler. Each transaction then has to make
+    /// them.
     patience: Option<Duration>,
 }
 
@@ -72,28 +69,46 @@ pub(in crate::store::shared) async fn connect(
     // A pooler would have to be told to let that pass.
     let plain = options.extra_float_digits(None).disable_statement_logging();
     let patience = server_patience(builder.deadline);
-    let millis = patience.as_millis().to_string();
-    let timeouts = [("statement_timeout", &millis), ("lock_timeout", &millis)];
-    let bounded = plain.clone().options(timeouts);
-    let postgres = match takes_options(&bounded, &millis).await {
-        true => Postgres { options: bounded, prefix: builder.prefix.clone(), patience: None },
-        false => {
-            Postgres { options: plain, prefix: builder.prefix.clone(), patience: Some(patience) }
-        }
+    let settings = settings(&patience.as_millis().to_string());
+    let settled = plain.clone().options(settings.iter().map(|(name, value)| (*name, value)));
+    let prefix = builder.prefix.clone();
+    let postgres = match takes(&settled, &settings).await {
+        true => Postgres { options: settled, prefix, patience: None },
+        false => Postgres { options: plain, prefix, patience: Some(patience) },
     };
     super::connect(postgres, builder, builder.pool_size).await
 }
 
+/// What a connection begins with. Should this server freeze, locks are not held
+/// for ever. What is read is as of after the locks, whatever the role's default.
+/// And rows are looked up by name, even where reading all of a small table seems
+/// cheaper to the planner: it would go on to once the table has grown.
+fn settings(millis: &str) -> [(&'static str, String); 5] {
+    [
+        ("statement_timeout", millis),
+        ("lock_timeout", millis),
+        ("idle_in_transaction_session_timeout", IDLE_MILLIS),
+        ("default_transaction_isolation", "read committed"),
+        ("enable_seqscan", "off"),
+    ]
+    .map(|(name, value)| (name, value.to_owned()))
+}
+
 /// Whether a connection keeps the settings that it begins with. A pooler
 /// refuses them, or lets them pass unheard.
-async fn takes_options(options: &PgConnectOptions, millis: &str) -> bool {
+async fn takes(options: &PgConnectOptions, settings: &[(&str, String)]) -> bool {
     let ask = async {
         let mut connection = options.connect().await?;
-        let sql = "SELECT 'lock_timeout', setting FROM pg_settings WHERE name = 'lock_timeout'";
+        let sql = "SELECT name, setting FROM pg_settings";
         Postgres::rows(&mut connection, sql.to_owned()).await
     };
     match tokio::time::timeout(crate::store::shared::builder::PATIENCE, ask).await {
-        Ok(Ok(rows)) => rows.iter().any(|(_, setting)| setting == millis),
+        Ok(Ok(rows)) => {
+            let has = |(name, value): &(&str, String)| {
+                rows.iter().any(|(known, setting)| known == name && setting == value)
+            };
+            settings.iter().all(has)
+        }
         // What else is wrong shows when the store is tried.
         _ => false,
     }
@@ -151,10 +166,14 @@ impl Dialect for Postgres {
     }
 
     fn probe(&self) -> String {
-        let nothing = "'reset', 0, 0, NULL, 0, 0, '{}', '{}', '{}'";
+        let nothing = "NULL, 0, 0, '{}', '{}', '{}'";
         format!(
-            "SELECT 'now', {}_run_1({nothing})::text; SELECT 'bans', count(*)::text FROM {0}_bans \
-             WHERE name = ''; SELECT 'counters', count(*)::text FROM {0}_counters WHERE name = ''",
+            "SELECT 'pass', {0}_pass_1(0, 0, 0, {nothing})::text; \
+             SELECT 'run', {0}_run_1('reset', 0, 0, {nothing})::text; \
+             SELECT 'read', {0}_read_1('{{}}', '{{}}', '{{}}'); \
+             SELECT 'count', {0}_count_1('{{}}', '{{}}', '{{}}', '{{}}')::text; \
+             SELECT 'ban', {0}_ban_1('{{}}', '{{}}', '{{}}', '{{}}', '{{}}')::text; \
+             SELECT 'bans', count(*)::text FROM {0}_bans WHERE name = ''",
             self.prefix
         )
     }
@@ -173,97 +192,6 @@ impl Dialect for Postgres {
              SELECT 'looked', count(*)::text FROM looked \
              UNION ALL SELECT 'gone', count(*)::text FROM gone \
              UNION ALL SELECT 'last', coalesce(max(name), '') FROM looked"
-        )
-    }
-}
-
-impl Locking for Postgres {
-    async fn begin(
-        &self,
-        connection: &mut PgConnection,
-        locks: &[u64],
-        select: &str,
-    ) -> Result<Rows, sqlx::Error> {
-        let locks = join(locks.iter().map(|lock| lock.cast_signed()));
-        let bound = self.patience.map_or_else(String::new, |patience| {
-            format!("SET LOCAL lock_timeout = {}; ", patience.as_millis())
-        });
-        // Whatever the role's default: what is read has to be as of after the locks.
-        // So does the clock. And should this server freeze now, they are not held
-        // for ever. A handful of rows is looked up by name, even where reading all
-        // of a small table seems cheaper to the planner.
-        let sql = format!(
-            "BEGIN ISOLATION LEVEL READ COMMITTED; {bound}SET LOCAL idle_in_transaction_session_timeout = '2s'; \
-             SET LOCAL enable_seqscan = off; SELECT count(pg_advisory_xact_lock(l)) FROM unnest('{{{locks}}}'::bigint[]) AS l; \
-             SELECT 'now', (extract(epoch FROM clock_timestamp()) * 1000000)::bigint::text \
-             UNION ALL {select}"
-        );
-        Self::rows(connection, sql).await
-    }
-
-    /// A serialization failure or a deadlock.
-    fn is_conflict(error: &sqlx::Error) -> bool {
-        let code = error.as_database_error().and_then(|error| error.code());
-        code.is_some_and(|code| code == "40001" || code == "40P01")
-    }
-
-    const STATE: &str = "state::text";
-
-    fn read_states(
-        algorithms: impl Iterator<Item = Algorithm>,
-        text: &str,
-    ) -> SmallVec<[Option<State>; 2]> {
-        let numbers = text.trim_matches(['{', '}']).split(',').map(str::parse);
-        let numbers: Vec<u64> = numbers.collect::<Result<_, _>>().unwrap_or_default();
-        let states = algorithms.zip(numbers.chunks(4));
-        states.map(|(algorithm, numbers)| read_state(algorithm, numbers)).collect()
-    }
-
-    fn write_states(states: impl Iterator<Item = Option<State>>) -> String {
-        format!("{{{}}}", join(states.flat_map(numbers)))
-    }
-
-    /// Of strikes, the function keeps the first three.
-    fn write_strikes(state: Option<State>) -> String {
-        format!("{{{}}}", join(&numbers(state)[..3]))
-    }
-}
-
-impl Postgres {
-    /// Calls the function.
-    async fn ask(&self, connection: &mut PgConnection, run: &Run) -> Result<Before, sqlx::Error> {
-        let sql = format!("SELECT {}_run_1({})::text", self.prefix, self.arguments(run));
-        let mut tries = 1;
-        let answer: String = loop {
-            let row = raw_sql(AssertSqlSafe(sql.as_str())).fetch_one(&mut *connection).await;
-            match row {
-                Ok(row) => break row.try_get(0)?,
-                // Rolled back, so that nothing was applied.
-                Err(error) if tries < TRIES && Self::is_conflict(&error) => tries += 1,
-                Err(error) => return Err(error),
-            }
-        };
-        read(&answer, &run.items).ok_or_else(|| {
-            sqlx::Error::Protocol("the function answered in another form".to_owned())
-        })
-    }
-
-    fn arguments(&self, run: &Run) -> String {
-        let names = run
-            .items
-            .iter()
-            .flat_map(|item| naming::parts(item.scope()).map(|part| name(&item.client, &part)));
-        format!(
-            "'{}', {}, {}, {}::bigint, {}, {}, '{{{}}}', '{{{}}}', '{{{}}}'",
-            run.operation.name(),
-            run.operation.told_cost(),
-            run.operation.duration(),
-            run.now.map_or_else(|| "NULL".to_owned(), |now| now.as_micros().to_string()),
-            slack(run.now),
-            self.patience.map_or(0, |patience| patience.as_millis()),
-            join(locks(&self.prefix, std::slice::from_ref(run)).into_iter().map(u64::cast_signed)),
-            join(names),
-            join(run.operation.numbers(run.items.iter().map(Named::item))),
         )
     }
 }

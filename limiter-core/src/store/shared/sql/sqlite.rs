@@ -10,8 +10,8 @@ use sqlx::{
 };
 
 use super::{
-    Dialect, Rows,
-    locked::{self, Locking},
+    Dialect, Rows, join,
+    locked::{self, Changes, Found, Locking, Names, text},
 };
 use crate::{
     store::shared::{
@@ -115,11 +115,24 @@ impl Locking for Sqlite {
         &self,
         connection: &mut SqliteConnection,
         _: &[u64],
-        select: &str,
-    ) -> Result<Rows, sqlx::Error> {
-        let mut rows = Self::rows(connection, format!("BEGIN IMMEDIATE; {select}")).await?;
-        rows.push(("now".to_owned(), wall_clock().as_micros().to_string()));
-        Ok(rows)
+        names: &Names<'_>,
+    ) -> Result<Found, sqlx::Error> {
+        let sql = format!("BEGIN IMMEDIATE; {}", text::select(&self.prefix, names));
+        let rows = Self::rows(connection, sql).await?;
+        Ok(Found { now: Some(wall_clock().as_micros()), ..text::found(rows, names) })
+    }
+
+    async fn commit(
+        &self,
+        connection: &mut SqliteConnection,
+        changes: &Changes<'_>,
+    ) -> Result<(), sqlx::Error> {
+        let replacing = |columns: &[&str]| {
+            let replaced = columns.iter().map(|column| format!("{column}=excluded.{column}"));
+            format!("ON CONFLICT (name) DO UPDATE SET {}", join(replaced))
+        };
+        let sql = text::write(&self.prefix, changes, replacing) + "COMMIT";
+        Self::rows(connection, sql).await.map(|_| ())
     }
 
     /// A busy file has been waited for already.

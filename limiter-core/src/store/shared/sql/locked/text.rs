@@ -1,0 +1,67 @@
+//! Reading and writing by SQL that names each row.
+
+use std::collections::HashMap;
+
+use super::{Changes, Counted, Found, Names};
+use crate::store::shared::{
+    sql::{Rows, join},
+    wire,
+};
+
+/// The SELECT of rows by their names: two columns.
+pub(in super::super) fn select(prefix: &str, names: &Names<'_>) -> String {
+    let counters = quoted(&names.counters);
+    let mut sql = format!("SELECT name, state FROM {prefix}_counters WHERE name IN ({counters})");
+    if !names.bans.is_empty() {
+        let bans = quoted(&names.bans);
+        sql += &format!(
+            " UNION ALL SELECT name, CONCAT(ends, ',', lasted) FROM {prefix}_bans \
+             WHERE name IN ({bans})"
+        );
+    }
+    sql
+}
+
+/// What it has found; and in one row more, "now", the instant.
+pub(in super::super) fn found(rows: Rows, names: &Names<'_>) -> Found {
+    let mut rows: HashMap<String, String> = rows.into_iter().collect();
+    let now = rows.get("now").and_then(|now| now.parse().ok());
+    let mut of = |names: &[&str]| names.iter().map(|name| rows.remove(*name)).collect();
+    Found { now, counters: of(&names.counters), bans: of(&names.bans) }
+}
+
+/// The SQL that makes changes, each statement with a semicolon behind it.
+/// `replacing` is how an INSERT goes on to replace those columns of a row that
+/// is there.
+pub(in super::super) fn write(
+    prefix: &str,
+    changes: &Changes<'_>,
+    replacing: fn(&[&str]) -> String,
+) -> String {
+    let counters = changes.counters.iter().map(|Counted { name, states, expires, .. }| {
+        format!("('{name}','{}',{expires})", wire::write_states(states.iter().copied()))
+    });
+    let bans = changes.bans.iter().map(|(name, ban, expires)| {
+        format!("('{name}',{},{},{expires})", ban.until.as_micros(), ban.duration)
+    });
+    let insert = |table: &str, columns: &[&str], rows: String| match rows.is_empty() {
+        true => rows,
+        false => format!(
+            "INSERT INTO {prefix}_{table} (name,{}) VALUES {rows} {};",
+            columns.join(","),
+            replacing(columns)
+        ),
+    };
+    let delete = |table: &str, names: &[&str]| match names.is_empty() {
+        true => String::new(),
+        false => format!("DELETE FROM {prefix}_{table} WHERE name IN ({});", quoted(names)),
+    };
+    insert("counters", &["state", "expires"], join(counters))
+        + &insert("bans", &["ends", "lasted", "expires"], join(bans))
+        + &delete("counters", &changes.gone_counters)
+        + &delete("bans", &changes.gone_bans)
+}
+
+fn quoted(names: &[&str]) -> String {
+    join(names.iter().map(|name| format!("'{name}'")))
+}

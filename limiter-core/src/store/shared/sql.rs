@@ -49,6 +49,11 @@ trait Dialect: fmt::Debug + Send + Sync + 'static {
         runs: &'c [Run],
     ) -> BoxFuture<'c, Result<Vec<Before>, sqlx::Error>>;
 
+    /// Whether that takes one statement alone, and no lock beyond it.
+    fn is_short(&self, _: &Run) -> bool {
+        false
+    }
+
     /// Runs statements, and returns all rows of two columns.
     fn rows(
         connection: &mut Self::Connection,
@@ -76,7 +81,7 @@ trait Dialect: fmt::Debug + Send + Sync + 'static {
 /// A store in a SQL database.
 struct Sql<D: Dialect> {
     dialect: Arc<D>,
-    lanes: Lanes,
+    lanes: Lanes<D>,
     clock: Option<Arc<dyn Clock>>,
 }
 

@@ -4,39 +4,45 @@
 //! dropped would leave one in the middle of a transaction. Here a request hands
 //! its work in and may go away: what has begun comes to its end, what has not
 //! is left out. (sqlx's pool also asks the server after each use whether it is
-//! still there, which is a round trip.)
+//! still there, which is a round trip.) Where nothing else waits, a request does
+//! what is but one statement [itself](line): it saves two changes of tasks.
 //!
 //! Under load it [coalesces](batch): a transaction takes whatever has come in
 //! while the one before was under way.
 
 mod batch;
 mod fault;
+mod line;
 
 use std::{sync::Arc, time::Duration};
 
-use sqlx::Connection as _;
 use tokio::{
+    runtime::Handle,
     sync::{mpsc, oneshot},
-    time::{Instant, timeout},
+    task::yield_now,
+    time::Instant,
 };
 
-use self::batch::Batch;
 pub(in crate::store::shared) use self::fault::Fault;
-use super::{Dialect, Rows};
-use crate::store::shared::{
-    backend::{Before, Run},
-    builder::PATIENCE,
+use self::{
+    batch::Batch,
+    line::{Line, perform_here},
 };
+use super::{Dialect, Rows};
+use crate::store::shared::backend::{Before, Run};
 
 /// How much may wait for one connection.
 const QUEUE: usize = 1_024;
 
-/// A connection that was idle that long is asked whether it is still there.
-const IDLE: Duration = Duration::from_secs(30);
-
-pub(super) struct Lanes {
-    lanes: Box<[mpsc::Sender<Job>]>,
+pub(super) struct Lanes<D: Dialect> {
+    lanes: Box<[Lane<D>]>,
     deadline: Duration,
+    runtime: Handle,
+}
+
+struct Lane<D: Dialect> {
+    line: Arc<Line<D>>,
+    jobs: mpsc::Sender<Job>,
 }
 
 struct Job {
@@ -51,19 +57,16 @@ enum Task {
 
 type Reply<T> = oneshot::Sender<Result<T, Fault>>;
 
-impl Lanes {
+impl<D: Dialect> Lanes<D> {
     /// Starts as many connections.
-    pub(super) fn start<D: Dialect>(
-        dialect: &Arc<D>,
-        connections: usize,
-        deadline: Duration,
-    ) -> Self {
+    pub(super) fn start(dialect: &Arc<D>, connections: usize, deadline: Duration) -> Self {
         let lane = |_| {
-            let (sender, receiver) = mpsc::channel(QUEUE);
-            tokio::spawn(serve(Arc::clone(dialect), receiver, deadline));
-            sender
+            let (jobs, receiver) = mpsc::channel(QUEUE);
+            let line = Arc::new(Line::new(Arc::clone(dialect), deadline));
+            tokio::spawn(serve(Arc::clone(&line), receiver));
+            Lane { line, jobs }
         };
-        Self { lanes: (0..connections).map(lane).collect(), deadline }
+        Self { lanes: (0..connections).map(lane).collect(), deadline, runtime: Handle::current() }
     }
 
     /// Does what is asked, on the connection for that number.
@@ -90,19 +93,34 @@ impl Lanes {
         let (reply, answer) = oneshot::channel();
         let job = Job { until: Instant::now() + patience, task: task(reply) };
         let lane = usize::try_from(number % self.lanes.len() as u64).unwrap_or_default();
-        self.lanes[lane].try_send(job).map_err(|error| match error {
+        self.lanes[lane].perform(job, &self.runtime).await?;
+        answer.await.unwrap_or_else(|_| Err(Fault::unfinished()))
+    }
+}
+
+impl<D: Dialect> Lane<D> {
+    /// Does a short job here, if nothing else is to be done; else hands it in.
+    async fn perform(&self, job: Job, runtime: &Handle) -> Result<(), Fault> {
+        let idle = self.jobs.capacity() == self.jobs.max_capacity();
+        let job = match idle && self.line.is_short(&job) {
+            true => match perform_here(&self.line, job, runtime).await {
+                Ok(()) => return Ok(()),
+                Err(job) => job,
+            },
+            false => job,
+        };
+        self.jobs.try_send(job).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Fault::new("too many requests wait for it"),
             mpsc::error::TrySendError::Closed(_) => Fault::new("its runtime has ended"),
-        })?;
-        answer.await.unwrap_or_else(|_| Err(Fault::unfinished()))
+        })
     }
 }
 
 /// Serves one connection, until nobody can ask for it any more. What has come
 /// in meanwhile goes into one transaction.
-async fn serve<D: Dialect>(dialect: Arc<D>, mut jobs: mpsc::Receiver<Job>, patience: Duration) {
+async fn serve<D: Dialect>(line: Arc<Line<D>>, mut jobs: mpsc::Receiver<Job>) {
     // Before there is work, so that the first request need not wait for it.
-    let mut idle = live(&*dialect, None).await.ok().map(|first| (first, Instant::now()));
+    line.free(line.connect().await);
     let mut next = None;
     loop {
         let job = match next.take() {
@@ -112,38 +130,10 @@ async fn serve<D: Dialect>(dialect: Arc<D>, mut jobs: mpsc::Receiver<Job>, patie
                 None => return,
             },
         };
-        let Some(batch) = Batch::gather(job, &mut jobs, &mut next).timely() else { continue };
-        let mut connection = match live(&*dialect, idle.take()).await {
-            Ok(connection) => connection,
-            Err(fault) => {
-                batch.refuse(&fault);
-                continue;
-            }
-        };
-        // Connecting may have taken longer than there was time.
-        let healthy = match batch.timely() {
-            Some(batch) => batch.perform(&*dialect, &mut connection, patience).await,
-            None => true,
-        };
-        if healthy {
-            idle = Some((connection, Instant::now()));
-        }
-    }
-}
-
-/// The connection if it still lives, else a new one.
-async fn live<D: Dialect>(
-    dialect: &D,
-    idle: Option<(D::Connection, Instant)>,
-) -> Result<D::Connection, Fault> {
-    if let Some((mut connection, since)) = idle {
-        let fresh = since.elapsed() < IDLE;
-        if fresh || matches!(timeout(PATIENCE, connection.ping()).await, Ok(Ok(()))) {
-            return Ok(connection);
-        }
-    }
-    match timeout(PATIENCE, dialect.connect()).await {
-        Ok(connection) => connection.map_err(Fault::unconnected),
-        Err(_) => Err(Fault::new("it does not answer; is it running there?")),
+        let idle = line.take().await;
+        // Those who have just been answered may ask again at once.
+        yield_now().await;
+        let batch = Batch::gather(job, &mut jobs, &mut next);
+        line.free(line.perform(idle, batch).await);
     }
 }

@@ -128,14 +128,18 @@ impl Dialect for Postgres {
     ) -> BoxFuture<'c, Result<Vec<Before>, sqlx::Error>> {
         async move {
             match runs {
-                // Alone, in one round trip.
-                [run] if !matches!(run.operation, Operation::Owe) => {
+                [run] if self.is_short(run) => {
                     self.ask(connection, run).await.map(|before| vec![before])
                 }
                 runs => locked::transact(self, connection, runs).await,
             }
         }
         .boxed()
+    }
+
+    /// The functions know nothing of what is owed.
+    fn is_short(&self, run: &Run) -> bool {
+        !matches!(run.operation, Operation::Owe)
     }
 
     fn rows(

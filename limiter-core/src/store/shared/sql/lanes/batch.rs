@@ -34,6 +34,15 @@ pub(super) struct Asked {
 }
 
 impl Batch {
+    /// One job.
+    pub(super) fn alone(job: Job) -> Self {
+        let until = job.until;
+        match job.task {
+            Task::Rows(sql, reply) => Self::Rows(until, sql, reply),
+            Task::Run(run, reply) => Self::Runs(vec![Asked { until, run, reply }]),
+        }
+    }
+
     /// A job with those that wait behind it and go with it. The first one that
     /// does not is what comes `next`.
     pub(super) fn gather(
@@ -41,10 +50,9 @@ impl Batch {
         jobs: &mut mpsc::Receiver<Job>,
         next: &mut Option<Job>,
     ) -> Self {
-        let until = first.until;
-        let mut asked = match first.task {
-            Task::Rows(sql, reply) => return Self::Rows(until, sql, reply),
-            Task::Run(run, reply) => vec![Asked { until, run, reply }],
+        let mut asked = match Self::alone(first) {
+            Self::Runs(asked) => asked,
+            rows @ Self::Rows(..) => return rows,
         };
         while asked.len() < MOST && asked.iter().all(Asked::has_company) {
             match jobs.try_recv() {

@@ -9,15 +9,19 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::FutureExt;
 use limiter_core::{Algorithm, Check, Key, Policy, Quota, SharedStore, Store, Subject};
 use sqlx::{
     AssertSqlSafe, Connection, MySqlConnection, PgConnection, Row, SqliteConnection, raw_sql,
 };
 
 use crate::{
-    databases::{builder, mysql_url, postgres_url, sqlite_url, store, unique},
+    databases::{
+        bouncer_url, builder, clocked_store, mysql_url, postgres_url, sqlite_url, store, unique,
+    },
     servers::start_postgres,
     shared::{admits, banning, filled, policy, subject},
+    stores::clock,
 };
 
 /// Connects to the database of that URL, whichever it is, and evaluates an
@@ -173,6 +177,65 @@ async fn a_refusal_leaves_no_trace_in_postgres() {
     }
     assert_eq!(version().await, before);
     assert_eq!(number(url, &format!("SELECT COUNT(*) FROM {prefix}_bans")).await, 0);
+}
+
+#[tokio::test]
+async fn functions_that_are_missing_are_made_beside_the_others() {
+    let (url, prefix) = (postgres_url(), unique("versions"));
+    let builder = builder(url, &prefix);
+    let older = builder.clone().connect().await.unwrap();
+    let (policies, client) = ([policy("2/hour")], subject(Key::user("alice")));
+    assert!(admits(&older, &policies, &client).await);
+    execute(url, &format!("DROP FUNCTION {prefix}_pass_1, {prefix}_read_1")).await;
+    let error = builder.clone().migrate(false).connect().await.unwrap_err().to_string();
+    assert!(error.contains("_pass_1") && error.contains("schema()"), "{error}");
+    let newer = builder.connect().await.unwrap();
+    assert!(admits(&newer, &policies, &client).await);
+    assert!(!admits(&older, &policies, &client).await);
+}
+
+/// One asks one by one, the other, behind a pooler, many at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn alone_and_together_postgres_admits_the_limit() {
+    const LIMIT: usize = 1_000;
+    let (prefix, clock) = (unique("mixed"), clock());
+    let alone = clocked_store(postgres_url(), &prefix, clock.clone()).await;
+    let together = clocked_store(bouncer_url(), &prefix, clock.clone()).await;
+    let policies = [policy("1000/hour")];
+    let client = subject(Key::user("alice"));
+    let one_by_one = async {
+        let mut admitted = 0;
+        for _ in 0..LIMIT {
+            admitted += usize::from(admits(&alone, &policies, &client).await);
+        }
+        admitted
+    };
+    let at_once = async {
+        let mut admitted = 0;
+        for _ in 0..LIMIT / 20 {
+            let asked = (0..20).map(|_| admits(&together, &policies, &client));
+            let answers = futures_util::future::join_all(asked).await;
+            admitted += answers.into_iter().filter(|admitted| *admitted).count();
+        }
+        admitted
+    };
+    let (one_by_one, at_once) = tokio::join!(one_by_one, at_once);
+    assert_eq!(one_by_one + at_once, LIMIT, "{one_by_one} + {at_once}");
+    assert!(one_by_one > 0 && at_once > 0, "{one_by_one} + {at_once}");
+}
+
+/// Its thread may be busy with something else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_nobody_polls_holds_up_no_other() {
+    let store = builder(postgres_url(), &unique("frozen")).pool_size(1).connect().await.unwrap();
+    let (policies, client) = ([policy("3/hour")], subject(Key::user("alice")));
+    assert!(admits(&store, &policies, &client).await);
+    let mut frozen = store.decide(Check::new(&policies, &client, 1));
+    assert!((&mut frozen).now_or_never().is_none());
+    let other = tokio::time::timeout(Duration::from_secs(5), admits(&store, &policies, &client));
+    assert!(other.await.expect("it is held up"));
+    assert!(frozen.await.unwrap().is_allowed());
+    assert!(!admits(&store, &policies, &client).await);
 }
 
 #[tokio::test]

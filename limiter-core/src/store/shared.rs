@@ -11,7 +11,7 @@ mod operation;
 mod redis;
 #[cfg(feature = "_sql")]
 mod sql;
-#[cfg(feature = "_sql")]
+#[cfg(any(feature = "mysql", feature = "sqlite"))]
 mod wire;
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};

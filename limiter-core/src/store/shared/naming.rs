@@ -6,8 +6,6 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use crate::key::Key;
-#[cfg(feature = "_sql")]
-use crate::policy::Scope;
 
 /// Makes names of keys: readable where every part is short and plain, such as
 /// `ip=192.0.2.1`, and else a keyed digest.
@@ -42,14 +40,8 @@ impl Naming {
     }
 }
 
-/// The names of an item's counter, strikes and ban, of which a store makes
-/// its own.
-#[cfg(feature = "_sql")]
-pub(super) fn parts(scope: Scope) -> [String; 3] {
-    [('c', scope.counters), ('s', scope.strikes), ('b', scope.bans)]
-        .map(|(kind, scope)| part(kind, scope))
-}
-
+/// The first part of the name of an item's counter, strikes or ban, of which a
+/// store makes its own.
 pub(super) fn part(kind: char, scope: u64) -> String {
     let mut name = String::with_capacity(17);
     write_part(&mut name, kind, scope);

@@ -11,10 +11,7 @@ use self::{decide::Step, rows::Rows};
 use super::{Dialect, locks};
 use crate::{
     quota::Algorithm,
-    store::shared::{
-        backend::{Before, Run},
-        wire,
-    },
+    store::shared::backend::{Before, Run},
     time::Timestamp,
 };
 
@@ -40,9 +37,7 @@ pub(super) trait Locking: Dialect {
     fn is_conflict(error: &sqlx::Error) -> bool;
 
     /// Reads the states of a counter or of strikes, one an algorithm.
-    fn read_states(_: impl Iterator<Item = Algorithm>, text: &str) -> States {
-        wire::states(text).collect()
-    }
+    fn read_states(algorithms: impl Iterator<Item = Algorithm>, text: &str) -> States;
 }
 
 /// What a transaction has found: rows as text, in the order of the names.

@@ -14,12 +14,16 @@ use sqlx::{
 
 use super::{
     Dialect, Rows, join,
-    locked::{self, Changes, Found, Locking, Names, text},
+    locked::{self, Changes, Found, Locking, Names, States, text},
 };
-use crate::store::shared::{
-    SharedStoreBuilder,
-    backend::{Backend, Before, Run},
-    builder::server_patience,
+use crate::{
+    quota::Algorithm,
+    store::shared::{
+        SharedStoreBuilder,
+        backend::{Backend, Before, Run},
+        builder::server_patience,
+        wire,
+    },
 };
 
 const SCHEMA: &str = include_str!("mysql.sql");
@@ -158,6 +162,10 @@ impl Dialect for MySql {
 }
 
 impl Locking for MySql {
+    fn read_states(_: impl Iterator<Item = Algorithm>, text: &str) -> States {
+        wire::states(text).collect()
+    }
+
     async fn begin(
         &self,
         connection: &mut MySqlConnection,

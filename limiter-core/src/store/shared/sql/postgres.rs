@@ -170,10 +170,9 @@ impl Dialect for Postgres {
     }
 
     fn probe(&self) -> String {
-        let nothing = "NULL, 0, 0, '{}', '{}', '{}'";
         format!(
-            "SELECT 'pass', {0}_pass_1(0, 0, 0, {nothing})::text; \
-             SELECT 'run', {0}_run_1('reset', 0, 0, {nothing})::text; \
+            "SELECT 'pass', {0}_pass_1(0, 0, 0, 0, 1, 0, 0, '', '', '', 0, NULL, 0, 0, '{{0,0,0}}')::text; \
+             SELECT 'run', {0}_run_1('reset', 0, 0, NULL, 0, 0, '{{}}', '{{}}', '{{}}')::text; \
              SELECT 'read', {0}_read_1('{{}}', '{{}}', '{{}}'); \
              SELECT 'count', {0}_count_1('{{}}', '{{}}', '{{}}', '{{}}')::text; \
              SELECT 'ban', {0}_ban_1('{{}}', '{{}}', '{{}}', '{{}}', '{{}}')::text; \

@@ -11,13 +11,15 @@ use sqlx::{
 
 use super::{
     Dialect, Rows, join,
-    locked::{self, Changes, Found, Locking, Names, text},
+    locked::{self, Changes, Found, Locking, Names, States, text},
 };
 use crate::{
+    quota::Algorithm,
     store::shared::{
         SharedStoreBuilder,
         backend::{Backend, Before, Run},
         builder::server_patience,
+        wire,
     },
     time::wall_clock,
 };
@@ -110,6 +112,10 @@ impl Dialect for Sqlite {
 }
 
 impl Locking for Sqlite {
+    fn read_states(_: impl Iterator<Item = Algorithm>, text: &str) -> States {
+        wire::states(text).collect()
+    }
+
     /// Locks the whole file.
     async fn begin(
         &self,

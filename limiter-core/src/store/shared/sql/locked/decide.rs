@@ -2,7 +2,7 @@
 
 use super::rows::{Places, Rows};
 use crate::{
-    algorithm::Level,
+    algorithm::{Level, Owed},
     ban::{BanRule, Offender},
     decide::Change,
     store::shared::{
@@ -31,13 +31,8 @@ impl<'a, 'r> Step<'a, 'r> {
             Operation::Decide(cost) => self.decide(places, kept, cost),
             Operation::Owe => {
                 items.zip(&self.run.owed).for_each(|(((item, places), kept), owed)| {
-                    let repaid = kept.prior(item.item()).repaid(item.item(), owed, self.now);
-                    self.count(places.counter, &repaid.levels);
-                    if let Some((rule, offender)) = item.policy.ban().zip(repaid.offender.as_ref())
-                    {
-                        self.keep(rule, *places, offender);
-                    }
-                })
+                    self.repay(item, *places, kept, owed);
+                });
             }
             Operation::Strike => items.for_each(|((item, places), kept)| {
                 self.offend(item, *places, kept, |rule, before| {
@@ -71,6 +66,14 @@ impl<'a, 'r> Step<'a, 'r> {
                     }
                 }
             }
+        }
+    }
+
+    fn repay(&mut self, item: &Named, places: Places, kept: &Kept, owed: &Owed) {
+        let repaid = kept.prior(item.item()).repaid(item.item(), owed, self.now);
+        self.count(places.counter, &repaid.levels);
+        if let Some((rule, offender)) = item.policy.ban().zip(repaid.offender.as_ref()) {
+            self.keep(rule, places, offender);
         }
     }
 

@@ -158,14 +158,15 @@ impl<'r> Rows<'r> {
     /// What to write, in the order of the names, as every transaction does.
     pub(super) fn changes(&self) -> Changes<'_> {
         let mut changes = Changes::default();
-        for Counter { policy, row: Row { name, kept, expires } } in &self.counters {
+        for counter in &self.counters {
+            let Row { name, kept, expires } = &counter.row;
             match (kept, *expires) {
                 (Some(states), Some(expires)) => changes.counters.push(Counted {
                     name,
                     states,
                     expires,
                     #[cfg(feature = "postgres")]
-                    is_strikes: policy.is_none(),
+                    is_strikes: counter.policy.is_none(),
                 }),
                 (None, Some(_)) => changes.gone_counters.push(name),
                 (_, None) => {}

@@ -1,5 +1,6 @@
 //! A check alone: one statement, that calls one function.
 
+use smallvec::SmallVec;
 use sqlx::{AssertSqlSafe, PgConnection, Row, raw_sql};
 
 use super::{Postgres, numbers::read};
@@ -41,52 +42,57 @@ impl Postgres {
 
     /// The function, and its arguments.
     fn call(&self, run: &Run) -> String {
-        let cost = run.operation.told_cost();
-        let arguments = self.arguments(run);
-        match room(run) {
-            Some([room, rest]) => format!("pass_1({room}, {rest}, {cost}, {arguments})"),
-            None => {
-                let (operation, duration) = (run.operation.name(), run.operation.duration());
-                format!("run_1('{operation}', {cost}, {duration}, {arguments})")
-            }
-        }
-    }
-
-    /// Those that both functions have in common.
-    fn arguments(&self, run: &Run) -> String {
-        let names = run
-            .items
-            .iter()
-            .flat_map(|item| naming::parts(item.scope()).map(|part| name(&item.client, &part)));
+        let names: SmallVec<[String; 3]> = run.items.iter().flat_map(names).collect();
         let clients = run.items.iter().map(|item| item.client.as_str());
-        format!(
-            "{}::bigint, {}, {}, '{{{}}}', '{{{}}}', '{{{}}}'",
-            run.now.map_or_else(|| "NULL".to_owned(), |now| now.as_micros().to_string()),
-            slack(run.now),
-            self.patience.map_or(0, |patience| patience.as_millis()),
-            join(locks(&self.prefix, clients).into_iter().map(u64::cast_signed)),
-            join(names),
-            join(run.operation.numbers(run.items.iter().map(Named::item))),
-        )
+        let locks = locks(&self.prefix, clients).into_iter().map(u64::cast_signed);
+        let cost = run.operation.told_cost();
+        let now = run.now.map_or_else(|| "NULL".to_owned(), |now| now.as_micros().to_string());
+        let slack = slack(run.now);
+        let patience = self.patience.map_or(0, |patience| patience.as_millis());
+        let numbers = join(run.operation.numbers(run.items.iter().map(Named::item)));
+        match lean(run) {
+            Some(debts) => format!(
+                "pass_1({}, {}, '{}', {cost}, {now}, {slack}, {patience}, '{{{numbers}}}')",
+                join(debts),
+                join(locks),
+                names.join("', '"),
+            ),
+            None => format!(
+                "run_1('{}', {cost}, {}, {now}, {slack}, {patience}, '{{{}}}', '{{{}}}', '{{{numbers}}}')",
+                run.operation.name(),
+                run.operation.duration(),
+                join(locks),
+                names.join(","),
+            ),
+        }
     }
 }
 
-/// The debt that leaves room for the request, in whole microseconds and a rest in
-/// `1 / limit` of one, where the lean function may decide it: one policy of one
-/// quota by `gcra` that ever has room.
-fn room(run: &Run) -> Option<[u64; 2]> {
+/// The names of an item's counter, strikes and ban.
+fn names(item: &Named) -> [String; 3] {
+    let scope = item.scope();
+    [('c', scope.counters), ('s', scope.strikes), ('b', scope.bans)]
+        .map(|(kind, scope)| name(&item.client, &naming::part(kind, scope)))
+}
+
+/// What the lean function is told first, where it may decide a check: one policy
+/// of one quota by `gcra` that ever has room.
+fn lean(run: &Run) -> Option<[u64; 6]> {
     let (Operation::Decide(cost @ 1..), [item]) = (run.operation, &run.items[..]) else {
         return None;
     };
     let mut quotas = item.policy.quotas().iter();
     let (Some(quota), None) = (quotas.next(), quotas.next()) else { return None };
-    let units = quota.burst().checked_sub(cost)?;
-    (quota.algorithm() == Algorithm::Gcra).then(|| debt(quota, units))
+    let left = quota.burst().checked_sub(cost)?;
+    let [(room, room_rest), (whole, rest)] = [left, cost].map(|units| debt(quota, units));
+    let numbers = [room, room_rest, whole, rest, quota.limit(), quota.burst()];
+    (quota.algorithm() == Algorithm::Gcra).then_some(numbers)
 }
 
-fn debt(quota: &Quota, units: u64) -> [u64; 2] {
+/// Whole microseconds, and the rest in `1 / limit` of one.
+fn debt(quota: &Quota, units: u64) -> (u64, u64) {
     let debt = u128::from(units) * u128::from(quota.window_micros());
     let limit = u128::from(quota.limit());
     // A bucket drains within a hundred years.
-    [debt / limit, debt % limit].map(|part| part as u64)
+    ((debt / limit) as u64, (debt % limit) as u64)
 }

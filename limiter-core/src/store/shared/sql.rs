@@ -117,8 +117,8 @@ impl<D: Dialect> fmt::Debug for Sql<D> {
 
 impl<D: Dialect> Backend for Sql<D> {
     fn run(&self, run: Run) -> BoxFuture<'_, Result<Before, StoreError>> {
-        // A client always goes by the same connection: its requests wait for
-        // each other here, not for a lock there.
+        // A client goes by the same connection as long as as many are used: its
+        // requests wait for each other here, not for a lock there.
         let lane = run.items.first().map_or(0, |item| lane(&item.client));
         Box::pin(async move { self.lanes.run(lane, run).await.map_err(StoreError::from) })
     }

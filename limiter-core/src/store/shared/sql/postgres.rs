@@ -17,7 +17,7 @@ use futures_core::future::BoxFuture;
 use futures_util::FutureExt;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Row, postgres::PgConnectOptions, raw_sql};
 
-use super::{Dialect, Rows, locked};
+use super::{Dialect, Rows, join, locked};
 use crate::store::shared::{
     SharedStoreBuilder,
     backend::{Backend, Before, Run},
@@ -99,8 +99,9 @@ fn settings(millis: &str) -> [(&'static str, String); 5] {
 async fn takes(options: &PgConnectOptions, settings: &[(&str, String)]) -> bool {
     let ask = async {
         let mut connection = options.connect().await?;
-        let sql = "SELECT name, setting FROM pg_settings";
-        Postgres::rows(&mut connection, sql.to_owned()).await
+        let names = join(settings.iter().map(|(name, _)| name));
+        let sql = format!("SELECT name, setting FROM pg_settings WHERE name = ANY ('{{{names}}}')");
+        Postgres::rows(&mut connection, sql).await
     };
     match tokio::time::timeout(crate::store::shared::builder::PATIENCE, ask).await {
         Ok(Ok(rows)) => {

@@ -5,7 +5,7 @@
 //! its work in and may go away: what has begun comes to its end, what has not
 //! is left out. (sqlx's pool also asks the server after each use whether it is
 //! still there, which is a round trip.) Where nothing else waits, a request does
-//! what is but one statement [itself](line): it saves two changes of tasks.
+//! what is but one statement [itself](mod@line): it saves two changes of tasks.
 //!
 //! Under load it [coalesces](batch): a transaction takes whatever has come in
 //! while the one before was under way.

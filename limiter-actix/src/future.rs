@@ -8,17 +8,17 @@ use std::{
 
 use actix_web::{
     Error,
-    body::{EitherBody, MessageBody},
+    body::MessageBody,
     dev::{Service, ServiceRequest, ServiceResponse},
 };
 use limiter_core::Settling;
 use pin_project_lite::pin_project;
 
-use crate::gate::Pass;
+use crate::passage::Passage;
 
 /// What stood before the request: the way past the limit, or the answer to a
 /// refused one.
-pub(crate) type Entered<B> = Result<(ServiceRequest, Option<Pass>), ServiceResponse<EitherBody<B>>>;
+pub(crate) type Entered = Result<(ServiceRequest, Option<Passage>), ServiceResponse>;
 
 type LocalBoxFuture<T> = Pin<Box<dyn Future<Output = T>>>;
 
@@ -27,46 +27,44 @@ pin_project! {
     #[doc(hidden)]
     #[project = StateProjection]
     #[allow(missing_debug_implementations, reason = "futures of services have none")]
-    pub enum RateLimitFuture<S, B>
+    pub enum RateLimitFuture<S>
     where
         S: Service<ServiceRequest>,
     {
         /// The store has to be waited for.
-        Entering { entering: LocalBoxFuture<Entered<B>>, service: Rc<S> },
-        /// It was refused.
-        Refused { response: Option<ServiceResponse<EitherBody<B>>> },
+        Entering { entering: LocalBoxFuture<Entered>, service: Rc<S> },
         /// The wrapped service has it.
-        Calling { #[pin] call: S::Future, pass: Option<Pass> },
-        /// Its outcome is being stored.
-        Leaving { settling: Settling, result: Option<Result<ServiceResponse<B>, Error>> },
+        Calling { #[pin] call: S::Future, passage: Option<Passage> },
+        /// Its outcome is being stored, if there is anything to store.
+        Leaving { settling: Settling, result: Option<Result<ServiceResponse, Error>> },
     }
 }
 
-impl<S, B> RateLimitFuture<S, B>
+impl<S> RateLimitFuture<S>
 where
     S: Service<ServiceRequest>,
 {
     pub(crate) fn entering(
         service: &Rc<S>,
-        entering: impl Future<Output = Entered<B>> + 'static,
+        entering: impl Future<Output = Entered> + 'static,
     ) -> Self {
         Self::Entering { entering: Box::pin(entering), service: Rc::clone(service) }
     }
 
-    pub(crate) fn entered(service: &S, entered: Entered<B>) -> Self {
+    pub(crate) fn entered(service: &S, entered: Entered) -> Self {
         match entered {
-            Ok((request, pass)) => Self::Calling { call: service.call(request), pass },
-            Err(response) => Self::Refused { response: Some(response) },
+            Ok((request, passage)) => Self::Calling { call: service.call(request), passage },
+            Err(refused) => Self::Leaving { settling: Settling::done(), result: Some(Ok(refused)) },
         }
     }
 }
 
-impl<S, B> Future for RateLimitFuture<S, B>
+impl<S, B> Future for RateLimitFuture<S>
 where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
-    B: MessageBody,
+    B: MessageBody + 'static,
 {
-    type Output = Result<ServiceResponse<EitherBody<B>>, Error>;
+    type Output = Result<ServiceResponse, Error>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
@@ -75,21 +73,18 @@ where
                     let entered = ready!(entering.as_mut().poll(context));
                     Self::entered(service, entered)
                 }
-                StateProjection::Refused { response } => {
-                    return Poll::Ready(Ok(response.take().expect("polled after it was ready")));
-                }
-                StateProjection::Calling { call, pass } => {
+                StateProjection::Calling { call, passage } => {
                     let mut result = ready!(call.poll(context));
-                    let settling = match pass.take() {
-                        Some(pass) => pass.leave(&mut result),
-                        None => Settling::done(),
-                    };
-                    Self::Leaving { settling, result: Some(result) }
+                    let settling = passage.take().map(|passage| passage.leave(&mut result));
+                    let result = result.map(ServiceResponse::map_into_boxed_body);
+                    match settling.filter(|settling| !settling.is_done()) {
+                        Some(settling) => Self::Leaving { settling, result: Some(result) },
+                        None => return Poll::Ready(result),
+                    }
                 }
                 StateProjection::Leaving { settling, result } => {
                     ready!(Pin::new(settling).poll(context));
-                    let result = result.take().expect("polled after it was ready");
-                    return Poll::Ready(result.map(ServiceResponse::map_into_left_body));
+                    return Poll::Ready(result.take().expect("polled after it was ready"));
                 }
             };
             self.set(next);

@@ -45,21 +45,22 @@
 //! outer middleware sees like any other.
 //!
 //! # A handler's view
-//! The [`Decision`] of the innermost limiter is in the request's extensions:
+//! The [`Pass`] of the innermost limiter, with its [`Decision`], is in the
+//! request's extensions:
 //!
 //! ```
 //! use actix_web::{get, web::ReqData};
-//! use limiter_actix::Decision;
+//! use limiter_actix::Pass;
 //!
 //! #[get("/left")]
-//! async fn left(decision: ReqData<Decision>) -> String {
-//!     decision.tightest().map_or(0, |quota| quota.remaining()).to_string()
+//! async fn left(pass: ReqData<Pass>) -> String {
+//!     pass.decision().tightest().map_or(0, |quota| quota.remaining()).to_string()
 //! }
 //! # let _ = left;
 //! ```
 //!
 //! A request that no limiter has counted, since it was skipped or is a CORS
-//! preflight, has none: there `Option<ReqData<Decision>>` is the way to ask.
+//! preflight, has none: there `Option<ReqData<Pass>>` is the way to ask.
 //!
 //! # What is counted once, and what apart
 //! Policies of one `RateLimit` are decided together: a refusal by one charges
@@ -74,11 +75,13 @@ mod facts;
 mod future;
 mod gate;
 mod middleware;
+mod passage;
 mod response;
 
 pub use limiter_core as core;
 pub use limiter_core::{
-    BanRule, Config, Decision, Key, KeySpec, Limiter, Policy, PolicySet, Quota, Quotas, Refusal,
+    BanRule, Config, Decision, Key, KeySpec, Limiter, Pass, Policy, PolicySet, Quota, Quotas,
+    Refusal,
 };
 
 pub use crate::{

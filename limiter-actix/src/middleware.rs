@@ -8,7 +8,7 @@ use std::{
 
 use actix_web::{
     Error, HttpResponse,
-    body::{EitherBody, MessageBody},
+    body::MessageBody,
     dev::{Service, ServiceRequest, ServiceResponse, Transform},
 };
 
@@ -17,7 +17,8 @@ use limiter_core::Decision;
 use crate::{
     config::RateLimit,
     future::{Entered, RateLimitFuture},
-    gate::{Asked, Gate, RefusedHere},
+    gate::{Asked, Gate},
+    passage::RefusedHere,
 };
 
 impl<S, B> Transform<S, ServiceRequest> for RateLimit
@@ -25,7 +26,7 @@ where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
     B: MessageBody + 'static,
 {
-    type Response = ServiceResponse<EitherBody<B>>;
+    type Response = ServiceResponse;
     type Error = Error;
     type Transform = RateLimitService<S>;
     type InitError = ();
@@ -52,9 +53,9 @@ where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
     B: MessageBody + 'static,
 {
-    type Response = ServiceResponse<EitherBody<B>>;
+    type Response = ServiceResponse;
     type Error = Error;
-    type Future = RateLimitFuture<S, B>;
+    type Future = RateLimitFuture<S>;
 
     fn poll_ready(&self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.service.poll_ready(context)
@@ -68,32 +69,32 @@ where
                 return RateLimitFuture::entered(&self.service, Err(refuse(request, refused)));
             }
         };
-        if let Some(decision) = asked.check_at_once() {
-            let entered = enter(&self.gate, request, asked, Ok(decision));
+        if let Some(decision) = asked.ask.check_at_once() {
+            let entered = enter(&self.gate, request, asked, decision);
             return RateLimitFuture::entered(&self.service, entered);
         }
         let gate = Rc::clone(&self.gate);
         RateLimitFuture::entering(&self.service, async move {
-            let decided = asked.check().await;
-            enter(&gate, request, asked, decided)
+            match asked.ask.check().await {
+                Ok(decision) => enter(&gate, request, asked, decision),
+                Err(error) => {
+                    let failed = gate.fail(&request, &error);
+                    Err(refuse(request, failed))
+                }
+            }
         })
     }
 }
 
 #[allow(clippy::result_large_err, reason = "a refusal is what it is, and rare")]
-fn enter<B>(
-    gate: &Gate,
-    request: ServiceRequest,
-    asked: Asked,
-    decided: Result<Decision, limiter_core::Error>,
-) -> Entered<B> {
-    match gate.admit(&request, asked, decided) {
-        Ok(pass) => Ok((request, pass)),
+fn enter(gate: &Rc<Gate>, request: ServiceRequest, asked: Asked, decision: Decision) -> Entered {
+    match gate.admit(&request, asked, decision) {
+        Ok(passage) => Ok((request, passage)),
         Err(refused) => Err(refuse(request, refused)),
     }
 }
 
-fn refuse<B>(request: ServiceRequest, mut refused: HttpResponse) -> ServiceResponse<EitherBody<B>> {
+fn refuse(request: ServiceRequest, mut refused: HttpResponse) -> ServiceResponse {
     refused.extensions_mut().insert(RefusedHere);
-    request.into_response(refused).map_into_right_body()
+    request.into_response(refused)
 }

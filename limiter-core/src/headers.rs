@@ -14,14 +14,15 @@
 //! The draft is none that has settled: its next revision may rename `r` and
 //! `t`. So a style names the revision it writes.
 
-use bytestring::ByteString;
+use std::borrow::Cow;
+
 use smallvec::SmallVec;
 
 use crate::{
     decision::{Decision, QuotaStatus, Verdict},
     policy::{Mode, Policy},
     quota::Length,
-    structured::{policy_item, push_status_item, status_name},
+    structured::{policy_item, status_item, status_name},
 };
 
 /// Which header fields tell clients of a policy.
@@ -40,15 +41,16 @@ pub enum HeaderStyle {
     None,
 }
 
-/// Header fields: names in lower case, and values. Clones of a value share it.
-pub type Fields = SmallVec<[(&'static str, ByteString); 3]>;
+/// Header fields: names in lower case, and values. What is the same in all
+/// responses is borrowed of the [`PolicySet`](crate::PolicySet).
+pub type Fields<'a> = SmallVec<[(&'static str, Cow<'a, str>); 3]>;
 
 /// What is the same in all responses of a set: quotas' names and the policy field.
 #[derive(Debug)]
 pub(crate) struct Names {
     /// A policy's position, then a quota's.
     quotas: Vec<Vec<Name>>,
-    policy_field: Option<ByteString>,
+    policy_field: Option<String>,
 }
 
 /// A quota's name, and the same as a String of a structured field.
@@ -70,7 +72,7 @@ impl Names {
             .flat_map(|(policy, names)| names.iter().zip(policy.quotas().iter()))
             .map(|(name, quota)| policy_item(name, quota))
             .collect();
-        let policy_field = (!items.is_empty()).then(|| items.join(", ").into());
+        let policy_field = (!items.is_empty()).then(|| items.join(", "));
         let name = |plain: String| Name { serialised: status_name(&plain), plain };
         let names = names.into_iter().map(|names| names.into_iter().map(name).collect());
         Self { quotas: names.collect(), policy_field }
@@ -84,9 +86,13 @@ impl Names {
         self.quotas.get(status.policy)?.get(status.index)
     }
 
+    pub(crate) fn policy_field(&self) -> Option<&str> {
+        self.policy_field.as_deref()
+    }
+
     /// The fields of a decision. A ban tells nothing but when it ends: what is
     /// left of the quotas does not help a banned client.
-    pub(crate) fn fields(&self, policies: &[Policy], decision: &Decision) -> Fields {
+    pub(crate) fn fields(&self, policies: &[Policy], decision: &Decision) -> Fields<'_> {
         let mut fields = Fields::new();
         if decision.verdict == Verdict::Banned {
             return fields;
@@ -95,15 +101,12 @@ impl Names {
             let statuses = decision.quotas.iter().filter(|status| !status.shadow);
             statuses.filter(move |status| policies[status.policy].headers() == style)
         };
-        let mut told = String::new();
-        for status in of_style(HeaderStyle::Draft11) {
-            if let Some(name) = self.name(status) {
-                push_status_item(&mut told, &name.serialised, status);
-            }
-        }
-        if let Some(policy_field) = self.policy_field.as_ref().filter(|_| !told.is_empty()) {
-            fields.push(("ratelimit-policy", policy_field.clone()));
-            fields.push(("ratelimit", told.into()));
+        let mut items = of_style(HeaderStyle::Draft11)
+            .filter_map(|status| Some(status_item(&self.name(status)?.serialised, status)));
+        if let Some((policy_field, first)) = self.policy_field().zip(items.next()) {
+            fields.push(("ratelimit-policy", policy_field.into()));
+            let list = items.fold(first, |list, item| list + ", " + &item);
+            fields.push(("ratelimit", list.into()));
         }
         let tightest = of_style(HeaderStyle::XRateLimit).min_by_key(|status| status.remaining());
         if let Some(status) = tightest {
@@ -116,8 +119,8 @@ impl Names {
     }
 }
 
-fn number(number: u64) -> ByteString {
-    itoa::Buffer::new().format(number).into()
+fn number(number: u64) -> Cow<'static, str> {
+    itoa::Buffer::new().format(number).to_owned().into()
 }
 
 /// Whole seconds, rounded up.

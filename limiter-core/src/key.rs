@@ -96,7 +96,10 @@ impl Key {
     #[must_use]
     pub fn ip_prefix(address: IpAddr, prefix: u8) -> Self {
         match canonical(address) {
-            IpAddr::V4(v4) => Self::part(Kind::Ipv4, &v4.octets()),
+            IpAddr::V4(v4) => {
+                let [a, b, c, d] = v4.octets();
+                Self(SmallVec::from_slice(&[Kind::Ipv4 as u8, 4, a, b, c, d]))
+            }
             IpAddr::V6(v6) => {
                 let prefix = prefix.min(128);
                 let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
@@ -179,10 +182,9 @@ impl Key {
     }
 
     fn part(kind: Kind, payload: &[u8]) -> Self {
-        let mut bytes = SmallVec::new();
-        bytes.push(kind as u8);
         // Payloads are at most 200 bytes: longer text is digested.
-        bytes.push(u8::try_from(payload.len()).unwrap_or(u8::MAX));
+        let length = u8::try_from(payload.len()).unwrap_or(u8::MAX);
+        let mut bytes = SmallVec::from_slice(&[kind as u8, length]);
         bytes.extend_from_slice(payload);
         Self(bytes)
     }

@@ -83,7 +83,7 @@ pub use crate::{
     error::{ConfigError, Error, StoreError, UnknownPolicy},
     headers::{Fields, HeaderStyle},
     key::{Key, KeyPart, KeySpec, ParseKeyError},
-    limiter::{Health, Limiter, LimiterBuilder, Met, PolicySet, Settling},
+    limiter::{Ask, Health, Limiter, LimiterBuilder, Pass, PolicySet, Settling},
     policy::{Mode, OnStoreError, Policy},
     quota::{Algorithm, Quota, QuotaError, Quotas},
     refusal::Refusal,

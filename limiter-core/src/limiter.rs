@@ -27,6 +27,7 @@
 //! ```
 #![doc = include_str!("limiter/failures.md")]
 
+mod ask;
 mod breaker;
 mod builder;
 #[cfg(feature = "memory")]
@@ -34,7 +35,7 @@ mod debts;
 #[cfg(feature = "memory")]
 mod denied;
 mod failure;
-mod met;
+mod pass;
 mod report;
 mod set;
 mod settling;
@@ -45,7 +46,8 @@ mod without_memory;
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 pub use self::{
-    breaker::Health, builder::LimiterBuilder, met::Met, set::PolicySet, settling::Settling,
+    ask::Ask, breaker::Health, builder::LimiterBuilder, pass::Pass, set::PolicySet,
+    settling::Settling,
 };
 use crate::{
     ban::Ban,

@@ -1,8 +1,10 @@
 //! The response to a request that does not pass: status, fields and body.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
-use bytestring::ByteString;
 use serde::Serialize;
 
 use crate::{
@@ -21,11 +23,15 @@ const PROBLEM_TYPES: &str = "https://iana.org/assignments/http-problem-types#";
 
 /// A response in neutral terms, which adapters turn into their framework's.
 ///
-/// The body is an RFC 9457 problem document, and no cache may keep it.
+/// The body is an RFC 9457 problem document, and no cache may keep it. Cheap to
+/// clone.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Refusal {
+pub struct Refusal(Arc<Response>);
+
+#[derive(Debug, Eq, PartialEq)]
+struct Response {
     status: u16,
-    fields: Fields,
+    fields: Fields<'static>,
     body: String,
 }
 
@@ -44,20 +50,20 @@ impl Refusal {
     /// The HTTP status: 403, 429, 503, or 400 and 500 where a request could
     /// not be counted.
     #[must_use]
-    pub const fn status(&self) -> u16 {
-        self.status
+    pub fn status(&self) -> u16 {
+        self.0.status
     }
 
     /// All header fields, `content-type` and `cache-control` included.
     #[must_use]
-    pub const fn fields(&self) -> &Fields {
-        &self.fields
+    pub fn fields(&self) -> &Fields<'static> {
+        &self.0.fields
     }
 
     /// The body: `application/problem+json`.
     #[must_use]
     pub fn body(&self) -> &str {
-        &self.body
+        &self.0.body
     }
 
     pub(crate) fn of(decision: &Decision, policies: &PolicySet) -> Option<Self> {
@@ -78,7 +84,9 @@ impl Refusal {
                 ("quota-exceeded", "Quota exceeded", 429, violated)
             }
         };
-        let mut fields = policies.fields(decision);
+        let told = policies.fields(decision).into_iter();
+        let mut fields: Fields<'static> =
+            told.map(|(name, value)| (name, value.into_owned().into())).collect();
         let detail = match decision.wait {
             Wait::Micros(micros) => {
                 let after = seconds(micros).max(1);
@@ -110,7 +118,7 @@ impl Refusal {
         let mut fields = Fields::new();
         let (r#type, title, status) = match error {
             Error::Unavailable(_) => {
-                fields.push(("retry-after", ByteString::from_static("1")));
+                fields.push(("retry-after", "1".into()));
                 let kind = format!("{PROBLEM_TYPES}temporary-reduced-capacity");
                 (kind, "Temporarily reduced capacity", 503)
             }
@@ -137,11 +145,11 @@ impl Refusal {
         )
     }
 
-    fn new(mut fields: Fields, problem: &Problem<'_>) -> Self {
-        fields.push(("content-type", ByteString::from_static("application/problem+json")));
-        fields.push(("cache-control", ByteString::from_static("no-store")));
+    fn new(mut fields: Fields<'static>, problem: &Problem<'_>) -> Self {
+        fields.push(("content-type", "application/problem+json".into()));
+        fields.push(("cache-control", "no-store".into()));
         let body = serde_json::to_string(problem).expect("text and numbers are always JSON");
-        Self { status: problem.status, fields, body }
+        Self(Arc::new(Response { status: problem.status, fields, body }))
     }
 }
 

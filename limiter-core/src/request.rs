@@ -92,8 +92,8 @@ impl Identity {
         for policy in policies {
             let key = key(policy.key(), request, &mut address)?;
             // The key holds an IPv6 network; the lists may name one host.
-            let host = address.found.as_ref().map(|(host, _)| *host);
-            let spared = host.is_some_and(|host| self.spares_host(host) && key.address().is_some());
+            let spared =
+                address.found.is_some_and(|host| self.spares_host(host) && key.address().is_some());
             subjects.push(Subject { key, bannable: !spared });
         }
         Ok(Some(subjects))
@@ -105,7 +105,7 @@ impl Identity {
         if self.allow.is_empty() && self.block.is_empty() {
             return Ok(true);
         }
-        let (host, _) = address.find()?;
+        let host = address.find()?;
         match (self.allow.closest(host), self.block.closest(host)) {
             (allowed, blocked) if allowed > blocked => Ok(false),
             (_, Some(_)) => Err(Error::Blocked),
@@ -135,17 +135,17 @@ impl Identity {
 struct Address<'a> {
     identity: &'a Identity,
     request: &'a dyn RequestFacts,
-    found: Option<(IpAddr, Key)>,
+    found: Option<IpAddr>,
 }
 
 impl Address<'_> {
     fn key(&mut self) -> Result<Key, Error> {
-        self.find().map(|(_, key)| key)
+        self.find().map(|address| self.identity.ip_key(address))
     }
 
-    fn find(&mut self) -> Result<(IpAddr, Key), Error> {
-        if let Some(found) = &self.found {
-            return Ok(found.clone());
+    fn find(&mut self) -> Result<IpAddr, Error> {
+        if let Some(found) = self.found {
+            return Ok(found);
         }
         let Identity { client_ip, hints, .. } = self.identity;
         let request = self.request;
@@ -155,9 +155,8 @@ impl Address<'_> {
             let lines = request.header_lines(name);
             (!lines.is_empty() || request.has_every_line()).then_some(lines)
         })?;
-        let found = (address, self.identity.ip_key(address));
-        self.found = Some(found.clone());
-        Ok(found)
+        self.found = Some(address);
+        Ok(address)
     }
 }
 
@@ -166,9 +165,9 @@ fn key(
     request: &dyn RequestFacts,
     address: &mut Address<'_>,
 ) -> Result<Key, Error> {
-    let mut parts = spec.parts().iter().map(|part| key_part(part, request, address));
-    let first = parts.next().unwrap_or_else(|| Ok(Key::global()))?;
-    parts.try_fold(first, |key, part| Ok(key.and(part?)))
+    let [first, others @ ..] = spec.parts() else { return Ok(Key::global()) };
+    let first = key_part(first, request, address)?;
+    others.iter().try_fold(first, |key, part| Ok(key.and(key_part(part, request, address)?)))
 }
 
 fn key_part(

@@ -15,14 +15,14 @@ pub(crate) fn policy_item(name: &str, quota: &Quota) -> String {
     item(name, [("q", quota.limit()), ("w", window)])
 }
 
-/// `"api"`, with which a [status item](push_status_item) begins.
+/// `"api"`, with which a [status item](status_item) begins.
 pub(crate) fn status_name(name: &str) -> String {
     item(name, [])
 }
 
-/// Adds `"api";r=3;t=42` to a list. This is done for every response, so that it
-/// costs no more than writing two numbers: `sfv` has serialised the rest once.
-pub(crate) fn push_status_item(list: &mut String, name: &str, status: &QuotaStatus) {
+/// `"api";r=3;t=42`. It is made for every response, so that it costs no more than
+/// writing two numbers: `sfv` has serialised the rest once.
+pub(crate) fn status_item(name: &str, status: &QuotaStatus) -> String {
     let remaining = status.remaining();
     let micros = match status.wait {
         Wait::Micros(wait) => wait,
@@ -30,13 +30,13 @@ pub(crate) fn push_status_item(list: &mut String, name: &str, status: &QuotaStat
     };
     // With nothing left, 0 would say that there is no need to wait.
     let window = seconds(micros).max(u64::from(remaining == 0));
-    let separator = if list.is_empty() { "" } else { ", " };
-    let (remaining, window) = (remaining.min(MAX_UNITS), window.min(MAX_UNITS));
     let mut digits = [itoa::Buffer::new(), itoa::Buffer::new()];
     let [r, t] = &mut digits;
-    let parts = [separator, name, ";r=", r.format(remaining), ";t=", t.format(window)];
-    list.reserve_exact(parts.iter().map(|part| part.len()).sum());
-    parts.iter().for_each(|part| list.push_str(part));
+    let (r, t) = (r.format(remaining.min(MAX_UNITS)), t.format(window.min(MAX_UNITS)));
+    let parts = [name, ";r=", r, ";t=", t];
+    let mut item = String::with_capacity(parts.iter().map(|part| part.len()).sum());
+    parts.iter().for_each(|part| item.push_str(part));
+    item
 }
 
 fn item<const N: usize>(name: &str, parameters: [(&'static str, u64); N]) -> String {

@@ -32,11 +32,11 @@ pub(crate) fn refuse(response: &mut Response<'_>, refusal: &Refusal) {
 
 /// Adds fields to a response. Lists go on in a line more, as RFC 9651
 /// (section 3.1) allows; of the others the first one there stays.
-pub(crate) fn add_fields(response: &mut Response<'_>, fields: &Fields) {
+pub(crate) fn add_fields(response: &mut Response<'_>, fields: Fields<'_>) {
     for (name, value) in fields {
-        let list = matches!(*name, "ratelimit" | "ratelimit-policy");
+        let list = matches!(name, "ratelimit" | "ratelimit-policy");
         if list || !response.headers().contains(name) {
-            response.adjoin_header(Header::new(*name, value.to_string()));
+            response.adjoin_header(Header::new(name, value.into_owned()));
         }
     }
 }

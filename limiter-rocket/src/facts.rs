@@ -33,6 +33,6 @@ impl RequestFacts for RocketFacts<'_, '_> {
     }
 
     fn endpoint(&self) -> Option<Cow<'_, str>> {
-        self.0.route().map(|route| Cow::Owned(route.uri.to_string()))
+        self.0.route().map(|route| Cow::Borrowed(route.uri.as_str()))
     }
 }

@@ -2,13 +2,12 @@
 
 use std::{
     any::TypeId,
-    collections::HashMap,
     env,
     path::PathBuf,
     sync::{PoisonError, RwLock},
 };
 
-use limiter_core::{Config, ConfigError, KeyPart, Limiter, PolicySet, UnknownPolicy};
+use limiter_core::{Config, ConfigError, KeyPart, Limiter, Pass, PolicySet, UnknownPolicy};
 use rocket::{
     Build, Request, Response, Rocket,
     fairing::{self, Fairing, Info, Kind},
@@ -147,7 +146,7 @@ impl Fairing for RateLimitFairing {
 
     async fn on_response<'r>(&self, request: &'r Request<'_>, answer: &mut Response<'r>) {
         let visit = Visit::of(request);
-        let passes = visit.passes();
+        let pass = visit.last_pass();
         match visit.refusal() {
             Some(refusal) => {
                 if answer.status().code != refusal.status() {
@@ -158,19 +157,26 @@ impl Fairing for RateLimitFairing {
                 } else if !has_catcher(request, &refusal) {
                     refuse(answer, &refusal);
                 }
-                add_fields(answer, refusal.fields());
+                add_fields(answer, refusal.fields().clone());
             }
             None => {
-                for pass in &passes {
-                    let status = answer.status().code;
-                    pass.policies.settle(&pass.subjects, status, visit.met()).await;
+                for pass in pass.iter().flat_map(Pass::chain) {
+                    pass.settle(answer.status().code).await;
                 }
             }
         }
-        for pass in &passes {
-            add_fields(answer, &pass.policies.fields(&pass.decision));
+        if let Some(pass) = &pass {
+            tell(answer, pass);
         }
     }
+}
+
+/// In the order in which the request has passed.
+fn tell(answer: &mut Response<'_>, pass: &Pass) {
+    if let Some(before) = pass.chain().nth(1) {
+        tell(answer, before);
+    }
+    add_fields(answer, pass.fields());
 }
 
 /// What guards find in Rocket's state.
@@ -178,7 +184,7 @@ impl Fairing for RateLimitFairing {
 pub(crate) struct Managed {
     limiter: Limiter,
     /// The policies of each guard's type, looked up once.
-    guards: RwLock<HashMap<TypeId, PolicySet>>,
+    guards: RwLock<Vec<(TypeId, PolicySet)>>,
 }
 
 impl Managed {
@@ -195,12 +201,15 @@ impl Managed {
         guard: TypeId,
         names: &[&str],
     ) -> Result<PolicySet, UnknownPolicy> {
-        let known = self.guards.read().unwrap_or_else(PoisonError::into_inner).get(&guard).cloned();
-        if let Some(policies) = known {
-            return Ok(policies);
+        // They are few, and nearly always found: nothing is faster than a look at each.
+        let known = self.guards.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, policies)) = known.iter().find(|(of, _)| *of == guard) {
+            return Ok(policies.clone());
         }
+        drop(known);
         let policies = self.limiter.policies(names.iter().copied())?;
         let mut guards = self.guards.write().unwrap_or_else(PoisonError::into_inner);
-        Ok(guards.entry(guard).or_insert(policies).clone())
+        guards.push((guard, policies.clone()));
+        Ok(policies)
     }
 }

@@ -1,19 +1,15 @@
 //! [`RateLimited`], the guard that enforces.
 
-use std::{any::TypeId, fmt, marker::PhantomData, ops::Deref};
+use std::{any::TypeId, fmt, marker::PhantomData, ops::Deref, sync::LazyLock};
 
-use limiter_core::{Decision, Key, PolicySet, Refusal, is_preflight};
+use limiter_core::{Decision, Key, Pass, PolicySet, Refusal, is_preflight};
 use rocket::{
     Ignite, Request, Rocket, Sentinel,
     http::Status,
     request::{FromRequest, Outcome},
 };
 
-use crate::{
-    facts::RocketFacts,
-    fairing::Managed,
-    visit::{Pass, Visit},
-};
+use crate::{facts::RocketFacts, fairing::Managed, visit::Visit};
 
 /// Which policies a [`RateLimited`] guard enforces. [`policy!`](crate::policy)
 /// writes it for names alone.
@@ -94,7 +90,7 @@ policy!(pub DefaultPolicy = "default");
 /// In the handler it is the [`Decision`], of those policies that this guard was
 /// the first to meet in the request. See the [crate's docs](crate).
 pub struct RateLimited<P = DefaultPolicy> {
-    decision: Decision,
+    pass: Option<Pass>,
     policies: PhantomData<fn() -> P>,
 }
 
@@ -102,13 +98,14 @@ impl<P> Deref for RateLimited<P> {
     type Target = Decision;
 
     fn deref(&self) -> &Decision {
-        &self.decision
+        static UNCOUNTED: LazyLock<Decision> = LazyLock::new(Decision::uncounted);
+        self.pass.as_ref().map_or(&UNCOUNTED, Pass::decision)
     }
 }
 
 impl<P> fmt::Debug for RateLimited<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.decision.fmt(f)
+        Decision::fmt(self, f)
     }
 }
 
@@ -151,37 +148,33 @@ impl<'r, P: Policies> FromRequest<'r> for RateLimited<P> {
         };
         let cost = P::cost(request);
         match admit(request, &policies, P::key(request), cost).await {
-            Ok(decision) => Outcome::Success(Self { decision, policies: PhantomData }),
+            Ok(pass) => Outcome::Success(Self { pass, policies: PhantomData }),
             Err(refusal) => refused(request, refusal),
         }
     }
 }
 
-/// Counts a request by those of the policies that have not counted it yet.
+/// Counts a request by those of the policies that have not counted it yet;
+/// `None` for one that is not to be counted.
 pub(crate) async fn admit(
     request: &Request<'_>,
     policies: &PolicySet,
     key: Option<Key>,
     cost: u64,
-) -> Result<Decision, Refusal> {
-    let identified = policies.identify(&RocketFacts(request), key.as_ref());
-    let identified = identified.map_err(|error| Refusal::of_error(&error))?;
-    let Some(subjects) = identified else { return Ok(Decision::uncounted()) };
+) -> Result<Option<Pass>, Refusal> {
+    let failed = |error| Refusal::of_error(&error);
+    let identified = policies.identify(&RocketFacts(request), key.as_ref()).map_err(failed)?;
+    let Some(subjects) = identified else { return Ok(None) };
     let visit = Visit::of(request);
-    let unmet = visit.unmet(policies, subjects.clone());
+    let ask = policies.ask(subjects, visit.last_pass()).with_cost(cost);
+    let decision = ask.check().await.map_err(failed)?;
     // What has counted it before is looked at, for the decision, and told once.
-    let met = unmet.is_none();
-    let (policies, subjects) = unmet.unwrap_or_else(|| (policies.clone(), subjects));
-    let cost = if met { 0 } else { cost };
-    let decided = policies.check(&subjects, cost).await;
-    let decision = decided.map_err(|error| Refusal::of_error(&error))?;
-    if let Some(refusal) = policies.refusal(&decision) {
-        return Err(refusal);
+    let is_met = ask.is_met();
+    let pass = ask.admit(decision)?;
+    if !is_met {
+        visit.pass(pass.clone());
     }
-    if !met {
-        visit.pass(Pass { policies, subjects, decision: decision.clone() }, cost > 0);
-    }
-    Ok(decision)
+    Ok(Some(pass))
 }
 
 /// Counts a request before it is routed; a CORS preflight only where asked.
@@ -194,11 +187,10 @@ pub(crate) async fn admit_at_the_door(
         return admit(request, policies, None, 1).await.map(|_| ());
     }
     // Nothing is told of what is only looked at, and nothing struck.
-    let identified = policies.identify(&RocketFacts(request), None);
-    let identified = identified.map_err(|error| Refusal::of_error(&error))?;
+    let failed = |error| Refusal::of_error(&error);
+    let identified = policies.identify(&RocketFacts(request), None).map_err(failed)?;
     let Some(subjects) = identified else { return Ok(()) };
-    let decided = policies.check(&subjects, 0).await;
-    let decision = decided.map_err(|error| Refusal::of_error(&error))?;
+    let decision = policies.check(&subjects, 0).await.map_err(failed)?;
     policies.refusal(&decision).map_or(Ok(()), Err)
 }
 

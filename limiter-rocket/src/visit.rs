@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use limiter_core::{Decision, Met, PolicySet, Refusal, Subjects};
+use limiter_core::{Pass, Refusal};
 use rocket::Request;
 
 /// Tells the limiter whom a request is from, for policies that count by
@@ -33,24 +33,14 @@ pub fn identify(request: &Request<'_>, user: &str) {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Visit {
-    met: Met,
-    notes: Mutex<Notes>,
-}
+pub(crate) struct Visit(Mutex<Notes>);
 
 #[derive(Debug, Default)]
 struct Notes {
     user: Option<String>,
-    passes: Vec<Pass>,
+    /// What the last guard gave that let the request pass.
+    pass: Option<Pass>,
     refusal: Option<Refusal>,
-}
-
-/// A guard that let the request pass.
-#[derive(Clone, Debug)]
-pub(crate) struct Pass {
-    pub(crate) policies: PolicySet,
-    pub(crate) subjects: Subjects,
-    pub(crate) decision: Decision,
 }
 
 impl Visit {
@@ -62,33 +52,16 @@ impl Visit {
         self.lock().user.clone()
     }
 
-    /// What of the policies has not counted this request yet.
-    pub(crate) fn unmet(
-        &self,
-        policies: &PolicySet,
-        subjects: Subjects,
-    ) -> Option<(PolicySet, Subjects)> {
-        policies.unmet(subjects, &self.met)
-    }
-
-    /// Notes a pass, and that it was charged, if it was.
-    pub(crate) fn pass(&self, pass: Pass, charged: bool) {
-        if charged {
-            self.met.note(&pass.policies, &pass.subjects);
-        }
-        self.lock().passes.push(pass);
-    }
-
-    pub(crate) const fn met(&self) -> &Met {
-        &self.met
+    pub(crate) fn pass(&self, pass: Pass) {
+        self.lock().pass = Some(pass);
     }
 
     pub(crate) fn refuse(&self, refusal: Refusal) {
         self.lock().refusal = Some(refusal);
     }
 
-    pub(crate) fn passes(&self) -> Vec<Pass> {
-        self.lock().passes.clone()
+    pub(crate) fn last_pass(&self) -> Option<Pass> {
+        self.lock().pass.clone()
     }
 
     pub(crate) fn refusal(&self) -> Option<Refusal> {
@@ -97,6 +70,6 @@ impl Visit {
 
     /// Notes are whole after each call, so a poisoned lock is taken all the same.
     fn lock(&self) -> MutexGuard<'_, Notes> {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -12,7 +12,7 @@ use actix_web::{
     post, route, test,
     web::ReqData,
 };
-use limiter_actix::{Decision, RateLimit, User};
+use limiter_actix::{Pass, RateLimit, User};
 
 use crate::contract::{Case, Reply, Request, Routes, Stores, cases};
 
@@ -89,8 +89,8 @@ async fn tenant() -> &'static str {
 }
 
 #[get("/left", wrap = "RateLimit::named(\"default\")")]
-async fn left(decision: ReqData<Decision>) -> String {
-    decision.quotas()[0].remaining().to_string()
+async fn left(pass: ReqData<Pass>) -> String {
+    pass.decision().quotas()[0].remaining().to_string()
 }
 
 /// An inner middleware that answers with an error, not with a response.

@@ -8,8 +8,8 @@ use std::{
 };
 
 use limiter_core::{
-    Algorithm, BanRule, Error, Health, Key, Limiter, Met, OnStoreError, Policy, Quota, SharedStore,
-    Store, Verdict,
+    Algorithm, BanRule, Decision, Error, Health, Key, Limiter, OnStoreError, Policy, Quota,
+    SharedStore, Store, Verdict,
 };
 use redis::{Client, cmd};
 
@@ -219,7 +219,8 @@ async fn a_ban_that_was_brought_meanwhile_holds_in_the_store() {
         let subjects = policy.subjects_of(&Key::user("mallory"));
         if by_status {
             for _ in 0..3 {
-                policy.settle(&subjects, 401, &Met::default()).await;
+                let ask = policy.ask(subjects.clone(), None);
+                ask.admit(Decision::uncounted()).unwrap().settle(401).await;
             }
         } else {
             while ask(&limiter, "allow", "mallory").await.unwrap() != Verdict::Banned {}

@@ -135,7 +135,8 @@ async fn what_remains_counts_down() {
 }
 
 fn field(limiter: &Limiter, decision: &Decision, name: &str) -> String {
-    let fields = limiter.policy("api").unwrap().fields(decision);
+    let policy = limiter.policy("api").unwrap();
+    let fields = policy.fields(decision);
     let found = fields.iter().find(|(own, _)| *own == name);
     found.unwrap_or_else(|| panic!("{name} is missing: {fields:?}")).1.to_string()
 }

@@ -31,6 +31,9 @@ impl Networks {
     /// Whether one of them holds that address.
     #[must_use]
     pub fn contain(&self, address: IpAddr) -> bool {
+        if self.is_empty() {
+            return false;
+        }
         let address = canonical(address);
         self.0.iter().any(|network| network.contains(&address))
     }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Fallback, Inner, Limiter, Met, breaker::Passage};
+use super::{Fallback, Inner, Limiter, breaker::Passage};
 use crate::{
     algorithm::Owed,
     ban::BanRule,
@@ -70,25 +70,6 @@ impl PolicySet {
         self.0.limiter.subjects(keys)
     }
 
-    /// What of this set a request has not been counted by yet, for one that
-    /// meets a policy twice: nested scopes, several guards, a forward. `None`
-    /// if it has been counted by all of it.
-    #[must_use]
-    pub fn unmet(&self, subjects: Subjects, met: &Met) -> Option<(Self, Subjects)> {
-        if met.is_empty() {
-            return Some((self.clone(), subjects));
-        }
-        let policies = self.0.policies.iter().zip(&subjects);
-        let left: Vec<_> =
-            policies.filter(|(policy, subject)| !met.charged(self, policy, subject)).collect();
-        if left.len() == subjects.len() {
-            return Some((self.clone(), subjects));
-        }
-        let (policies, subjects): (Vec<_>, Subjects) =
-            left.into_iter().map(|(policy, subject)| (policy.clone(), subject.clone())).unzip();
-        (!policies.is_empty()).then(|| (Self::new(self.0.limiter.clone(), policies), subjects))
-    }
-
     /// Decides a request of that cost, and charges it if it is admitted.
     /// A cost of 0 looks without writing.
     ///
@@ -106,7 +87,7 @@ impl PolicySet {
         }
         let check = Check::new(&self.0.policies, subjects, cost);
         if self.fallback().is_calm() {
-            return self.ask(check, subjects);
+            return self.ask_store(check, subjects);
         }
         if let Some(refusal) = self.fallback().denied(&check) {
             return Answer::ready(Ok(refusal));
@@ -123,16 +104,12 @@ impl PolicySet {
         }
     }
 
-    /// The same, where there is nothing to wait for: the store is this process's
-    /// memory, and the check is one of the commonest kind. `None` if
-    /// [`check`](Self::check) is to be asked; nothing was done then.
+    /// The same, where there is nothing to wait for: see [`Ask::check_at_once`].
     ///
-    /// # Panics
-    /// If there are not as many subjects as policies.
+    /// [`Ask::check_at_once`]: super::Ask::check_at_once
     #[inline]
-    #[must_use]
     #[cfg_attr(not(feature = "memory"), allow(unused_variables, clippy::unused_self))]
-    pub fn check_at_once(&self, subjects: &Subjects, cost: u64) -> Option<Decision> {
+    pub(super) fn check_at_once(&self, subjects: &Subjects, cost: u64) -> Option<Decision> {
         #[cfg(feature = "memory")]
         {
             let memory = self.inner().memory.as_ref()?;
@@ -142,7 +119,11 @@ impl PolicySet {
         None
     }
 
-    fn ask<'a>(&'a self, check: Check<'a>, subjects: &'a Subjects) -> Answer<'a, Decision, Error> {
+    fn ask_store<'a>(
+        &'a self,
+        check: Check<'a>,
+        subjects: &'a Subjects,
+    ) -> Answer<'a, Decision, Error> {
         // Only where there is something to wait for is there something to learn.
         match self.inner().store.decide(check) {
             Answer::Ready(Some(Ok(decision))) => {
@@ -161,7 +142,7 @@ impl PolicySet {
     ) -> Answer<'a, Decision, Error> {
         let owed = self.fallback().take_owed(&check);
         if owed.is_empty() {
-            return self.ask(check, subjects);
+            return self.ask_store(check, subjects);
         }
         Answer::Pending(Box::pin(self.repay(subjects.clone(), check.cost(), owed)))
     }
@@ -233,8 +214,15 @@ impl PolicySet {
     /// The header fields that tell the client of a decision, as each policy's
     /// style says. Names are in lower case.
     #[must_use]
-    pub fn fields(&self, decision: &Decision) -> Fields {
+    pub fn fields(&self, decision: &Decision) -> Fields<'_> {
         self.0.names.fields(&self.0.policies, decision)
+    }
+
+    /// The value of the `ratelimit-policy` field, which is the same in all
+    /// responses that have it.
+    #[must_use]
+    pub fn policy_field(&self) -> Option<&str> {
+        self.0.names.policy_field()
     }
 
     /// The response to a refused request; none where it was admitted.

@@ -62,6 +62,12 @@ impl Settling {
         Self { work: None, runtime: Runtime::default() }
     }
 
+    /// Whether there is nothing to wait for.
+    #[must_use]
+    pub const fn is_done(&self) -> bool {
+        self.work.is_none()
+    }
+
     /// Begins at once: with a store in memory that is all there is to do.
     pub(super) fn begin(mut work: BoxFuture<'static, ()>, runtime: Runtime) -> Self {
         // What is dropped at a shutdown is dropped outside of any runtime.

@@ -1,33 +1,39 @@
 //! Counting what admitted requests came to.
 
-use super::{Met, PolicySet, Settling, report::report_ban};
+use super::{Pass, PolicySet, Settling, report::report_ban};
 use crate::{
     policy::Policy,
-    request::Subjects,
     store::{Check, Item, Subject},
     time::Timestamp,
 };
 
-impl PolicySet {
-    /// Counts what a request that was admitted came to: a strike, where a
-    /// policy's ban rule names that response status. Whoever the request has
-    /// been a strike against already takes none.
+impl Pass {
+    /// Counts what the request came to: a strike, where a policy's ban rule names
+    /// that response status. Whoever the request has been a strike against
+    /// already takes none.
     ///
     /// Of a request that was given up, there is no status: 499 stands for a
     /// client that hung up, as in nginx's log, and 500 for a handler that
     /// panicked.
-    pub fn settle(&self, subjects: &Subjects, status: u16, met: &Met) -> Settling {
-        let mut offenders = Check::new(self.policies(), subjects, 1).offenders(status);
-        offenders.retain(|item| met.strike(self, item));
+    pub fn settle(&self, status: u16) -> Settling {
+        let policies = self.policies();
+        let strikes = |policy: &Policy| policy.ban().is_some_and(|rule| rule.strikes_on(status));
+        if !policies.policies().iter().any(strikes) {
+            return Settling::done();
+        }
+        let mut offenders = Check::new(policies.policies(), self.subjects(), 1).offenders(status);
+        offenders.retain(|item| self.strike(item));
         if offenders.is_empty() {
             return Settling::done();
         }
         let owned = offenders.iter().map(|item| (item.policy.clone(), item.subject.clone()));
-        let (set, struck): (_, Vec<_>) = (self.clone(), owned.collect());
+        let (set, struck): (_, Vec<_>) = (policies.clone(), owned.collect());
         let strike = async move { set.strike(&struck).await };
-        Settling::begin(Box::pin(strike), self.inner().runtime.clone())
+        Settling::begin(Box::pin(strike), policies.inner().runtime.clone())
     }
+}
 
+impl PolicySet {
     async fn strike(&self, struck: &[(Policy, Subject)]) {
         let offenders: Vec<_> =
             struck.iter().map(|(policy, subject)| Item { policy, subject }).collect();

@@ -191,9 +191,10 @@ async fn a_ban_by_status_needs_no_answer_to_be_read() {
     let api = limiter.policy("api").unwrap();
     for _ in 0..3 {
         let subjects = api.identify(&from("192.0.2.1"), None).unwrap().unwrap();
-        api.check(&subjects, 1).await.unwrap();
+        let ask = api.ask(subjects, None);
+        let pass = ask.check().await.map(|decision| ask.admit(decision).unwrap()).unwrap();
         // The client is gone before the strike is stored.
-        drop(api.settle(&subjects, 401, &limiter_core::Met::default()));
+        drop(pass.settle(401));
     }
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(from("192.0.2.1").ask(&limiter, "api").await.unwrap().verdict(), Verdict::Banned);

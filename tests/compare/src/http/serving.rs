@@ -34,6 +34,11 @@ impl Serving {
         Self { child, url: url.trim().to_owned() }
     }
 
+    /// The process's.
+    pub(super) fn id(&self) -> String {
+        self.child.id().to_string()
+    }
+
     pub(super) fn ask(&self, times: usize) {
         let agent = ureq::Agent::new_with_defaults();
         for _ in 0..times {

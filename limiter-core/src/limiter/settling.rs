@@ -8,7 +8,7 @@ use std::{
 
 use futures_core::future::BoxFuture;
 
-/// Strikes being stored, from [`PolicySet::settle`](super::PolicySet::settle).
+/// Strikes being stored, from [`Pass::settle`](super::Pass::settle).
 ///
 /// Await it, so that the next request finds them. Dropped before its end, as
 /// when the client hangs up, it goes on by itself on the runtime that the

@@ -13,7 +13,7 @@ use std::fmt;
 
 #[cfg(feature = "memory")]
 pub(crate) use self::grain::Grain;
-use super::{State, Wait, narrow};
+use super::{State, Wait, div_ceil, div_rem};
 use crate::{quota::Quota, time::Timestamp};
 
 /// How far the arrival time lies ahead of now, in `1 / limit` microseconds.
@@ -25,14 +25,6 @@ pub(super) struct Bucket {
     // A u128 in halves, which are aligned as everything else in a decision is.
     high: u64,
     low: u64,
-}
-
-/// Quotient and rest. Most debts fit 64 bits, whose division is much faster.
-fn div_rem(debt: u128, by: u64) -> (u64, u64) {
-    match u64::try_from(debt) {
-        Ok(debt) => (debt / by, debt % by),
-        Err(_) => (narrow(debt / u128::from(by)), narrow(debt % u128::from(by))),
-    }
 }
 
 fn capacity(quota: &Quota) -> u128 {
@@ -88,7 +80,7 @@ impl Bucket {
         let after = self.debt() + cost_of(quota, cost);
         match after.checked_sub(capacity(quota)) {
             None | Some(0) => Wait::None,
-            Some(over) => Wait::Micros(narrow(over.div_ceil(u128::from(quota.limit())))),
+            Some(over) => Wait::Micros(div_ceil(over, quota.limit())),
         }
     }
 
@@ -127,12 +119,11 @@ impl Bucket {
 
     pub(super) fn remaining(self, quota: &Quota) -> u64 {
         let free = capacity(quota).saturating_sub(self.debt());
-        narrow(free / u128::from(quota.window_micros()))
+        div_rem(free, quota.window_micros()).0
     }
 
     pub(super) fn reset_after(self, quota: &Quota, _: Timestamp) -> u64 {
-        let (whole, fraction) = div_rem(self.debt(), quota.limit());
-        whole + u64::from(fraction > 0)
+        div_ceil(self.debt(), quota.limit())
     }
 }
 

@@ -7,7 +7,7 @@
 //! built rate limiting capable of scaling to millions of domains", 2017; there
 //! it is a float.)
 
-use super::{State, Wait, narrow};
+use super::{State, Wait, div_ceil, div_rem};
 use crate::{quota::Quota, time::Timestamp};
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -57,7 +57,7 @@ impl Windows {
     fn faded(self, quota: &Quota) -> u64 {
         let length = quota.window_micros();
         let left = u128::from(self.previous) * u128::from(length - self.elapsed);
-        narrow(left.div_ceil(u128::from(length)))
+        div_ceil(left, length)
     }
 
     pub(super) fn wait(self, quota: &Quota, _: Timestamp, cost: u64) -> Wait {
@@ -130,5 +130,5 @@ impl Windows {
 /// which is below `units`.
 fn fade_time(quota: &Quota, units: u64, room: u64) -> u64 {
     let product = u128::from(room) * u128::from(quota.window_micros());
-    narrow(product / u128::from(units.max(1)))
+    div_rem(product, units.max(1)).0
 }

@@ -30,10 +30,12 @@
 //! ```
 
 #[cfg(feature = "memory")]
-pub(crate) mod calm;
+mod calm;
 
 use smallvec::SmallVec;
 
+#[cfg(feature = "memory")]
+pub(crate) use self::calm::is_charged;
 pub use crate::{
     algorithm::{Inherited, Level},
     ban::Offender,
@@ -41,7 +43,7 @@ pub use crate::{
 use crate::{
     algorithm::{Owed, State, Wait},
     ban::Ban,
-    decision::{Decision, QuotaStatus, Verdict},
+    decision::{Decision, QuotaStatus},
     policy::Mode,
     store::{Check, Item},
     time::Timestamp,
@@ -156,17 +158,9 @@ pub fn decide(check: &Check<'_>, priors: &[Prior], now: Timestamp) -> Outcome {
     let new_ban = latest_new(check, &changes, Mode::Enforce, now);
     let ban = old_ban.or(new_ban);
     let decision = Decision {
-        verdict: match ban {
-            Some(_) => Verdict::Banned,
-            None if admitted => Verdict::Allowed,
-            None => Verdict::Limited,
-        },
-        now,
-        wait: ban.map_or(wait, |(_, until)| wait.max(Wait::Micros(until.micros_since(now)))),
-        ban,
         new_ban: new_ban.is_some(),
         shadow_ban: latest_new(check, &changes, Mode::Shadow, now),
-        quotas: statuses(check, priors, &changes),
+        ..Decision::of(now, ban, wait, statuses(check, priors, &changes))
     };
     Outcome { decision, changes }
 }

@@ -143,15 +143,28 @@ impl Decision {
         }
     }
 
+    /// What follows from the ban that holds longest, with the position of its
+    /// policy, and from the longest wait of enforced quotas.
+    #[inline]
+    pub(crate) fn of(
+        now: Timestamp,
+        ban: Option<(usize, Timestamp)>,
+        wait: Wait,
+        quotas: SmallVec<[QuotaStatus; 1]>,
+    ) -> Self {
+        let (verdict, wait) = match (ban, wait) {
+            (Some((_, until)), wait) => {
+                (Verdict::Banned, wait.max(Wait::Micros(until.micros_since(now))))
+            }
+            (None, Wait::None) => (Verdict::Allowed, wait),
+            (None, _) => (Verdict::Limited, wait),
+        };
+        Self { verdict, now, wait, ban, new_ban: false, shadow_ban: None, quotas }
+    }
+
     /// A ban by the policy at that position, without having asked the store.
     pub(crate) fn banned(at: usize, until: Timestamp, now: Timestamp) -> Self {
-        Self {
-            verdict: Verdict::Banned,
-            now,
-            wait: Wait::Micros(until.micros_since(now)),
-            ban: Some((at, until)),
-            ..Self::uncounted()
-        }
+        Self::of(now, Some((at, until)), Wait::None, SmallVec::new())
     }
 
     /// A decision to admit without having counted.

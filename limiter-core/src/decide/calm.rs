@@ -1,15 +1,6 @@
-//! The same rule with less to carry about, where all policies enforce and nobody
-//! is struck.
+//! The same rule where all policies enforce and nobody is struck.
 
-use smallvec::SmallVec;
-
-use crate::{
-    algorithm::Wait,
-    ban::BanRule,
-    decision::{Decision, QuotaStatus, Verdict},
-    store::Check,
-    time::Timestamp,
-};
+use crate::{algorithm::Wait, ban::BanRule, store::Check, time::Timestamp};
 
 /// The ban that ends last, and the position of its policy.
 type Latest = Option<(usize, Timestamp)>;
@@ -29,22 +20,4 @@ fn may_strike(check: &Check<'_>) -> bool {
     check.items().any(|item| {
         item.subject.bannable && item.policy.ban().is_some_and(BanRule::strikes_on_refusal)
     })
-}
-
-/// The decision, once that is done.
-#[inline]
-pub(crate) fn decision(
-    now: Timestamp,
-    ban: Latest,
-    wait: Wait,
-    quotas: SmallVec<[QuotaStatus; 1]>,
-) -> Decision {
-    let (verdict, wait) = match (ban, wait) {
-        (Some((_, until)), wait) => {
-            (Verdict::Banned, wait.max(Wait::Micros(until.micros_since(now))))
-        }
-        (None, Wait::None) => (Verdict::Allowed, wait),
-        (None, _) => (Verdict::Limited, wait),
-    };
-    Decision { verdict, now, wait, ban, new_ban: false, shadow_ban: None, quotas }
 }

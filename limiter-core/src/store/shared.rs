@@ -11,6 +11,7 @@ mod operation;
 mod redis;
 #[cfg(feature = "_sql")]
 mod sql;
+mod waiting;
 #[cfg(any(feature = "mysql", feature = "sqlite"))]
 mod wire;
 

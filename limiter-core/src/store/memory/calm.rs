@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     algorithm::{Level, Wait},
-    decide::calm,
+    decide::is_charged,
     decision::{Decision, QuotaStatus},
     policy::{Counted, Kind},
     store::{Check, Item},
@@ -77,12 +77,12 @@ impl Shared {
         let found = self.find(&mut held, 0, counted, 1)?;
         let mut level = found.level(held.set(0), now, self.origin);
         let wait = level.wait(check.cost());
-        if calm::is_charged(check, ban, wait)? {
+        if is_charged(check, ban, wait)? {
             level.take(check.cost());
             self.write(&mut held, &found, &level);
         }
         let status = QuotaStatus { policy: 0, index: 0, shadow: false, level, wait };
-        Some(calm::decision(now, ban, wait, SmallVec::from_buf([status])))
+        Some(Decision::of(now, ban, wait, SmallVec::from_buf([status])))
     }
 
     fn decide_all(&self, check: &Check<'_>, mut held: impl Held) -> Option<Decision> {
@@ -101,13 +101,13 @@ impl Shared {
             }
         }
         let wait = quotas.iter().map(|status| status.wait).max().unwrap_or(Wait::None);
-        if calm::is_charged(check, ban, wait)? {
+        if is_charged(check, ban, wait)? {
             for (status, found) in quotas.iter_mut().zip(&records) {
                 status.level.take(check.cost());
                 self.write(&mut held, found, &status.level);
             }
         }
-        Some(calm::decision(now, ban, wait, quotas))
+        Some(Decision::of(now, ban, wait, quotas))
     }
 
     /// The ban that holds longest, and the position of its item.

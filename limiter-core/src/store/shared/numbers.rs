@@ -94,12 +94,17 @@ fn quota_numbers(numbers: &mut Vec<u64>, quota: &Quota, cost: u64) {
     let never = cost > quota.burst();
     numbers.extend([algorithm, quota.limit(), quota.window_micros(), never.into(), quota.burst()]);
     for units in [cost.min(MAX_UNITS).into(), quota.burst().into(), 2 * u128::from(quota.burst())] {
-        let debt: u128 = units * u128::from(quota.window_micros());
-        let limit = u128::from(quota.limit());
-        // A bucket drains within a hundred years, and what costs more than
-        // there ever is (`never`) is not looked at.
-        numbers.extend([debt / limit, debt % limit].map(|part| part.min(MAX_EXACT) as u64));
+        numbers.extend(debt(quota, units));
     }
+}
+
+/// Units as debt: whole microseconds, and the rest in `1 / limit` of one.
+pub(super) fn debt(quota: &Quota, units: u128) -> [u64; 2] {
+    let debt = units * u128::from(quota.window_micros());
+    let limit = u128::from(quota.limit());
+    // A bucket drains within a hundred years, and what costs more than there ever
+    // is (`never`) is not looked at.
+    [debt / limit, debt % limit].map(|part| part.min(MAX_EXACT) as u64)
 }
 
 /// What a double holds exactly.

@@ -7,10 +7,7 @@
 //! request goes away.) What waits is sent by a task, since a request that is
 //! dropped must not take others with it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::{Arc, atomic::AtomicUsize};
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 
@@ -19,7 +16,7 @@ use super::{
     fault::Fault,
     scripts::{Scripts, has_company},
 };
-use crate::store::shared::backend::Before;
+use crate::store::shared::{backend::Before, waiting::Waiting};
 
 /// How many calls may be under way, beside that of a request that found none:
 /// one is decided while the answers of the other are told.
@@ -69,8 +66,7 @@ impl Lanes {
 
     /// Does what is asked, at once or with others.
     pub(super) async fn run(&self, ask: &Arc<Ask>) -> Result<Before, Fault> {
-        let others = self.waiting.fetch_add(1, Ordering::Relaxed);
-        let _guard = Waiting(&self.waiting);
+        let (_waiting, others) = Waiting::new(&self.waiting);
         if others == 0 {
             return self.scripts.call_one(ask).await;
         }
@@ -81,14 +77,6 @@ impl Lanes {
             mpsc::error::TrySendError::Closed(_) => Fault::Ended,
         })?;
         answer.await.unwrap_or(Err(Fault::Ended))
-    }
-}
-
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -15,10 +15,7 @@ mod fault;
 mod line;
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::AtomicUsize},
     time::Duration,
 };
 
@@ -35,7 +32,10 @@ use self::{
     line::{Line, perform_here},
 };
 use super::{Dialect, Rows};
-use crate::store::shared::backend::{Before, Run};
+use crate::store::shared::{
+    backend::{Before, Run},
+    waiting::Waiting,
+};
 
 /// How much may wait for one connection.
 const QUEUE: usize = 1_024;
@@ -91,8 +91,7 @@ impl<D: Dialect> Lanes<D> {
 
     /// Does what is asked, on the connection for that number.
     pub(super) async fn run(&self, number: u64, run: Run) -> Result<Before, Fault> {
-        let others = self.waiting.fetch_add(1, Ordering::Relaxed);
-        let _waiting = Waiting(&self.waiting);
+        let (_waiting, others) = Waiting::new(&self.waiting);
         let lane = usize::try_from(number % self.used(others + 1) as u64).unwrap_or_default();
         self.submit(lane, self.deadline, |reply| Task::Run(run, reply)).await
     }
@@ -126,14 +125,6 @@ impl<D: Dialect> Lanes<D> {
         let job = Job { until: Instant::now() + patience, task: task(reply) };
         self.lanes[lane].perform(job, &self.runtime).await?;
         answer.await.unwrap_or_else(|_| Err(Fault::unfinished()))
-    }
-}
-
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

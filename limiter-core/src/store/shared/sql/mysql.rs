@@ -197,12 +197,9 @@ impl Locking for MySql {
         connection: &mut MySqlConnection,
         changes: &Changes<'_>,
     ) -> Result<(), sqlx::Error> {
-        let replacing = |columns: &[&str]| {
-            let replaced = columns.iter().map(|column| format!("{column}=VALUES({column})"));
-            format!("ON DUPLICATE KEY UPDATE {}", join(replaced))
-        };
-        let sql = text::write(&self.prefix, changes, replacing) + "COMMIT";
-        Self::rows(connection, sql).await.map(|_| ())
+        let replaced = |column: &str| format!("VALUES({column})");
+        let sql = text::write(&self.prefix, changes, "ON DUPLICATE KEY UPDATE", replaced);
+        Self::rows(connection, sql + "COMMIT").await.map(|_| ())
     }
 
     fn is_conflict(error: &sqlx::Error) -> bool {

@@ -10,7 +10,7 @@ use sqlx::{
 };
 
 use super::{
-    Dialect, Rows, join,
+    Dialect, Rows,
     locked::{self, Changes, Found, Locking, Names, States, text},
 };
 use crate::{
@@ -133,12 +133,9 @@ impl Locking for Sqlite {
         connection: &mut SqliteConnection,
         changes: &Changes<'_>,
     ) -> Result<(), sqlx::Error> {
-        let replacing = |columns: &[&str]| {
-            let replaced = columns.iter().map(|column| format!("{column}=excluded.{column}"));
-            format!("ON CONFLICT (name) DO UPDATE SET {}", join(replaced))
-        };
-        let sql = text::write(&self.prefix, changes, replacing) + "COMMIT";
-        Self::rows(connection, sql).await.map(|_| ())
+        let replaced = |column: &str| format!("excluded.{column}");
+        let sql = text::write(&self.prefix, changes, "ON CONFLICT (name) DO UPDATE SET", replaced);
+        Self::rows(connection, sql + "COMMIT").await.map(|_| ())
     }
 
     /// A busy file has been waited for already.

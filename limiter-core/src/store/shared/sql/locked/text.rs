@@ -31,12 +31,13 @@ pub(in super::super) fn found(rows: Rows, names: &Names<'_>) -> Found {
 }
 
 /// The SQL that makes changes, each statement with a semicolon behind it.
-/// `replacing` is how an INSERT goes on to replace those columns of a row that
-/// is there.
+/// An INSERT goes on with `on` where a row is there, to set each column to what
+/// `replaced` says.
 pub(in super::super) fn write(
     prefix: &str,
     changes: &Changes<'_>,
-    replacing: fn(&[&str]) -> String,
+    on: &str,
+    replaced: fn(&str) -> String,
 ) -> String {
     let counters = changes.counters.iter().map(|Counted { name, states, expires, .. }| {
         format!("('{name}','{}',{expires})", wire::write_states(states.iter().copied()))
@@ -47,9 +48,9 @@ pub(in super::super) fn write(
     let insert = |table: &str, columns: &[&str], rows: String| match rows.is_empty() {
         true => rows,
         false => format!(
-            "INSERT INTO {prefix}_{table} (name,{}) VALUES {rows} {};",
+            "INSERT INTO {prefix}_{table} (name,{}) VALUES {rows} {on} {};",
             columns.join(","),
-            replacing(columns)
+            join(columns.iter().map(|column| format!("{column}={}", replaced(column))))
         ),
     };
     let delete = |table: &str, names: &[&str]| match names.is_empty() {

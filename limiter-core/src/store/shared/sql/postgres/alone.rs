@@ -5,10 +5,11 @@ use sqlx::{AssertSqlSafe, PgConnection, Row, raw_sql};
 
 use super::{Postgres, numbers::read};
 use crate::{
-    quota::{Algorithm, Quota},
+    quota::Algorithm,
     store::shared::{
         backend::{Before, Named, Run},
         naming,
+        numbers::debt,
         operation::{Operation, slack},
         sql::{join, locked::Locking, locks, name},
     },
@@ -84,15 +85,7 @@ fn lean(run: &Run) -> Option<[u64; 6]> {
     let mut quotas = item.policy.quotas().iter();
     let (Some(quota), None) = (quotas.next(), quotas.next()) else { return None };
     let left = quota.burst().checked_sub(cost)?;
-    let [(room, room_rest), (whole, rest)] = [left, cost].map(|units| debt(quota, units));
+    let [[room, room_rest], [whole, rest]] = [left, cost].map(|units| debt(quota, units.into()));
     let numbers = [room, room_rest, whole, rest, quota.limit(), quota.burst()];
     (quota.algorithm() == Algorithm::Gcra).then_some(numbers)
-}
-
-/// Whole microseconds, and the rest in `1 / limit` of one.
-fn debt(quota: &Quota, units: u64) -> (u64, u64) {
-    let debt = u128::from(units) * u128::from(quota.window_micros());
-    let limit = u128::from(quota.limit());
-    // A bucket drains within a hundred years.
-    ((debt / limit) as u64, (debt % limit) as u64)
 }

@@ -11,14 +11,14 @@ use actix_web::{
     body::MessageBody,
     dev::{Service, ServiceRequest, ServiceResponse},
 };
-use limiter_core::Settling;
+use limiter_core::RecordResponse;
 use pin_project_lite::pin_project;
 
-use crate::passage::Passage;
+use crate::permit_guard::PermitGuard;
 
 /// What stood before the request: the way past the limit, or the answer to a
 /// refused one.
-pub(crate) type Entered = Result<(ServiceRequest, Option<Passage>), ServiceResponse>;
+pub(crate) type Admitted = Result<(ServiceRequest, Option<PermitGuard>), ServiceResponse>;
 
 type LocalBoxFuture<T> = Pin<Box<dyn Future<Output = T>>>;
 
@@ -32,11 +32,11 @@ pin_project! {
         S: Service<ServiceRequest>,
     {
         /// The store has to be waited for.
-        Entering { entering: LocalBoxFuture<Entered>, service: Rc<S> },
+        Entering { entering: LocalBoxFuture<Admitted>, service: Rc<S> },
         /// The wrapped service has it.
-        Calling { #[pin] call: S::Future, passage: Option<Passage> },
+        Calling { #[pin] call: S::Future, guard: Option<PermitGuard> },
         /// Its outcome is being stored, if there is anything to store.
-        Leaving { settling: Settling, result: Option<Result<ServiceResponse, Error>> },
+        Leaving { settling: RecordResponse, result: Option<Result<ServiceResponse, Error>> },
     }
 }
 
@@ -46,15 +46,17 @@ where
 {
     pub(crate) fn entering(
         service: &Rc<S>,
-        entering: impl Future<Output = Entered> + 'static,
+        entering: impl Future<Output = Admitted> + 'static,
     ) -> Self {
         Self::Entering { entering: Box::pin(entering), service: Rc::clone(service) }
     }
 
-    pub(crate) fn entered(service: &S, entered: Entered) -> Self {
+    pub(crate) fn entered(service: &S, entered: Admitted) -> Self {
         match entered {
-            Ok((request, passage)) => Self::Calling { call: service.call(request), passage },
-            Err(refused) => Self::Leaving { settling: Settling::done(), result: Some(Ok(refused)) },
+            Ok((request, guard)) => Self::Calling { call: service.call(request), guard },
+            Err(refused) => {
+                Self::Leaving { settling: RecordResponse::done(), result: Some(Ok(refused)) }
+            }
         }
     }
 }
@@ -73,9 +75,9 @@ where
                     let entered = ready!(entering.as_mut().poll(context));
                     Self::entered(service, entered)
                 }
-                StateProjection::Calling { call, passage } => {
+                StateProjection::Calling { call, guard } => {
                     let mut result = ready!(call.poll(context));
-                    let settling = passage.take().map(|passage| passage.leave(&mut result));
+                    let settling = guard.take().map(|guard| guard.leave(&mut result));
                     let result = result.map(ServiceResponse::map_into_boxed_body);
                     match settling.filter(|settling| !settling.is_done()) {
                         Some(settling) => Self::Leaving { settling, result: Some(result) },

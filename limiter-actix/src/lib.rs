@@ -45,22 +45,22 @@
 //! outer middleware sees like any other.
 //!
 //! # A handler's view
-//! The [`Pass`] of the innermost limiter, with its [`Decision`], is in the
+//! The [`Permit`] of the innermost limiter, with its [`Decision`], is in the
 //! request's extensions:
 //!
 //! ```
 //! use actix_web::{get, web::ReqData};
-//! use limiter_actix::Pass;
+//! use limiter_actix::Permit;
 //!
 //! #[get("/left")]
-//! async fn left(pass: ReqData<Pass>) -> String {
+//! async fn left(pass: ReqData<Permit>) -> String {
 //!     pass.decision().tightest().map_or(0, |quota| quota.remaining()).to_string()
 //! }
 //! # let _ = left;
 //! ```
 //!
 //! A request that no limiter has counted, since it was skipped or is a CORS
-//! preflight, has none: there `Option<ReqData<Pass>>` is the way to ask.
+//! preflight, has none: there `Option<ReqData<Permit>>` is the way to ask.
 //!
 //! # What is counted once, and what apart
 //! Policies of one `RateLimit` are decided together: a refusal by one charges
@@ -70,21 +70,21 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod config;
-mod facts;
+mod enforcer;
 mod future;
-mod gate;
-mod middleware;
-mod passage;
+mod permit_guard;
+mod rate_limit;
+mod request;
 mod response;
+mod service;
 
-pub use limiter_core as core;
+pub use limiter_core;
 pub use limiter_core::{
-    BanRule, Config, Decision, Key, KeySpec, Limiter, Pass, Policy, PolicySet, Quota, Quotas,
+    BanRule, Config, Decision, Key, KeySpec, Limiter, Permit, Policy, PolicySet, Quota, Quotas,
     Refusal,
 };
 
 pub use crate::{
-    config::RateLimit, facts::User, future::RateLimitFuture, middleware::RateLimitService,
-    response::refusal_response,
+    future::RateLimitFuture, rate_limit::RateLimit, request::User, response::refusal_response,
+    service::RateLimitService,
 };

@@ -36,8 +36,9 @@ pub(crate) fn add_fields(
     policy_field: Option<&HeaderValue>,
 ) {
     for (name, value) in fields {
-        let known = policy_field.filter(|known| name == "ratelimit-policy" && **known == *value);
-        let Some(value) = known.cloned().or_else(|| header_value(value)) else {
+        let resolved =
+            policy_field.filter(|resolved| name == "ratelimit-policy" && **resolved == *value);
+        let Some(value) = resolved.cloned().or_else(|| header_value(value)) else {
             continue;
         };
         match name {

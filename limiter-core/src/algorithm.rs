@@ -1,21 +1,23 @@
 //! The algorithms: pure, exact, in integers, and the only place that has them.
 //!
 //! Every store gives the answers of these functions: it keeps a [`State`], and
-//! from that state and the present instant follows a [`Level`], which says what
+//! from that state and the present instant follows a [`Usage`], which says what
 //! is left, how long to wait, and what the state becomes when a request is
 //! charged. No clock, no lock, no float.
 
 mod fixed_window;
 mod gcra;
-mod owed;
+mod outage;
+
 mod sliding_window;
 
 #[cfg(test)]
 mod tests;
 
+pub use self::fixed_window::Inherited;
 #[cfg(feature = "memory")]
-pub(crate) use self::gcra::Grain;
-pub use self::{fixed_window::Inherited, owed::Owed};
+pub(crate) use self::gcra::CompactTat;
+pub(crate) use self::outage::QuotaUsage;
 use crate::{
     quota::{Algorithm, Quota},
     time::Timestamp,
@@ -71,15 +73,15 @@ pub(crate) enum Wait {
 
 /// A quota of one key at one instant.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Level {
+pub struct Usage {
     quota: Quota,
     now: Timestamp,
-    used: Used,
+    used: AlgorithmUsage,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Used {
-    Gcra(gcra::Bucket),
+enum AlgorithmUsage {
+    Gcra(gcra::Debt),
     FixedWindow(fixed_window::Window),
     SlidingWindow(sliding_window::Windows),
 }
@@ -88,24 +90,24 @@ enum Used {
 macro_rules! by_algorithm {
     ($used:expr, $inner:ident => $call:expr) => {
         match $used {
-            Used::Gcra($inner) => $call,
-            Used::FixedWindow($inner) => $call,
-            Used::SlidingWindow($inner) => $call,
+            AlgorithmUsage::Gcra($inner) => $call,
+            AlgorithmUsage::FixedWindow($inner) => $call,
+            AlgorithmUsage::SlidingWindow($inner) => $call,
         }
     };
 }
 
-impl Level {
+impl Usage {
     /// What `state` amounts to at `now`. State of another algorithm counts as
     /// none.
     pub(crate) fn at(quota: Quota, state: Option<State>, now: Timestamp) -> Self {
         let used = match quota.algorithm() {
-            Algorithm::Gcra => Used::Gcra(gcra::Bucket::at(&quota, state, now)),
+            Algorithm::Gcra => AlgorithmUsage::Gcra(gcra::Debt::at(&quota, state, now)),
             Algorithm::FixedWindow => {
-                Used::FixedWindow(fixed_window::Window::at(&quota, state, now))
+                AlgorithmUsage::FixedWindow(fixed_window::Window::at(&quota, state, now))
             }
             Algorithm::SlidingWindow => {
-                Used::SlidingWindow(sliding_window::Windows::at(&quota, state, now))
+                AlgorithmUsage::SlidingWindow(sliding_window::Windows::at(&quota, state, now))
             }
         };
         Self { quota, now, used }
@@ -137,9 +139,9 @@ impl Level {
     #[inline]
     pub(crate) fn take(&mut self, cost: u64) {
         match &mut self.used {
-            Used::Gcra(bucket) => *bucket = bucket.charge(&self.quota, cost),
-            Used::FixedWindow(window) => *window = window.charge(cost),
-            Used::SlidingWindow(windows) => *windows = windows.charge(cost),
+            AlgorithmUsage::Gcra(bucket) => *bucket = bucket.charge(&self.quota, cost),
+            AlgorithmUsage::FixedWindow(window) => *window = window.charge(cost),
+            AlgorithmUsage::SlidingWindow(windows) => *windows = windows.charge(cost),
         }
     }
 
@@ -148,9 +150,13 @@ impl Level {
     #[must_use]
     pub fn merge(self, other: Self) -> Self {
         let used = match (self.used, other.used) {
-            (Used::Gcra(a), Used::Gcra(b)) => Used::Gcra(a.max(b)),
-            (Used::FixedWindow(a), Used::FixedWindow(b)) => Used::FixedWindow(a.merge(b)),
-            (Used::SlidingWindow(a), Used::SlidingWindow(b)) => Used::SlidingWindow(a.merge(b)),
+            (AlgorithmUsage::Gcra(a), AlgorithmUsage::Gcra(b)) => AlgorithmUsage::Gcra(a.max(b)),
+            (AlgorithmUsage::FixedWindow(a), AlgorithmUsage::FixedWindow(b)) => {
+                AlgorithmUsage::FixedWindow(a.merge(b))
+            }
+            (AlgorithmUsage::SlidingWindow(a), AlgorithmUsage::SlidingWindow(b)) => {
+                AlgorithmUsage::SlidingWindow(a.merge(b))
+            }
             (used, _) => used,
         };
         Self { used, ..self }
@@ -160,8 +166,8 @@ impl Level {
     #[must_use]
     pub fn left_behind(self) -> Self {
         let used = match self.used {
-            Used::FixedWindow(window) => {
-                Used::FixedWindow(window.left_behind(&self.quota, self.now))
+            AlgorithmUsage::FixedWindow(window) => {
+                AlgorithmUsage::FixedWindow(window.left_behind(&self.quota, self.now))
             }
             other => other,
         };
@@ -172,8 +178,8 @@ impl Level {
     #[must_use]
     pub fn inheriting(self, kept: Option<Inherited>) -> Self {
         let used = match self.used {
-            Used::FixedWindow(window) => {
-                Used::FixedWindow(window.inheriting(&self.quota, kept, self.now))
+            AlgorithmUsage::FixedWindow(window) => {
+                AlgorithmUsage::FixedWindow(window.inheriting(&self.quota, kept, self.now))
             }
             other => other,
         };
@@ -185,8 +191,8 @@ impl Level {
     #[must_use]
     pub fn inherited(&self) -> Option<Inherited> {
         match self.used {
-            Used::FixedWindow(window) => window.inherited(&self.quota, self.now),
-            Used::Gcra(_) | Used::SlidingWindow(_) => None,
+            AlgorithmUsage::FixedWindow(window) => window.inherited(&self.quota, self.now),
+            AlgorithmUsage::Gcra(_) | AlgorithmUsage::SlidingWindow(_) => None,
         }
     }
 
@@ -228,7 +234,7 @@ impl Level {
     /// one unit more is there.
     pub(crate) fn effective_window(&self) -> u64 {
         let remaining = self.remaining();
-        if let Used::FixedWindow(window) = self.used {
+        if let AlgorithmUsage::FixedWindow(window) = self.used {
             return window.next_end(&self.quota, self.now);
         }
         let one_more = match self.wait(remaining + 1) {
@@ -239,7 +245,7 @@ impl Level {
         one_more.max(div_ceil(in_windows, self.quota.limit()))
     }
 
-    /// Used units in proportion to what can be used at once, 0 to 1,000,000.
+    /// AlgorithmUsage units in proportion to what can be used at once, 0 to 1,000,000.
     #[must_use]
     pub fn fill(&self) -> u32 {
         let burst = u128::from(self.quota.burst());

@@ -21,11 +21,11 @@
 //! # Ok::<(), limiter_core::ConfigError>(())
 //! ```
 
-mod offender;
+mod record;
 
 use std::time::Duration;
 
-pub use self::offender::{Ban, Offender};
+pub use self::record::{Ban, BanRecord};
 use crate::{
     error::ConfigError,
     quota::{Algorithm, MAX_UNITS, Quota},

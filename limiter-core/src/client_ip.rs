@@ -30,17 +30,15 @@
 
 mod forwarded;
 mod header;
-mod hints;
-mod networks;
+mod misconfiguration;
 
 use std::net::IpAddr;
 
-pub use self::networks::Networks;
+pub(crate) use self::misconfiguration::Hints;
 use self::{forwarded::Hop, header::Header};
-pub(crate) use self::{hints::Hints, networks::canonical};
 use crate::{
     error::{ConfigError, Error},
-    key::IPV6_PREFIX,
+    networks::{IPV6_PREFIX, Networks, canonical},
 };
 
 /// The most proxies a request may have passed.
@@ -108,7 +106,7 @@ impl ClientIp {
                  list the networks of your proxies, or leave the header out",
             ));
         }
-        if proxies.hold_everybody() {
+        if proxies.covers_all_addresses() {
             return Err(ConfigError::at(
                 "trusted_proxies",
                 format!(
@@ -218,7 +216,7 @@ impl ClientIp {
     }
 
     fn trusts(&self, forwarding: &Forwarding, peer: IpAddr) -> bool {
-        forwarding.trusted != Trusted::Proxies || self.proxies.contain(peer)
+        forwarding.trusted != Trusted::Proxies || self.proxies.contains(peer)
     }
 
     /// From the nearest hop outwards to the first that is no proxy.

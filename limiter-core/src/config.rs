@@ -35,12 +35,12 @@
 //! # Root
 //! | key | meaning | default |
 //! |---|---|---|
-//! | `store` | where state lives: `"memory"`, or the URL of a database, see `SharedStore` | `"memory"` |
+//! | `store` | where state lives: `"memory"`, or the URL of a database, see `RemoteStore` | `"memory"` |
 //! | `max_keys` | counters kept in memory at most (while a shared store is away, too) | 1000000 |
 //! | `max_bans` | bans kept in memory at most | 100000 |
 //! | `prefix` | what names of keys or tables in a shared store begin with | `"limiter"` |
 //! | `key_secret` | under which secret keys that may be secret are digested there, the same for all servers | none |
-//! | `deadline` | how long a shared store may take to answer | `"100ms"` |
+//! | `timeout` | how long a shared store may take to answer | `"100ms"` |
 //! | `pool_size` | connections to a PostgreSQL, MySQL or MariaDB server | 4 |
 //! | `migrate` | whether to make tables that are missing | true |
 //! | `local_share` | servers among which limits are divided while each counts in its own memory | 1: each admits the whole limit |
@@ -79,10 +79,10 @@
 //! | `status` | what a banned client is answered: 403 or 429 | 403 |
 //! | `group` | a name; policies that give the same share strikes and bans | none |
 
-mod fault;
+mod error;
 mod policy;
 mod root;
-mod text;
+mod values;
 
 use std::{env, path::Path};
 
@@ -95,8 +95,8 @@ use figment::{
 use crate::{
     error::ConfigError,
     policy::Policy,
-    request::Identity,
-    store::choice::{Caps, StoreChoice},
+    request::SubjectResolver,
+    store::select::{MemoryLimits, StoreChoice},
 };
 
 /// The environment variable that names the file.
@@ -107,8 +107,8 @@ const FILE_VARIABLE: &str = "LIMITER_CONFIG";
 #[serde(try_from = "root::Root")]
 pub struct Config {
     pub(crate) store: StoreChoice,
-    pub(crate) caps: Caps,
-    pub(crate) identity: Identity,
+    pub(crate) caps: MemoryLimits,
+    pub(crate) identity: SubjectResolver,
     pub(crate) policies: Vec<Policy>,
     /// Where it is from, for messages.
     pub(crate) place: String,
@@ -173,17 +173,17 @@ impl Config {
     pub fn from_figment_at(figment: &Figment, key: &str) -> Result<Self, ConfigError> {
         match figment.find_value(key) {
             Ok(Value::Dict(..)) => {}
-            Ok(_) => return Err(fault::no_table(key, figment)),
-            Err(error) if error.missing() => return Err(fault::missing(key, figment)),
-            Err(error) => return Err(fault::describe(error, figment, None)),
+            Ok(_) => return Err(error::no_table(key, figment)),
+            Err(error) if error.missing() => return Err(error::missing(key, figment)),
+            Err(error) => return Err(error::describe(error, figment, None)),
         }
         Self::extract(&figment.focus(key), Some(key))
     }
 
     fn extract(figment: &Figment, at: Option<&str>) -> Result<Self, ConfigError> {
         let config: Self =
-            figment.extract().map_err(|error| fault::describe(error, figment, at))?;
-        Ok(Self { place: fault::places(figment.metadata()), ..config })
+            figment.extract().map_err(|error| error::describe(error, figment, at))?;
+        Ok(Self { place: error::places(figment.metadata()), ..config })
     }
 
     /// Checks that the application's policies are there.

@@ -2,17 +2,17 @@
 //!
 //! [`conformance_tests!`](crate::conformance_tests) makes one test of each case,
 //! so that a new case reaches every store by construction. It takes a name and
-//! an async function that makes a [`Trial`]: a fresh store, or one shared with
+//! an async function that makes a [`Harness`]: a fresh store, or one shared with
 //! other trials, and the clock it was given. (The tests it makes are
 //! `#[tokio::test]`s of the calling crate.)
 //!
 //! ```
 //! use std::sync::Arc;
-//! use limiter_core::{ManualClock, MemoryStore, Timestamp, conformance::Trial};
+//! use limiter_core::{ManualClock, MemoryStore, Timestamp, conformance::Harness};
 //!
-//! async fn memory() -> Trial {
+//! async fn memory() -> Harness {
 //!     let clock = ManualClock::new(Timestamp::from_micros(1_700_000_000_000_000));
-//!     Trial::new(Arc::new(MemoryStore::builder().clock(clock.clone()).build()), clock)
+//!     Harness::new(Arc::new(MemoryStore::builder().clock(clock.clone()).build()), clock)
 //! }
 //!
 //! limiter_core::conformance_tests!(memory, memory());
@@ -23,13 +23,16 @@
 //! here is not held stable: cases are added with every release.
 
 mod bans;
-mod model;
-mod owed;
+mod harness;
+mod outage_usage;
 mod policies;
 mod quotas;
-mod trial;
+mod reference_store;
 
-pub use self::{bans::*, model::Model, owed::*, policies::*, quotas::*, trial::Trial};
+pub use self::{
+    bans::*, harness::Harness, outage_usage::*, policies::*, quotas::*,
+    reference_store::ReferenceStore,
+};
 
 /// Makes a test of each case. See the [module docs](self).
 #[macro_export]
@@ -88,14 +91,14 @@ macro_rules! conformance_tests {
             $(
                 #[tokio::test]
                 async fn $case() {
-                    let trial: $crate::conformance::Trial = $trial.await;
+                    let trial: $crate::conformance::Harness = $trial.await;
                     $crate::conformance::$case(&trial).await;
                 }
             )+
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
             async fn concurrent_requests_admit_exactly_the_limit() {
-                let trial: $crate::conformance::Trial = $trial.await;
+                let trial: $crate::conformance::Harness = $trial.await;
                 let tasks: Vec<_> = (0..64)
                     .map(|_| tokio::spawn(trial.clone().take_from_one_key(50)))
                     .collect();
@@ -103,7 +106,7 @@ macro_rules! conformance_tests {
                 for task in tasks {
                     admitted += task.await.expect("the task does not panic");
                 }
-                assert_eq!(admitted, $crate::conformance::Trial::SHARED_LIMIT);
+                assert_eq!(admitted, $crate::conformance::Harness::SHARED_LIMIT);
             }
         }
     };

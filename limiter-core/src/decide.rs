@@ -6,7 +6,7 @@
 //!
 //! ```
 //! use limiter_core::{Check, Key, Policy, Quota, State, Subject, Timestamp};
-//! use limiter_core::decide::{Change, Prior, decide};
+//! use limiter_core::decide::{Change, PriorState, decide};
 //!
 //! let policies = [Policy::new("api", Quota::per_minute(10)?)?];
 //! let subjects = [Subject { key: Key::user("alice"), bannable: true }];
@@ -16,7 +16,7 @@
 //! let now = Timestamp::from_micros(60_000_000);
 //! let kept: Option<State> = None;
 //! let priors: Vec<_> =
-//!     check.items().map(|item| Prior::new(item, [kept], None, None, now)).collect();
+//!     check.items().map(|item| PriorState::new(item, [kept], None, None, now)).collect();
 //!
 //! // Decide, and write what changed.
 //! let outcome = decide(&check, &priors, now);
@@ -37,11 +37,12 @@ use smallvec::SmallVec;
 #[cfg(feature = "memory")]
 pub(crate) use self::calm::is_charged;
 pub use crate::{
-    algorithm::{Inherited, Level},
-    ban::Offender,
+    algorithm::{Inherited, Usage},
+    ban::BanRecord,
+    outage_usage::OutageUsage,
 };
 use crate::{
-    algorithm::{Owed, State, Wait},
+    algorithm::{State, Wait},
     ban::Ban,
     decision::{Decision, QuotaStatus},
     policy::Mode,
@@ -50,18 +51,18 @@ use crate::{
 };
 
 /// One level a quota, in the policy's order.
-pub type Levels = SmallVec<[Level; 1]>;
+pub type Levels = SmallVec<[Usage; 1]>;
 
 /// What is known of one item before the check.
 #[derive(Clone, Debug)]
-pub struct Prior {
+pub struct PriorState {
     pub(crate) levels: Levels,
     /// Where the policy has a ban rule and the subject may be banned. Items
     /// that share a group and a key share one and the same.
-    pub(crate) offender: Option<Offender>,
+    pub(crate) offender: Option<BanRecord>,
 }
 
-impl Prior {
+impl PriorState {
     /// What an item's state amounts to at `now`: one state a quota, in the
     /// policy's order, the strikes, and the last ban.
     #[must_use]
@@ -78,9 +79,9 @@ impl Prior {
         Self {
             levels: quotas
                 .zip(states)
-                .map(|(quota, state)| Level::at(*quota, state, now))
+                .map(|(quota, state)| Usage::at(*quota, state, now))
                 .collect(),
-            offender: rule.map(|rule| Offender::at(rule, strikes, ban, now)),
+            offender: rule.map(|rule| BanRecord::at(rule, strikes, ban, now)),
         }
     }
 }
@@ -92,16 +93,16 @@ pub struct Repaid {
     /// The levels, one a quota.
     pub levels: Levels,
     /// Strikes and ban, where a ban is owed.
-    pub offender: Option<Offender>,
+    pub offender: Option<BanRecord>,
 }
 
-impl Prior {
+impl PriorState {
     /// What becomes of the item once it is charged what it owes. Of two bans
     /// the later end holds.
     #[must_use]
-    pub fn repaid(&self, item: Item<'_>, owed: &Owed, now: Timestamp) -> Repaid {
+    pub fn repaid(&self, item: Item<'_>, owed: &OutageUsage, now: Timestamp) -> Repaid {
         let rule = item.policy.ban().zip(owed.ban_left());
-        let banned = |offender: Offender| {
+        let banned = |offender: BanRecord| {
             rule.map(|(rule, (left, duration))| offender.owing(rule, left, duration, now))
         };
         Repaid { levels: owed.charged_to(&self.levels), offender: self.offender.and_then(banned) }
@@ -116,7 +117,7 @@ pub enum Change {
     /// The request was charged: these are the levels now.
     Charged(Levels),
     /// The refusal struck: these are the strikes and the ban now.
-    Struck(Offender),
+    Struck(BanRecord),
 }
 
 /// The decision, and one change an item.
@@ -134,7 +135,7 @@ pub struct Outcome {
 /// refusal strikes where the refusing policy says so. Once they admit, each
 /// shadow item is decided alone.
 #[must_use]
-pub fn decide(check: &Check<'_>, priors: &[Prior], now: Timestamp) -> Outcome {
+pub fn decide(check: &Check<'_>, priors: &[PriorState], now: Timestamp) -> Outcome {
     let cost = check.cost();
     let enforced = || {
         let pairs = check.items().zip(priors).enumerate();
@@ -186,16 +187,16 @@ fn latest_new(
     }))
 }
 
-fn banned_until(prior: &Prior, now: Timestamp) -> Option<Timestamp> {
+fn banned_until(prior: &PriorState, now: Timestamp) -> Option<Timestamp> {
     prior.offender.as_ref().and_then(|offender| offender.banned_until(now))
 }
 
 /// How long the slowest of the item's quotas makes the request wait.
-fn wait(prior: &Prior, cost: u64) -> Wait {
+fn wait(prior: &PriorState, cost: u64) -> Wait {
     prior.levels.iter().map(|level| level.wait(cost)).max().unwrap_or(Wait::None)
 }
 
-fn charge(prior: &Prior, cost: u64) -> Change {
+fn charge(prior: &PriorState, cost: u64) -> Change {
     if cost == 0 {
         return Change::None;
     }
@@ -203,7 +204,7 @@ fn charge(prior: &Prior, cost: u64) -> Change {
 }
 
 /// The strike of a refused request, if this item refuses it and counts that.
-fn strike(item: Item<'_>, prior: &Prior, cost: u64, now: Timestamp) -> Change {
+fn strike(item: Item<'_>, prior: &PriorState, cost: u64, now: Timestamp) -> Change {
     let refuses = cost > 0 && wait(prior, cost) != Wait::None;
     match (item.policy.ban(), prior.offender) {
         (Some(rule), Some(offender)) if refuses && rule.strikes_on_refusal() => {
@@ -213,7 +214,7 @@ fn strike(item: Item<'_>, prior: &Prior, cost: u64, now: Timestamp) -> Change {
     }
 }
 
-fn decide_shadow(item: Item<'_>, prior: &Prior, cost: u64, now: Timestamp) -> Change {
+fn decide_shadow(item: Item<'_>, prior: &PriorState, cost: u64, now: Timestamp) -> Change {
     if banned_until(prior, now).is_some() {
         Change::None
     } else if wait(prior, cost) == Wait::None {
@@ -223,7 +224,11 @@ fn decide_shadow(item: Item<'_>, prior: &Prior, cost: u64, now: Timestamp) -> Ch
     }
 }
 
-fn statuses(check: &Check<'_>, priors: &[Prior], changes: &[Change]) -> SmallVec<[QuotaStatus; 1]> {
+fn statuses(
+    check: &Check<'_>,
+    priors: &[PriorState],
+    changes: &[Change],
+) -> SmallVec<[QuotaStatus; 1]> {
     let mut statuses = SmallVec::new();
     for (policy, (item, prior)) in check.items().zip(priors).enumerate() {
         for (index, before) in prior.levels.iter().enumerate() {

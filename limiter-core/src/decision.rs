@@ -5,7 +5,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::{
-    algorithm::{Level, Wait},
+    algorithm::{Usage, Wait},
     quota::Quota,
     time::Timestamp,
 };
@@ -129,7 +129,7 @@ impl Decision {
             other => other,
         };
         let aged = |status: &QuotaStatus| QuotaStatus {
-            level: Level::at(*status.quota(), status.level.state(), now),
+            level: Usage::at(*status.quota(), status.level.state(), now),
             wait: later(status.wait),
             ..*status
         };
@@ -189,7 +189,7 @@ pub struct QuotaStatus {
     pub(crate) policy: usize,
     pub(crate) index: usize,
     pub(crate) shadow: bool,
-    pub(crate) level: Level,
+    pub(crate) level: Usage,
     pub(crate) wait: Wait,
 }
 

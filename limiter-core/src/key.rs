@@ -25,8 +25,8 @@
 //! ```
 
 mod display;
-mod name;
 mod spec;
+mod text;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -36,13 +36,11 @@ use smallvec::SmallVec;
 
 pub(crate) use self::spec::is_field_name;
 pub use self::{
-    name::ParseKeyError,
     spec::{KeyPart, KeySpec},
+    text::ParseKeyError,
 };
-use crate::client_ip::canonical;
-
-/// How many bits of an IPv6 address count: a /64 is one customer's network.
-pub const IPV6_PREFIX: u8 = 64;
+pub use crate::networks::IPV6_PREFIX;
+use crate::networks::canonical;
 
 /// Whom a policy counts. See the [module docs](self).
 ///

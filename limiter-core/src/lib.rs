@@ -1,7 +1,7 @@
 //! Rate limiting and auto-ban, without a web framework.
 //!
 //! A request goes through in reading order: an adapter ([`limiter-actix`],
-//! [`limiter-rocket`]) tells its facts ([`RequestFacts`]), a [`PolicySet`]
+//! [`limiter-rocket`]) tells its facts ([`RequestInfo`]), a [`PolicySet`]
 //! finds whom each policy counts and asks the [`Store`], which decides in one
 //! atomic step by the pure functions of this crate, and the [`Decision`] is
 //! rendered into header fields and, where it refuses, a [`Refusal`].
@@ -35,7 +35,7 @@
 //! | say whom a policy counts | [`key`], [`KeySpec`] |
 //! | run behind proxies | [`client_ip`], [`ClientIp`] |
 //! | read it all from a file | [`config`], [`Config`] |
-//! | share state between servers | `SharedStore` (features `redis`, `postgres`, `mysql`, `sqlite`) |
+//! | share state between servers | `RemoteStore` (features `redis`, `postgres`, `mysql`, `sqlite`) |
 //! | keep state elsewhere | [`Store`] and its contract, [`decide`] |
 //!
 //! # Features
@@ -59,35 +59,39 @@ pub mod conformance;
 pub mod decide;
 mod decision;
 mod error;
-pub mod headers;
 pub mod key;
 pub mod limiter;
+mod networks;
+mod outage_usage;
 pub mod policy;
 pub mod quota;
-mod refusal;
 mod request;
+pub mod response;
 mod store;
-mod structured;
 pub mod time;
 
 #[cfg(feature = "memory")]
 pub use crate::store::{MemoryStore, MemoryStoreBuilder};
 #[cfg(feature = "_shared")]
-pub use crate::store::{SharedStore, SharedStoreBuilder};
+pub use crate::store::{RemoteStore, RemoteStoreBuilder};
 pub use crate::{
-    algorithm::{Owed, State},
+    algorithm::State,
     ban::{Ban, BanAnswer, BanRule},
-    client_ip::{ClientIp, Networks},
+    client_ip::ClientIp,
     config::Config,
     decision::{Decision, QuotaStatus, Retry, Verdict},
     error::{ConfigError, Error, StoreError, UnknownPolicy},
-    headers::{Fields, HeaderStyle},
     key::{Key, KeyPart, KeySpec, ParseKeyError},
-    limiter::{Ask, Health, Limiter, LimiterBuilder, Pass, PolicySet, Settling},
+    limiter::{Admission, Health, Limiter, LimiterBuilder, Permit, PolicySet, RecordResponse},
+    networks::Networks,
+    outage_usage::OutageUsage,
     policy::{Mode, OnStoreError, Policy},
     quota::{Algorithm, Quota, QuotaError, Quotas},
-    refusal::Refusal,
-    request::{RequestFacts, Subjects, is_preflight},
+    request::{RequestInfo, Subjects, is_preflight},
+    response::{
+        Refusal,
+        headers::{Fields, HeaderStyle},
+    },
     store::{Answer, BanChange, BanPage, Banned, Check, Item, Store, Subject},
     time::{Clock, ManualClock, SystemClock, Timestamp},
 };

@@ -25,38 +25,38 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # }).unwrap();
 //! ```
-#![doc = include_str!("limiter/failures.md")]
+#![doc = include_str!("limiter/outages.md")]
 
-mod ask;
-mod breaker;
+mod admission;
 mod builder;
+mod circuit_breaker;
 #[cfg(feature = "memory")]
-mod debts;
-#[cfg(feature = "memory")]
-mod denied;
-mod failure;
-mod pass;
-mod report;
-mod set;
-mod settling;
-mod strikes;
+mod deny_cache;
+mod events;
+mod fallback;
 #[cfg(not(feature = "memory"))]
-mod without_memory;
+mod no_memory;
+mod permit;
+mod policy_set;
+#[cfg(feature = "memory")]
+mod reconciliation;
+mod record_response;
+mod response_strikes;
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 pub use self::{
-    ask::Ask, breaker::Health, builder::LimiterBuilder, pass::Pass, set::PolicySet,
-    settling::Settling,
+    admission::Admission, builder::LimiterBuilder, circuit_breaker::Health, permit::Permit,
+    policy_set::PolicySet, record_response::RecordResponse,
 };
 use crate::{
     ban::Ban,
     config::Config,
     error::{ConfigError, Error, UnknownPolicy},
     key::Key,
-    limiter::{failure::Fallback, settling::Runtime},
+    limiter::{fallback::Fallback, record_response::Runtime},
     policy::Policy,
-    request::{Identity, Subjects},
+    request::{SubjectResolver, Subjects},
     store::{BanChange, BanPage, Item, Store},
 };
 
@@ -80,7 +80,7 @@ struct Inner {
     policies: BTreeMap<String, Policy>,
     /// Policies that count the address beside a header, by their own names.
     companions: BTreeMap<String, Policy>,
-    identity: Identity,
+    identity: SubjectResolver,
     built_on: String,
     runtime: Runtime,
 }

@@ -14,21 +14,21 @@
 //! ```
 
 #[cfg(feature = "memory")]
-mod hints;
-mod scope;
-mod together;
+mod counters;
+mod namespaces;
+mod validate;
 
 use std::{sync::Arc, time::Duration};
 
 #[cfg(feature = "memory")]
-pub(crate) use self::hints::{Counted, Hint, Hints, Kind};
-pub(crate) use self::{scope::Scope, together::check_together};
+pub(crate) use self::counters::{Counted, Hint, Hints, Kind};
+pub(crate) use self::{namespaces::Namespaces, validate::check_together};
 use crate::{
     ban::{BanRule, MAX_BAN},
     error::ConfigError,
-    headers::HeaderStyle,
     key::KeySpec,
     quota::{Quota, Quotas},
+    response::headers::HeaderStyle,
 };
 
 /// How many header values one address may use up at the quota of one.
@@ -50,7 +50,7 @@ struct Rule {
     headers: HeaderStyle,
     on_store_error: OnStoreError,
     per_address: u64,
-    scope: Scope,
+    scope: Namespaces,
     #[cfg(feature = "memory")]
     hints: Hints,
 }
@@ -199,7 +199,7 @@ impl Policy {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    pub(crate) fn scope(&self) -> Scope {
+    pub(crate) fn scope(&self) -> Namespaces {
         self.0.scope
     }
 
@@ -258,14 +258,14 @@ impl Rule {
             headers: HeaderStyle::default(),
             on_store_error: OnStoreError::default(),
             per_address: PER_ADDRESS,
-            scope: Scope { counters: 0, bans: 0, strikes: 0 },
+            scope: Namespaces { counters: 0, bans: 0, strikes: 0 },
             #[cfg(feature = "memory")]
             hints: Hints::default(),
         }
     }
 
     fn with_scope(mut self) -> Self {
-        self.scope = Scope::of(&self.name, &self.quotas, self.ban.as_ref());
+        self.scope = Namespaces::of(&self.name, &self.quotas, self.ban.as_ref());
         self.forget_hints();
         self
     }

@@ -19,12 +19,12 @@
 //! ```
 
 mod error;
-mod notation;
+mod parse;
 
 use std::{sync::Arc, time::Duration};
 
 pub use self::error::QuotaError;
-pub(crate) use self::notation::{Length, parse_duration};
+pub(crate) use self::parse::{Length, parse_duration};
 use crate::time::micros;
 
 /// The largest `limit` and `burst`: what an RFC 9651 Integer holds (15 digits).

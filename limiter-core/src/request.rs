@@ -1,4 +1,4 @@
-//! From a request to its subjects: what adapters tell ([`RequestFacts`]), and
+//! From a request to its subjects: what adapters tell ([`RequestInfo`]), and
 //! what the core makes of it.
 
 use std::{borrow::Cow, net::IpAddr, sync::Arc};
@@ -6,9 +6,10 @@ use std::{borrow::Cow, net::IpAddr, sync::Arc};
 use smallvec::SmallVec;
 
 use crate::{
-    client_ip::{ClientIp, Hints, Networks},
+    client_ip::{ClientIp, Hints},
     error::{ConfigError, Error},
     key::{Key, KeyPart, KeySpec},
+    networks::Networks,
     policy::Policy,
     store::Subject,
 };
@@ -18,7 +19,7 @@ pub type Subjects = SmallVec<[Subject; 1]>;
 
 /// What a framework's adapter tells of a request. It holds no rule: nothing
 /// here is resolved, believed or normalised.
-pub trait RequestFacts {
+pub trait RequestInfo {
     /// The method, in upper case.
     fn method(&self) -> &str;
 
@@ -45,7 +46,7 @@ pub trait RequestFacts {
 
 /// Whether that is a CORS preflight, by the Fetch standard (section 3.2.2).
 /// Browsers send it by themselves, so it does not count unless asked for.
-pub fn is_preflight(request: &dyn RequestFacts) -> bool {
+pub fn is_preflight(request: &dyn RequestInfo) -> bool {
     let has = |name| !request.header_lines(name).is_empty();
     request.method() == "OPTIONS" && has("origin") && has("access-control-request-method")
 }
@@ -53,7 +54,7 @@ pub fn is_preflight(request: &dyn RequestFacts) -> bool {
 /// How requests become subjects: the part of a limiter's configuration that is
 /// the same for all policies.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Identity {
+pub(crate) struct SubjectResolver {
     pub(crate) client_ip: ClientIp,
     pub(crate) never_ban: Networks,
     pub(crate) allow: Networks,
@@ -61,7 +62,7 @@ pub(crate) struct Identity {
     pub(crate) hints: Arc<Hints>,
 }
 
-impl Identity {
+impl SubjectResolver {
     /// Whether its lists fit together.
     pub(crate) fn checked(self) -> Result<Self, ConfigError> {
         match self.allow.shared(&self.block) {
@@ -78,7 +79,7 @@ impl Identity {
     pub(crate) fn subjects(
         &self,
         policies: &[Policy],
-        request: &dyn RequestFacts,
+        request: &dyn RequestInfo,
         given: Option<&Key>,
     ) -> Result<Option<Subjects>, Error> {
         let mut address = Address { identity: self, request, found: None };
@@ -106,7 +107,7 @@ impl Identity {
             return Ok(true);
         }
         let host = address.find()?;
-        match (self.allow.closest(host), self.block.closest(host)) {
+        match (self.allow.longest_prefix(host), self.block.longest_prefix(host)) {
             (allowed, blocked) if allowed > blocked => Ok(false),
             (_, Some(_)) => Err(Error::Blocked),
             (_, None) => Ok(true),
@@ -123,7 +124,7 @@ impl Identity {
     }
 
     fn spares_host(&self, host: IpAddr) -> bool {
-        self.never_ban.contain(host) || self.client_ip.proxies().contain(host)
+        self.never_ban.contains(host) || self.client_ip.proxies().contains(host)
     }
 
     pub(crate) fn ip_key(&self, address: IpAddr) -> Key {
@@ -133,8 +134,8 @@ impl Identity {
 
 /// The client's address, resolved when first needed.
 struct Address<'a> {
-    identity: &'a Identity,
-    request: &'a dyn RequestFacts,
+    identity: &'a SubjectResolver,
+    request: &'a dyn RequestInfo,
     found: Option<IpAddr>,
 }
 
@@ -147,7 +148,7 @@ impl Address<'_> {
         if let Some(found) = self.found {
             return Ok(found);
         }
-        let Identity { client_ip, hints, .. } = self.identity;
+        let SubjectResolver { client_ip, hints, .. } = self.identity;
         let request = self.request;
         let peer = request.peer_address();
         hints.look(client_ip, peer, |name| !request.header_lines(name).is_empty());
@@ -160,11 +161,7 @@ impl Address<'_> {
     }
 }
 
-fn key(
-    spec: &KeySpec,
-    request: &dyn RequestFacts,
-    address: &mut Address<'_>,
-) -> Result<Key, Error> {
+fn key(spec: &KeySpec, request: &dyn RequestInfo, address: &mut Address<'_>) -> Result<Key, Error> {
     let [first, others @ ..] = spec.parts() else { return Ok(Key::global()) };
     let first = key_part(first, request, address)?;
     others.iter().try_fold(first, |key, part| Ok(key.and(key_part(part, request, address)?)))
@@ -172,7 +169,7 @@ fn key(
 
 fn key_part(
     part: &KeyPart,
-    request: &dyn RequestFacts,
+    request: &dyn RequestInfo,
     address: &mut Address<'_>,
 ) -> Result<Key, Error> {
     match part {

@@ -1,10 +1,20 @@
 //! Where state lives: the [`Store`] trait and what passes through it.
 
-pub(crate) mod choice;
 #[cfg(feature = "memory")]
 mod memory;
+#[cfg(feature = "mysql")]
+mod mysql;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(feature = "_shared")]
-mod shared;
+mod remote;
+pub(crate) mod select;
+#[cfg(feature = "_sql")]
+mod sql;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 use std::{
     fmt,
@@ -19,12 +29,12 @@ use futures_core::future::BoxFuture;
 #[cfg(feature = "memory")]
 pub use self::memory::{MemoryStore, MemoryStoreBuilder};
 #[cfg(feature = "_shared")]
-pub use self::shared::{SharedStore, SharedStoreBuilder};
+pub use self::remote::{RemoteStore, RemoteStoreBuilder};
 #[cfg(feature = "memory")]
 use crate::policy::Mode;
 use crate::{
-    algorithm::Owed, ban::Ban, decision::Decision, error::StoreError, key::Key, policy::Policy,
-    time::Timestamp,
+    ban::Ban, decision::Decision, error::StoreError, key::Key, outage_usage::OutageUsage,
+    policy::Policy, time::Timestamp,
 };
 
 /// Whom one policy counts in one request.
@@ -52,7 +62,7 @@ pub struct Check<'a> {
     policies: &'a [Policy],
     subjects: &'a [Subject],
     cost: u64,
-    owed: &'a [Option<Owed>],
+    owed: &'a [Option<OutageUsage>],
 }
 
 impl<'a> Check<'a> {
@@ -69,7 +79,7 @@ impl<'a> Check<'a> {
     /// The same check, with what was admitted before, while the store was away:
     /// one entry an item.
     #[must_use]
-    pub const fn with_owed(self, owed: &'a [Option<Owed>]) -> Self {
+    pub const fn with_owed(self, owed: &'a [Option<OutageUsage>]) -> Self {
         Self { owed, ..self }
     }
 
@@ -89,7 +99,7 @@ impl<'a> Check<'a> {
     /// Whether all policies enforce, and nothing is owed.
     #[cfg(feature = "memory")]
     #[inline]
-    pub(crate) fn is_plain(&self) -> bool {
+    pub(crate) fn is_simple(&self) -> bool {
         self.owed.is_empty() && self.policies.iter().all(|policy| policy.mode() == Mode::Enforce)
     }
 
@@ -111,7 +121,7 @@ impl<'a> Check<'a> {
 
     /// What is to be charged before anything is decided: positions of items,
     /// and what each owes.
-    pub fn owed(&self) -> impl Iterator<Item = (usize, Item<'a>, &'a Owed)> + use<'a> {
+    pub fn owed(&self) -> impl Iterator<Item = (usize, Item<'a>, &'a OutageUsage)> + use<'a> {
         let items = self.items().zip(self.owed).enumerate();
         items.filter_map(|(at, (item, owed))| Some((at, item, owed.as_ref()?)))
     }

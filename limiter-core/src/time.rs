@@ -14,7 +14,7 @@
 //! assert_eq!(clock.now(), Timestamp::from_micros(1_001_000));
 //! ```
 
-mod system;
+mod system_clock;
 
 #[cfg(feature = "sqlite")]
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -27,7 +27,7 @@ use std::{
     time::Duration,
 };
 
-pub use self::system::SystemClock;
+pub use self::system_clock::SystemClock;
 
 /// An instant: whole microseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]

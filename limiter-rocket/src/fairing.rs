@@ -7,16 +7,16 @@ use std::{
     sync::{PoisonError, RwLock},
 };
 
-use limiter_core::{Config, ConfigError, KeyPart, Limiter, Pass, PolicySet, UnknownPolicy};
+use limiter_core::{Config, ConfigError, KeyPart, Limiter, Permit, PolicySet, UnknownPolicy};
 use rocket::{
     Build, Request, Response, Rocket,
     fairing::{self, Fairing, Info, Kind},
 };
 
 use crate::{
-    catcher::{add_fields, has_catcher, refuse},
-    front_door::FrontDoor,
-    visit::Visit,
+    before_routing::BeforeRouting,
+    request_state::RequestState,
+    response::{add_fields, has_catcher, refuse},
 };
 
 /// Sets a limiter up, tells clients what is left of each policy that their
@@ -25,14 +25,14 @@ use crate::{
 /// ```
 /// use limiter_rocket::RateLimitFairing;
 ///
-/// let rocket = rocket::build().attach(RateLimitFairing::from_config().front_door("everything"));
+/// let rocket = rocket::build().attach(RateLimitFairing::from_config().before_routing("everything"));
 /// # let _ = rocket;
 /// ```
 #[derive(Debug)]
 #[must_use]
 pub struct RateLimitFairing {
     limiter: Option<Limiter>,
-    front_door: Option<String>,
+    before_routing: Option<String>,
     counts_preflight: bool,
 }
 
@@ -42,12 +42,12 @@ impl RateLimitFairing {
     /// The [`Limiter`] is managed, so that handlers can ask for
     /// `&State<Limiter>`.
     pub const fn from_config() -> Self {
-        Self { limiter: None, front_door: None, counts_preflight: false }
+        Self { limiter: None, before_routing: None, counts_preflight: false }
     }
 
     /// Uses a limiter that was built in code.
     pub const fn new(limiter: Limiter) -> Self {
-        Self { limiter: Some(limiter), front_door: None, counts_preflight: false }
+        Self { limiter: Some(limiter), before_routing: None, counts_preflight: false }
     }
 
     /// Checks every request against that policy before it is routed, those for
@@ -55,8 +55,8 @@ impl RateLimitFairing {
     ///
     /// What never reaches routing is not counted: requests that cannot be
     /// parsed, and methods that Rocket does not know.
-    pub fn front_door(mut self, policy: &str) -> Self {
-        self.front_door = Some(policy.to_owned());
+    pub fn before_routing(mut self, policy: &str) -> Self {
+        self.before_routing = Some(policy.to_owned());
         self
     }
 
@@ -68,10 +68,13 @@ impl RateLimitFairing {
         self
     }
 
-    async fn set_up(&self, rocket: &Rocket<Build>) -> Result<(Limiter, Option<FrontDoor>), String> {
+    async fn set_up(
+        &self,
+        rocket: &Rocket<Build>,
+    ) -> Result<(Limiter, Option<BeforeRouting>), String> {
         let limiter = self.limiter(rocket).await?;
-        let front_door = self.open_front_door(&limiter)?;
-        Ok((limiter, front_door))
+        let before_routing = self.open_front_door(&limiter)?;
+        Ok((limiter, before_routing))
     }
 
     async fn limiter(&self, rocket: &Rocket<Build>) -> Result<Limiter, String> {
@@ -86,8 +89,8 @@ impl RateLimitFairing {
         Limiter::from_config(config).await.map_err(text)
     }
 
-    fn open_front_door(&self, limiter: &Limiter) -> Result<Option<FrontDoor>, String> {
-        let Some(name) = &self.front_door else {
+    fn open_front_door(&self, limiter: &Limiter) -> Result<Option<BeforeRouting>, String> {
+        let Some(name) = &self.before_routing else {
             return Ok(None);
         };
         let policies = limiter.policy(name).map_err(|error| format!("the front door: {error}"))?;
@@ -103,7 +106,7 @@ impl RateLimitFairing {
                  is none; use another key for it"
             ));
         }
-        Ok(Some(FrontDoor::new(policies, self.counts_preflight)))
+        Ok(Some(BeforeRouting::new(policies, self.counts_preflight)))
     }
 }
 
@@ -125,18 +128,18 @@ impl Fairing for RateLimitFairing {
     }
 
     async fn on_ignite(&self, rocket: Rocket<Build>) -> fairing::Result {
-        let (limiter, front_door) = match self.set_up(&rocket).await {
+        let (limiter, before_routing) = match self.set_up(&rocket).await {
             Ok(both) => both,
             Err(error) => {
                 tracing::error!("{error}");
                 return Err(rocket);
             }
         };
-        let rocket = match front_door {
-            Some(front_door) => rocket.mount("/", front_door.routes()),
+        let rocket = match before_routing {
+            Some(before_routing) => rocket.mount("/", before_routing.routes()),
             None => rocket,
         };
-        let rocket = rocket.manage(Managed::new(limiter.clone()));
+        let rocket = rocket.manage(LimiterState::new(limiter.clone()));
         // The application may have managed the limiter that it built.
         Ok(match rocket.state::<Limiter>() {
             Some(_) => rocket,
@@ -145,7 +148,7 @@ impl Fairing for RateLimitFairing {
     }
 
     async fn on_response<'r>(&self, request: &'r Request<'_>, answer: &mut Response<'r>) {
-        let visit = Visit::of(request);
+        let visit = RequestState::of(request);
         let pass = visit.last_pass();
         match visit.refusal() {
             Some(refusal) => {
@@ -160,8 +163,8 @@ impl Fairing for RateLimitFairing {
                 add_fields(answer, refusal.fields().clone());
             }
             None => {
-                for pass in pass.iter().flat_map(Pass::chain) {
-                    pass.settle(answer.status().code).await;
+                for pass in pass.iter().flat_map(Permit::chain) {
+                    pass.record_response(answer.status().code).await;
                 }
             }
         }
@@ -172,7 +175,7 @@ impl Fairing for RateLimitFairing {
 }
 
 /// In the order in which the request has passed.
-fn tell(answer: &mut Response<'_>, pass: &Pass) {
+fn tell(answer: &mut Response<'_>, pass: &Permit) {
     if let Some(before) = pass.chain().nth(1) {
         tell(answer, before);
     }
@@ -181,13 +184,13 @@ fn tell(answer: &mut Response<'_>, pass: &Pass) {
 
 /// What guards find in Rocket's state.
 #[derive(Debug)]
-pub(crate) struct Managed {
+pub(crate) struct LimiterState {
     limiter: Limiter,
     /// The policies of each guard's type, looked up once.
     guards: RwLock<Vec<(TypeId, PolicySet)>>,
 }
 
-impl Managed {
+impl LimiterState {
     fn new(limiter: Limiter) -> Self {
         Self { limiter, guards: RwLock::default() }
     }

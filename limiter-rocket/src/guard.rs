@@ -2,14 +2,14 @@
 
 use std::{any::TypeId, fmt, marker::PhantomData, ops::Deref, sync::LazyLock};
 
-use limiter_core::{Decision, Key, Pass, PolicySet, Refusal, is_preflight};
+use limiter_core::{Decision, Key, Permit, PolicySet, Refusal, is_preflight};
 use rocket::{
     Ignite, Request, Rocket, Sentinel,
     http::Status,
     request::{FromRequest, Outcome},
 };
 
-use crate::{facts::RocketFacts, fairing::Managed, visit::Visit};
+use crate::{fairing::LimiterState, request::RocketRequest, request_state::RequestState};
 
 /// Which policies a [`RateLimited`] guard enforces. [`policy!`](crate::policy)
 /// writes it for names alone.
@@ -90,7 +90,7 @@ policy!(pub DefaultPolicy = "default");
 /// In the handler it is the [`Decision`], of those policies that this guard was
 /// the first to meet in the request. See the [crate's docs](crate).
 pub struct RateLimited<P = DefaultPolicy> {
-    pass: Option<Pass>,
+    pass: Option<Permit>,
     policies: PhantomData<fn() -> P>,
 }
 
@@ -99,7 +99,7 @@ impl<P> Deref for RateLimited<P> {
 
     fn deref(&self) -> &Decision {
         static UNCOUNTED: LazyLock<Decision> = LazyLock::new(Decision::uncounted);
-        self.pass.as_ref().map_or(&UNCOUNTED, Pass::decision)
+        self.pass.as_ref().map_or(&UNCOUNTED, Permit::decision)
     }
 }
 
@@ -135,15 +135,15 @@ impl<'r, P: Policies> FromRequest<'r> for RateLimited<P> {
     type Error = Refused;
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Refused> {
-        let Some(managed) = request.rocket().state::<Managed>() else {
+        let Some(managed) = request.rocket().state::<LimiterState>() else {
             tracing::error!("{MISSING_FAIRING}");
-            return refused(request, Refusal::broken());
+            return refused(request, Refusal::internal_error());
         };
         let policies = match managed.policies(TypeId::of::<P>(), P::NAMES) {
             Ok(policies) => policies,
             Err(error) => {
                 tracing::error!(%error, "a request could not be counted");
-                return refused(request, Refusal::broken());
+                return refused(request, Refusal::internal_error());
             }
         };
         let cost = P::cost(request);
@@ -161,12 +161,13 @@ pub(crate) async fn admit(
     policies: &PolicySet,
     key: Option<Key>,
     cost: u64,
-) -> Result<Option<Pass>, Refusal> {
+) -> Result<Option<Permit>, Refusal> {
     let failed = |error| Refusal::of_error(&error);
-    let identified = policies.identify(&RocketFacts(request), key.as_ref()).map_err(failed)?;
+    let identified =
+        policies.resolve_subjects(&RocketRequest(request), key.as_ref()).map_err(failed)?;
     let Some(subjects) = identified else { return Ok(None) };
-    let visit = Visit::of(request);
-    let ask = policies.ask(subjects, visit.last_pass()).with_cost(cost);
+    let visit = RequestState::of(request);
+    let ask = policies.admission(subjects, visit.last_pass()).with_cost(cost);
     let decision = match ask.check_at_once() {
         Some(decision) => decision,
         // On the heap, so that nobody else's future has room for it.
@@ -187,19 +188,19 @@ pub(crate) async fn admit_at_the_door(
     policies: &PolicySet,
     counts_preflight: bool,
 ) -> Result<(), Refusal> {
-    if counts_preflight || !is_preflight(&RocketFacts(request)) {
+    if counts_preflight || !is_preflight(&RocketRequest(request)) {
         return admit(request, policies, None, 1).await.map(|_| ());
     }
     // Nothing is told of what is only looked at, and nothing struck.
     let failed = |error| Refusal::of_error(&error);
-    let identified = policies.identify(&RocketFacts(request), None).map_err(failed)?;
+    let identified = policies.resolve_subjects(&RocketRequest(request), None).map_err(failed)?;
     let Some(subjects) = identified else { return Ok(()) };
     let decision = policies.check(&subjects, 0).await.map_err(failed)?;
     policies.refusal(&decision).map_or(Ok(()), Err)
 }
 
 fn refused<T>(request: &Request<'_>, refusal: Refusal) -> Outcome<T, Refused> {
-    Visit::of(request).refuse(refusal.clone());
+    RequestState::of(request).refuse(refusal.clone());
     Outcome::Error((Status::new(refusal.status()), Refused { refusal }))
 }
 
@@ -208,7 +209,7 @@ const MISSING_FAIRING: &str = "a route has a RateLimited guard, but the fairing 
 
 impl<P: Policies> Sentinel for RateLimited<P> {
     fn abort(rocket: &Rocket<Ignite>) -> bool {
-        let Some(managed) = rocket.state::<Managed>() else {
+        let Some(managed) = rocket.state::<LimiterState>() else {
             tracing::error!("{MISSING_FAIRING}");
             return true;
         };

@@ -45,7 +45,7 @@
 //! the launch, also where the guard hides in an `Option` or behind an alias.
 //!
 //! Guards run in the order of a route's parameters: put the one that finds the
-//! user before a limit that counts by `"user"` (see [`identify`]), and the
+//! user before a limit that counts by `"user"` (see [`set_user`]), and the
 //! limit before guards that cost something.
 //!
 //! `Option<RateLimited>` does not make a refusal a permission: the handler
@@ -73,14 +73,14 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod catcher;
-mod facts;
+mod before_routing;
 mod fairing;
-mod front_door;
 mod guard;
-mod visit;
+mod request;
+mod request_state;
+mod response;
 
-pub use limiter_core as core;
+pub use limiter_core;
 pub use limiter_core::{
     BanRule, Config, Decision, Key, KeySpec, Limiter, Policy, PolicySet, Quota, Quotas, Refusal,
 };
@@ -88,5 +88,5 @@ pub use limiter_core::{
 pub use crate::{
     fairing::RateLimitFairing,
     guard::{DefaultPolicy, Policies, RateLimited, Refused},
-    visit::identify,
+    request_state::set_user,
 };

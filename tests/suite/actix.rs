@@ -1,6 +1,6 @@
 //! actix-web: the contract's routes, and what only actix-web has.
 
-mod own;
+mod specific;
 
 use actix_web::{
     App, Error, HttpMessage, HttpResponse,
@@ -12,7 +12,7 @@ use actix_web::{
     post, route, test,
     web::ReqData,
 };
-use limiter_actix::{Pass, RateLimit, User};
+use limiter_actix::{Permit, RateLimit, User};
 
 use crate::contract::{Case, Reply, Request, Routes, Stores, cases};
 
@@ -89,7 +89,7 @@ async fn tenant() -> &'static str {
 }
 
 #[get("/left", wrap = "RateLimit::named(\"default\")")]
-async fn left(pass: ReqData<Pass>) -> String {
+async fn left(pass: ReqData<Permit>) -> String {
     pass.decision().quotas()[0].remaining().to_string()
 }
 

@@ -17,7 +17,7 @@ use limiter_core::{
 };
 
 pub(crate) use self::cases::cases;
-use crate::{stores::clock, switched::Switched};
+use crate::{conformance::clock, switchable_store::SwitchableStore};
 
 /// The policies that the routes name, where a case does not say otherwise.
 const BASE: &str = r#"
@@ -135,9 +135,11 @@ impl Case {
         let builder = match stores {
             _ if self.store_fails => builder.store(Failing),
             Stores::AtOnce => builder.store(memory),
-            Stores::ToWaitFor => {
-                builder.store(Switched { store: memory, slowness: 1, ..Switched::default() })
-            }
+            Stores::ToWaitFor => builder.store(SwitchableStore {
+                store: memory,
+                slowness: 1,
+                ..SwitchableStore::default()
+            }),
         };
         Setup { limiter: builder.build().await.expect("the case's policies fit"), clock }
     }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use limiter_core::{Clock, SharedStore, SharedStoreBuilder};
+use limiter_core::{Clock, RemoteStore, RemoteStoreBuilder};
 
 use crate::servers::kept_folder;
 pub(crate) use crate::servers::{
@@ -46,16 +46,16 @@ macro_rules! on_databases {
 pub(crate) use on_databases;
 
 /// A store as tests want it: no test waits for a deadline by accident.
-pub(crate) fn builder(url: &str, prefix: &str) -> SharedStoreBuilder {
-    let builder = SharedStore::builder(url).prefix(prefix).key_secret("for tests");
-    builder.deadline(Duration::from_secs(10)).pool_size(2)
+pub(crate) fn builder(url: &str, prefix: &str) -> RemoteStoreBuilder {
+    let builder = RemoteStore::builder(url).prefix(prefix).key_secret("for tests");
+    builder.timeout(Duration::from_secs(10)).pool_size(2)
 }
 
-pub(crate) async fn store(url: &str, prefix: &str) -> SharedStore {
+pub(crate) async fn store(url: &str, prefix: &str) -> RemoteStore {
     builder(url, prefix).connect().await.expect("the server was started")
 }
 
-pub(crate) async fn clocked_store(url: &str, prefix: &str, clock: impl Clock) -> SharedStore {
+pub(crate) async fn clocked_store(url: &str, prefix: &str, clock: impl Clock) -> RemoteStore {
     let builder = builder(url, prefix).clock(clock);
     builder.connect().await.expect("the server was started")
 }

@@ -5,13 +5,15 @@ mod steps;
 
 use std::time::Duration;
 
-use limiter_core::{Clock, ManualClock, MemoryStore, Policy, Store, Timestamp, conformance::Model};
+use limiter_core::{
+    Clock, ManualClock, MemoryStore, Policy, Store, Timestamp, conformance::ReferenceStore,
+};
 use proptest::prelude::*;
 
 use self::steps::{Step, answer, policies, steps};
 use crate::{
+    conformance::clock,
     databases::{builder, cluster_url, mysql_url, postgres_url, redis_url, sqlite_url, unique},
-    stores::clock,
 };
 
 /// Asks a store and the model the same. Neighbouring steps that go `together` are
@@ -27,7 +29,7 @@ fn compare<S: Store>(
     runtime.block_on(async {
         let clock = clock();
         let sequence = unique("sequence");
-        let (store, model) = (make(clock.clone()).await, Model::new(clock.clone()));
+        let (store, model) = (make(clock.clone()).await, ReferenceStore::new(clock.clone()));
         for steps in steps.chunk_by(together) {
             move_time(&clock, &steps[0]);
             let now = clock.now();

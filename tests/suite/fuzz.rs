@@ -7,7 +7,7 @@ mod keys;
 
 use std::net::IpAddr;
 
-use limiter_core::{ClientIp, Config, Key, Networks, Quota, Quotas, SharedStore};
+use limiter_core::{ClientIp, Config, Key, Networks, Quota, Quotas, RemoteStore};
 use proptest::{collection::vec, prelude::*, sample::select};
 
 /// Pieces of a grammar, any text, and bytes that are no text.
@@ -76,7 +76,7 @@ const CONFIG: &[&str] = &[
     "block",
     "ipv6_prefix",
     "max_keys",
-    "deadline",
+    "timeout",
     "fallback_address",
     "local_share",
     " = ",
@@ -262,7 +262,7 @@ proptest! {
 
     #[test]
     fn urls_are_read_or_refused_and_never_told(text in text(URLS)) {
-        let told = format!("{:?}", SharedStore::builder(&text));
+        let told = format!("{:?}", RemoteStore::builder(&text));
         prop_assert!(!told.contains("hunter2"), "{}", told);
         let quoted = text.replace(['\\', '"', '\n', '\t'], "");
         if let Err(error) = Config::from_toml(&format!("store = {quoted:?}")) {

@@ -4,11 +4,11 @@ use std::{net::Ipv4Addr, time::Duration};
 
 use limiter_core::{
     Algorithm, BanChange, BanRule, Check, Clock, Decision, Item, Key, ManualClock, MemoryStore,
-    Policy, Quota, Quotas, Store, Subject, Verdict, conformance::Model,
+    Policy, Quota, Quotas, Store, Subject, Verdict, conformance::ReferenceStore,
 };
 use proptest::prelude::*;
 
-use crate::stores::clock;
+use crate::conformance::clock;
 
 fn address(n: u32) -> Subject {
     Subject { key: Key::ip(Ipv4Addr::from_bits(n).into()), bannable: true }
@@ -173,14 +173,14 @@ async fn newcomers_inherit_no_strikes() {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Ask { key: u32, cost: u64, policy: usize },
+    Admission { key: u32, cost: u64, policy: usize },
     Advance(u64),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         5 => (0u32..12, 1u64..3, 0usize..2)
-            .prop_map(|(key, cost, policy)| Step::Ask { key, cost, policy }),
+            .prop_map(|(key, cost, policy)| Step::Admission { key, cost, policy }),
         1 => (0u64..40).prop_map(Step::Advance),
     ];
     prop::collection::vec(step, 1..300)
@@ -198,7 +198,7 @@ proptest! {
         max_keys in 1usize..6,
     ) {
         let mut full = Full::new(algorithm, max_keys);
-        let model = Model::new(full.clock.clone());
+        let model = ReferenceStore::new(full.clock.clone());
         for step in steps {
             if let Some((policy, subject, cost)) = full.take(&step) {
                 let check = Check::new(&policy, &subject, cost);
@@ -268,7 +268,7 @@ impl Full {
                 self.clock.advance(Duration::from_micros(micros));
                 None
             }
-            Step::Ask { key, cost, policy } => {
+            Step::Admission { key, cost, policy } => {
                 let (policy, subject) = ([self.policies[policy].clone()], [address(key)]);
                 let check = Check::new(&policy, &subject, cost);
                 let decision = self.runtime.block_on(self.store.decide(check)).unwrap();

@@ -1,6 +1,6 @@
 //! What only Redis shows: commands, times to live, names, slots, masters.
 
-mod coalescing;
+mod batching;
 
 use std::time::{Duration, Instant};
 
@@ -9,8 +9,8 @@ use redis::{Client, Commands, Connection, cmd};
 
 use crate::{
     databases::{store, unique},
+    remote::{admits, policy, subject},
     servers::{start_cluster, start_redis, start_sentinel},
-    shared::{admits, policy, subject},
 };
 
 fn connection(url: &str) -> Connection {

@@ -1,9 +1,9 @@
 //! Rocket: the contract's routes, and what only Rocket has.
 
 mod launch;
-mod own;
+mod specific;
 
-use limiter_rocket::{RateLimitFairing, RateLimited, identify, policy};
+use limiter_rocket::{RateLimitFairing, RateLimited, policy, set_user};
 use rocket::{
     Build, Rocket, get,
     http::{Header, Method, Status},
@@ -76,7 +76,7 @@ impl<'r> FromRequest<'r> for Account {
 
     async fn from_request(request: &'r rocket::Request<'_>) -> request::Outcome<Self, ()> {
         if let Some(user) = request.headers().get_one("x-test-user") {
-            identify(request, user);
+            set_user(request, user);
         }
         request::Outcome::Success(Self)
     }
@@ -105,7 +105,7 @@ fn forbidden(_limit: RateLimited<Login>) -> Status {
 fn rocket(setup: &Setup) -> Rocket<Build> {
     let config = rocket::Config { log_level: rocket::config::LogLevel::Off, ..Default::default() };
     rocket::custom(config)
-        .attach(RateLimitFairing::new(setup.limiter.clone()).front_door("door"))
+        .attach(RateLimitFairing::new(setup.limiter.clone()).before_routing("door"))
         .mount("/", routes![default, api, both, together, twice, login, item, post_item])
         .mount("/", routes![login_page, user, tenant, left, forbidden])
 }

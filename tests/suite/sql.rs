@@ -1,6 +1,6 @@
 //! What only SQL databases show: tables, statements, locks, garbage.
 
-mod crossing;
+mod deadlocks;
 
 use std::{
     fs,
@@ -14,12 +14,12 @@ use sqlx::{
 };
 
 use crate::{
+    conformance::clock,
     databases::{
         bouncer_url, builder, clocked_store, mysql_url, postgres_url, sqlite_url, store, unique,
     },
+    remote::{admits, banning, filled, policy, subject},
     servers::start_postgres,
-    shared::{admits, banning, filled, policy, subject},
-    stores::clock,
 };
 
 /// Connects to the database of that URL, whichever it is, and evaluates an

@@ -6,9 +6,9 @@ use limiter_core::Key;
 
 use crate::{
     databases::{builder, store, unique},
-    processes::Pair,
+    multi_process::Pair,
+    remote::{admits, policy, subject},
     servers::{kept_folder, start_mariadb, start_postgres, start_redis_with_tls},
-    shared::{admits, policy, subject},
 };
 
 /// The files of a certificate for `localhost` and of its key, which servers

@@ -4,7 +4,7 @@
 use std::{error::Error, process::ExitCode, time::Duration};
 
 use actix_web::{App, HttpResponse, HttpServer, route};
-use limiter_actix::{BanRule, Limiter, Policy, Quota, RateLimit, core::Algorithm};
+use limiter_actix::{BanRule, Limiter, Policy, Quota, RateLimit, limiter_core::Algorithm};
 
 #[route("/actix-endpoint", method = "GET", method = "HEAD")]
 async fn endpoint() -> HttpResponse {

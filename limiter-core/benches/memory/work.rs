@@ -1,5 +1,5 @@
 //! What is asked of stores in memory, of `governor` and of ours, and how it is
-//! timed. `tests/compare` measures by it as well.
+//! timed. `tests/benchmarks` measures by it as well.
 
 use std::{
     collections::hash_map::RandomState,

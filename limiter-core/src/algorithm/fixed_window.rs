@@ -1,10 +1,10 @@
 //! `limit` units in a window that starts at the key's first request and is
 //! gone when it ends; the next request starts another.
 
-mod steps;
+mod inherited;
 
-pub use self::steps::Inherited;
-use self::steps::Steps;
+pub use self::inherited::Inherited;
+use self::inherited::Steps;
 use super::{State, Wait};
 use crate::{quota::Quota, time::Timestamp};
 

@@ -7,12 +7,12 @@
 //! `window`, and one microsecond pays back exactly `limit`.
 
 #[cfg(feature = "memory")]
-mod grain;
+mod compact;
 
 use std::fmt;
 
 #[cfg(feature = "memory")]
-pub(crate) use self::grain::Grain;
+pub(crate) use self::compact::CompactTat;
 use super::{State, Wait, div_ceil, div_rem};
 use crate::{quota::Quota, time::Timestamp};
 
@@ -21,7 +21,7 @@ use crate::{quota::Quota, time::Timestamp};
 /// A limit changed from 10 to 20 finds the same debt: it stands for used units
 /// times the window, whatever the limit.
 #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) struct Bucket {
+pub(super) struct Debt {
     // A u128 in halves, which are aligned as everything else in a decision is.
     high: u64,
     low: u64,
@@ -35,7 +35,7 @@ fn cost_of(quota: &Quota, units: u64) -> u128 {
     u128::from(units) * u128::from(quota.window_micros())
 }
 
-impl Bucket {
+impl Debt {
     const fn new(debt: u128) -> Self {
         Self { high: (debt >> 64) as u64, low: debt as u64 }
     }
@@ -127,8 +127,8 @@ impl Bucket {
     }
 }
 
-impl fmt::Debug for Bucket {
+impl fmt::Debug for Debt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Bucket({})", self.debt())
+        write!(f, "Debt({})", self.debt())
     }
 }

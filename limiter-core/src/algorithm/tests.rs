@@ -21,8 +21,8 @@ impl Counter {
         Self { quota: quota(text, algorithm), state: None }
     }
 
-    fn level(&self, micros: u64) -> Level {
-        Level::at(self.quota, self.state, Timestamp::from_micros(micros))
+    fn level(&self, micros: u64) -> Usage {
+        Usage::at(self.quota, self.state, Timestamp::from_micros(micros))
     }
 
     fn take(&mut self, micros: u64, cost: u64) -> bool {
@@ -79,7 +79,7 @@ fn the_cloudflare_example() {
     // 42 in the window before, 18 in this one, a quarter of it gone: 49.5.
     let quota = quota("50/minute", Algorithm::SlidingWindow);
     let state = State::SlidingWindow { start: 60_000_000, current: 18, previous: 42 };
-    let level = Level::at(quota, Some(state), Timestamp::from_micros(75_000_000));
+    let level = Usage::at(quota, Some(state), Timestamp::from_micros(75_000_000));
     assert_eq!(level.remaining(), 0);
     // 31 and not 32 of the 42 still weigh: 45 s - 31 / 42 of a minute.
     assert_eq!(level.wait(1), Wait::Micros(714_286));
@@ -180,7 +180,7 @@ proptest! {
                 prop_assert_ne!(counter.level(now + level.reset_after() - 1).state(), None);
             }
             // A state says the same as the level it was made of.
-            let again = Level::at(quota, level.state(), Timestamp::from_micros(now));
+            let again = Usage::at(quota, level.state(), Timestamp::from_micros(now));
             prop_assert_eq!(again.remaining(), remaining);
         }
     }
@@ -222,7 +222,7 @@ proptest! {
         }
         let now = now - back;
         let level = counter.level(now);
-        let full = Level::at(quota, None, Timestamp::from_micros(now)).charge(quota.burst());
+        let full = Usage::at(quota, None, Timestamp::from_micros(now)).charge(quota.burst());
         let longest = 2 * full.reset_after().max(quota.window_micros()) + quota.window_micros();
         if let Wait::Micros(wait) = level.wait(cost) {
             prop_assert!(wait <= longest, "{wait} of {longest}");

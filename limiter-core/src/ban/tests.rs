@@ -7,7 +7,7 @@ fn rule() -> BanRule {
     BanRule::new(3, MINUTE, MINUTE).unwrap()
 }
 
-fn struck(rule: &BanRule, offender: Offender, times: u32, now: Timestamp) -> Offender {
+fn struck(rule: &BanRule, offender: BanRecord, times: u32, now: Timestamp) -> BanRecord {
     (0..times).fold(offender, |offender, _| offender.strike(rule, now))
 }
 
@@ -19,7 +19,7 @@ fn at(seconds: u64) -> Timestamp {
 fn the_threshold_bans_and_clears_the_strikes() {
     let rule = rule();
     let now = at(600);
-    let two = struck(&rule, Offender::at(&rule, None, None, now), 2, now);
+    let two = struck(&rule, BanRecord::at(&rule, None, None, now), 2, now);
     assert_eq!(two.banned_until(now), None);
     let three = two.strike(&rule, now);
     assert_eq!(three.banned_until(now), Some(at(660)));
@@ -34,11 +34,11 @@ fn the_threshold_bans_and_clears_the_strikes() {
 fn strikes_over_a_window_edge_add_up() {
     let rule = rule();
     // Two strikes at the end of one aligned minute, one right after it.
-    let early = struck(&rule, Offender::at(&rule, None, None, at(119)), 2, at(119));
-    let late = Offender::at(&rule, early.strikes.state(), None, at(121));
+    let early = struck(&rule, BanRecord::at(&rule, None, None, at(119)), 2, at(119));
+    let late = BanRecord::at(&rule, early.strikes.state(), None, at(121));
     assert!(late.strike(&rule, at(121)).banned_until(at(121)).is_some());
     // A window later they are forgotten.
-    let forgotten = Offender::at(&rule, early.strikes.state(), None, at(240));
+    let forgotten = BanRecord::at(&rule, early.strikes.state(), None, at(240));
     assert!(struck(&rule, forgotten, 2, at(240)).ban.is_none());
 }
 
@@ -52,7 +52,7 @@ fn bans_escalate_to_the_maximum_and_are_forgiven() {
     let mut now = at(600);
     let mut ban = None;
     for seconds in [60, 150, 375, 600, 600] {
-        let offender = struck(&rule, Offender::at(&rule, None, ban, now), 3, now);
+        let offender = struck(&rule, BanRecord::at(&rule, None, ban, now), 3, now);
         ban = offender.ban;
         assert_eq!(offender.banned_until(now), Some(now.after(Duration::from_secs(seconds))));
         now = ban.unwrap().until;
@@ -66,7 +66,7 @@ fn bans_escalate_to_the_maximum_and_are_forgiven() {
 #[test]
 fn a_short_ban_by_hand_does_not_shorten_the_next() {
     let rule = rule();
-    let new = Offender::at(&rule, None, None, at(600));
+    let new = BanRecord::at(&rule, None, None, at(600));
     let by_hand = new.change(&rule, BanChange::Ban(Duration::from_secs(1)), at(600));
     assert_eq!(by_hand.banned_until(at(600)), Some(at(601)));
     assert_eq!(rule.next(by_hand.ban, at(602)).duration, 60_000_000);

@@ -115,9 +115,9 @@ fn wrong_networks_are_refused() {
         assert!(error.starts_with("trusted_proxies: ") && error.contains(part), "{error}");
     }
     let mapped = Networks::parse(["::ffff:10.0.0.0/104"]).unwrap();
-    assert!(mapped.contain("10.1.2.3".parse().unwrap()));
-    assert!(mapped.contain("::ffff:10.1.2.3".parse().unwrap()));
-    assert!(!mapped.contain("11.1.2.3".parse().unwrap()));
+    assert!(mapped.contains("10.1.2.3".parse().unwrap()));
+    assert!(mapped.contains("::ffff:10.1.2.3".parse().unwrap()));
+    assert!(!mapped.contains("11.1.2.3".parse().unwrap()));
 }
 
 #[test]

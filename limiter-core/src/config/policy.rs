@@ -2,14 +2,14 @@
 
 use serde::Deserialize;
 
-use super::text::{Length, OneOrMany, Thousandths, parsed};
+use super::values::{Length, OneOrMany, Thousandths, parsed};
 use crate::{
     ban::{BanAnswer, BanRule},
     error::ConfigError,
-    headers::HeaderStyle,
     key::KeySpec,
     policy::{Mode, OnStoreError, Policy},
     quota::{Algorithm, Quotas},
+    response::headers::HeaderStyle,
 };
 
 #[derive(Deserialize)]

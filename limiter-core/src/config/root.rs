@@ -7,14 +7,15 @@ use serde::Deserialize;
 use super::{
     Config,
     policy::PolicyConfig,
-    text::{Length, Trust},
+    values::{Length, Trust},
 };
 use crate::{
-    client_ip::{ClientIp, EVERYONE, Networks, wrong_hops},
+    client_ip::{ClientIp, EVERYONE, wrong_hops},
     error::ConfigError,
+    networks::Networks,
     policy::{Policy, check_together},
-    request::Identity,
-    store::choice::{Caps, Database, HAS_MEMORY, MAX_ENTRIES, StoreChoice, not_compiled},
+    request::SubjectResolver,
+    store::select::{Database, HAS_MEMORY, MAX_ENTRIES, MemoryLimits, StoreChoice, not_compiled},
 };
 
 /// Among how many servers limits may be divided.
@@ -27,7 +28,7 @@ pub(super) struct Root {
     store: StoreUrl,
     prefix: Option<String>,
     key_secret: Option<String>,
-    deadline: Option<Length>,
+    timeout: Option<Length>,
     pool_size: Option<usize>,
     migrate: Option<bool>,
     max_keys: Option<u64>,
@@ -77,8 +78,8 @@ impl TryFrom<Root> for Config {
     fn try_from(root: Root) -> Result<Self, ConfigError> {
         let identity = root.identity()?;
         let store = root.store()?;
-        let default = Caps::default();
-        let caps = Caps {
+        let default = MemoryLimits::default();
+        let caps = MemoryLimits {
             keys: entries("max_keys", root.max_keys, default.keys)?,
             bans: entries("max_bans", root.max_bans, default.bans)?,
             local_share: root.local_share()?,
@@ -127,7 +128,7 @@ impl Root {
         let given = [
             ("prefix", self.prefix.is_some()),
             ("key_secret", self.key_secret.is_some()),
-            ("deadline", self.deadline.is_some()),
+            ("timeout", self.timeout.is_some()),
             ("pool_size", self.pool_size.is_some()),
             ("migrate", self.migrate.is_some()),
             ("local_share", self.local_share.is_some()),
@@ -142,15 +143,15 @@ impl Root {
 
     #[cfg(feature = "_shared")]
     fn shared(&self, url: &str) -> Result<StoreChoice, ConfigError> {
-        let mut builder = crate::SharedStore::builder(url);
+        let mut builder = crate::RemoteStore::builder(url);
         if let Some(prefix) = &self.prefix {
             builder = builder.prefix(prefix);
         }
         if let Some(secret) = &self.key_secret {
             builder = builder.key_secret(secret.as_str());
         }
-        if let Some(Length(deadline)) = self.deadline {
-            builder = builder.deadline(deadline);
+        if let Some(Length(timeout)) = self.timeout {
+            builder = builder.timeout(timeout);
         }
         if let Some(pool_size) = self.pool_size {
             builder = builder.pool_size(pool_size);
@@ -162,7 +163,7 @@ impl Root {
         Ok(StoreChoice::Shared(builder))
     }
 
-    fn identity(&self) -> Result<Identity, ConfigError> {
+    fn identity(&self) -> Result<SubjectResolver, ConfigError> {
         let mut client_ip = self.forwarding()?;
         if let Some(prefix) = self.ipv6_prefix {
             client_ip = client_ip.with_ipv6_prefix(prefix)?;
@@ -175,12 +176,12 @@ impl Root {
             })?;
             client_ip = client_ip.with_fallback(address);
         }
-        Identity {
+        SubjectResolver {
             client_ip,
             never_ban: networks("never_ban", &self.never_ban)?,
             allow: networks("allow", &self.allow)?,
             block: networks("block", &self.block)?,
-            ..Identity::default()
+            ..SubjectResolver::default()
         }
         .checked()
     }

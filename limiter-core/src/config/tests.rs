@@ -211,7 +211,7 @@ fn a_shared_store_is_chosen_by_its_scheme() {
     for (url, feature, compiled) in cases {
         let toml = format!(
             "store = \"{url}\"\nprefix = \"shop\"\nkey_secret = \"hush\"\n\
-             deadline = \"50ms\"\npool_size = 7\nmigrate = false"
+             timeout = \"50ms\"\npool_size = 7\nmigrate = false"
         );
         if compiled {
             let shown = format!("{:?}", Config::from_toml(&toml).unwrap());
@@ -222,8 +222,8 @@ fn a_shared_store_is_chosen_by_its_scheme() {
             assert!(error.contains(&format!("store: needs the feature \"{feature}\"")), "{error}");
         }
     }
-    let idle = error("deadline = \"50ms\"");
-    assert!(idle.contains("deadline: goes with a store that servers share"), "{idle}");
+    let idle = error("timeout = \"50ms\"");
+    assert!(idle.contains("timeout: goes with a store that servers share"), "{idle}");
 }
 
 #[test]
@@ -232,7 +232,7 @@ fn settings_of_a_shared_store_are_checked() {
     let cases = [
         ("prefix = \"a-b\"", "prefix: is \"a-b\""),
         ("pool_size = 0", "pool_size: is 0; write 1 to 1000"),
-        ("deadline = \"0s\"", "deadline: is 0s"),
+        ("timeout = \"0s\"", "timeout: is 0s"),
         ("migrate = 1", "migrate: "),
     ];
     for (setting, expected) in cases {

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::trial::{Trial, policy, rule, secs, wait};
+use super::harness::{Harness, policy, rule, secs, wait};
 use crate::{BanChange, Check, Clock, Policy, Retry, Subject, Verdict};
 
 /// `2/hour`, banned by the third refusal within a minute.
@@ -9,11 +9,11 @@ fn strict() -> Policy {
 }
 
 /// Uses up the quota of [`strict`].
-async fn exhaust(trial: &Trial, policies: &[Policy], client: &Subject) {
+async fn exhaust(trial: &Harness, policies: &[Policy], client: &Subject) {
     assert!(trial.ask(policies, client, 2).await.is_allowed());
 }
 
-async fn refuse(trial: &Trial, policies: &[Policy], client: &Subject, times: u32) {
+async fn refuse(trial: &Harness, policies: &[Policy], client: &Subject, times: u32) {
     for _ in 0..times {
         let refused = trial.ask(policies, client, 1).await;
         assert_eq!(refused.verdict(), Verdict::Limited, "{refused:?}");
@@ -21,7 +21,7 @@ async fn refuse(trial: &Trial, policies: &[Policy], client: &Subject, times: u32
 }
 
 /// Two refusals are limited, the third is already answered as banned.
-pub async fn the_refusal_that_reaches_the_threshold_is_banned(trial: &Trial) {
+pub async fn the_refusal_that_reaches_the_threshold_is_banned(trial: &Harness) {
     let (policies, client) = ([strict()], trial.subject("client"));
     exhaust(trial, &policies, &client).await;
     refuse(trial, &policies, &client, 2).await;
@@ -39,7 +39,7 @@ pub async fn the_refusal_that_reaches_the_threshold_is_banned(trial: &Trial) {
 }
 
 /// However often a banned client asks, the ban ends when it was said to.
-pub async fn a_banned_request_neither_strikes_nor_extends(trial: &Trial) {
+pub async fn a_banned_request_neither_strikes_nor_extends(trial: &Harness) {
     let (policies, client) =
         ([policy("short", "2/minute").with_ban(rule(3))], trial.subject("client"));
     exhaust(trial, &policies, &client).await;
@@ -56,7 +56,7 @@ pub async fn a_banned_request_neither_strikes_nor_extends(trial: &Trial) {
 }
 
 /// Strikes slide: a window's edge does not wipe them, two windows do.
-pub async fn strikes_over_a_window_edge_add_up(trial: &Trial) {
+pub async fn strikes_over_a_window_edge_add_up(trial: &Harness) {
     let policies = [strict()];
     let edge = 60_000_000 - trial.clock().now().as_micros() % 60_000_000;
     trial.advance(Duration::from_micros(edge) + secs(59));
@@ -71,7 +71,7 @@ pub async fn strikes_over_a_window_edge_add_up(trial: &Trial) {
 }
 
 /// Each ban is longer than the last, up to the longest, until it is forgotten.
-pub async fn bans_escalate_and_are_forgiven(trial: &Trial) {
+pub async fn bans_escalate_and_are_forgiven(trial: &Harness) {
     let rule = rule(1)
         .with_factor_thousandths(1_500)
         .and_then(|rule| rule.with_max_duration(secs(400)))
@@ -92,7 +92,7 @@ pub async fn bans_escalate_and_are_forgiven(trial: &Trial) {
 }
 
 /// The time to wait is when the request would pass, be that after the ban.
-pub async fn a_ban_lasts_until_the_quota_lets_pass(trial: &Trial) {
+pub async fn a_ban_lasts_until_the_quota_lets_pass(trial: &Harness) {
     let (policies, client) = ([strict()], trial.subject("client"));
     exhaust(trial, &policies, &client).await;
     refuse(trial, &policies, &client, 2).await;
@@ -110,7 +110,7 @@ pub async fn a_ban_lasts_until_the_quota_lets_pass(trial: &Trial) {
 }
 
 /// A response of a named status strikes, any other does not.
-pub async fn statuses_strike(trial: &Trial) {
+pub async fn statuses_strike(trial: &Harness) {
     let rule = rule(3).with_statuses([401, 404]).expect("the case's rule is one");
     let policies = [policy("login", "1000/minute").with_ban(rule)];
     let client = trial.subject("client");
@@ -128,7 +128,7 @@ pub async fn statuses_strike(trial: &Trial) {
 }
 
 /// With `refusals = false` only statuses strike.
-pub async fn refusals_strike_only_where_said(trial: &Trial) {
+pub async fn refusals_strike_only_where_said(trial: &Harness) {
     let policies = [policy("patient", "2/hour").with_ban(rule(3).with_refusals(false))];
     let client = trial.subject("client");
     exhaust(trial, &policies, &client).await;
@@ -141,7 +141,7 @@ fn grouped(name: &str) -> Policy {
 }
 
 /// Strikes under one policy of a group count for all of them.
-pub async fn a_group_shares_strikes_and_bans(trial: &Trial) {
+pub async fn a_group_shares_strikes_and_bans(trial: &Harness) {
     let (one, other) = ([grouped("one")], [grouped("other")]);
     let client = trial.subject("client");
     exhaust(trial, &one, &client).await;
@@ -155,7 +155,7 @@ pub async fn a_group_shares_strikes_and_bans(trial: &Trial) {
 }
 
 /// Two policies of a group that both refuse are one strike.
-pub async fn a_request_strikes_a_group_once(trial: &Trial) {
+pub async fn a_request_strikes_a_group_once(trial: &Harness) {
     let policies = [grouped("one"), grouped("other")];
     let client = trial.subject("client");
     exhaust(trial, &policies, &client).await;
@@ -169,7 +169,7 @@ pub async fn a_request_strikes_a_group_once(trial: &Trial) {
 }
 
 /// A subject that is not bannable neither strikes nor is held by a ban.
-pub async fn who_is_never_banned_is_only_limited(trial: &Trial) {
+pub async fn who_is_never_banned_is_only_limited(trial: &Harness) {
     let rule = rule(1).with_statuses([401]).expect("the case's rule is one");
     let policies = [policy("spared", "2/hour").with_ban(rule)];
     let spared = Subject { bannable: false, ..trial.subject("client") };
@@ -184,7 +184,7 @@ pub async fn who_is_never_banned_is_only_limited(trial: &Trial) {
 }
 
 /// Banned, lifted and forgiven by hand.
-pub async fn bans_by_hand(trial: &Trial) {
+pub async fn bans_by_hand(trial: &Harness) {
     let rule = rule(1).with_factor_thousandths(2_000).expect("the case's rule is one");
     let policies = [policy("byhand", "2/day").with_ban(rule)];
     let client = trial.subject("client");
@@ -205,7 +205,7 @@ pub async fn bans_by_hand(trial: &Trial) {
 }
 
 /// A reset gives the quota back, and leaves the ban.
-pub async fn a_reset_forgets_the_counter_and_not_the_ban(trial: &Trial) {
+pub async fn a_reset_forgets_the_counter_and_not_the_ban(trial: &Harness) {
     let (policies, client) = ([strict()], trial.subject("client"));
     exhaust(trial, &policies, &client).await;
     let item = crate::Item { policy: &policies[0], subject: &client };
@@ -217,7 +217,7 @@ pub async fn a_reset_forgets_the_counter_and_not_the_ban(trial: &Trial) {
 }
 
 /// A ban outlives the counters: the key's quota may long have expired.
-pub async fn a_ban_holds_without_a_counter(trial: &Trial) {
+pub async fn a_ban_holds_without_a_counter(trial: &Harness) {
     let rule = crate::BanRule::new(1, secs(60), secs(7_200)).expect("the case's rule is one");
     let policies = [policy("lasting", "2/second").with_ban(rule), policy("free", "9/second")];
     let client = trial.subject("client");
@@ -231,7 +231,7 @@ pub async fn a_ban_holds_without_a_counter(trial: &Trial) {
 }
 
 /// A ban is found by its key and in the list, while it holds.
-pub async fn bans_are_found(trial: &Trial) {
+pub async fn bans_are_found(trial: &Harness) {
     let policies = [policy(&trial.unique("found"), "2/day").with_ban(rule(1))];
     let store = trial.store();
     let clients: Vec<Subject> =

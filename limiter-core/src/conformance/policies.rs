@@ -1,11 +1,11 @@
 use super::{
+    harness::{Harness, policy, secs, wait},
     quotas::{ALGORITHMS, counted_by},
-    trial::{Trial, policy, secs, wait},
 };
 use crate::{Check, Key, Mode, Subject, Verdict};
 
 /// Nor does a refusal by one policy charge the others, each with its own key.
-pub async fn several_policies_are_all_or_nothing(trial: &Trial) {
+pub async fn several_policies_are_all_or_nothing(trial: &Harness) {
     let policies = [policy("burst", "2/minute"), policy("daily", "100/day")];
     let shared = trial.subject("tenant");
     for client in ["one", "two"] {
@@ -23,7 +23,7 @@ pub async fn several_policies_are_all_or_nothing(trial: &Trial) {
 }
 
 /// Another key, or another policy, has a count of its own.
-pub async fn keys_and_policies_are_apart(trial: &Trial) {
+pub async fn keys_and_policies_are_apart(trial: &Harness) {
     let (a, b) = ([policy("a", "1/minute")], [policy("b", "1/minute")]);
     for client in [trial.subject("one"), trial.subject("two")] {
         for policies in [&a, &b] {
@@ -34,7 +34,7 @@ pub async fn keys_and_policies_are_apart(trial: &Trial) {
 }
 
 /// Whatever a client sends as its identity, it is one key and no other.
-pub async fn hostile_keys_are_told_apart(trial: &Trial) {
+pub async fn hostile_keys_are_told_apart(trial: &Harness) {
     let policies = [policy("hostile", "1/hour")];
     let long = "x".repeat(1 << 20);
     let texts = [
@@ -59,7 +59,7 @@ pub async fn hostile_keys_are_told_apart(trial: &Trial) {
 }
 
 /// A limit may be changed while clients are being counted.
-pub async fn a_changed_limit_keeps_what_was_used(trial: &Trial) {
+pub async fn a_changed_limit_keeps_what_was_used(trial: &Harness) {
     for algorithm in ALGORITHMS {
         let client = trial.subject(algorithm.as_str());
         assert!(trial.ask(&counted_by(algorithm, "10/hour"), &client, 8).await.is_allowed());
@@ -71,7 +71,7 @@ pub async fn a_changed_limit_keeps_what_was_used(trial: &Trial) {
 }
 
 /// Another window is another rule: two configurations can run side by side.
-pub async fn a_changed_window_starts_anew(trial: &Trial) {
+pub async fn a_changed_window_starts_anew(trial: &Harness) {
     for algorithm in ALGORITHMS {
         let client = trial.subject(algorithm.as_str());
         let (old, new) = (counted_by(algorithm, "1/hour"), counted_by(algorithm, "1/day"));
@@ -83,7 +83,7 @@ pub async fn a_changed_window_starts_anew(trial: &Trial) {
 }
 
 /// A shadow policy counts and tells, but never refuses.
-pub async fn a_shadow_policy_watches(trial: &Trial) {
+pub async fn a_shadow_policy_watches(trial: &Harness) {
     let client = trial.subject("client");
     let shadow = policy("shadow", "1/hour").with_mode(Mode::Shadow);
     let policies = [policy("enforced", "3/hour"), shadow];
@@ -98,7 +98,7 @@ pub async fn a_shadow_policy_watches(trial: &Trial) {
 }
 
 /// Nor does a smaller bucket forgive what was taken from the larger one.
-pub async fn a_lowered_burst_keeps_what_was_used(trial: &Trial) {
+pub async fn a_lowered_burst_keeps_what_was_used(trial: &Harness) {
     let client = trial.subject("client");
     assert!(trial.ask(&[policy("lowered", "1/s burst 100")], &client, 100).await.is_allowed());
     let refused = trial.ask(&[policy("lowered", "1/s burst 10")], &client, 1).await;

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::trial::{Trial, policy, secs, wait};
+use super::harness::{Harness, policy, secs, wait};
 use crate::{Algorithm, Clock, Policy, Quotas, Retry, Verdict, quota::MAX_UNITS};
 
 pub(super) const ALGORITHMS: [Algorithm; 3] =
@@ -13,14 +13,14 @@ pub(super) fn counted_by(algorithm: Algorithm, quotas: &str) -> [Policy; 1] {
 }
 
 /// Puts the clock to the start of a window of that length.
-fn align(trial: &Trial, window: Duration) {
+fn align(trial: &Harness, window: Duration) {
     let now = trial.clock().now().as_micros();
     let window = u64::try_from(window.as_micros()).expect("a case's window is short");
     trial.advance(Duration::from_micros(window - now % window));
 }
 
 /// GCRA with 3 per 10 ms admits at the instants of its definition.
-pub async fn exact_where_the_interval_is_not_whole(trial: &Trial) {
+pub async fn exact_where_the_interval_is_not_whole(trial: &Harness) {
     let (policies, client) = ([policy("exact", "3/10ms")], trial.subject("client"));
     let mut admitted = Vec::new();
     for millisecond in 0..=30 {
@@ -33,7 +33,7 @@ pub async fn exact_where_the_interval_is_not_whole(trial: &Trial) {
 }
 
 /// `limit` pass, the next is told exactly how long to wait.
-pub async fn every_algorithm_admits_its_limit_and_then_waits(trial: &Trial) {
+pub async fn every_algorithm_admits_its_limit_and_then_waits(trial: &Harness) {
     for algorithm in ALGORITHMS {
         let policies = counted_by(algorithm, "5/minute");
         let client = trial.subject(algorithm.as_str());
@@ -54,7 +54,7 @@ pub async fn every_algorithm_admits_its_limit_and_then_waits(trial: &Trial) {
 }
 
 /// A fixed window is not aligned to anything but its first request.
-pub async fn a_fixed_window_starts_at_the_first_request(trial: &Trial) {
+pub async fn a_fixed_window_starts_at_the_first_request(trial: &Harness) {
     let policies = counted_by(Algorithm::FixedWindow, "2/minute");
     let client = trial.subject("client");
     align(trial, secs(60));
@@ -68,7 +68,7 @@ pub async fn a_fixed_window_starts_at_the_first_request(trial: &Trial) {
 }
 
 /// Rounded down, a limit of 1 would pass twice within two milliseconds.
-pub async fn a_sliding_window_rounds_up(trial: &Trial) {
+pub async fn a_sliding_window_rounds_up(trial: &Harness) {
     let policies = counted_by(Algorithm::SlidingWindow, "1/ms");
     let client = trial.subject("client");
     align(trial, Duration::from_millis(1));
@@ -83,7 +83,7 @@ pub async fn a_sliding_window_rounds_up(trial: &Trial) {
 }
 
 /// The bucket holds `burst`, and fills at `limit` a window.
-pub async fn a_bucket_fills_to_its_burst(trial: &Trial) {
+pub async fn a_bucket_fills_to_its_burst(trial: &Harness) {
     let (policies, client) = ([policy("bursty", "10/s burst 25")], trial.subject("client"));
     assert!(trial.ask(&policies, &client, 25).await.is_allowed());
     assert_eq!(wait(&trial.ask(&policies, &client, 1).await), Duration::from_millis(100));
@@ -98,7 +98,7 @@ pub async fn a_bucket_fills_to_its_burst(trial: &Trial) {
 }
 
 /// No burst of two after a rest.
-pub async fn a_limit_of_one_passes_once(trial: &Trial) {
+pub async fn a_limit_of_one_passes_once(trial: &Harness) {
     for algorithm in ALGORITHMS {
         let policies = counted_by(algorithm, "1/minute");
         let client = trial.subject(algorithm.as_str());
@@ -111,7 +111,7 @@ pub async fn a_limit_of_one_passes_once(trial: &Trial) {
 }
 
 /// What does not fit takes nothing.
-pub async fn a_cost_is_charged_whole_or_not_at_all(trial: &Trial) {
+pub async fn a_cost_is_charged_whole_or_not_at_all(trial: &Harness) {
     for algorithm in ALGORITHMS {
         let policies = counted_by(algorithm, "10/minute");
         let client = trial.subject(algorithm.as_str());
@@ -126,7 +126,7 @@ pub async fn a_cost_is_charged_whole_or_not_at_all(trial: &Trial) {
 }
 
 /// It is refused without a time to wait, and charged nothing.
-pub async fn more_than_there_ever_is_never_passes(trial: &Trial) {
+pub async fn more_than_there_ever_is_never_passes(trial: &Harness) {
     for algorithm in ALGORITHMS {
         let policies = counted_by(algorithm, "10/minute");
         let client = trial.subject(algorithm.as_str());
@@ -139,7 +139,7 @@ pub async fn more_than_there_ever_is_never_passes(trial: &Trial) {
 }
 
 /// A cost of 0 tells what is left, before and after.
-pub async fn a_cost_of_nothing_looks_without_writing(trial: &Trial) {
+pub async fn a_cost_of_nothing_looks_without_writing(trial: &Harness) {
     for algorithm in ALGORITHMS {
         let policies = counted_by(algorithm, "3/minute");
         let client = trial.subject(algorithm.as_str());
@@ -155,7 +155,7 @@ pub async fn a_cost_of_nothing_looks_without_writing(trial: &Trial) {
 }
 
 /// A refusal by one quota charges none of the others.
-pub async fn several_quotas_are_all_or_nothing(trial: &Trial) {
+pub async fn several_quotas_are_all_or_nothing(trial: &Harness) {
     for algorithm in ALGORITHMS {
         let policies = counted_by(algorithm, "2/second; 5/hour");
         let client = trial.subject(algorithm.as_str());
@@ -175,7 +175,7 @@ pub async fn several_quotas_are_all_or_nothing(trial: &Trial) {
 }
 
 /// `"a; b"` is `"b; a"`, state included.
-pub async fn the_order_of_quotas_makes_no_difference(trial: &Trial) {
+pub async fn the_order_of_quotas_makes_no_difference(trial: &Harness) {
     let client = trial.subject("client");
     let one = [policy("ordered", "2/second; 5/hour")];
     let other = [policy("ordered", "5/hour; 2/second")];
@@ -186,7 +186,7 @@ pub async fn the_order_of_quotas_makes_no_difference(trial: &Trial) {
 }
 
 /// At worst two full buckets or windows, however far the clock steps back.
-pub async fn a_clock_that_steps_back_locks_nobody_out(trial: &Trial) {
+pub async fn a_clock_that_steps_back_locks_nobody_out(trial: &Harness) {
     for algorithm in ALGORITHMS {
         let policies = counted_by(algorithm, "2/minute");
         let client = trial.subject(algorithm.as_str());
@@ -204,7 +204,7 @@ pub async fn a_clock_that_steps_back_locks_nobody_out(trial: &Trial) {
 }
 
 /// 15 digits of units, to the last.
-pub async fn the_largest_quota_is_exact(trial: &Trial) {
+pub async fn the_largest_quota_is_exact(trial: &Harness) {
     for algorithm in ALGORITHMS {
         let policies = counted_by(algorithm, &format!("{MAX_UNITS}/day"));
         let client = trial.subject(algorithm.as_str());

@@ -45,7 +45,7 @@ fn used_policy() -> impl Strategy<Value = Given> {
 struct Setup {
     policies: Vec<Policy>,
     subjects: Vec<Subject>,
-    priors: Vec<Prior>,
+    priors: Vec<PriorState>,
 }
 
 fn setup(given: &[Given]) -> Setup {
@@ -66,12 +66,12 @@ fn setup(given: &[Given]) -> Setup {
             .iter()
             .zip(used)
             .map(|(quota, used)| {
-                Level::at(*quota, None, NOW).charge((*used).min(quota.limit())).state()
+                Usage::at(*quota, None, NOW).charge((*used).min(quota.limit())).state()
             })
             .collect();
         let ban = banned.then_some(Ban { until: NOW.after_micros(5), duration: 9 });
         let item = Item { policy: &policy, subject: &subject };
-        setup.priors.push(Prior::new(item, states, None, ban, NOW));
+        setup.priors.push(PriorState::new(item, states, None, ban, NOW));
         setup.policies.push(policy);
         setup.subjects.push(subject);
     }
@@ -145,7 +145,7 @@ proptest! {
                         _ => prior.offender,
                     };
                     let ban = offender.and_then(|offender| offender.ban());
-                    Prior::new(item, states.collect::<Vec<_>>(), None, ban, now)
+                    PriorState::new(item, states.collect::<Vec<_>>(), None, ban, now)
                 })
                 .collect();
             decide(&check, &priors, now).decision.is_allowed()

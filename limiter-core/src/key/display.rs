@@ -6,7 +6,7 @@ use std::{
     sync::OnceLock,
 };
 
-use super::{Key, Kind, name::part_name};
+use super::{Key, Kind, text::part_name};
 
 impl fmt::Display for Key {
     /// The [name](Key::name); of parts that have none the text, escaped, or

@@ -2,16 +2,17 @@
 
 use std::{collections::BTreeMap, sync::Arc, thread};
 
-use super::{Inner, Limiter, failure::Fallback, settling::Runtime};
+use super::{Inner, Limiter, fallback::Fallback, record_response::Runtime};
 use crate::{
-    client_ip::{ClientIp, Networks},
+    client_ip::ClientIp,
     config::Config,
     error::ConfigError,
+    networks::Networks,
     policy::{Policy, check_together},
-    request::Identity,
+    request::SubjectResolver,
     store::{
         Store,
-        choice::{Caps, StoreChoice},
+        select::{MemoryLimits, StoreChoice},
     },
 };
 
@@ -20,9 +21,9 @@ use crate::{
 #[must_use]
 pub struct LimiterBuilder {
     store: StoreChoice,
-    caps: Caps,
+    caps: MemoryLimits,
     policies: Vec<Policy>,
-    identity: Identity,
+    identity: SubjectResolver,
 }
 
 impl LimiterBuilder {

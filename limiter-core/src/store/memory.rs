@@ -1,15 +1,16 @@
 //! The embedded store: this process's memory, with a hard bound.
 
 mod bans;
+mod bucket;
 mod builder;
-mod calm;
-mod kinds;
-mod locked;
-mod record;
-mod room;
-mod set;
-mod sets;
-mod spot;
+mod counter_ids;
+mod encoding;
+mod eviction;
+mod fast_path;
+mod location;
+mod locked_buckets;
+mod locked_keys;
+mod locking;
 mod table;
 
 use std::{
@@ -21,11 +22,11 @@ use std::{
 use smallvec::SmallVec;
 
 pub use self::builder::MemoryStoreBuilder;
-use self::{bans::Bans, kinds::Kinds, locked::Locked, spot::Spot, table::Table};
+use self::{bans::Bans, counter_ids::Kinds, location::Spot, locking::Locked, table::Table};
 use super::{Answer, BanChange, BanPage, Banned, Check, Item, Store};
 use crate::{
-    ban::{Ban, BanRule, Offender},
-    decide::{Change, Prior, decide},
+    ban::{Ban, BanRecord, BanRule},
+    decide::{Change, PriorState, decide},
     decision::Decision,
     error::StoreError,
     policy::Policy,
@@ -69,7 +70,7 @@ use crate::{
 /// full), a `fixed_window` one 32, a `sliding_window` one 48. A store with room
 /// for a million takes 16 MB once its keys are spread over it, and little before.
 ///
-/// # Identity
+/// # SubjectResolver
 /// Counters are kept by 44 bits of a keyed hash of the key, under a secret of this
 /// process, among those of their set, which other bits of it choose. That one of
 /// a million live keys meets another's count has a chance of one in two million.
@@ -130,7 +131,7 @@ impl fmt::Debug for MemoryStore {
 
 impl Store for MemoryStore {
     fn decide<'a>(&'a self, check: Check<'a>) -> Answer<'a, Decision> {
-        match self.decide_calmly(&check) {
+        match self.decide_fast(&check) {
             Some(decision) => Answer::ready(Ok(decision)),
             None => Answer::ready(self.0.decide(&check)),
         }
@@ -179,7 +180,7 @@ impl Shared {
             }
         }
         let items = check.items().zip(&spots);
-        let priors: SmallVec<[Prior; 1]> =
+        let priors: SmallVec<[PriorState; 1]> =
             items.clone().map(|(item, spot)| self.prior(&mut locked, spot, item, now)).collect();
         let outcome = decide(check, &priors, now);
         for ((item, spot), change) in items.zip(&outcome.changes) {
@@ -248,11 +249,17 @@ impl Shared {
         Ok(BanPage { bans, next })
     }
 
-    fn prior(&self, locked: &mut Locked<'_>, spot: &Spot, item: Item<'_>, now: Timestamp) -> Prior {
+    fn prior(
+        &self,
+        locked: &mut Locked<'_>,
+        spot: &Spot,
+        item: Item<'_>,
+        now: Timestamp,
+    ) -> PriorState {
         let levels = spot.levels(locked, now);
         let rule = item.policy.ban().filter(|_| item.subject.bannable);
         let offender = rule.map(|rule| self.offender(locked, spot, item, rule, now));
-        Prior { levels, offender }
+        PriorState { levels, offender }
     }
 
     fn offender(
@@ -262,9 +269,9 @@ impl Shared {
         item: Item<'_>,
         rule: &BanRule,
         now: Timestamp,
-    ) -> Offender {
+    ) -> BanRecord {
         let ban = self.bans.get(spot.place, item.policy.scope().bans, &item.subject.key);
-        Offender::at(rule, spot.strikes(locked, now), ban, now)
+        BanRecord::at(rule, spot.strikes(locked, now), ban, now)
     }
 
     fn offend(
@@ -272,7 +279,7 @@ impl Shared {
         locked: &mut Locked<'_>,
         spot: &Spot,
         item: Item<'_>,
-        offender: &Offender,
+        offender: &BanRecord,
         now: Timestamp,
     ) {
         let Some(rule) = item.policy.ban() else {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use limiter_core::{
-    Algorithm, Ban, BanChange, BanRule, Check, Item, Key, Mode, Owed, Policy, Quota, Quotas, Store,
-    Subject, Timestamp,
+    Algorithm, Ban, BanChange, BanRule, Check, Item, Key, Mode, OutageUsage, Policy, Quota, Quotas,
+    Store, Subject, Timestamp,
 };
 use proptest::prelude::*;
 
@@ -48,10 +48,10 @@ pub(super) struct Debt {
 }
 
 impl Debt {
-    fn of(&self, policies: &[Policy], now: Timestamp) -> Vec<Option<Owed>> {
+    fn of(&self, policies: &[Policy], now: Timestamp) -> Vec<Option<OutageUsage>> {
         let since = Timestamp::from_micros(now.as_micros() - self.age);
         let owed = |policy: &Policy| {
-            let mut owed = Owed::new(policy, since);
+            let mut owed = OutageUsage::new(policy, since);
             owed.charge(self.units, since);
             if self.ban > 0 {
                 let until = since.after(Duration::from_micros(self.ban));

@@ -4,7 +4,7 @@ use limiter_core::{Key, KeySpec, Limiter, Policy, Quota};
 use proptest::{collection::vec, prelude::*};
 
 use super::{KEYS, block_on, config, pieces, text};
-use crate::facts::{Facts, from};
+use crate::test_request::{Facts, from};
 
 proptest! {
     #![proptest_config(config())]
@@ -36,7 +36,7 @@ proptest! {
             let policy = policy.with_key(KeySpec::parse(parts).unwrap());
             let limiter = block_on(Limiter::builder().policy(policy).build()).unwrap();
             let api = limiter.policy("api").unwrap();
-            let subjects = api.identify(facts, None).unwrap().unwrap();
+            let subjects = api.resolve_subjects(facts, None).unwrap().unwrap();
             [subjects[0].key.clone(), subjects[1].key.clone()]
         };
         let (mine, theirs) = (request("192.0.2.1", "alice", &mine), request("192.0.2.2", "bob", &theirs));

@@ -5,7 +5,7 @@ use rocket::{
     Build, Rocket, error::ErrorKind, figment::Figment, get, local::blocking::Client, routes,
 };
 
-use super::own::{figment, limited, names, option, rocket};
+use super::specific::{figment, limited, names, option, rocket};
 
 policy!(Missing = "missing");
 
@@ -56,7 +56,7 @@ fn a_wrong_configuration_stops_the_launch() {
 #[test]
 fn a_front_door_must_make_sense() {
     let door = |figment: Figment, policy: &str| {
-        rocket::custom(figment).attach(RateLimitFairing::from_config().front_door(policy))
+        rocket::custom(figment).attach(RateLimitFairing::from_config().before_routing(policy))
     };
     assert!(refuses_to_launch(door(figment(), "missing")));
     let by_endpoint = figment().merge(("limiter.policies.api.key", "endpoint"));

@@ -2,9 +2,9 @@
 
 use std::{hash::RandomState, sync::Arc};
 
-use super::{MemoryStore, Shared, bans::Bans, kinds::Kinds, table::Table};
+use super::{MemoryStore, Shared, bans::Bans, counter_ids::Kinds, table::Table};
 use crate::{
-    store::choice::{Caps, MAX_ENTRIES},
+    store::select::{MAX_ENTRIES, MemoryLimits},
     time::{Clock, SystemClock, Timestamp},
 };
 
@@ -57,7 +57,7 @@ impl MemoryStoreBuilder {
 
 impl Default for MemoryStoreBuilder {
     fn default() -> Self {
-        let Caps { keys, bans, .. } = Caps::default();
+        let MemoryLimits { keys, bans, .. } = MemoryLimits::default();
         Self { max_keys: keys, max_bans: bans, clock: None }
     }
 }

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use super::set::Set;
+use super::bucket::Set;
 
 /// How many sets make a group, and how many records it holds at most. Fewer
 /// would fill up unevenly, more take longer to make room in.

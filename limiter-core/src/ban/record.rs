@@ -1,0 +1,109 @@
+//! Who has strikes or a ban, and what a strike makes of it.
+
+use super::{BanRule, MAX_BAN};
+use crate::{
+    algorithm::{State, Usage},
+    store::BanChange,
+    time::{Timestamp, micros},
+};
+
+/// A ban, in force or past: a past one is remembered, so that the next can be
+/// longer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Ban {
+    /// When it ends.
+    pub until: Timestamp,
+    /// How long it was when it began, in microseconds.
+    pub duration: u64,
+}
+
+impl Ban {
+    /// Whether the ban holds at `now`.
+    #[must_use]
+    pub fn holds(&self, now: Timestamp) -> bool {
+        now < self.until
+    }
+}
+
+/// Strikes and the last ban of one key under one rule, at one instant.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct BanRecord {
+    pub(crate) strikes: Usage,
+    pub(crate) ban: Option<Ban>,
+}
+
+impl BanRecord {
+    /// The strikes' state to keep; `None` if there are none.
+    #[must_use]
+    pub fn strikes(&self) -> Option<State> {
+        self.strikes.state()
+    }
+
+    /// The ban to keep, in force or past.
+    #[must_use]
+    pub const fn ban(&self) -> Option<Ban> {
+        self.ban
+    }
+
+    /// What is kept of it, at `now`.
+    #[must_use]
+    pub fn at(rule: &BanRule, strikes: Option<State>, ban: Option<Ban>, now: Timestamp) -> Self {
+        Self { strikes: Usage::at(rule.strikes, strikes, now), ban }
+    }
+
+    /// The end of the ban that holds at `now`, if one does.
+    #[must_use]
+    pub fn banned_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.ban.filter(|ban| ban.holds(now)).map(|ban| ban.until)
+    }
+
+    /// The end of the ban that it has and that `before` had not.
+    #[must_use]
+    pub fn new_ban(&self, before: &Self, now: Timestamp) -> Option<Timestamp> {
+        self.banned_until(now).filter(|_| self.ban != before.ban)
+    }
+
+    /// What a change by hand makes of it.
+    #[must_use]
+    pub fn change(self, rule: &BanRule, change: BanChange, now: Timestamp) -> Self {
+        match change {
+            BanChange::Ban(duration) => {
+                let duration = duration.min(MAX_BAN);
+                let asked = Ban { until: now.after(duration), duration: micros(duration) };
+                let longer = self.ban.filter(|ban| ban.until >= asked.until);
+                Self::at(rule, None, longer.or(Some(asked)), now)
+            }
+            BanChange::Lift => {
+                let ended = |ban: Ban| Ban { until: ban.until.min(now), ..ban };
+                Self { ban: self.ban.map(ended), ..self }
+            }
+            BanChange::Forgive => Self::at(rule, None, None, now),
+        }
+    }
+
+    /// With a ban that was brought elsewhere and has `left` microseconds to go:
+    /// the later end holds, and the longer one is what the next is longer than.
+    pub(crate) fn owing(self, rule: &BanRule, left: u64, duration: u64, now: Timestamp) -> Self {
+        let known = self.ban.filter(|ban| now < rule.forget_at(ban));
+        let until = now.after_micros(left);
+        let brought = match known {
+            Some(known) if known.until >= until => known,
+            Some(known) => Ban { until, duration: duration.max(known.duration) },
+            None => Ban { until, duration },
+        };
+        Self::at(rule, None, Some(brought), now)
+    }
+
+    /// One strike more, and the ban it may bring. A banned key takes none.
+    #[must_use]
+    pub fn strike(self, rule: &BanRule, now: Timestamp) -> Self {
+        if self.banned_until(now).is_some() {
+            return self;
+        }
+        let strikes = self.strikes.charge(1);
+        if strikes.remaining() > 0 {
+            return Self { strikes, ..self };
+        }
+        Self { strikes: Usage::at(rule.strikes, None, now), ban: Some(rule.next(self.ban, now)) }
+    }
+}

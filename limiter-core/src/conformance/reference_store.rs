@@ -1,0 +1,142 @@
+use std::{collections::HashMap, sync::Mutex};
+
+use crate::{
+    Answer, Ban, BanChange, BanPage, BanRule, Banned, Check, Clock, Decision, Item, Key,
+    ManualClock, Policy, State, Store, Timestamp,
+    ban::BanRecord,
+    decide::{Change, PriorState, Usage, decide},
+};
+
+/// The reference: a store without a bound that runs the pure functions on maps.
+/// A differential test asks it and a real store the same.
+#[derive(Debug)]
+pub struct ReferenceStore {
+    clock: ManualClock,
+    kept: Mutex<Kept>,
+}
+
+type Name = (u64, Key);
+
+#[derive(Debug, Default)]
+struct Kept {
+    counters: HashMap<Name, Vec<Option<State>>>,
+    strikes: HashMap<Name, Option<State>>,
+    bans: HashMap<Name, Option<Ban>>,
+}
+
+impl ReferenceStore {
+    /// An empty model that goes by that clock.
+    #[must_use]
+    pub fn new(clock: ManualClock) -> Self {
+        Self { clock, kept: Mutex::default() }
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
+        self.kept.lock().expect("no thread panicked while it held the model")
+    }
+}
+
+impl Kept {
+    fn prior(&self, item: Item<'_>, now: Timestamp) -> PriorState {
+        let states = self.counters.get(&counters(item)).cloned().unwrap_or_default();
+        let strikes = self.strikes.get(&strikes(item)).copied().flatten();
+        let ban = self.bans.get(&bans(item)).copied().flatten();
+        PriorState::new(item, states, strikes, ban, now)
+    }
+
+    fn offender<'a>(&self, item: Item<'a>, now: Timestamp) -> Option<(&'a BanRule, BanRecord)> {
+        let rule = item.policy.ban()?;
+        self.prior(item, now).offender.map(|offender| (rule, offender))
+    }
+
+    fn charge(&mut self, item: Item<'_>, levels: &[Usage]) {
+        self.counters.insert(counters(item), levels.iter().map(Usage::state).collect());
+    }
+
+    fn offend(&mut self, item: Item<'_>, offender: BanRecord) {
+        self.strikes.insert(strikes(item), offender.strikes());
+        self.bans.insert(bans(item), offender.ban());
+    }
+}
+
+fn counters(item: Item<'_>) -> Name {
+    (item.policy.scope().counters, item.subject.key.clone())
+}
+
+fn strikes(item: Item<'_>) -> Name {
+    (item.policy.scope().strikes, item.subject.key.clone())
+}
+
+fn bans(item: Item<'_>) -> Name {
+    (item.policy.scope().bans, item.subject.key.clone())
+}
+
+impl Store for ReferenceStore {
+    fn decide<'a>(&'a self, check: Check<'a>) -> Answer<'a, Decision> {
+        let mut kept = self.kept();
+        let now = self.clock.now();
+        for (_, item, owed) in check.owed() {
+            let repaid = kept.prior(item, now).repaid(item, owed, now);
+            kept.charge(item, &repaid.levels);
+            if let Some(offender) = &repaid.offender {
+                kept.offend(item, *offender);
+            }
+        }
+        let priors: Vec<_> = check.items().map(|item| kept.prior(item, now)).collect();
+        let outcome = decide(&check, &priors, now);
+        for (item, change) in check.items().zip(outcome.changes) {
+            match change {
+                Change::None => {}
+                Change::Charged(levels) => kept.charge(item, &levels),
+                Change::Struck(offender) => kept.offend(item, offender),
+            }
+        }
+        Answer::ready(Ok(outcome.decision))
+    }
+
+    fn strike<'a>(&'a self, offenders: Vec<Item<'a>>) -> Answer<'a, Vec<Option<Timestamp>>> {
+        let mut kept = self.kept();
+        let now = self.clock.now();
+        let strike = |item: Item<'_>| {
+            let (rule, before) = kept.offender(item, now)?;
+            if before.banned_until(now).is_some() {
+                return None;
+            }
+            let after = before.strike(rule, now);
+            kept.offend(item, after);
+            after.new_ban(&before, now)
+        };
+        Answer::ready(Ok(offenders.into_iter().map(strike).collect()))
+    }
+
+    fn change_ban<'a>(&'a self, item: Item<'a>, change: BanChange) -> Answer<'a, ()> {
+        let mut kept = self.kept();
+        let now = self.clock.now();
+        if let Some((rule, before)) = kept.offender(item, now) {
+            let after = before.change(rule, change, now);
+            kept.offend(item, after);
+        }
+        Answer::ready(Ok(()))
+    }
+
+    fn reset<'a>(&'a self, item: Item<'a>) -> Answer<'a, ()> {
+        self.kept().counters.remove(&counters(item));
+        Answer::ready(Ok(()))
+    }
+
+    fn ban<'a>(&'a self, item: Item<'a>) -> Answer<'a, Option<Ban>> {
+        let ban = self.kept().bans.get(&bans(item)).copied().flatten();
+        Answer::ready(Ok(ban.filter(|ban| ban.holds(self.clock.now()))))
+    }
+
+    /// All on one page.
+    fn bans<'a>(&'a self, policy: &'a Policy, _: Option<&'a str>, _: usize) -> Answer<'a, BanPage> {
+        let (now, scope) = (self.clock.now(), policy.scope().bans);
+        let kept = self.kept();
+        let of_scope = kept.bans.iter().filter(|(name, _)| name.0 == scope);
+        let bans = of_scope.filter_map(|((_, key), ban)| {
+            ban.filter(|ban| ban.holds(now)).map(|ban| Banned { key: key.clone(), ban })
+        });
+        Answer::ready(Ok(BanPage { bans: bans.collect(), next: None }))
+    }
+}

@@ -1,0 +1,59 @@
+//! Without the feature `memory` nothing is remembered: the store is asked for
+//! each request, and no policy counts elsewhere.
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    ban::Ban,
+    decision::Decision,
+    outage_usage::OutageUsage,
+    store::{Check, Item, select::MemoryLimits},
+};
+
+#[derive(Debug, Default)]
+pub(super) struct DenyCache {}
+
+impl DenyCache {
+    pub(super) const fn is_used(&self) -> bool {
+        false
+    }
+
+    pub(super) const fn get(&self, _: &Check<'_>) -> Option<Decision> {
+        None
+    }
+
+    pub(super) const fn put(&self, _: &Check<'_>, _: &Decision, _: Instant) {}
+
+    pub(super) const fn clear(&self) {}
+}
+
+#[derive(Debug)]
+pub(super) struct ReconciliationLog;
+
+impl ReconciliationLog {
+    pub(super) const fn new(_: MemoryLimits, _: Duration) -> Self {
+        Self
+    }
+
+    pub(super) const fn is_used(&self) -> bool {
+        false
+    }
+
+    pub(super) const fn note(&self, _: &Check<'_>, _: &Decision) {}
+
+    pub(super) const fn note_ban(&self, _: &Check<'_>, _: &Decision) {}
+
+    pub(super) const fn ban(&self, _: Item<'_>, _: Ban) {}
+
+    pub(super) const fn take(&self, _: &Check<'_>) -> Vec<Option<OutageUsage>> {
+        Vec::new()
+    }
+
+    pub(super) const fn failed(&self, _: &Check<'_>, _: bool) {}
+
+    pub(super) const fn answered(&self, _: &Check<'_>) {}
+
+    pub(super) const fn forget_units(&self, _: Item<'_>) {}
+
+    pub(super) const fn forget_ban(&self, _: Item<'_>) {}
+}

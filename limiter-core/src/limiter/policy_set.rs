@@ -1,0 +1,255 @@
+//! One or several policies that a request is checked against together.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{Fallback, Inner, Limiter, circuit_breaker::CallPermission};
+use crate::{
+    ban::BanRule,
+    decision::{Decision, QuotaStatus},
+    error::{Error, StoreError},
+    key::Key,
+    outage_usage::OutageUsage,
+    policy::Policy,
+    request::{RequestInfo, Subjects},
+    response::Refusal,
+    response::headers::{Fields, Names},
+    store::{Answer, Check},
+};
+
+/// Policies that are decided together, from [`Limiter::policy`] or
+/// [`Limiter::policies`]. Clones share everything.
+#[derive(Clone, Debug)]
+pub struct PolicySet(Arc<Set>);
+
+#[derive(Debug)]
+struct Set {
+    limiter: Limiter,
+    policies: Vec<Policy>,
+    names: Names,
+}
+
+impl PolicySet {
+    pub(super) fn new(limiter: Limiter, policies: Vec<Policy>) -> Self {
+        let names = Names::new(&policies);
+        Self(Arc::new(Set { limiter, policies, names }))
+    }
+
+    /// The policies, in the order asked. A policy whose key has a header is
+    /// followed by its companion that counts the address.
+    #[must_use]
+    pub fn policies(&self) -> &[Policy] {
+        &self.0.policies
+    }
+
+    /// The limiter that these policies are of.
+    #[must_use]
+    pub fn limiter(&self) -> &Limiter {
+        &self.0.limiter
+    }
+
+    /// Finds whom each policy counts in a request: by its own key, or by the
+    /// one that is given. `None` if the client's address is on the allow list:
+    /// the request passes uncounted.
+    ///
+    /// # Errors
+    /// [`Error::Blocked`] if the address is on the block list. If the client's
+    /// address is needed, for these lists or by a policy, and there is none, or a
+    /// trusted proxy wrote a header that names no address.
+    pub fn resolve_subjects(
+        &self,
+        request: &dyn RequestInfo,
+        key: Option<&Key>,
+    ) -> Result<Option<Subjects>, Error> {
+        self.inner().identity.subjects(&self.0.policies, request, key)
+    }
+
+    /// Subjects that all are that key, whatever the policies say.
+    #[must_use]
+    pub fn subjects_of(&self, key: &Key) -> Subjects {
+        let keys = self.0.policies.iter().map(|_| key.clone());
+        self.0.limiter.subjects(keys)
+    }
+
+    /// Decides a request of that cost, and charges it if it is admitted.
+    /// A cost of 0 looks without writing.
+    ///
+    /// The subjects are those of this set, in its order, from
+    /// [`resolve_subjects`](Self::resolve_subjects).
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the store fails and a policy says `deny`.
+    ///
+    /// # Panics
+    /// If there are not as many subjects as policies.
+    pub fn check<'a>(&'a self, subjects: &'a Subjects, cost: u64) -> Answer<'a, Decision, Error> {
+        if let Some(decision) = self.check_at_once(subjects, cost) {
+            return Answer::ready(Ok(decision));
+        }
+        let check = Check::new(&self.0.policies, subjects, cost);
+        if self.fallback().is_calm() {
+            return self.ask_store(check, subjects);
+        }
+        if let Some(refusal) = self.fallback().denied(&check) {
+            return Answer::ready(Ok(refusal));
+        }
+        match self.fallback().breaker.permission() {
+            CallPermission::Call => self.ask_and_repay(check, subjects),
+            CallPermission::Probe if !self.probe(subjects) => self.ask_and_repay(check, subjects),
+            CallPermission::Probe | CallPermission::Reject => {
+                Answer::Pending(Box::pin(async move {
+                    let error = StoreError::nothing_done("it is not asked while it fails");
+                    let decision = self.fallback().decide(&check, error).await?;
+                    self.report(&decision, subjects);
+                    Ok(decision)
+                }))
+            }
+        }
+    }
+
+    /// The same, where there is nothing to wait for: see [`Admission::check_at_once`].
+    ///
+    /// [`Admission::check_at_once`]: super::Admission::check_at_once
+    #[inline]
+    #[cfg_attr(not(feature = "memory"), allow(unused_variables, clippy::unused_self))]
+    pub(super) fn check_at_once(&self, subjects: &Subjects, cost: u64) -> Option<Decision> {
+        #[cfg(feature = "memory")]
+        {
+            let memory = self.inner().memory.as_ref()?;
+            memory.decide_fast(&Check::new(&self.0.policies, subjects, cost))
+        }
+        #[cfg(not(feature = "memory"))]
+        None
+    }
+
+    fn ask_store<'a>(
+        &'a self,
+        check: Check<'a>,
+        subjects: &'a Subjects,
+    ) -> Answer<'a, Decision, Error> {
+        // Only where there is something to wait for is there something to learn.
+        match self.inner().store.decide(check) {
+            Answer::Ready(Some(Ok(decision))) => {
+                self.fallback().breaker.answered();
+                self.report(&decision, subjects);
+                Answer::ready(Ok(decision))
+            }
+            answer => Answer::Pending(Box::pin(self.hear(check, subjects, answer))),
+        }
+    }
+
+    fn ask_and_repay<'a>(
+        &'a self,
+        check: Check<'a>,
+        subjects: &'a Subjects,
+    ) -> Answer<'a, Decision, Error> {
+        let owed = self.fallback().take_owed(&check);
+        if owed.is_empty() {
+            return self.ask_store(check, subjects);
+        }
+        Answer::Pending(Box::pin(self.repay(subjects.clone(), check.cost(), owed)))
+    }
+
+    /// Asks, and brings what is owed. To its end: a client that hangs up does not
+    /// get rid of its debts.
+    async fn repay(
+        &self,
+        subjects: Subjects,
+        cost: u64,
+        owed: Vec<Option<OutageUsage>>,
+    ) -> Result<Decision, Error> {
+        let set = self.clone();
+        let work = async move {
+            let check = Check::new(&set.0.policies, &subjects, cost).with_owed(&owed);
+            set.hear(check, &subjects, set.inner().store.decide(check)).await
+        };
+        let ended = || Error::Unavailable(StoreError::new("its runtime has ended"));
+        self.inner().runtime.finish(Box::pin(work)).await.unwrap_or_else(|| Err(ended()))
+    }
+
+    /// Waits for the store, learns from what it says, and does without it where
+    /// it fails.
+    async fn hear(
+        &self,
+        check: Check<'_>,
+        subjects: &Subjects,
+        answer: Answer<'_, Decision>,
+    ) -> Result<Decision, Error> {
+        let sent = Instant::now();
+        let decision = match answer.await {
+            Ok(decision) => {
+                self.fallback().breaker.answered();
+                self.fallback().learn(&check, &decision, sent);
+                decision
+            }
+            Err(error) => {
+                self.fallback().failed(&check, &error);
+                self.fallback().decide(&check, error).await?
+            }
+        };
+        self.report(&decision, subjects);
+        Ok(decision)
+    }
+
+    /// Looks whether the store answers again, while nobody waits for it. It
+    /// resets a policy that nobody has: that changes nothing, but a server that
+    /// may only be read refuses it. For this client, since others may be kept by
+    /// another server. Returns whether there is a runtime to do so.
+    #[cfg(feature = "_shared")]
+    fn probe(&self, subjects: &Subjects) -> bool {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return false };
+        let (set, subject) = (self.clone(), subjects[0].clone());
+        runtime.spawn(async move {
+            let item = crate::store::Item { policy: &Policy::probe(), subject: &subject };
+            match set.inner().store.reset(item).await {
+                Ok(()) => set.fallback().breaker.answered(),
+                Err(error) => set.fallback().breaker.failed(&error, true),
+            }
+        });
+        true
+    }
+
+    #[cfg(not(feature = "_shared"))]
+    fn probe(&self, _: &Subjects) -> bool {
+        false
+    }
+
+    /// The header fields that tell the client of a decision, as each policy's
+    /// style says. Names are in lower case.
+    #[must_use]
+    pub fn fields(&self, decision: &Decision) -> Fields<'_> {
+        self.0.names.fields(&self.0.policies, decision)
+    }
+
+    /// The value of the `ratelimit-policy` field, which is the same in all
+    /// responses that have it.
+    #[must_use]
+    pub fn policy_field(&self) -> Option<&str> {
+        self.0.names.policy_field()
+    }
+
+    /// The response to a refused request; none where it was admitted.
+    #[must_use]
+    pub fn refusal(&self, decision: &Decision) -> Option<Refusal> {
+        Refusal::of(decision, self)
+    }
+
+    /// The name under which a quota is told to clients: the policy's, with the
+    /// window behind it where the policy has several quotas (`api.1h`).
+    #[must_use]
+    pub fn quota_name(&self, status: &QuotaStatus) -> &str {
+        self.0.names.of(status)
+    }
+
+    /// The ban rule of the policy at that position.
+    pub(crate) fn ban_rule(&self, position: usize) -> Option<&BanRule> {
+        self.0.policies.get(position).and_then(Policy::ban)
+    }
+
+    pub(super) fn inner(&self) -> &Inner {
+        &self.0.limiter.0
+    }
+
+    pub(super) fn fallback(&self) -> &Fallback {
+        &self.inner().fallback
+    }
+}

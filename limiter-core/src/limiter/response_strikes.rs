@@ -1,0 +1,65 @@
+//! Counting what admitted requests came to.
+
+use super::{Permit, PolicySet, RecordResponse, events::report_ban};
+use crate::{
+    policy::Policy,
+    store::{Check, Item, Subject},
+    time::Timestamp,
+};
+
+impl Permit {
+    /// Counts what the request came to: a strike, where a policy's ban rule names
+    /// that response status. Whoever the request has been a strike against
+    /// already takes none.
+    ///
+    /// Of a request that was given up, there is no status: 499 stands for a
+    /// client that hung up, as in nginx's log, and 500 for a handler that
+    /// panicked.
+    pub fn record_response(&self, status: u16) -> RecordResponse {
+        let policies = self.policies();
+        let strikes = |policy: &Policy| policy.ban().is_some_and(|rule| rule.strikes_on(status));
+        if !policies.policies().iter().any(strikes) {
+            return RecordResponse::done();
+        }
+        let mut offenders = Check::new(policies.policies(), self.subjects(), 1).offenders(status);
+        offenders.retain(|item| self.strike(item));
+        if offenders.is_empty() {
+            return RecordResponse::done();
+        }
+        let owned = offenders.iter().map(|item| (item.policy.clone(), item.subject.clone()));
+        let (set, struck): (_, Vec<_>) = (policies.clone(), owned.collect());
+        let strike = async move { set.strike(&struck).await };
+        RecordResponse::begin(Box::pin(strike), policies.inner().runtime.clone())
+    }
+}
+
+impl PolicySet {
+    async fn strike(&self, struck: &[(Policy, Subject)]) {
+        let offenders: Vec<_> =
+            struck.iter().map(|(policy, subject)| Item { policy, subject }).collect();
+        let bans = match self.strike_in_store(offenders.clone()).await {
+            Some(bans) => bans,
+            None => self.fallback().strike(offenders.clone()).await,
+        };
+        for (item, until) in offenders.iter().zip(bans) {
+            if let Some(until) = until {
+                report_ban(item.policy, &item.subject.key, until);
+            }
+        }
+    }
+
+    /// Strikes in the store; `None` if it fails.
+    async fn strike_in_store(&self, offenders: Vec<Item<'_>>) -> Option<Vec<Option<Timestamp>>> {
+        let breaker = &self.fallback().breaker;
+        if breaker.is_open() {
+            return None;
+        }
+        match self.inner().store.strike(offenders).await {
+            Ok(bans) => Some(bans),
+            Err(error) => {
+                breaker.failed(&error, false);
+                None
+            }
+        }
+    }
+}

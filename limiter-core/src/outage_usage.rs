@@ -1,0 +1,91 @@
+//! What was admitted while the store was away, and is charged to it afterwards.
+
+use smallvec::SmallVec;
+
+use crate::{
+    algorithm::{QuotaUsage, Usage},
+    ban::Ban,
+    policy::Policy,
+    quota::Quota,
+    time::Timestamp,
+};
+
+/// What one key owes one policy: units admitted without its store, and the ban
+/// that was brought meanwhile.
+///
+/// All of it is told relative to an instant of the clock that admitted, so that
+/// the store's clock may be another one.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct OutageUsage {
+    now: Timestamp,
+    quotas: SmallVec<[QuotaUsage; 1]>,
+    ban: Option<Ban>,
+}
+
+impl OutageUsage {
+    /// Nothing as yet.
+    #[must_use]
+    pub fn new(policy: &Policy, now: Timestamp) -> Self {
+        let quotas = policy.quotas().iter().map(|quota| QuotaUsage::new(*quota)).collect();
+        Self { now, quotas, ban: None }
+    }
+
+    /// Notes units that were admitted at `now`.
+    pub fn charge(&mut self, cost: u64, now: Timestamp) {
+        self.now = now;
+        self.quotas.iter_mut().for_each(|share| share.charge(cost, now));
+    }
+
+    /// Notes a ban that was brought.
+    pub fn ban(&mut self, ban: Ban) {
+        self.ban = later_ban(self.ban, Some(ban));
+    }
+
+    /// With what was admitted since.
+    #[cfg(feature = "memory")]
+    pub(crate) fn and(mut self, later: Self) -> Self {
+        for (share, more) in self.quotas.iter_mut().zip(&later.quotas) {
+            share.add(more, later.now);
+        }
+        Self { now: later.now, ban: later_ban(self.ban, later.ban), ..self }
+    }
+
+    #[cfg(feature = "memory")]
+    pub(crate) const fn the_ban(&self) -> Option<Ban> {
+        self.ban
+    }
+
+    /// The same, told at a later instant of the same clock.
+    #[must_use]
+    pub fn at(self, now: Timestamp) -> Self {
+        Self { now, ..self }
+    }
+
+    /// How much longer the ban lasts, if one was brought that still holds, and
+    /// how long it was when it began, in microseconds.
+    pub(crate) fn ban_left(&self) -> Option<(u64, u64)> {
+        let ban = self.ban.filter(|ban| ban.holds(self.now))?;
+        Some((ban.until.micros_since(self.now), ban.duration))
+    }
+
+    /// The levels of a store, with what they are owed charged.
+    pub(crate) fn charged_to(&self, levels: &[Usage]) -> SmallVec<[Usage; 1]> {
+        let share = |quota: &Quota| self.quotas.iter().find(|share| share.quota() == quota);
+        let charged = |level: &Usage| match share(level.quota()) {
+            Some(share) => level.with_outage_usage(share, self.now),
+            None => *level,
+        };
+        levels.iter().map(charged).collect()
+    }
+
+    /// The four script parameters of each quota: see [`QuotaUsage::numbers`].
+    #[cfg(feature = "redis")]
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = [u64; 4]> + '_ {
+        self.quotas.iter().map(|usage| usage.numbers(self.now))
+    }
+}
+
+/// The one that ends later.
+fn later_ban(one: Option<Ban>, other: Option<Ban>) -> Option<Ban> {
+    one.into_iter().chain(other).max_by_key(|ban| ban.until)
+}

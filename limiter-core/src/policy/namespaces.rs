@@ -1,0 +1,50 @@
+//! The names under which stores keep a policy's state: [`Namespaces`].
+
+use sha2::{Digest, Sha256};
+
+use crate::{ban::BanRule, quota::Quotas};
+
+/// The layout of what stores keep. State of another layout starts anew.
+const LAYOUT: u8 = 1;
+
+/// The names under which stores keep a policy's state.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Namespaces {
+    /// Of the counters: name, layout and fingerprint (algorithms, windows).
+    pub(crate) counters: u64,
+    /// Of bans: the group's, or the policy's own.
+    pub(crate) bans: u64,
+    /// Of strikes: as bans, with the window in which they count.
+    pub(crate) strikes: u64,
+}
+
+impl Namespaces {
+    pub(super) fn of(name: &str, quotas: &Quotas, ban: Option<&BanRule>) -> Self {
+        let mut counters = Sha256::new();
+        counters.update([LAYOUT, b'c']);
+        counters.update(name);
+        for quota in quotas.iter() {
+            counters.update([0]);
+            counters.update(quota.algorithm().as_str());
+            counters.update(quota.window_micros().to_be_bytes());
+        }
+        let group = ban.and_then(BanRule::group);
+        let mut bans = Sha256::new();
+        bans.update([LAYOUT, if group.is_some() { b'g' } else { b'p' }]);
+        bans.update(group.unwrap_or(name));
+        let mut strikes = bans.clone();
+        if let Some(ban) = ban {
+            strikes.update([0]);
+            strikes.update(ban.strikes().window_micros().to_be_bytes());
+        }
+        Self {
+            counters: first_eight(counters),
+            bans: first_eight(bans),
+            strikes: first_eight(strikes),
+        }
+    }
+}
+
+fn first_eight(digest: Sha256) -> u64 {
+    digest.finalize()[..8].iter().fold(0, |value, &byte| value << 8 | u64::from(byte))
+}

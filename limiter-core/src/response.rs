@@ -1,0 +1,7 @@
+//! HTTP responses: header fields of admitted requests, and refusals.
+
+pub mod headers;
+mod refusal;
+mod structured_fields;
+
+pub use self::refusal::Refusal;

@@ -1,0 +1,211 @@
+//! MySQL and MariaDB: locked rows, two round trips.
+//!
+//! Both trips are scripts of several statements, sent as text.
+
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
+
+use futures_core::future::BoxFuture;
+use futures_util::FutureExt;
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, MySqlConnection, Row,
+    mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlRow},
+    raw_sql,
+};
+
+use super::sql::{
+    Dialect, Rows, join,
+    transaction::{self, Changes, LoadedRows, Names, States, Transactional, statements},
+};
+use crate::{
+    quota::Algorithm,
+    store::remote::{
+        RemoteStoreBuilder,
+        backend::{Backend, Reply, StoreRequest},
+        builder::server_timeout,
+        text_encoding,
+    },
+};
+
+const SCHEMA: &str = include_str!("mysql/tables.sql");
+
+/// How many rows there are to lock: see `mysql/tables.sql`.
+const LOCKS: u64 = 4_096;
+
+struct MySql {
+    options: MySqlConnectOptions,
+    prefix: String,
+    patience: Duration,
+}
+
+impl fmt::Debug for MySql {
+    /// Without the options: they hold the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MySql").field("prefix", &self.prefix).finish_non_exhaustive()
+    }
+}
+
+pub(in crate::store) fn schema(prefix: &str) -> String {
+    SCHEMA.replace("{prefix}", prefix)
+}
+
+pub(in crate::store) async fn connect(
+    builder: &RemoteStoreBuilder,
+) -> Result<Arc<dyn Backend>, String> {
+    let options = MySqlConnectOptions::from_str(&builder.url).map_err(|_| {
+        "the URL is none of a MySQL or MariaDB server; write mysql://user:password@host:port/database"
+    })?;
+    let mysql = MySql {
+        options: options.disable_statement_logging(),
+        prefix: builder.prefix.clone(),
+        patience: server_timeout(builder.timeout),
+    };
+    super::sql::connect(mysql, builder, builder.pool_size).await
+}
+
+impl MySql {
+    /// What every connection is told first. (sqlx has set its time zone to UTC.)
+    fn greeting(&self, version: &str) -> String {
+        let seconds = self.patience.as_secs() + 1;
+        let bound = match version.contains("MariaDB") {
+            true => self.statement_time(),
+            // Of SELECTs alone, which is where locks are waited for.
+            false => format!("max_execution_time = {}", self.patience.as_millis()),
+        };
+        format!(
+            "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
+             SET SESSION innodb_lock_wait_timeout = {seconds}, {bound}"
+        )
+    }
+
+    /// MariaDB's bound for any statement, in seconds.
+    fn statement_time(&self) -> String {
+        let millis = self.patience.as_millis();
+        format!("max_statement_time = {}.{:03}", millis / 1_000, millis % 1_000)
+    }
+}
+
+impl Dialect for MySql {
+    type Connection = MySqlConnection;
+
+    fn connect(&self) -> BoxFuture<'_, Result<MySqlConnection, sqlx::Error>> {
+        async move {
+            let mut connection = self.options.connect().await?;
+            let sql = "SELECT 'version', VERSION()".to_owned();
+            let version = Self::rows(&mut connection, sql).await?;
+            let version = version.first().map_or("", |(_, version)| version.as_str());
+            Self::rows(&mut connection, self.greeting(version)).await?;
+            Ok(connection)
+        }
+        .boxed()
+    }
+
+    fn run<'c>(
+        &'c self,
+        connection: &'c mut MySqlConnection,
+        runs: &'c [StoreRequest],
+    ) -> BoxFuture<'c, Result<Vec<Reply>, sqlx::Error>> {
+        async move { transaction::transact(self, connection, runs).await }.boxed()
+    }
+
+    fn rows(
+        connection: &mut MySqlConnection,
+        sql: String,
+    ) -> BoxFuture<'_, Result<Rows, sqlx::Error>> {
+        async move {
+            let rows = raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await?;
+            let text = |row: &MySqlRow, at: usize| -> Result<String, sqlx::Error> {
+                let bytes: Vec<u8> = row.try_get_unchecked(at)?;
+                Ok(String::from_utf8_lossy(&bytes).into_owned())
+            };
+            let pairs = rows.iter().filter(|row| row.len() == 2);
+            pairs.map(|row| Ok((text(row, 0)?, text(row, 1)?))).collect()
+        }
+        .boxed()
+    }
+
+    fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    fn schema(&self) -> String {
+        // Without the bound that MariaDB sets statements (MySQL: SELECTs alone).
+        format!(
+            "/*M! SET SESSION max_statement_time = 0 */; {} /*M! SET SESSION {} */",
+            schema(&self.prefix),
+            self.statement_time()
+        )
+    }
+
+    fn probe(&self) -> String {
+        format!(
+            "SELECT name, state FROM {0}_counters WHERE name = ''; \
+             SELECT name, ends FROM {0}_bans WHERE name = ''; \
+             SELECT id, id FROM {0}_locks WHERE id = 0",
+            self.prefix
+        )
+    }
+
+    fn now(&self) -> String {
+        "CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS UNSIGNED)".to_owned()
+    }
+
+    fn sweep(&self, table: &str, behind: &str, limit: usize, now: &str) -> String {
+        format!(
+            "SET @now = {now}; \
+             SELECT COUNT(*), COALESCE(MAX(name), '') INTO @looked, @last FROM \
+               (SELECT name FROM {table} WHERE name > '{behind}' ORDER BY name LIMIT {limit}) t; \
+             DELETE FROM {table} WHERE name > '{behind}' AND name <= @last AND expires < @now; \
+             SELECT 'gone', CAST(ROW_COUNT() AS CHAR) UNION ALL SELECT 'looked', CAST(@looked AS CHAR) \
+             UNION ALL SELECT 'last', @last"
+        )
+    }
+}
+
+impl Transactional for MySql {
+    fn read_states(_: impl Iterator<Item = Algorithm>, text: &str) -> States {
+        text_encoding::states(text).collect()
+    }
+
+    async fn begin(
+        &self,
+        connection: &mut MySqlConnection,
+        locks: &[u64],
+        names: &Names<'_>,
+    ) -> Result<LoadedRows, sqlx::Error> {
+        let prefix = &self.prefix;
+        let select = statements::select(prefix, names);
+        let mut ids: Vec<u64> = locks.iter().map(|lock| lock % LOCKS).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let sql = format!(
+            "START TRANSACTION; \
+             SELECT CONCAT('lock ', id), '' FROM {prefix}_locks WHERE id IN ({}) ORDER BY id FOR UPDATE; \
+             SELECT 'now', CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS UNSIGNED) UNION ALL {select}",
+            join(&ids)
+        );
+        let rows = Self::rows(connection, sql).await?;
+        if rows.iter().filter(|(name, _)| name.starts_with("lock ")).count() < ids.len() {
+            let message =
+                format!("rows of {prefix}_locks are missing; call RemoteStore::migrate()");
+            return Err(sqlx::Error::Protocol(message));
+        }
+        Ok(statements::found(rows, names))
+    }
+
+    async fn commit(
+        &self,
+        connection: &mut MySqlConnection,
+        changes: &Changes<'_>,
+    ) -> Result<(), sqlx::Error> {
+        let replaced = |column: &str| format!("VALUES({column})");
+        let sql = statements::write(&self.prefix, changes, "ON DUPLICATE KEY UPDATE", replaced);
+        Self::rows(connection, sql + "COMMIT").await.map(|_| ())
+    }
+
+    fn is_conflict(error: &sqlx::Error) -> bool {
+        const DEADLOCK: u16 = 1213;
+        let error = error.as_database_error();
+        let error = error.and_then(|error| error.try_downcast_ref::<MySqlDatabaseError>());
+        error.is_some_and(|error| error.number() == DEADLOCK)
+    }
+}

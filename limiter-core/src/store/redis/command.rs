@@ -1,0 +1,196 @@
+//! One call of a script: what is asked, as its arguments, and what it answers.
+//! Both scripts take the same, see `items.lua`.
+
+use std::sync::Arc;
+
+use redis::{Cmd, ErrorKind, RedisError, RedisResult, Value};
+
+use super::{
+    encoding::{self, Numbers},
+    scripts::Script,
+};
+use crate::{
+    store::{
+        BanChange,
+        remote::{
+            backend::{NamedItem, Reply, StoreRequest},
+            operation::{Operation, ttl_grace},
+            storage_key,
+        },
+    },
+    time::Timestamp,
+};
+
+/// What is to be done in one atomic step.
+#[derive(Debug)]
+pub(super) struct ScriptCall {
+    run: StoreRequest,
+    /// What this operation alone is told, behind all else.
+    further: Vec<Vec<u8>>,
+}
+
+impl ScriptCall {
+    pub(super) fn new(run: StoreRequest) -> Self {
+        let mut told = Vec::new();
+        match run.operation {
+            Operation::Owe => write_owed(&mut told, &run),
+            Operation::ChangeBan(BanChange::Ban(_)) => {
+                encoding::write(&mut told, [run.operation.duration()]);
+            }
+            _ => return Self { run, further: Vec::new() },
+        }
+        Self { run, further: vec![told] }
+    }
+
+    /// To give back: of each item the counter before it was charged, and after.
+    pub(super) const fn giving_back(run: StoreRequest, counters: Vec<Vec<u8>>) -> Self {
+        Self { run, further: counters }
+    }
+
+    pub(super) const fn operation(&self) -> Operation {
+        self.run.operation
+    }
+
+    /// How many quotas it has.
+    pub(super) fn quotas(&self) -> usize {
+        self.run.items.iter().map(|item| item.policy.quotas().len()).sum()
+    }
+
+    /// Whether both differ in their clients and clocks alone, so that a script
+    /// is told their numbers once.
+    fn has_one_template(&self, other: &Self) -> bool {
+        let (one, other) = (&self.run, &other.run);
+        let alike = |(one, other): (&NamedItem, &NamedItem)| {
+            one.policy.is(&other.policy) && one.subject.bannable == other.subject.bannable
+        };
+        one.operation == other.operation
+            && one.items.len() == other.items.len()
+            && one.items.iter().zip(&other.items).all(alike)
+    }
+}
+
+/// What items owe: the numbers of each quota, and those of a ban.
+fn write_owed(told: &mut Vec<u8>, run: &StoreRequest) {
+    for owed in &run.owed {
+        let (left, duration) = owed.ban_left().unwrap_or_default();
+        encoding::write(told, owed.numbers().flatten().chain([left, duration]));
+    }
+}
+
+/// The call that asks all of it, in this order.
+pub(super) fn command(
+    script: &Script,
+    by_hash: bool,
+    prefix: &str,
+    asked: &[Arc<ScriptCall>],
+) -> Cmd {
+    let items = || asked.iter().flat_map(|ask| &ask.run.items);
+    let keys: usize = items().map(keys_of).sum();
+    let mut command = Cmd::with_capacity(keys + 40, 64 * keys + 256);
+    command.arg(if by_hash { "EVALSHA" } else { "EVAL" });
+    command.arg(if by_hash { script.hash() } else { script.text() }).arg(keys);
+    let mut name = String::with_capacity(128);
+    for item in items() {
+        let scope = item.scope();
+        let parts = [('c', scope.counters), ('b', scope.bans), ('s', scope.strikes)];
+        for (kind, scope) in &parts[..keys_of(item)] {
+            name.clear();
+            write_name(&mut name, prefix, &item.client);
+            storage_key::write_part(&mut name, *kind, *scope);
+            command.arg(&name);
+        }
+    }
+    write_arguments(&mut command, asked);
+    command
+}
+
+/// How many keys an item has: the counter, and with a ban rule ban and strikes.
+fn keys_of(item: &NamedItem) -> usize {
+    if item.policy.ban().is_some() { 3 } else { 1 }
+}
+
+/// What the names of all of a client's keys begin with. What is in braces is
+/// what a Redis cluster places by: all of a client's state is in one slot, and
+/// no client's name has a brace.
+pub(super) fn write_name(name: &mut String, prefix: &str, client: &str) {
+    for part in [prefix, ":{", client, "}:"] {
+        name.push_str(part);
+    }
+}
+
+fn write_arguments(command: &mut Cmd, asked: &[Arc<ScriptCall>]) {
+    let (forms, runs) = templates_and_runs(asked);
+    // Where each form begins: behind the runs, counted from 1.
+    let (mut numbers, mut places) = (Vec::with_capacity(48), Vec::new());
+    for ScriptCall { run, .. } in forms {
+        let operation = run.operation;
+        places.push(numbers.len() + 3 * runs.len() + 3);
+        numbers.extend([code(operation), operation.capped_cost(), run.items.len() as u64]);
+        for item in &run.items {
+            numbers.push(encoding::counter_length(item));
+            numbers.extend(operation.numbers(std::iter::once(item.item())));
+        }
+    }
+    let own_clock = asked.first().and_then(|ask| ask.run.now);
+    let mut told = Vec::with_capacity(512);
+    encoding::write(&mut told, [ttl_grace(own_clock), runs.len() as u64]);
+    for (form, now, count) in runs {
+        let now = now.unwrap_or_default().as_micros();
+        encoding::write(&mut told, [places[form] as u64, now, count]);
+    }
+    encoding::write(&mut told, numbers);
+    command.arg(&told);
+    for further in asked.iter().flat_map(|ask| &ask.further) {
+        command.arg(further);
+    }
+}
+
+/// So many checks of one form, at an instant of the store's own clock.
+type TemplateRun = (usize, Option<Timestamp>, u64);
+
+/// What is told once for all checks of one form, and in which order they come.
+fn templates_and_runs(asked: &[Arc<ScriptCall>]) -> (Vec<&ScriptCall>, Vec<TemplateRun>) {
+    let (mut forms, mut runs): (Vec<&ScriptCall>, Vec<TemplateRun>) = (Vec::new(), Vec::new());
+    for ask in asked {
+        let known = forms.iter().position(|form| form.has_one_template(ask));
+        let form = known.unwrap_or(forms.len());
+        if known.is_none() {
+            forms.push(ask);
+        }
+        match runs.last_mut() {
+            Some((last, now, count)) if (*last, *now) == (form, ask.run.now) => *count += 1,
+            _ => runs.push((form, ask.run.now, 1)),
+        }
+    }
+    (forms, runs)
+}
+
+/// The number by which the scripts know an operation.
+const fn code(operation: Operation) -> u64 {
+    match operation {
+        Operation::Decide(_) => 0,
+        Operation::Charge(_) => 1,
+        Operation::Strike => 2,
+        Operation::GiveBack(_) => 3,
+        Operation::Owe => 4,
+        Operation::ChangeBan(BanChange::Ban(_)) => 5,
+        Operation::ChangeBan(BanChange::Lift) => 6,
+        Operation::ChangeBan(BanChange::Forgive) => 7,
+        Operation::Reset => 8,
+    }
+}
+
+/// What the script has answered, to each what it asked.
+pub(super) fn answers(answer: Value, asked: &[Arc<ScriptCall>]) -> RedisResult<Vec<Reply>> {
+    let unreadable = || RedisError::from((ErrorKind::UnexpectedReturnType, "an unknown answer"));
+    let Value::BulkString(encoding) = answer else { return Err(unreadable()) };
+    let mut numbers = Numbers::new(&encoding);
+    let clock = Timestamp::from_micros(numbers.next().ok_or_else(unreadable)?);
+    let before = |ask: &Arc<ScriptCall>| {
+        let now = ask.run.now.unwrap_or(clock);
+        let kept = ask.run.items.iter().map(|item| numbers.kept(item, now));
+        Some(Reply { now, kept: kept.collect::<Option<_>>()? })
+    };
+    let befores = asked.iter().map(before).collect::<Option<_>>();
+    befores.filter(|_| numbers.is_empty()).ok_or_else(unreadable)
+}

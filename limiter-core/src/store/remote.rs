@@ -1,0 +1,265 @@
+//! State that several servers share: Redis and Valkey, PostgreSQL, MySQL and
+//! MariaDB, SQLite.
+
+pub(super) mod backend;
+pub(super) mod builder;
+pub(super) mod in_flight;
+pub(super) mod operation;
+#[cfg(feature = "_deciding")]
+pub(super) mod script_params;
+pub(super) mod storage_key;
+#[cfg(any(feature = "mysql", feature = "sqlite"))]
+pub(super) mod text_encoding;
+
+use std::{fmt, future::Future, sync::Arc, time::Duration};
+
+pub use self::builder::RemoteStoreBuilder;
+use self::{
+    backend::{Backend, BanQuery, NamedItem, Reply, StoreRequest, StoredState},
+    operation::Operation,
+    storage_key::StorageKeys,
+};
+use super::{Answer, BanChange, BanPage, Banned, Check, Item, Store};
+use crate::{
+    ban::Ban,
+    decide::decide,
+    decision::Decision,
+    error::StoreError,
+    outage_usage::OutageUsage,
+    policy::Policy,
+    time::{Clock, Timestamp},
+};
+
+/// Keeps counters, strikes and bans in a database that servers share.
+///
+/// The URL's scheme says which one:
+///
+/// | URL | database | feature | a check takes |
+/// |---|---|---|---|
+/// | `redis://[user:password@]host:port/database` | Redis or Valkey | `redis` | one call of a script; under load a part of one |
+/// | `redis-sentinel://[user:password@]host:port,host:port/service` | the same, watched by Sentinel | `redis` | one call of a script; under load a part of one |
+/// | `redis-cluster://[user:password@]host:port,host:port` | Redis Cluster | `redis` | one call, and one more for each further client that the policies count |
+/// | `postgres://user:password@host:port/database` | PostgreSQL 11 or newer | `postgres` | one statement; under load two round trips |
+/// | `mysql://user:password@host:port/database` | MySQL 8 (by TLS, or with `mysql_native_password`), MariaDB 10.5 or newer | `mysql` | two round trips |
+/// | `sqlite://path` | a file of this host | `sqlite` | one transaction |
+///
+/// `rediss://`, `rediss-sentinel://`, `rediss-cluster://`, `sslmode=require`
+/// (PostgreSQL) and `ssl-mode=required` (MySQL) ask for TLS, with the feature
+/// `tls`.
+///
+/// ```no_run
+/// use limiter_core::{Limiter, RemoteStore};
+///
+/// # async fn example() -> Result<(), limiter_core::ConfigError> {
+/// let store = RemoteStore::builder("redis://127.0.0.1:6379/0").prefix("shop").connect().await?;
+/// let limiter = Limiter::builder().store(store);
+/// # let _ = limiter;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Under load checks are coalesced, with the answers that they would have had
+/// alone: on SQL, what waits for a connection goes into its next transaction, all
+/// of it; on one Redis server, what comes while other calls are under way goes by
+/// the next call. What finds nothing under way goes at once, alone; there is no
+/// timer.
+///
+/// # What it promises
+/// The same answers as every other store, field by field, by the clock of the
+/// database's server (SQLite: of this host). A check, the strikes it makes and
+/// the ban they bring are one atomic step, with one exception: on a Redis
+/// Cluster, policies that count different clients are asked one after the
+/// other, since these live on different servers. What was charged is given back
+/// if a later one refuses.
+///
+/// A request that is dropped while it waits leaves nothing half done: its
+/// check is charged, or not. (One that has to be given back on a Cluster, and
+/// whose server fails at that moment, stays charged.)
+///
+/// A client is readable in the database where its [name](crate::Key::name) is,
+/// else an HMAC under [`key_secret`](RemoteStoreBuilder::key_secret).
+///
+/// # Redis
+/// Version 5 or newer. State is written with a time to live, always, and goes by
+/// itself. Values are numbers in binary, packed; names of keys are text. The server
+/// may lose what it had not yet written or replicated when it
+/// fails. One that runs out of memory must not evict keys to go on (any
+/// `maxmemory-policy` but `noeviction`): it would forget counters and bans before
+/// their time.
+///
+/// # SQL
+/// [`connect`](RemoteStoreBuilder::connect) makes the tables that are missing,
+/// unless [told not to](RemoteStoreBuilder::migrate). After that the role needs
+/// to SELECT, INSERT, UPDATE and DELETE, and in PostgreSQL to execute the
+/// functions. What has expired is removed by a walk over the tables, a bounded
+/// part at a time. Transactions are never left open: each connection has a task of its own that outlives the
+/// requests, on the runtime that `connect` was called on.
+///
+/// PostgreSQL keeps counters and strikes in an unlogged table, which a crash of
+/// the server empties; bans are logged. It works behind a pooler in transaction
+/// mode.
+#[derive(Clone)]
+pub struct RemoteStore(Arc<Inner>);
+
+struct Inner {
+    backend: Arc<dyn Backend>,
+    storage_key: StorageKeys,
+    timeout: Duration,
+    clock: Option<Arc<dyn Clock>>,
+}
+
+impl RemoteStore {
+    /// Sets up a store in the database of that URL.
+    pub fn builder(url: &str) -> RemoteStoreBuilder {
+        RemoteStoreBuilder::new(url)
+    }
+
+    /// Makes what is missing of tables and functions; nothing in Redis.
+    ///
+    /// [`connect`](RemoteStoreBuilder::connect) does it by itself, unless told
+    /// not to.
+    ///
+    /// # Errors
+    /// If the role may not create them.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        self.0.backend.migrate().await
+    }
+}
+
+impl fmt::Debug for RemoteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RemoteStore").field(&self.0.backend).finish()
+    }
+}
+
+impl Store for RemoteStore {
+    fn decide<'a>(&'a self, check: Check<'a>) -> Answer<'a, Decision> {
+        Answer::Pending(Box::pin(async move {
+            let before = self.0.within(self.0.decide(&check)).await?;
+            let kept = check.items().zip(&before.kept);
+            let priors: Vec<_> = kept.map(|(item, kept)| kept.prior(item)).collect();
+            // The database has decided by the same rule, and has written.
+            Ok(decide(&check, &priors, before.now).decision)
+        }))
+    }
+
+    fn strike<'a>(&'a self, offenders: Vec<Item<'a>>) -> Answer<'a, Vec<Option<Timestamp>>> {
+        if offenders.is_empty() {
+            return Answer::ready(Ok(Vec::new()));
+        }
+        Answer::Pending(Box::pin(async move {
+            let before = self.0.run(Operation::Strike, offenders.iter().copied()).await?;
+            Ok(offenders.iter().zip(&before.kept).map(|(item, kept)| struck(*item, kept)).collect())
+        }))
+    }
+
+    fn change_ban<'a>(&'a self, item: Item<'a>, change: BanChange) -> Answer<'a, ()> {
+        if item.policy.ban().is_none() || !item.subject.bannable {
+            return Answer::ready(Ok(()));
+        }
+        Answer::Pending(Box::pin(async move {
+            self.0.run(Operation::ChangeBan(change), std::iter::once(item)).await.map(|_| ())
+        }))
+    }
+
+    fn reset<'a>(&'a self, item: Item<'a>) -> Answer<'a, ()> {
+        Answer::Pending(Box::pin(async move {
+            self.0.run(Operation::Reset, std::iter::once(item)).await.map(|_| ())
+        }))
+    }
+
+    fn ban<'a>(&'a self, item: Item<'a>) -> Answer<'a, Option<Ban>> {
+        let client = self.0.storage_key.client(&item.subject.key);
+        let asked = self.0.backend.ban(item.policy.scope().bans, client, self.0.now());
+        Answer::Pending(Box::pin(self.0.within(asked)))
+    }
+
+    fn bans<'a>(
+        &'a self,
+        policy: &'a Policy,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> Answer<'a, BanPage> {
+        let page = BanQuery {
+            scope: policy.scope().bans,
+            after: after.map(str::to_owned),
+            limit: limit.max(1),
+            now: self.0.now(),
+        };
+        Answer::Pending(Box::pin(async move {
+            let listed = self.0.backend.bans(page).await?;
+            let named = |(client, ban): (String, Ban)| {
+                // What somebody else has written there is no ban of ours.
+                client.parse().ok().map(|key| Banned { key, ban })
+            };
+            let bans = listed.bans.into_iter().filter_map(named).collect();
+            Ok(BanPage { bans, next: listed.next })
+        }))
+    }
+}
+
+/// The end of the ban that a strike has brought.
+fn struck(item: Item<'_>, kept: &StoredState) -> Option<Timestamp> {
+    let before = kept.prior(item).offender?;
+    before.strike(item.policy.ban()?, kept.now).new_ban(&before, kept.now)
+}
+
+impl Inner {
+    /// What was kept when the check was decided. What is owed is charged first,
+    /// in a step of its own, within the same timeout.
+    async fn decide(&self, check: &Check<'_>) -> Result<Reply, StoreError> {
+        let mut did_something = false;
+        let done = |did_something: bool, error: StoreError| match did_something {
+            true => StoreError::new(error),
+            false => error,
+        };
+        for (_, item, owed) in check.owed() {
+            let items = std::iter::once(item);
+            let repaid = self.perform(Operation::Owe, items, vec![owed.clone()]).await;
+            repaid.map_err(|error| done(did_something, error))?;
+            did_something = true;
+        }
+        let decided = self.perform(Operation::Decide(check.cost()), check.items(), Vec::new());
+        decided.await.map_err(|error| done(did_something, error))
+    }
+
+    async fn run<'a>(
+        &self,
+        operation: Operation,
+        items: impl Iterator<Item = Item<'a>>,
+    ) -> Result<Reply, StoreError> {
+        self.within(self.perform(operation, items, Vec::new())).await
+    }
+
+    async fn perform<'a>(
+        &self,
+        operation: Operation,
+        items: impl Iterator<Item = Item<'a>>,
+        owed: Vec<OutageUsage>,
+    ) -> Result<Reply, StoreError> {
+        let items = items.map(|item| NamedItem {
+            policy: item.policy.clone(),
+            subject: item.subject.clone(),
+            client: self.storage_key.client(&item.subject.key),
+        });
+        let run = StoreRequest { operation, now: self.now(), items: items.collect(), owed };
+        let asked = run.items.len();
+        let before = self.backend.run(run).await?;
+        if before.kept.len() != asked {
+            return Err(StoreError::new("the database answered for another number of items"));
+        }
+        Ok(before)
+    }
+
+    fn now(&self) -> Option<Timestamp> {
+        self.clock.as_ref().map(|clock| clock.now())
+    }
+
+    async fn within<T>(
+        &self,
+        answer: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let late = |_| StoreError::new(format!("no answer within {:?}", self.timeout));
+        tokio::time::timeout(self.timeout, answer).await.map_err(late)?
+    }
+}

@@ -1,0 +1,33 @@
+//! What to do in one atomic step.
+
+use crate::{store::BanChange, time::Timestamp};
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::store) enum Operation {
+    Decide(u64),
+    /// As `Decide`, but a refusal strikes nobody yet: other servers are asked,
+    /// too.
+    #[cfg(feature = "redis")]
+    Charge(u64),
+    /// Gives back what was charged, since another server has refused.
+    #[cfg(feature = "redis")]
+    GiveBack(u64),
+    /// Charges what the items owe, see `StoreRequest::owed`.
+    Owe,
+    Strike,
+    ChangeBan(BanChange),
+    Reset,
+}
+
+/// State outlives its use by a minute, so that a clock that steps back finds
+/// it; with a clock of the caller's own, by a day.
+const TTL_GRACE: u64 = 60_000_000;
+const TTL_GRACE_OWN_CLOCK: u64 = 86_400_000_000;
+
+/// How long state is kept beyond its use, in microseconds.
+pub(in crate::store) const fn ttl_grace(own_clock: Option<Timestamp>) -> u64 {
+    match own_clock {
+        None => TTL_GRACE,
+        Some(_) => TTL_GRACE_OWN_CLOCK,
+    }
+}

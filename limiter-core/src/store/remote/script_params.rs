@@ -1,0 +1,116 @@
+//! An operation as numbers, for servers that decide themselves: see
+//! `redis/items.lua` and `sql/postgres/run.sql`.
+//!
+//! For each item:
+//! ```text
+//! item  = shadow count ruled count*quota [rule]
+//! quota = algorithm limit window never burst 2cost 2burst 2twice
+//! rule  = threshold window duration factor longest forgive refusals bannable
+//! ```
+//! Flags are 1 or 0, algorithms 0 (gcra), 1 (fixed) and 2 (sliding window), times
+//! microseconds. `never` says that the cost is over the burst. The last three
+//! are units as debt, that is whole microseconds and a rest in units of
+//! `1 / limit`: the request's cost, the bucket, and twice the bucket.
+
+use super::operation::Operation;
+use crate::{
+    ban::{BanRule, MAX_BAN},
+    policy::Mode,
+    quota::{Algorithm, MAX_UNITS, Quota},
+    store::{BanChange, Item},
+    time::micros,
+};
+
+impl Operation {
+    /// As PostgreSQL knows it.
+    #[cfg(feature = "postgres")]
+    pub(in crate::store) const fn name(self) -> &'static str {
+        match self {
+            Self::Decide(_) => "decide",
+            // A Redis Cluster's alone.
+            #[cfg(feature = "redis")]
+            Self::Charge(_) | Self::GiveBack(_) => "",
+            Self::Owe => "owe",
+            Self::Strike => "strike",
+            Self::ChangeBan(BanChange::Ban(_)) => "ban",
+            Self::ChangeBan(BanChange::Lift) => "lift",
+            Self::ChangeBan(BanChange::Forgive) => "forgive",
+            Self::Reset => "reset",
+        }
+    }
+
+    /// Units to take, or to give back.
+    pub(in crate::store) const fn cost(self) -> u64 {
+        match self {
+            Self::Decide(cost) => cost,
+            #[cfg(feature = "redis")]
+            Self::Charge(cost) | Self::GiveBack(cost) => cost,
+            Self::Owe | Self::Strike | Self::ChangeBan(_) | Self::Reset => 0,
+        }
+    }
+
+    /// The same, as servers are told it: more than any quota holds is told as
+    /// the most there is.
+    pub(in crate::store) fn capped_cost(self) -> u64 {
+        self.cost().min(MAX_UNITS)
+    }
+
+    /// For how long to ban, in microseconds.
+    pub(in crate::store) fn duration(self) -> u64 {
+        match self {
+            Self::ChangeBan(BanChange::Ban(duration)) => micros(duration.min(MAX_BAN)),
+            _ => 0,
+        }
+    }
+
+    /// The numbers of the items, one after the other.
+    pub(in crate::store) fn numbers<'a>(self, items: impl Iterator<Item = Item<'a>>) -> Vec<u64> {
+        let cost = self.cost();
+        let mut numbers = Vec::with_capacity(32);
+        items.for_each(|item| item_numbers(&mut numbers, item, cost));
+        numbers
+    }
+}
+
+fn item_numbers(numbers: &mut Vec<u64>, item: Item<'_>, cost: u64) {
+    let quotas = item.policy.quotas();
+    numbers.push((item.policy.mode() == Mode::Shadow).into());
+    numbers.push(quotas.len() as u64);
+    numbers.push(item.policy.ban().is_some().into());
+    for quota in quotas.iter() {
+        quota_numbers(numbers, quota, cost);
+    }
+    if let Some(rule) = item.policy.ban() {
+        rule_numbers(numbers, rule, item.subject.bannable);
+    }
+}
+
+fn quota_numbers(numbers: &mut Vec<u64>, quota: &Quota, cost: u64) {
+    let algorithm = match quota.algorithm() {
+        Algorithm::Gcra => 0,
+        Algorithm::FixedWindow => 1,
+        Algorithm::SlidingWindow => 2,
+    };
+    let never = cost > quota.burst();
+    numbers.extend([algorithm, quota.limit(), quota.window_micros(), never.into(), quota.burst()]);
+    for units in [cost.min(MAX_UNITS).into(), quota.burst().into(), 2 * u128::from(quota.burst())] {
+        numbers.extend(debt(quota, units));
+    }
+}
+
+/// Units as debt: whole microseconds, and the rest in `1 / limit` of one.
+pub(in crate::store) fn debt(quota: &Quota, units: u128) -> [u64; 2] {
+    let debt = units * u128::from(quota.window_micros());
+    let limit = u128::from(quota.limit());
+    // A bucket drains within a hundred years, and what costs more than there ever
+    // is (`never`) is not looked at.
+    [debt / limit, debt % limit].map(|part| part.min(MAX_EXACT) as u64)
+}
+
+/// What a double holds exactly.
+const MAX_EXACT: u128 = 1 << 53;
+
+fn rule_numbers(numbers: &mut Vec<u64>, rule: &BanRule, bannable: bool) {
+    numbers.extend(rule.numbers());
+    numbers.extend([rule.strikes_on_refusal(), bannable].map(u64::from));
+}

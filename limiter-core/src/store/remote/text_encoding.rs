@@ -1,0 +1,85 @@
+//! State as text, for stores that keep it elsewhere.
+//!
+//! ```text
+//! counter = state *( ";" state )          one a quota, in the policy's order
+//! state   = "-"                           nothing used
+//!         | "g" tat "," fraction "," limit "," burst
+//!         | "f" start "," used
+//!         | "s" start "," current "," previous
+//! ```
+//! All numbers are decimal. What cannot be read counts as nothing: a store that
+//! was written to by something else starts anew, and does not fail.
+
+use std::fmt::Write as _;
+
+use crate::algorithm::State;
+
+/// A counter, as it was written.
+pub(in crate::store) fn states(text: &str) -> impl Iterator<Item = Option<State>> + '_ {
+    text.split(';').map(state)
+}
+
+pub(in crate::store) fn state(text: &str) -> Option<State> {
+    let (kind, numbers) = text.split_at_checked(1)?;
+    let mut numbers = numbers.split(',').map(str::parse);
+    let mut next = || numbers.next()?.ok();
+    match kind {
+        "g" => {
+            Some(State::Gcra { tat: next()?, fraction: next()?, limit: next()?, burst: next()? })
+        }
+        "f" => Some(State::FixedWindow { start: next()?, used: next()? }),
+        "s" => Some(State::SlidingWindow { start: next()?, current: next()?, previous: next()? }),
+        _ => None,
+    }
+}
+
+/// A counter, to be written.
+pub(in crate::store) fn write_states(states: impl IntoIterator<Item = Option<State>>) -> String {
+    let mut text = String::new();
+    for state in states {
+        if !text.is_empty() {
+            text.push(';');
+        }
+        write_state(&mut text, state);
+    }
+    text
+}
+
+fn write_state(text: &mut String, state: Option<State>) {
+    // Writing to a String cannot fail.
+    let _ = match state {
+        None => write!(text, "-"),
+        Some(State::Gcra { tat, fraction, limit, burst }) => {
+            write!(text, "g{tat},{fraction},{limit},{burst}")
+        }
+        Some(State::FixedWindow { start, used }) => write!(text, "f{start},{used}"),
+        Some(State::SlidingWindow { start, current, previous }) => {
+            write!(text, "s{start},{current},{previous}")
+        }
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let kept = [
+            Some(State::Gcra { tat: u64::MAX, fraction: 1, limit: 2, burst: 3 }),
+            None,
+            Some(State::FixedWindow { start: 4, used: 5 }),
+            Some(State::SlidingWindow { start: 6, current: 7, previous: 8 }),
+        ];
+        let text = write_states(kept);
+        assert_eq!(text, "g18446744073709551615,1,2,3;-;f4,5;s6,7,8");
+        assert!(states(&text).eq(kept));
+    }
+
+    #[test]
+    fn what_cannot_be_read_counts_as_nothing() {
+        for text in ["", "x", "g1,2,3", "f1,-2", "s1,2,", "é"] {
+            assert_eq!(state(text), None, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What a SQL database has to provide to keep state: [`Dialect`].
+
+use std::fmt::{self, Write as _};
+
+use futures_core::future::BoxFuture;
+use sha2::{Digest, Sha256};
+
+use crate::store::remote::backend::{Reply, StoreRequest};
+
+/// Two columns, as text.
+pub(in crate::store) type Rows = Vec<(String, String)>;
+
+/// One kind of database.
+pub(in crate::store) trait Dialect: fmt::Debug + Send + Sync + 'static {
+    type Connection: sqlx::Connection;
+
+    fn connect(&self) -> BoxFuture<'_, Result<Self::Connection, sqlx::Error>>;
+
+    /// Does what is asked, one after the other, in one transaction, and leaves
+    /// none open, whatever the database answers.
+    fn run<'c>(
+        &'c self,
+        connection: &'c mut Self::Connection,
+        runs: &'c [StoreRequest],
+    ) -> BoxFuture<'c, Result<Vec<Reply>, sqlx::Error>>;
+
+    /// Whether that takes one statement alone, and no lock beyond it.
+    fn is_single_statement(&self, _: &StoreRequest) -> bool {
+        false
+    }
+
+    /// Runs statements, and returns all rows of two columns.
+    fn rows(
+        connection: &mut Self::Connection,
+        sql: String,
+    ) -> BoxFuture<'_, Result<Rows, sqlx::Error>>;
+
+    /// What the names of tables begin with.
+    fn prefix(&self) -> &str;
+
+    /// The SQL that makes tables and functions.
+    fn schema(&self) -> String;
+
+    /// SQL that fails where they are missing.
+    fn probe(&self) -> String;
+
+    /// The present instant in microseconds, as SQL.
+    fn now(&self) -> String;
+
+    /// SQL that looks at up to `limit` rows of a table behind a name, and
+    /// removes those that have expired by `now`. Answers with "looked" and how
+    /// many these are, "gone" and how many these were, "last" and its name.
+    fn sweep(&self, table: &str, behind: &str, limit: usize, now: &str) -> String;
+}
+
+/// A row's name. Names are put into SQL as they are: all of their characters
+/// are plain.
+pub(in crate::store) fn name(client: &str, part: &str) -> String {
+    debug_assert!(client.bytes().all(is_simple), "{client:?}");
+    format!("{part}:{client}")
+}
+
+/// Whether names consist of that: no quote, no backslash, no brace, no comma.
+pub(in crate::store) fn is_simple(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_./:=&#*".contains(&byte)
+}
+
+/// By which numbers clients are locked: sorted, each once, so that no two
+/// transactions wait for each other.
+pub(in crate::store) fn locks<'a>(
+    prefix: &str,
+    clients: impl Iterator<Item = &'a str>,
+) -> Vec<u64> {
+    let mut locks: Vec<u64> = clients.map(|client| number(prefix, client)).collect();
+    locks.sort_unstable();
+    locks.dedup();
+    locks
+}
+
+/// Values with commas between.
+pub(in crate::store) fn join<T: fmt::Display>(values: impl IntoIterator<Item = T>) -> String {
+    let mut text = String::new();
+    for value in values {
+        if !text.is_empty() {
+            text.push(',');
+        }
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{value}");
+    }
+    text
+}
+
+/// A number for a client, by which a database can lock it.
+pub(in crate::store) fn number(prefix: &str, client: &str) -> u64 {
+    let digest = Sha256::new().chain_update(prefix).chain_update([0]).chain_update(client);
+    digest.finalize()[..8].iter().fold(0, |value, &byte| value << 8 | u64::from(byte))
+}

@@ -1,0 +1,98 @@
+//! Why work was not done, or not in time.
+
+use std::{error::Error as StdError, fmt};
+
+use sqlx::error::DatabaseError;
+
+use crate::error::StoreError;
+
+/// Why work was not done, or not in time.
+#[derive(Debug)]
+pub(in crate::store) struct SqlError {
+    message: String,
+    /// Whether the connection can be used again: the database said no, and has
+    /// ended the transaction.
+    pub(in crate::store) is_healthy: bool,
+    /// Whether nothing was done: it has not begun, or was rolled back.
+    pub(in crate::store) did_nothing: bool,
+    /// Whether tables or functions are missing.
+    pub(in crate::store) is_missing: bool,
+    source: Option<sqlx::Error>,
+}
+
+impl SqlError {
+    pub(in crate::store) fn new(message: &str) -> Self {
+        let message = message.to_owned();
+        Self { message, is_healthy: false, did_nothing: true, is_missing: false, source: None }
+    }
+
+    /// It has not begun in time.
+    pub(in crate::store) fn late() -> Self {
+        Self::new("it did not answer in time")
+    }
+
+    /// It has begun, and whether it comes to its end is not known.
+    pub(in crate::store) fn unfinished() -> Self {
+        Self { did_nothing: false, ..Self::late() }
+    }
+
+    /// The same, for another who asked.
+    pub(in crate::store) fn again(&self) -> Self {
+        Self { message: self.message.clone(), source: None, ..*self }
+    }
+
+    /// A connection that could not be made.
+    pub(in crate::store) fn unconnected(error: sqlx::Error) -> Self {
+        Self { did_nothing: true, ..Self::from(error) }
+    }
+}
+
+impl From<sqlx::Error> for SqlError {
+    fn from(error: sqlx::Error) -> Self {
+        let code = error.as_database_error().and_then(DatabaseError::code).unwrap_or_default();
+        let is_missing = matches!(&*code, "42P01" | "42883" | "3F000" | "42S02")
+            || error.to_string().contains("no such table");
+        let told = error.to_string();
+        let wants_tls = matches!(error, sqlx::Error::Tls(_)) || told.contains("RSA");
+        let message = match is_missing {
+            false if wants_tls && !cfg!(feature = "tls") => {
+                format!("{told}; enable the feature \"tls\"")
+            }
+            // MySQL asks for the password in clear.
+            false if told.contains("RSA") => format!("{told}; add ?ssl-mode=REQUIRED to the URL"),
+            true => format!(
+                "tables or functions of the store are missing or of another version ({error}); \
+                 leave out `migrate = false`, or let a role that may make them run what \
+                 RemoteStoreBuilder::schema() says"
+            ),
+            false => told,
+        };
+        // PostgreSQL ends connections with 57P.., and 08... are broken. Who may
+        // not write is no primary any more: another connection may find it.
+        let is_healthy = matches!(error, sqlx::Error::Database(_))
+            && !code.starts_with("57P")
+            && !code.starts_with("08")
+            && code != "25006"
+            && !error.to_string().contains("read-only");
+        let did_nothing = matches!(error, sqlx::Error::Database(_));
+        Self { message, is_healthy, did_nothing, is_missing, source: Some(error) }
+    }
+}
+
+impl From<SqlError> for StoreError {
+    fn from(fault: SqlError) -> Self {
+        if fault.did_nothing { Self::nothing_done(fault) } else { Self::new(fault) }
+    }
+}
+
+impl fmt::Display for SqlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl StdError for SqlError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_ref().map(|error| error as &(dyn StdError + 'static))
+    }
+}

@@ -1,0 +1,119 @@
+//! What a run makes of the rows.
+
+use super::rows::{Places, Rows};
+use crate::{
+    algorithm::Usage,
+    ban::{BanRecord, BanRule},
+    decide::Change,
+    outage_usage::OutageUsage,
+    store::remote::{
+        backend::{NamedItem, StoreRequest, StoredState, outcome},
+        operation::{Operation, ttl_grace},
+    },
+    time::Timestamp,
+};
+
+/// A run at its instant.
+pub(in crate::store) struct Apply<'a, 'r> {
+    rows: &'a mut Rows<'r>,
+    run: &'r StoreRequest,
+    now: Timestamp,
+}
+
+impl<'a, 'r> Apply<'a, 'r> {
+    pub(in crate::store) fn new(
+        rows: &'a mut Rows<'r>,
+        run: &'r StoreRequest,
+        now: Timestamp,
+    ) -> Self {
+        Self { rows, run, now }
+    }
+
+    /// Changes the rows of its items, of which that was kept.
+    pub(in crate::store) fn perform(mut self, places: &[Places], kept: &[StoredState]) {
+        let items = self.run.items.iter().zip(places).zip(kept);
+        match self.run.operation {
+            Operation::Decide(cost) => self.decide(places, kept, cost),
+            Operation::Owe => {
+                items.zip(&self.run.owed).for_each(|(((item, places), kept), owed)| {
+                    self.repay(item, *places, kept, owed);
+                });
+            }
+            Operation::Strike => items.for_each(|((item, places), kept)| {
+                self.save_ban_record(item, *places, kept, |rule, before| {
+                    Some(before.strike(rule, kept.now)).filter(|after| *after != before)
+                });
+            }),
+            Operation::ChangeBan(change) => items.for_each(|((item, places), kept)| {
+                self.save_ban_record(item, *places, kept, |rule, before| {
+                    Some(before.change(rule, change, kept.now))
+                });
+            }),
+            Operation::Reset => places.iter().for_each(|places| {
+                self.rows.write_counter(places.counter, None, 0);
+            }),
+            #[cfg(feature = "redis")]
+            Operation::Charge(_) | Operation::GiveBack(_) => {
+                unreachable!("only a cluster is asked item by item")
+            }
+        }
+    }
+
+    fn decide(&mut self, places: &[Places], kept: &[StoredState], cost: u64) {
+        let outcome = outcome(self.run.items.iter(), kept, cost, self.now);
+        for ((item, places), change) in self.run.items.iter().zip(places).zip(outcome.changes) {
+            match change {
+                Change::None => {}
+                Change::Charged(levels) => self.count(places.counter, &levels),
+                Change::Struck(offender) => {
+                    if let Some(rule) = item.policy.ban() {
+                        self.keep(rule, *places, &offender);
+                    }
+                }
+            }
+        }
+    }
+
+    fn repay(&mut self, item: &NamedItem, places: Places, kept: &StoredState, owed: &OutageUsage) {
+        let repaid = kept.prior(item.item()).repaid(item.item(), owed, self.now);
+        self.count(places.counter, &repaid.levels);
+        if let Some((rule, offender)) = item.policy.ban().zip(repaid.offender.as_ref()) {
+            self.keep(rule, places, offender);
+        }
+    }
+
+    /// Writes what has become of an offender, if anything has.
+    fn save_ban_record(
+        &mut self,
+        item: &NamedItem,
+        places: Places,
+        kept: &StoredState,
+        change: impl FnOnce(&BanRule, BanRecord) -> Option<BanRecord>,
+    ) {
+        let prior = kept.prior(item.item()).offender;
+        if let (Some(rule), Some(before)) = (item.policy.ban(), prior)
+            && let Some(after) = change(rule, before)
+        {
+            self.keep(rule, places, &after);
+        }
+    }
+
+    fn keep(&mut self, rule: &BanRule, places: Places, offender: &BanRecord) {
+        let Some((strikes, ban)) = places.offender else { return };
+        self.count(strikes, std::slice::from_ref(&offender.strikes));
+        let forgotten = offender.ban().map_or(self.now, |ban| rule.forget_at(&ban).max(self.now));
+        let expires = forgotten.as_micros().saturating_add(ttl_grace(self.run.now));
+        self.rows.write_ban(ban, offender.ban(), expires);
+    }
+
+    fn count(&mut self, at: usize, levels: &[Usage]) {
+        let longest = levels.iter().map(Usage::reset_after).max().unwrap_or(0);
+        let used = levels.iter().any(|level| level.state().is_some());
+        let states = used.then(|| levels.iter().map(Usage::state).collect());
+        self.rows.write_counter(
+            at,
+            states,
+            self.now.as_micros() + longest + ttl_grace(self.run.now),
+        );
+    }
+}

@@ -1,0 +1,146 @@
+//! SQLite: a file of this host, one writer at a time.
+
+use std::{str::FromStr, sync::Arc};
+
+use futures_core::future::BoxFuture;
+use futures_util::FutureExt;
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, Row, SqliteConnection, raw_sql,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+};
+
+use super::sql::{
+    Dialect, Rows,
+    transaction::{self, Changes, LoadedRows, Names, States, Transactional, statements},
+};
+use crate::{
+    quota::Algorithm,
+    store::remote::{
+        RemoteStoreBuilder,
+        backend::{Backend, Reply, StoreRequest},
+        builder::server_timeout,
+        text_encoding,
+    },
+    time::wall_clock,
+};
+
+const SCHEMA: &str = include_str!("sqlite/tables.sql");
+
+#[derive(Debug)]
+struct Sqlite {
+    options: SqliteConnectOptions,
+    prefix: String,
+}
+
+pub(in crate::store) fn schema(prefix: &str) -> String {
+    SCHEMA.replace("{prefix}", prefix)
+}
+
+pub(in crate::store) async fn connect(
+    builder: &RemoteStoreBuilder,
+) -> Result<Arc<dyn Backend>, String> {
+    let options = SqliteConnectOptions::from_str(&builder.url)
+        .map_err(|_| "the URL is none of a SQLite file; write sqlite://path/to/file")?;
+    let options = options
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // A crash of the host may lose the last changes, one of the server none.
+        .synchronous(SqliteSynchronous::Normal)
+        .busy_timeout(server_timeout(builder.timeout))
+        .disable_statement_logging();
+    let sqlite = Sqlite { options, prefix: builder.prefix.clone() };
+    super::sql::connect(sqlite, builder, 1).await
+}
+
+impl Dialect for Sqlite {
+    type Connection = SqliteConnection;
+
+    fn connect(&self) -> BoxFuture<'_, Result<SqliteConnection, sqlx::Error>> {
+        self.options.connect().boxed()
+    }
+
+    fn run<'c>(
+        &'c self,
+        connection: &'c mut SqliteConnection,
+        runs: &'c [StoreRequest],
+    ) -> BoxFuture<'c, Result<Vec<Reply>, sqlx::Error>> {
+        async move { transaction::transact(self, connection, runs).await }.boxed()
+    }
+
+    fn rows(
+        connection: &mut SqliteConnection,
+        sql: String,
+    ) -> BoxFuture<'_, Result<Rows, sqlx::Error>> {
+        async move {
+            let rows = raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await?;
+            let pairs = rows.iter().filter(|row| row.len() == 2);
+            pairs.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+        }
+        .boxed()
+    }
+
+    fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    fn schema(&self) -> String {
+        format!("BEGIN IMMEDIATE; {} COMMIT", schema(&self.prefix))
+    }
+
+    fn probe(&self) -> String {
+        format!(
+            "SELECT name, state FROM {0}_counters WHERE name = ''; \
+             SELECT name, name FROM {0}_bans WHERE name = ''",
+            self.prefix
+        )
+    }
+
+    fn now(&self) -> String {
+        wall_clock().as_micros().to_string()
+    }
+
+    fn sweep(&self, table: &str, behind: &str, limit: usize, now: &str) -> String {
+        let looked =
+            format!("SELECT name FROM {table} WHERE name > '{behind}' ORDER BY name LIMIT {limit}");
+        format!(
+            "SELECT 'looked', CAST(COUNT(*) AS TEXT) FROM ({looked}); \
+             SELECT 'last', COALESCE(MAX(name), '') FROM ({looked}); \
+             DELETE FROM {table} WHERE name IN ({looked}) AND expires < {now}; \
+             SELECT 'gone', CAST(changes() AS TEXT)"
+        )
+    }
+}
+
+impl Transactional for Sqlite {
+    fn read_states(_: impl Iterator<Item = Algorithm>, text: &str) -> States {
+        text_encoding::states(text).collect()
+    }
+
+    /// Locks the whole file.
+    async fn begin(
+        &self,
+        connection: &mut SqliteConnection,
+        _: &[u64],
+        names: &Names<'_>,
+    ) -> Result<LoadedRows, sqlx::Error> {
+        let sql = format!("BEGIN IMMEDIATE; {}", statements::select(&self.prefix, names));
+        let rows = Self::rows(connection, sql).await?;
+        Ok(LoadedRows { now: Some(wall_clock().as_micros()), ..statements::found(rows, names) })
+    }
+
+    async fn commit(
+        &self,
+        connection: &mut SqliteConnection,
+        changes: &Changes<'_>,
+    ) -> Result<(), sqlx::Error> {
+        let replaced = |column: &str| format!("excluded.{column}");
+        let sql =
+            statements::write(&self.prefix, changes, "ON CONFLICT (name) DO UPDATE SET", replaced);
+        Self::rows(connection, sql + "COMMIT").await.map(|_| ())
+    }
+
+    /// A busy file has been waited for already.
+    fn is_conflict(_: &sqlx::Error) -> bool {
+        false
+    }
+}

@@ -1,0 +1,65 @@
+//! A server of this program, in a process of its own that ends with its
+//! standard input.
+
+use std::{
+    env,
+    io::{BufRead, BufReader, Read},
+    process::{Child, Command, Stdio},
+};
+
+/// A running server. It is ended when this is dropped.
+pub(super) struct HttpServer {
+    child: Child,
+    pub(super) url: String,
+}
+
+impl HttpServer {
+    pub(super) fn start(name: &str, redis: &str) -> Self {
+        Self::start_by(&[], name, redis)
+    }
+
+    /// Starts it by another program that takes it as its argument.
+    pub(super) fn start_by(words: &[&str], name: &str, redis: &str) -> Self {
+        let program = env::current_exe().expect("this program is a file");
+        let program = program.to_str().expect("its path is text");
+        let command = [words, &[program, "serve", name, redis]].concat();
+        let mut process = Command::new(command[0]);
+        process.args(&command[1..]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let child = process.spawn();
+        let mut child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let output = child.stdout.take().expect("it is piped");
+        let mut url = String::new();
+        let told = BufReader::new(output).read_line(&mut url);
+        assert!(told.is_ok() && url.starts_with("http://"), "{command:?} tells {url:?}");
+        Self { child, url: url.trim().to_owned() }
+    }
+
+    /// The process's.
+    pub(super) fn id(&self) -> String {
+        self.child.id().to_string()
+    }
+
+    pub(super) fn ask(&self, times: usize) {
+        let agent = ureq::Agent::new_with_defaults();
+        for _ in 0..times {
+            let answer = agent.get(&self.url).call().expect("the server answers");
+            let mut text = String::new();
+            let read = answer.into_body().into_reader().read_to_string(&mut text);
+            assert!(read.is_ok() && text == "hello", "{text}");
+        }
+    }
+
+    /// Lets it end, and waits until it has.
+    pub(super) fn stop(mut self) {
+        // Which closes its standard input first.
+        self.child.wait().expect("its end can be waited for");
+    }
+}
+
+impl Drop for HttpServer {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

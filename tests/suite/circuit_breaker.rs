@@ -1,0 +1,293 @@
+//! A store that fails: what clients are answered meanwhile, and how long they
+//! wait.
+
+use std::{
+    process::Command,
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+use limiter_core::{
+    Algorithm, BanRule, Decision, Error, Health, Key, Limiter, OnStoreError, Policy, Quota,
+    RemoteStore, Store, Verdict,
+};
+use redis::{Client, cmd};
+
+use crate::{servers::start_redis, switchable_store::SwitchableStore};
+
+/// Three policies, one for each way to do without the store, each of two
+/// requests an hour, with a ban after three refusals.
+async fn limiter(store: impl Store) -> Limiter {
+    let hour = Duration::from_secs(3_600);
+    let ways = [
+        ("local", OnStoreError::Local),
+        ("allow", OnStoreError::Allow),
+        ("deny", OnStoreError::Deny),
+    ];
+    let mut builder = Limiter::builder().store(store);
+    for (name, way) in ways {
+        let policy = Policy::new(name, Quota::per_hour(2).unwrap()).unwrap();
+        let rule = BanRule::new(3, hour, hour).unwrap();
+        builder = builder.policy(policy.with_ban(rule).with_on_store_error(way));
+    }
+    builder.build().await.unwrap()
+}
+
+async fn ask(limiter: &Limiter, policy: &str, user: &str) -> Result<Verdict, Error> {
+    let policy = limiter.policy(policy).unwrap();
+    let subjects = policy.subjects_of(&Key::user(user));
+    policy.check(&subjects, 1).await.map(|decision| decision.verdict())
+}
+
+async fn until_healthy(limiter: &Limiter, within: Duration) {
+    let deadline = Instant::now() + within;
+    while limiter.health() != Health::Healthy {
+        assert!(Instant::now() < deadline, "{:?}", limiter.health());
+        // Requests that come in are what lets a probe be sent.
+        let _ = ask(limiter, "allow", "prober").await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_fails_is_left_alone_and_probed() {
+    let store = SwitchableStore::default();
+    let limiter = limiter(store.clone()).await;
+    assert_eq!(limiter.health(), Health::Healthy);
+    store.off.store(true, Ordering::Relaxed);
+    for _ in 0..200 {
+        assert_eq!(ask(&limiter, "allow", "alice").await.unwrap(), Verdict::Allowed);
+    }
+    assert!(store.asked.load(Ordering::Relaxed) <= 6, "{:?}", store.asked);
+    let Health::Degraded { reason, .. } = limiter.health() else { panic!("it fails") };
+    assert_eq!(reason, "switched off");
+    // While it is off, probes alone ask it: two or three within a second.
+    let before = store.asked.load(Ordering::Relaxed);
+    let end = Instant::now() + Duration::from_secs(1);
+    while Instant::now() < end {
+        ask(&limiter, "allow", "alice").await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    let probes = store.asked.load(Ordering::Relaxed) - before;
+    assert!((1..=5).contains(&probes), "{probes}");
+    store.off.store(false, Ordering::Relaxed);
+    until_healthy(&limiter, Duration::from_secs(5)).await;
+    assert_eq!(ask(&limiter, "allow", "bob").await.unwrap(), Verdict::Allowed);
+}
+
+#[tokio::test]
+async fn each_policy_does_without_the_store_in_its_own_way() {
+    let store = SwitchableStore::default();
+    let limiter = limiter(store.clone()).await;
+    store.off.store(true, Ordering::Relaxed);
+    for _ in 0..2 {
+        assert_eq!(ask(&limiter, "local", "alice").await.unwrap(), Verdict::Allowed);
+    }
+    assert_eq!(ask(&limiter, "local", "alice").await.unwrap(), Verdict::Limited);
+    for _ in 0..10 {
+        assert_eq!(ask(&limiter, "allow", "alice").await.unwrap(), Verdict::Allowed);
+        let error = ask(&limiter, "deny", "alice").await.unwrap_err();
+        assert!(matches!(error, Error::Unavailable(_)), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn known_bans_hold_through_an_outage() {
+    let store = SwitchableStore::default();
+    let limiter = limiter(store.clone()).await;
+    for policy in ["local", "allow", "deny"] {
+        for _ in 0..5 {
+            ask(&limiter, policy, "mallory").await.unwrap();
+        }
+        assert_eq!(ask(&limiter, policy, "mallory").await.unwrap(), Verdict::Banned);
+    }
+    store.off.store(true, Ordering::Relaxed);
+    for policy in ["local", "allow", "deny"] {
+        assert_eq!(ask(&limiter, policy, "mallory").await.unwrap(), Verdict::Banned, "{policy}");
+    }
+    assert_eq!(ask(&limiter, "allow", "alice").await.unwrap(), Verdict::Allowed);
+    store.off.store(false, Ordering::Relaxed);
+    until_healthy(&limiter, Duration::from_secs(5)).await;
+    // Lifted, and not held by what was known of it.
+    limiter.forgive("allow", &Key::user("mallory")).await.unwrap();
+    store.off.store(true, Ordering::Relaxed);
+    assert_eq!(ask(&limiter, "allow", "mallory").await.unwrap(), Verdict::Allowed);
+}
+
+/// One policy that counts in memory meanwhile: ten an hour, by that algorithm.
+async fn counting(store: impl Store, algorithm: Algorithm) -> Limiter {
+    let quota = Quota::per_hour(10).unwrap().with_algorithm(algorithm).unwrap();
+    let hour = Duration::from_secs(3_600);
+    let rule = BanRule::new(3, hour, hour).and_then(|rule| rule.with_statuses([401])).unwrap();
+    let policy = Policy::new("allow", quota).unwrap().with_ban(rule);
+    Limiter::builder().store(store).policy(policy).build().await.unwrap()
+}
+
+async fn remaining(limiter: &Limiter, user: &str) -> u64 {
+    let policy = limiter.policy("allow").unwrap();
+    let subjects = policy.subjects_of(&Key::user(user));
+    policy.check(&subjects, 0).await.unwrap().quotas()[0].remaining()
+}
+
+#[tokio::test]
+async fn what_was_admitted_meanwhile_is_charged_once_the_store_is_back() {
+    for algorithm in [Algorithm::Gcra, Algorithm::FixedWindow, Algorithm::SlidingWindow] {
+        let store = SwitchableStore::default();
+        let limiter = counting(store.clone(), algorithm).await;
+        for _ in 0..2 {
+            ask(&limiter, "allow", "alice").await.unwrap();
+        }
+        store.off.store(true, Ordering::Relaxed);
+        for _ in 0..5 {
+            assert_eq!(ask(&limiter, "allow", "alice").await.unwrap(), Verdict::Allowed);
+        }
+        store.off.store(false, Ordering::Relaxed);
+        until_healthy(&limiter, Duration::from_secs(5)).await;
+        assert_eq!(remaining(&limiter, "alice").await, 3, "{algorithm:?}");
+        assert_eq!(remaining(&limiter, "alice").await, 3, "{algorithm:?}: twice");
+        // Others see it as well.
+        let other = counting(store, algorithm).await;
+        assert_eq!(remaining(&other, "alice").await, 3, "{algorithm:?}: elsewhere");
+    }
+}
+
+#[tokio::test]
+async fn servers_may_divide_the_limit_among_them() {
+    let store = SwitchableStore::default();
+    let policy = Policy::new("allow", Quota::per_hour(10).unwrap()).unwrap();
+    let builder = Limiter::builder().store(store.clone()).policy(policy);
+    let limiter = builder.local_share(4.try_into().unwrap()).build().await.unwrap();
+    store.off.store(true, Ordering::Relaxed);
+    let mut admitted = 0;
+    for _ in 0..20 {
+        let verdict = ask(&limiter, "allow", "alice").await.unwrap();
+        admitted += u64::from(verdict == Verdict::Allowed);
+    }
+    assert_eq!(admitted, 2);
+    store.off.store(false, Ordering::Relaxed);
+    until_healthy(&limiter, Duration::from_secs(5)).await;
+    assert_eq!(remaining(&limiter, "alice").await, 8);
+}
+
+#[tokio::test]
+async fn what_may_have_been_charged_is_not_charged_again() {
+    let store = SwitchableStore::default();
+    let limiter = counting(store.clone(), Algorithm::FixedWindow).await;
+    store.off.store(true, Ordering::Relaxed);
+    ask(&limiter, "allow", "alice").await.unwrap();
+    ask(&limiter, "allow", "alice").await.unwrap();
+    store.off.store(false, Ordering::Relaxed);
+    assert_eq!(ask(&limiter, "allow", "prober").await.unwrap(), Verdict::Allowed);
+    // It charges the two, and this one; but nobody hears of it.
+    store.mute.store(true, Ordering::Relaxed);
+    ask(&limiter, "allow", "alice").await.unwrap();
+    store.mute.store(false, Ordering::Relaxed);
+    assert_eq!(ask(&limiter, "allow", "prober").await.unwrap(), Verdict::Allowed);
+    // Three units are there. Memory has admitted the third as well, and does not
+    // charge what may be charged already.
+    for _ in 0..3 {
+        assert_eq!(remaining(&limiter, "alice").await, 7);
+    }
+}
+
+#[tokio::test]
+async fn what_has_certainly_not_been_charged_is_charged_later() {
+    for algorithm in [Algorithm::Gcra, Algorithm::FixedWindow, Algorithm::SlidingWindow] {
+        let store = SwitchableStore::default();
+        let limiter = counting(store.clone(), algorithm).await;
+        ask(&limiter, "allow", "alice").await.unwrap();
+        for _ in 0..3 {
+            store.off.store(true, Ordering::Relaxed);
+            // The second time it brings what the first one has left.
+            ask(&limiter, "allow", "alice").await.unwrap();
+            ask(&limiter, "allow", "alice").await.unwrap();
+            store.off.store(false, Ordering::Relaxed);
+            assert_eq!(ask(&limiter, "allow", "prober").await.unwrap(), Verdict::Allowed);
+        }
+        assert_eq!(remaining(&limiter, "alice").await, 3, "{algorithm:?}");
+        assert_eq!(remaining(&limiter, "alice").await, 3, "{algorithm:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_ban_that_was_brought_meanwhile_holds_in_the_store() {
+    for by_status in [false, true] {
+        let store = SwitchableStore::default();
+        let limiter = counting(store.clone(), Algorithm::Gcra).await;
+        store.off.store(true, Ordering::Relaxed);
+        let policy = limiter.policy("allow").unwrap();
+        let subjects = policy.subjects_of(&Key::user("mallory"));
+        if by_status {
+            for _ in 0..3 {
+                let ask = policy.admission(subjects.clone(), None);
+                ask.admit(Decision::uncounted()).unwrap().record_response(401).await;
+            }
+        } else {
+            while ask(&limiter, "allow", "mallory").await.unwrap() != Verdict::Banned {}
+        }
+        store.off.store(false, Ordering::Relaxed);
+        until_healthy(&limiter, Duration::from_secs(5)).await;
+        assert_eq!(ask(&limiter, "allow", "mallory").await.unwrap(), Verdict::Banned);
+        let other = counting(store.clone(), Algorithm::Gcra).await;
+        assert_eq!(ask(&other, "allow", "mallory").await.unwrap(), Verdict::Banned);
+        // Lifted by hand, it does not come back with an old debt.
+        limiter.forgive("allow", &Key::user("mallory")).await.unwrap();
+        limiter.reset("allow", &Key::user("mallory")).await.unwrap();
+        assert_eq!(ask(&limiter, "allow", "mallory").await.unwrap(), Verdict::Allowed);
+    }
+}
+
+/// The process of a Redis server that was started here.
+struct Paused(String);
+
+impl Paused {
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([name, &self.0]).status();
+        assert!(sent.unwrap().success());
+    }
+}
+
+impl Drop for Paused {
+    fn drop(&mut self) {
+        // A stopped process would not hear that it is to end.
+        self.signal("-CONT");
+    }
+}
+
+/// How long each of some requests waits.
+async fn waits(limiter: &Limiter, policy: &str, requests: usize) -> Vec<Duration> {
+    let mut waits = Vec::with_capacity(requests);
+    for _ in 0..requests {
+        let start = Instant::now();
+        let _ = ask(limiter, policy, "alice").await;
+        waits.push(start.elapsed());
+    }
+    waits
+}
+
+#[tokio::test]
+async fn a_redis_that_hangs_holds_nobody_up() {
+    let url = start_redis();
+    let mut connection = Client::open(url.as_str()).unwrap().get_connection().unwrap();
+    let told: String = cmd("INFO").arg("server").query(&mut connection).unwrap();
+    let process = told.lines().find_map(|line| line.strip_prefix("process_id:")).unwrap();
+    let server = Paused(process.trim().to_owned());
+    let limiter = limiter(RemoteStore::builder(&url).connect().await.unwrap()).await;
+    for _ in 0..3 {
+        let _ = ask(&limiter, "local", "alice").await;
+    }
+    server.signal("-STOP");
+    // Until the breaker opens, the deadline; with room for a busy machine.
+    let first = waits(&limiter, "local", 5).await;
+    assert!(first.iter().all(|wait| *wait < Duration::from_millis(100 + 200)), "{first:?}");
+    // Then nobody waits. (Whoever has to wait for this machine's processors is
+    // none of ours: that happens to few.)
+    let open = waits(&limiter, "local", 10_000).await;
+    let slow = open.iter().filter(|wait| **wait > Duration::from_millis(1)).count();
+    assert!(slow <= 100, "{slow} of 10,000 waited longer than a millisecond");
+    server.signal("-CONT");
+    until_healthy(&limiter, Duration::from_secs(5)).await;
+    // What was used is still used. (The server has heard, late, what it was asked
+    // while it hung; refusals among it were strikes.)
+    assert_ne!(ask(&limiter, "local", "alice").await.unwrap(), Verdict::Allowed);
+}

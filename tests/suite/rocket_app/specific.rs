@@ -1,0 +1,238 @@
+//! What only Rocket has: sentinels, catchers, forwards, configuration.
+
+use limiter_rocket::{Key, Limiter, Policies, RateLimitFairing, RateLimited, Refused, policy};
+use rocket::{
+    Build, Request, Rocket, State, catch, catchers,
+    fairing::AdHoc,
+    figment::Figment,
+    get,
+    http::Status,
+    local::blocking::{Client, LocalResponse},
+    routes,
+};
+
+policy!(Api = "api");
+/// Rocket with a policy `default` and `api` of 2 requests an hour.
+pub(super) fn rocket() -> Rocket<Build> {
+    rocket::custom(figment()).attach(RateLimitFairing::from_config())
+}
+
+pub(super) fn figment() -> Figment {
+    rocket::Config::figment()
+        .merge(("log_level", "off"))
+        .merge(("limiter.fallback_address", "127.0.0.1"))
+        .merge(("limiter.policies.default.quota", "2/hour"))
+        .merge(("limiter.policies.api.quota", "2/hour"))
+}
+
+fn statuses(rocket: Rocket<Build>, paths: &[&'static str]) -> Vec<u16> {
+    let client = Client::untracked(rocket).expect("the test's rocket launches");
+    paths.iter().map(|path| client.get(*path).dispatch().status().code).collect()
+}
+
+#[get("/")]
+pub(super) fn limited(_limit: RateLimited) -> &'static str {
+    "limited"
+}
+
+#[get("/option")]
+pub(super) fn option(limit: Option<RateLimited>) -> &'static str {
+    if limit.is_some() { "admitted" } else { "let through" }
+}
+
+#[get("/result")]
+fn result(limit: Result<RateLimited, Refused>) -> Status {
+    if limit.is_ok() { Status::Ok } else { Status::Unauthorized }
+}
+
+#[test]
+fn an_option_does_not_make_a_refusal_a_permission() {
+    let client = Client::untracked(rocket().mount("/", routes![option, result])).unwrap();
+    for _ in 0..2 {
+        assert_eq!(client.get("/option").dispatch().into_string().unwrap(), "admitted");
+    }
+    for path in ["/option", "/result"] {
+        let refused = client.get(path).dispatch();
+        assert_eq!(refused.status(), Status::TooManyRequests, "{path}");
+        assert!(refused.headers().contains("retry-after"));
+        assert!(refused.into_string().unwrap().contains("quota-exceeded"));
+    }
+}
+
+/// Stands for CORS: a fairing that is attached before ours.
+#[test]
+fn a_refusal_keeps_what_other_fairings_add() {
+    let cors = AdHoc::on_response("CORS", |_, response| {
+        Box::pin(async move {
+            response.set_raw_header("access-control-allow-origin", "*");
+        })
+    });
+    let rocket = rocket::custom(figment()).attach(cors).attach(RateLimitFairing::from_config());
+    let client = Client::untracked(rocket.mount("/", routes![limited])).unwrap();
+    let response = refused(&client);
+    assert_eq!(response.headers().get_one("access-control-allow-origin"), Some("*"));
+    assert_eq!(response.content_type().unwrap().to_string(), "application/problem+json");
+    assert!(response.into_string().unwrap().contains("quota-exceeded"));
+}
+
+#[catch(429)]
+fn busy(request: &Request<'_>) -> String {
+    format!("busy: {}", request.uri())
+}
+
+#[catch(default)]
+fn whatever(status: Status, _: &Request<'_>) -> String {
+    format!("whatever: {}", status.code)
+}
+
+fn refused<'c>(client: &'c Client) -> LocalResponse<'c> {
+    for _ in 0..2 {
+        assert_eq!(client.get("/").dispatch().status(), Status::Ok);
+    }
+    client.get("/").dispatch()
+}
+
+#[test]
+fn catchers_of_the_application_come_first() {
+    for (catchers, body) in [(catchers![busy], "busy: /"), (catchers![whatever], "whatever: 429")] {
+        let rocket = rocket().mount("/", routes![limited]).register("/", catchers);
+        let client = Client::untracked(rocket).unwrap();
+        let response = refused(&client);
+        assert_eq!(response.status(), Status::TooManyRequests);
+        // The time to wait is told all the same.
+        assert_eq!(response.headers().get_one("retry-after"), Some("1800"));
+        assert_eq!(response.headers().get_one("ratelimit"), Some(r#""default";r=0;t=1800"#));
+        assert_eq!(response.into_string().unwrap(), body);
+    }
+}
+
+#[get("/private")]
+fn private() -> Status {
+    Status::Forbidden
+}
+
+#[test]
+fn an_error_of_the_application_looks_as_without_us() {
+    let body = |rocket: Rocket<Build>| {
+        let client = Client::untracked(rocket.mount("/", routes![private])).unwrap();
+        client.get("/private").dispatch().into_string().unwrap()
+    };
+    let without = body(rocket::custom(figment()));
+    assert!(without.contains("403"), "{without}");
+    assert_eq!(body(rocket()), without);
+}
+
+/// By tenant, at a price.
+struct ByTenant;
+
+impl Policies for ByTenant {
+    const NAMES: &'static [&'static str] = &["api", "default"];
+
+    fn key(request: &Request<'_>) -> Option<Key> {
+        request.param::<&str>(1)?.ok().map(|tenant| Key::custom("tenant", tenant))
+    }
+
+    fn cost(_: &Request<'_>) -> u64 {
+        2
+    }
+}
+
+#[get("/tenant/<_>")]
+fn tenant(_limit: RateLimited<ByTenant>) {}
+
+#[test]
+fn a_guard_may_choose_key_and_cost() {
+    let rocket = rocket().mount("/", routes![tenant]);
+    assert_eq!(statuses(rocket, &["/tenant/a", "/tenant/a", "/tenant/b"]), [200, 429, 200]);
+}
+
+#[get("/forward", rank = 1)]
+fn forwards(_limit: RateLimited, _never: Never) {}
+
+#[get("/forward", rank = 2)]
+fn forwarded_to(_limit: RateLimited) -> &'static str {
+    "second"
+}
+
+struct Never;
+
+#[rocket::async_trait]
+impl<'r> rocket::request::FromRequest<'r> for Never {
+    type Error = ();
+
+    async fn from_request(_: &'r Request<'_>) -> rocket::request::Outcome<Self, ()> {
+        rocket::request::Outcome::Forward(Status::NotFound)
+    }
+}
+
+#[test]
+fn a_forwarded_request_is_charged_once() {
+    let rocket = rocket().mount("/", routes![forwards, forwarded_to]);
+    assert_eq!(statuses(rocket, &["/forward", "/forward", "/forward"]), [200, 200, 429]);
+}
+
+/// Looks at what the tests' login policy says.
+struct Look;
+
+impl Policies for Look {
+    const NAMES: &'static [&'static str] = &["api"];
+
+    fn cost(_: &Request<'_>) -> u64 {
+        0
+    }
+}
+
+#[get("/look")]
+fn look(_limit: RateLimited<Look>) -> Status {
+    Status::Unauthorized
+}
+
+#[test]
+fn a_guard_that_only_looks_tells_and_strikes() {
+    let figment = figment()
+        .merge(("limiter.policies.api.ban.threshold", 2))
+        .merge(("limiter.policies.api.ban.window", "1m"))
+        .merge(("limiter.policies.api.ban.duration", "1h"))
+        .merge(("limiter.policies.api.ban.statuses", [401]));
+    let rocket = rocket::custom(figment).attach(RateLimitFairing::from_config());
+    let client = Client::untracked(rocket.mount("/", routes![look])).unwrap();
+    for _ in 0..2 {
+        let response = client.get("/look").dispatch();
+        assert_eq!(response.status(), Status::Unauthorized);
+        assert_eq!(response.headers().get_one("ratelimit"), Some(r#""api";r=2;t=3600"#));
+    }
+    assert_eq!(client.get("/look").dispatch().status(), Status::Forbidden);
+}
+
+/// Rocket drops a header line that is not UTF-8: its absence is no way round.
+#[test]
+fn a_forwarding_header_must_be_there() {
+    let figment = figment()
+        .merge(("limiter.trusted_proxies", ["127.0.0.0/8"]))
+        .merge(("limiter.client_ip_header", "x-forwarded-for"));
+    let rocket = rocket::custom(figment).attach(RateLimitFairing::from_config());
+    let client = Client::untracked(rocket.mount("/", routes![limited])).unwrap();
+    assert_eq!(client.get("/").dispatch().status(), Status::BadRequest);
+    let forwarded = rocket::http::Header::new("x-forwarded-for", "203.0.113.1");
+    assert_eq!(client.get("/").header(forwarded).dispatch().status(), Status::Ok);
+}
+
+#[get("/names")]
+pub(super) fn names(limiter: &State<Limiter>) -> String {
+    limiter.policy_names().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn the_limiter_is_managed() {
+    let client = Client::untracked(rocket().mount("/", routes![names])).unwrap();
+    assert_eq!(client.get("/names").dispatch().into_string().unwrap(), "api default");
+}
+
+#[test]
+fn routes_that_rocket_takes_for_one_are_one() {
+    let door = rocket::custom(figment())
+        .attach(RateLimitFairing::from_config().before_routing("api"))
+        .mount("/", routes![names]);
+    // The path is as it was sent, and the door is no path of its own.
+    assert_eq!(statuses(door, &["/names", "//names/", "/n%61mes"]), [200, 200, 429]);
+}

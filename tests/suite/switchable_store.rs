@@ -1,0 +1,86 @@
+//! A store that answers like a remote one, and that can be switched off.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use limiter_core::{
+    Answer, Ban, BanChange, BanPage, Check, Decision, Item, MemoryStore, Policy, Store, StoreError,
+    Timestamp,
+};
+
+/// A store in memory that can be switched off, and counts how often it is asked.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SwitchableStore {
+    pub(crate) store: MemoryStore,
+    pub(crate) off: Arc<AtomicBool>,
+    /// Whether it does as asked, and its answer is lost.
+    pub(crate) mute: Arc<AtomicBool>,
+    /// How often it is polled in vain, before it does anything and afterwards.
+    pub(crate) slowness: u32,
+    pub(crate) asked: Arc<AtomicU64>,
+    pub(crate) struck: Arc<AtomicU64>,
+}
+
+impl SwitchableStore {
+    fn answer<'a, T: Send + Unpin + 'a>(
+        &'a self,
+        ask: impl FnOnce() -> Answer<'a, T> + Send + 'a,
+    ) -> Answer<'a, T> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let off = self.off.load(Ordering::Relaxed);
+        Answer::Pending(Box::pin(async move {
+            self.dawdle().await;
+            if off {
+                return Err(StoreError::nothing_done("switched off"));
+            }
+            let answer = ask().await;
+            self.dawdle().await;
+            match self.mute.load(Ordering::Relaxed) {
+                true => Err(StoreError::new("the answer was lost")),
+                false => answer,
+            }
+        }))
+    }
+
+    async fn dawdle(&self) {
+        for _ in 0..self.slowness {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl Store for SwitchableStore {
+    fn decide<'a>(&'a self, check: Check<'a>) -> Answer<'a, Decision> {
+        self.answer(move || self.store.decide(check))
+    }
+
+    fn strike<'a>(&'a self, offenders: Vec<Item<'a>>) -> Answer<'a, Vec<Option<Timestamp>>> {
+        self.answer(move || {
+            self.struck.fetch_add(offenders.len() as u64, Ordering::Relaxed);
+            self.store.strike(offenders)
+        })
+    }
+
+    fn change_ban<'a>(&'a self, item: Item<'a>, change: BanChange) -> Answer<'a, ()> {
+        self.answer(move || self.store.change_ban(item, change))
+    }
+
+    fn reset<'a>(&'a self, item: Item<'a>) -> Answer<'a, ()> {
+        self.answer(move || self.store.reset(item))
+    }
+
+    fn ban<'a>(&'a self, item: Item<'a>) -> Answer<'a, Option<Ban>> {
+        self.answer(move || self.store.ban(item))
+    }
+
+    fn bans<'a>(
+        &'a self,
+        policy: &'a Policy,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> Answer<'a, BanPage> {
+        self.answer(move || self.store.bans(policy, after, limit))
+    }
+}

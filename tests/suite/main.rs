@@ -8,7 +8,7 @@ mod conformance;
 mod contract;
 mod databases;
 mod deny_cache;
-mod dependencies;
+mod architecture;
 mod differential;
 mod fuzz;
 mod memory;

@@ -12,7 +12,6 @@ use crate::machine::root;
 
 type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-const FOLDER: &str = "tests/benchmarks/plots";
 /// Ours first, then what is beside it.
 const COLOURS: [RGBColor; 4] =
     [RGBColor(0, 114, 178), RGBColor(86, 180, 233), RGBColor(160, 160, 160), RGBColor(213, 94, 0)];
@@ -51,13 +50,13 @@ impl Group {
 }
 
 impl Chart {
-    /// Where the README finds it.
+    /// The plot's path, relative to the report's.
     pub(crate) fn path(&self) -> String {
-        format!("{FOLDER}/{}.svg", self.name)
+        format!("plots/{}.svg", self.name)
     }
 
     pub(crate) fn draw(&self) {
-        let file = Path::new(root()).join(self.path());
+        let file = Path::new(root()).join("tests/benchmarks").join(self.path());
         fs::create_dir_all(file.parent().expect("it is in a folder")).expect("it can be made");
         let canvas = SVGBackend::new(&file, (WIDTH, self.height())).into_drawing_area();
         canvas.fill(&WHITE).expect("it can be drawn on");

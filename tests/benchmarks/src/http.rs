@@ -1,13 +1,13 @@
 //! What a limit adds to a request, in actix-web and in Rocket.
 
+mod http_server;
 mod instructions;
 mod run_server;
-mod http_server;
 
 use std::{process::Command, time::Duration};
 
-pub(crate) use self::run_server::serve;
 use self::http_server::HttpServer;
+pub(crate) use self::run_server::serve;
 use crate::{
     chart::{Chart, Group, Kind},
     options::Pace,

@@ -2,8 +2,8 @@
 //!
 //! Whatever is compared is asked in turn, round by round, so that a machine
 //! whose speed drifts drifts for all; figures are medians of the rounds, ratios
-//! the medians of each round's own. A whole run writes its tables into the
-//! README, between two marks, and its plots beside this crate.
+//! the medians of each round's own. A whole run writes its tables into
+//! `RESULTS.md` and its plots beside it.
 
 mod chart;
 mod http;

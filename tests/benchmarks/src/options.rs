@@ -10,13 +10,13 @@ usage: tests/benchmarks/run [--quick] [--only memory,http,redis,sql,scaling]
   --quick  short rounds, to see that all of it works
   --only   these parts
 
-A whole run writes its tables into README.md and its plots into
-tests/benchmarks/plots; with either option it only prints the tables.";
+A whole run writes its tables into tests/benchmarks/RESULTS.md and its plots
+beside it; with either option it only prints the tables.";
 
 pub(crate) struct Options {
     pub(crate) task: Task,
     pub(crate) pace: Pace,
-    /// Whether the README is written.
+    /// Whether the report is written.
     pub(crate) writes: bool,
 }
 

@@ -1,11 +1,17 @@
-//! The tables, as they are printed and as the README has them.
+//! The tables, as they are printed and as `RESULTS.md` has them.
 
 use std::{fmt::Write as _, fs};
 
 use crate::{chart::Chart, machine};
 
-const BEGIN: &str = "<!-- compare:begin -->";
-const END: &str = "<!-- compare:end -->";
+/// The head of the file, before the machine and the tables.
+const HEAD: &str = "\
+# How fast
+
+Written by `./tests/benchmarks/run`: limiter beside its peers, in one run on one machine, each asked in turn, round by
+round, so that a machine that becomes slower does so for all of them. Where a peer is ahead, or a target is missed, the
+table says so.
+";
 
 /// All that was measured.
 pub(crate) struct Report {
@@ -57,14 +63,9 @@ impl Report {
         self.sections.push(section);
     }
 
-    /// Puts the tables between the marks in the README, and the plots where it
-    /// shows them.
+    /// Writes the tables into `RESULTS.md`, and the plots beside it.
     pub(crate) fn write(&self) {
-        let file = format!("{}/README.md", machine::root());
-        let readme = fs::read_to_string(&file).expect("there is a README");
-        let marks = readme.split_once(BEGIN).zip(readme.split_once(END));
-        let ((before, _), (_, after)) = marks.expect("the README has both marks");
-        let mut text = format!("{before}{BEGIN}\n{}\n\n", self.head);
+        let mut text = format!("{HEAD}\n{}\n\n", self.head);
         for section in &self.sections {
             text += &section.text();
             text.push('\n');
@@ -73,8 +74,8 @@ impl Report {
                 let _ = writeln!(text, "![{}]({})\n", chart.title, chart.path());
             }
         }
-        let text = format!("{}\n{END}{after}", text.trim_end());
-        fs::write(file, text).expect("the README can be written");
+        let file = format!("{}/tests/benchmarks/RESULTS.md", machine::root());
+        fs::write(file, text).expect("the report can be written");
     }
 }
 

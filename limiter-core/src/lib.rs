@@ -59,6 +59,7 @@ pub mod conformance;
 pub mod decide;
 mod decision;
 mod error;
+pub mod guide;
 pub mod key;
 pub mod limiter;
 mod networks;

@@ -1,6 +1,7 @@
 //! All suites in one binary.
 
 mod actix;
+mod architecture;
 mod bypass;
 mod cancellation;
 mod circuit_breaker;
@@ -8,7 +9,6 @@ mod conformance;
 mod contract;
 mod databases;
 mod deny_cache;
-mod architecture;
 mod differential;
 mod fuzz;
 mod memory;

@@ -210,7 +210,7 @@ impl Usage {
     /// Units that would pass at once.
     #[must_use]
     pub fn remaining(&self) -> u64 {
-        by_algorithm!(self.used, used => used.remaining(&self.quota))
+        by_algorithm!(self.used, used => used.remaining(&self.quota, self.now))
     }
 
     /// Microseconds until nothing is used any more.

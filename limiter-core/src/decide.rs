@@ -29,13 +29,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-#[cfg(feature = "memory")]
-mod calm;
-
 use smallvec::SmallVec;
 
-#[cfg(feature = "memory")]
-pub(crate) use self::calm::is_charged;
 pub use crate::{
     algorithm::{Inherited, Usage},
     ban::BanRecord,
@@ -44,7 +39,7 @@ pub use crate::{
 use crate::{
     algorithm::{State, Wait},
     ban::Ban,
-    decision::{Decision, QuotaStatus},
+    decision::{Decision, PolicyBan, QuotaPosition, QuotaStatus},
     policy::Mode,
     store::{Check, Item},
     time::Timestamp,
@@ -141,9 +136,9 @@ pub fn decide(check: &Check<'_>, priors: &[PriorState], now: Timestamp) -> Outco
         let pairs = check.items().zip(priors).enumerate();
         pairs.filter(|(_, (item, _))| item.policy.mode() == Mode::Enforce)
     };
-    let old_ban = latest(enforced().map(|(at, (_, prior))| (at, banned_until(prior, now))));
-    let wait = enforced().map(|(_, (_, prior))| wait(prior, cost)).max().unwrap_or(Wait::None);
-    let admitted = old_ban.is_none() && wait == Wait::None;
+    let old_ban = last_to_end(enforced().map(|(at, (_, prior))| (at, banned_until(prior, now))));
+    let refused = enforced().any(|(_, (_, prior))| wait(prior, cost) != Wait::None);
+    let admitted = old_ban.is_none() && !refused;
 
     let changes: SmallVec<[Change; 1]> = check
         .items()
@@ -156,34 +151,49 @@ pub fn decide(check: &Check<'_>, priors: &[PriorState], now: Timestamp) -> Outco
         })
         .collect();
 
-    let new_ban = latest_new(check, &changes, Mode::Enforce, now);
-    let ban = old_ban.or(new_ban);
-    let decision = Decision {
-        new_ban: new_ban.is_some(),
-        shadow_ban: latest_new(check, &changes, Mode::Shadow, now),
-        ..Decision::of(now, ban, wait, statuses(check, priors, &changes))
-    };
+    let decision = Decision::of(now, old_ban, statuses(check, priors, &changes)).with_new_bans(
+        new_ban(check, &changes, Mode::Enforce, now),
+        new_ban(check, &changes, Mode::Shadow, now),
+    );
     Outcome { decision, changes }
 }
 
-/// The ban that ends last, and the position of its policy.
-fn latest(bans: impl Iterator<Item = (usize, Option<Timestamp>)>) -> Option<(usize, Timestamp)> {
-    bans.filter_map(|(at, until)| Some((at, until?))).max_by_key(|(_, until)| *until)
+/// Decides a check of policies that all enforce, and charges `quotas`, its
+/// statuses, in place if it is admitted; [`decide`] gives the same answer.
+/// Returns the decision, and whether there is a charge to write; `None` if the
+/// refusal may be a strike, for which more has to be read.
+#[cfg(feature = "memory")]
+#[inline]
+pub(crate) fn decide_without_strikes(
+    check: &Check<'_>,
+    ban: Option<PolicyBan>,
+    mut quotas: SmallVec<[QuotaStatus; 1]>,
+    now: Timestamp,
+) -> Option<(Decision, bool)> {
+    let refused = quotas.iter().any(QuotaStatus::refuses);
+    let charged = ban.is_none() && !refused && check.cost() > 0;
+    if refused && ban.is_none() && check.may_strike() {
+        return None;
+    }
+    if charged {
+        quotas.iter_mut().for_each(|status| status.usage.take(check.cost()));
+    }
+    Some((Decision::of(now, ban, quotas), charged))
 }
 
-/// The same of the bans that this check has brought.
-fn latest_new(
-    check: &Check<'_>,
-    changes: &[Change],
-    mode: Mode,
-    now: Timestamp,
-) -> Option<(usize, Timestamp)> {
+/// Returns the ban that ends last.
+fn last_to_end(bans: impl Iterator<Item = (usize, Option<Timestamp>)>) -> Option<PolicyBan> {
+    bans.filter_map(|(policy, until)| Some(PolicyBan { policy, until: until? }))
+        .max_by_key(|ban| ban.until)
+}
+
+/// Returns the ban that ends last of those that this check has brought.
+fn new_ban(check: &Check<'_>, changes: &[Change], mode: Mode, now: Timestamp) -> Option<PolicyBan> {
     let items = check.items().zip(changes).enumerate();
-    latest(items.filter(|(_, (item, _))| item.policy.mode() == mode).map(|(at, (_, change))| {
-        match change {
-            Change::Struck(offender) => (at, offender.banned_until(now)),
-            Change::None | Change::Charged(_) => (at, None),
-        }
+    let of_mode = items.filter(|(_, (item, _))| item.policy.mode() == mode);
+    last_to_end(of_mode.map(|(at, (_, change))| match change {
+        Change::Struck(offender) => (at, offender.banned_until(now)),
+        Change::None | Change::Charged(_) => (at, None),
     }))
 }
 
@@ -231,18 +241,14 @@ fn statuses(
 ) -> SmallVec<[QuotaStatus; 1]> {
     let mut statuses = SmallVec::new();
     for (policy, (item, prior)) in check.items().zip(priors).enumerate() {
-        for (index, before) in prior.levels.iter().enumerate() {
-            let after = match changes.get(policy) {
-                Some(Change::Charged(levels)) => levels[index],
-                _ => *before,
-            };
-            statuses.push(QuotaStatus {
-                policy,
-                index,
-                shadow: item.policy.mode() == Mode::Shadow,
-                level: after,
-                wait: before.wait(check.cost()),
-            });
+        let shadow = item.policy.mode() == Mode::Shadow;
+        for (quota, before) in prior.levels.iter().enumerate() {
+            let at = QuotaPosition { policy, quota };
+            let mut status = QuotaStatus::new(at, shadow, *before, check.cost());
+            if let Some(Change::Charged(levels)) = changes.get(policy) {
+                status.usage = levels[quota];
+            }
+            statuses.push(status);
         }
     }
     statuses

@@ -34,23 +34,84 @@ pub enum Retry {
 
 /// The answer to one check of one or several policies.
 ///
-/// It holds numbers only; the [`PolicySet`](crate::PolicySet) that was asked
+/// It holds numbers only; the [`PolicySet`](crate::PolicySet) that was checked
 /// knows the names and [renders](crate::PolicySet::fields) the header fields.
+/// Remaining units, reset and retry are computed when they are read.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Decision {
     pub(crate) verdict: Verdict,
     pub(crate) now: Timestamp,
-    pub(crate) wait: Wait,
-    /// The position of the policy whose ban holds longest, and that ban's end.
-    pub(crate) ban: Option<(usize, Timestamp)>,
-    pub(crate) new_ban: bool,
-    /// The same of a shadow policy, where the request brought it.
-    pub(crate) shadow_ban: Option<(usize, Timestamp)>,
     pub(crate) quotas: SmallVec<[QuotaStatus; 1]>,
+    /// In a box of its own, since few decisions have one and all are moved.
+    bans: Option<Box<Bans>>,
+}
+
+/// The bans that a check has met or brought.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Bans {
+    /// The one that ends last of those in force.
+    enforced: Option<PolicyBan>,
+    /// Whether this check brought it.
+    is_new: bool,
+    /// The one that this check brought under a shadow policy.
+    shadow: Option<PolicyBan>,
+}
+
+/// A ban in force under one of the policies of a check.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct PolicyBan {
+    /// The position of the policy in the check.
+    pub(crate) policy: usize,
+    pub(crate) until: Timestamp,
 }
 
 impl Decision {
-    /// What became of the request.
+    /// Returns the decision that follows from the ban that ends last, if there
+    /// is one, and from the quotas.
+    #[inline]
+    pub(crate) fn of(
+        now: Timestamp,
+        ban: Option<PolicyBan>,
+        quotas: SmallVec<[QuotaStatus; 1]>,
+    ) -> Self {
+        let refuses = |status: &QuotaStatus| !status.shadow && status.refuses();
+        let verdict = match ban {
+            Some(_) => Verdict::Banned,
+            None if quotas.iter().any(refuses) => Verdict::Limited,
+            None => Verdict::Allowed,
+        };
+        let bans = ban.map(|ban| Box::new(Bans { enforced: Some(ban), ..Bans::default() }));
+        Self { verdict, now, quotas, bans }
+    }
+
+    /// Adds the bans that the check has brought.
+    pub(crate) fn with_new_bans(
+        self,
+        enforced: Option<PolicyBan>,
+        shadow: Option<PolicyBan>,
+    ) -> Self {
+        if enforced.is_none() && shadow.is_none() {
+            return self;
+        }
+        let verdict = if enforced.is_some() { Verdict::Banned } else { self.verdict };
+        let is_new = enforced.is_some();
+        let bans = Bans { enforced: enforced.or(self.ban()), is_new, shadow };
+        Self { verdict, bans: Some(Box::new(bans)), ..self }
+    }
+
+    /// Returns the refusal of a ban that was known without a call to the store.
+    pub(crate) fn banned(ban: PolicyBan, now: Timestamp) -> Self {
+        Self::of(now, Some(ban), SmallVec::new())
+    }
+
+    /// A decision to admit without having counted.
+    #[inline]
+    #[must_use]
+    pub fn uncounted() -> Self {
+        Self::of(Timestamp::default(), None, SmallVec::new())
+    }
+
+    /// The verdict.
     #[must_use]
     pub const fn verdict(&self) -> Verdict {
         self.verdict
@@ -65,20 +126,36 @@ impl Decision {
     /// How long the same request has to wait: until every quota that refuses
     /// it lets it pass, and the ban, if there is one, has ended.
     #[must_use]
-    pub const fn retry(&self) -> Retry {
-        retry(self.wait)
+    pub fn retry(&self) -> Retry {
+        retry(self.wait())
+    }
+
+    pub(crate) fn wait(&self) -> Wait {
+        let enforced = self.quotas.iter().filter(|status| !status.shadow);
+        let banned = self.ban().map(|ban| Wait::Micros(ban.until.micros_since(self.now)));
+        enforced.map(QuotaStatus::wait).chain(banned).max().unwrap_or(Wait::None)
     }
 
     /// The end of the ban, where the verdict is [`Verdict::Banned`].
     #[must_use]
     pub fn banned_until(&self) -> Option<Timestamp> {
-        self.ban.map(|(_, until)| until)
+        self.ban().map(|ban| ban.until)
+    }
+
+    /// The ban in force that ends last.
+    pub(crate) fn ban(&self) -> Option<PolicyBan> {
+        self.bans.as_ref().and_then(|bans| bans.enforced)
+    }
+
+    /// The ban of a shadow policy that began with this request.
+    pub(crate) fn new_shadow_ban(&self) -> Option<PolicyBan> {
+        self.bans.as_ref().and_then(|bans| bans.shadow)
     }
 
     /// Whether the ban began with this request.
     #[must_use]
-    pub const fn is_new_ban(&self) -> bool {
-        self.new_ban
+    pub fn is_new_ban(&self) -> bool {
+        self.bans.as_ref().is_some_and(|bans| bans.is_new)
     }
 
     /// When this was decided, by the store's clock.
@@ -87,7 +164,7 @@ impl Decision {
         self.now
     }
 
-    /// Every quota of every policy asked, shadow ones included. Empty where
+    /// Every quota of every policy checked, shadow ones included. Empty where
     /// the store failed and the policies admit meanwhile.
     #[must_use]
     pub fn quotas(&self) -> &[QuotaStatus] {
@@ -100,110 +177,102 @@ impl Decision {
         self.quotas.iter().filter(|status| !status.shadow).min_by_key(|status| status.remaining())
     }
 
-    /// What shadow policies alone would have refused.
+    /// The shadow quotas that would have refused the request.
     pub fn shadow_refusals(&self) -> impl Iterator<Item = &QuotaStatus> {
         self.quotas.iter().filter(|status| status.shadow && status.refuses())
     }
 
-    /// Whether there is something in it that an operator wants to hear of.
+    /// Whether an operator is to be informed: of a new ban, or of what a shadow
+    /// policy would have refused.
     pub(crate) fn is_news(&self) -> bool {
-        self.new_ban || self.shadow_ban.is_some() || self.shadow_refusals().next().is_some()
+        self.is_new_ban()
+            || self.new_shadow_ban().is_some()
+            || self.shadow_refusals().next().is_some()
     }
 
-    /// Puts policies to other positions: the one at `i` goes to `positions[i]`.
+    /// Renumbers the policies: the one at `i` becomes the one at `positions[i]`.
     pub(crate) fn move_to(&mut self, positions: &[usize]) {
         for status in &mut self.quotas {
-            status.policy = positions[status.policy];
+            status.policy = narrow(positions[status.policy()]);
         }
-        for (policy, _) in [&mut self.ban, &mut self.shadow_ban].into_iter().flatten() {
-            *policy = positions[*policy];
+        if let Some(bans) = &mut self.bans {
+            for ban in [&mut bans.enforced, &mut bans.shadow].into_iter().flatten() {
+                ban.policy = positions[ban.policy];
+            }
         }
     }
 
-    /// The same refusal, so much later.
+    /// Returns the same refusal, `age` later.
     #[cfg(feature = "memory")]
     pub(crate) fn aged(&self, age: Duration) -> Self {
         let now = self.now.after(age);
-        let later = |wait: Wait| match wait {
-            Wait::Micros(wait) => Wait::Micros(wait.saturating_sub(now.micros_since(self.now))),
-            other => other,
-        };
-        let aged = |status: &QuotaStatus| QuotaStatus {
-            level: Usage::at(*status.quota(), status.level.state(), now),
-            wait: later(status.wait),
-            ..*status
-        };
-        Self {
-            now,
-            wait: later(self.wait),
-            new_ban: false,
-            shadow_ban: None,
-            quotas: self.quotas.iter().map(aged).collect(),
-            ..self.clone()
-        }
-    }
-
-    /// What follows from the ban that holds longest, with the position of its
-    /// policy, and from the longest wait of enforced quotas.
-    #[inline]
-    pub(crate) fn of(
-        now: Timestamp,
-        ban: Option<(usize, Timestamp)>,
-        wait: Wait,
-        quotas: SmallVec<[QuotaStatus; 1]>,
-    ) -> Self {
-        let (verdict, wait) = match (ban, wait) {
-            (Some((_, until)), wait) => {
-                (Verdict::Banned, wait.max(Wait::Micros(until.micros_since(now))))
-            }
-            (None, Wait::None) => (Verdict::Allowed, wait),
-            (None, _) => (Verdict::Limited, wait),
-        };
-        Self { verdict, now, wait, ban, new_ban: false, shadow_ban: None, quotas }
-    }
-
-    /// A ban by the policy at that position, without having asked the store.
-    pub(crate) fn banned(at: usize, until: Timestamp, now: Timestamp) -> Self {
-        Self::of(now, Some((at, until)), Wait::None, SmallVec::new())
-    }
-
-    /// A decision to admit without having counted.
-    #[inline]
-    #[must_use]
-    pub fn uncounted() -> Self {
-        Self {
-            verdict: Verdict::Allowed,
-            now: Timestamp::default(),
-            wait: Wait::None,
-            ban: None,
-            new_ban: false,
-            shadow_ban: None,
-            quotas: SmallVec::new(),
-        }
+        let aged = |status: &QuotaStatus| status.at(now);
+        let ban = self.ban();
+        Self { verdict: self.verdict, ..Self::of(now, ban, self.quotas.iter().map(aged).collect()) }
     }
 }
 
 /// One quota of one policy, as the request left it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct QuotaStatus {
-    pub(crate) policy: usize,
-    pub(crate) index: usize,
+    policy: u32,
+    index: u16,
     pub(crate) shadow: bool,
-    pub(crate) level: Usage,
-    pub(crate) wait: Wait,
+    pub(crate) usage: Usage,
+    /// How long the request has to wait, in microseconds: a [`Wait`] in one
+    /// word, `NEVER` for one that asks for more than the quota ever holds.
+    wait: u64,
 }
 
+const NEVER: u64 = u64::MAX;
+
 impl QuotaStatus {
-    /// The position of the policy among those asked.
+    /// Returns the status of a quota that a request of that cost has found.
+    #[inline]
+    pub(crate) fn new(at: QuotaPosition, shadow: bool, usage: Usage, cost: u64) -> Self {
+        let wait = match usage.wait(cost) {
+            Wait::None => 0,
+            Wait::Micros(micros) => micros,
+            Wait::Never => NEVER,
+        };
+        Self { policy: narrow(at.policy), index: narrow(at.quota), shadow, usage, wait }
+    }
+
+    #[inline]
+    pub(crate) const fn wait(&self) -> Wait {
+        match self.wait {
+            0 => Wait::None,
+            NEVER => Wait::Never,
+            micros => Wait::Micros(micros),
+        }
+    }
+
+    /// Returns the same refusal at a later instant.
+    #[cfg(feature = "memory")]
+    fn at(&self, now: Timestamp) -> Self {
+        let usage = Usage::at(*self.quota(), self.usage.state(), now);
+        let wait = match self.wait {
+            NEVER => NEVER,
+            micros => micros.saturating_sub(now.micros_since(self.usage.now())),
+        };
+        Self { usage, wait, ..*self }
+    }
+
+    /// The position of the policy among those checked.
     #[must_use]
     pub const fn policy(&self) -> usize {
-        self.policy
+        self.policy as usize
+    }
+
+    /// The position of the quota among those of its policy.
+    pub(crate) const fn index(&self) -> usize {
+        self.index as usize
     }
 
     /// The quota.
     #[must_use]
     pub const fn quota(&self) -> &Quota {
-        self.level.quota()
+        self.usage.quota()
     }
 
     /// Units per window.
@@ -215,25 +284,25 @@ impl QuotaStatus {
     /// Units left, after this request if it was admitted.
     #[must_use]
     pub fn remaining(&self) -> u64 {
-        self.level.remaining()
+        self.usage.remaining()
     }
 
     /// How long until nothing is used any more, if nothing else arrives.
     #[must_use]
     pub fn reset_after(&self) -> Duration {
-        Duration::from_micros(self.level.reset_after())
+        Duration::from_micros(self.usage.reset_after())
     }
 
     /// Whether this quota refused the request.
     #[must_use]
-    pub fn refuses(&self) -> bool {
-        self.wait != Wait::None
+    pub const fn refuses(&self) -> bool {
+        self.wait > 0
     }
 
     /// How long this quota alone makes the same request wait.
     #[must_use]
     pub const fn retry(&self) -> Retry {
-        retry(self.wait)
+        retry(self.wait())
     }
 
     /// Whether the policy only watches.
@@ -241,6 +310,18 @@ impl QuotaStatus {
     pub const fn is_shadow(&self) -> bool {
         self.shadow
     }
+}
+
+/// Which quota of a check: the positions of its policy, and its own within.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QuotaPosition {
+    pub(crate) policy: usize,
+    pub(crate) quota: usize,
+}
+
+/// Nobody has 65,536 policies in one check, or quotas in one policy.
+fn narrow<N: TryFrom<usize> + Default>(position: usize) -> N {
+    N::try_from(position).unwrap_or_default()
 }
 
 const fn retry(wait: Wait) -> Retry {

@@ -30,12 +30,12 @@ use futures_core::future::BoxFuture;
 pub use self::memory::{MemoryStore, MemoryStoreBuilder};
 #[cfg(feature = "_shared")]
 pub use self::remote::{RemoteStore, RemoteStoreBuilder};
-#[cfg(feature = "memory")]
-use crate::policy::Mode;
 use crate::{
     ban::Ban, decision::Decision, error::StoreError, key::Key, outage_usage::OutageUsage,
     policy::Policy, time::Timestamp,
 };
+#[cfg(feature = "memory")]
+use crate::{ban::BanRule, policy::Mode};
 
 /// Whom one policy counts in one request.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -117,6 +117,14 @@ impl<'a> Check<'a> {
     pub(crate) fn only_key(&self) -> Option<&'a Key> {
         let (first, others) = self.subjects.split_first()?;
         others.iter().all(|other| other.key == first.key).then_some(&first.key)
+    }
+
+    /// Whether a refusal may be a strike.
+    #[cfg(feature = "memory")]
+    pub(crate) fn may_strike(&self) -> bool {
+        self.items().any(|item| {
+            item.subject.bannable && item.policy.ban().is_some_and(BanRule::strikes_on_refusal)
+        })
     }
 
     /// What is to be charged before anything is decided: positions of items,

@@ -61,7 +61,7 @@ impl Window {
     /// step.
     pub(super) fn wait(self, quota: &Quota, now: Timestamp, cost: u64) -> Wait {
         let room = quota.limit().saturating_sub(cost);
-        if cost <= self.remaining(quota) {
+        if cost <= self.remaining(quota, now) {
             return Wait::None;
         }
         let own = |at: u64| if at < self.left { self.used } else { 0 };
@@ -110,7 +110,7 @@ impl Window {
         steps.map(|(end, _)| end).next().map_or(self.left, |end| end.min(self.left))
     }
 
-    pub(super) const fn remaining(self, quota: &Quota) -> u64 {
+    pub(super) const fn remaining(self, quota: &Quota, _: Timestamp) -> u64 {
         quota.limit().saturating_sub(self.used).saturating_sub(self.inherited.now())
     }
 

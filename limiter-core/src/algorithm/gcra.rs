@@ -117,7 +117,7 @@ impl Debt {
         [whole, rest]
     }
 
-    pub(super) fn remaining(self, quota: &Quota) -> u64 {
+    pub(super) fn remaining(self, quota: &Quota, _: Timestamp) -> u64 {
         let free = capacity(quota).saturating_sub(self.debt());
         div_rem(free, quota.window_micros()).0
     }

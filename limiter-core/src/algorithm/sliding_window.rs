@@ -12,12 +12,9 @@ use crate::{quota::Quota, time::Timestamp};
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Windows {
+    /// When the current window began. It may lie ahead of now, if the clock has
+    /// stepped back: until the clock catches up, the window stands at its start.
     start: u64,
-    /// Microseconds the current window has run, less than its length.
-    elapsed: u64,
-    /// Microseconds by which the current window lies ahead of now: a clock
-    /// stepped back, and until it catches up the window stands at its start.
-    ahead: u64,
     current: u64,
     previous: u64,
 }
@@ -31,14 +28,12 @@ impl Windows {
             Some(State::SlidingWindow { start, current, previous }) => (start, current, previous),
             _ => (start, 0, 0),
         };
-        let fresh = Self { start, elapsed: now - start, ahead: 0, current: 0, previous: 0 };
+        let fresh = Self { start, current: 0, previous: 0 };
         match stored.checked_sub(start) {
             Some(0) => Self { current, previous, ..fresh },
             // One window ahead at most is a step of the clock; more is no
             // window of this key.
-            Some(lead) if lead <= length => {
-                Self { start: stored, elapsed: 0, ahead: stored - now, current, previous }
-            }
+            Some(lead) if lead <= length => Self { start: stored, current, previous },
             Some(_) => fresh,
             None if start - stored == length => Self { previous: current, ..fresh },
             None => fresh,
@@ -53,19 +48,24 @@ impl Windows {
         })
     }
 
-    /// Units of the previous window that still weigh, rounded up.
-    fn faded(self, quota: &Quota) -> u64 {
-        let length = quota.window_micros();
-        let left = u128::from(self.previous) * u128::from(length - self.elapsed);
-        div_ceil(left, length)
+    /// Microseconds until the current window ends: more than its length where it
+    /// lies ahead of now.
+    const fn left(self, quota: &Quota, now: Timestamp) -> u64 {
+        self.start.saturating_add(quota.window_micros()).saturating_sub(now.as_micros())
     }
 
-    pub(super) fn wait(self, quota: &Quota, _: Timestamp, cost: u64) -> Wait {
-        if cost <= self.remaining(quota) {
+    /// Units of the previous window that still weigh, rounded up.
+    fn faded(self, quota: &Quota, now: Timestamp) -> u64 {
+        let length = quota.window_micros();
+        let left = self.left(quota, now).min(length);
+        div_ceil(u128::from(self.previous) * u128::from(left), length)
+    }
+
+    pub(super) fn wait(self, quota: &Quota, now: Timestamp, cost: u64) -> Wait {
+        if cost <= self.remaining(quota, now) {
             return Wait::None;
         }
-        let left = quota.window_micros() - self.elapsed;
-        let in_window = self.ahead.saturating_add(left);
+        let in_window = self.left(quota, now);
         let taken = self.current.saturating_add(cost);
         Wait::Micros(match quota.limit().checked_sub(taken) {
             // The previous window still has to fade to `room`.
@@ -111,13 +111,13 @@ impl Windows {
         [self.current, self.previous].map(|units| units.min(quota.limit()))
     }
 
-    pub(super) fn remaining(self, quota: &Quota) -> u64 {
-        let used = self.current.saturating_add(self.faded(quota));
+    pub(super) fn remaining(self, quota: &Quota, now: Timestamp) -> u64 {
+        let used = self.current.saturating_add(self.faded(quota, now));
         quota.limit().saturating_sub(used)
     }
 
-    pub(super) fn reset_after(self, quota: &Quota, _: Timestamp) -> u64 {
-        let left = quota.window_micros() - self.elapsed + self.ahead;
+    pub(super) fn reset_after(self, quota: &Quota, now: Timestamp) -> u64 {
+        let left = self.left(quota, now);
         match (self.current, self.previous) {
             (0, 0) => 0,
             (0, _) => left,

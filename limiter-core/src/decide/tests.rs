@@ -99,7 +99,7 @@ proptest! {
             if !charged {
                 let statuses = outcome.decision.quotas().iter().filter(|s| s.policy() == at);
                 for (status, before) in statuses.zip(&priors[at].levels) {
-                    prop_assert_eq!(&status.level, before, "a refusal changes nothing");
+                    prop_assert_eq!(&status.usage, before, "a refusal changes nothing");
                 }
             }
         }
@@ -131,7 +131,7 @@ proptest! {
         let Setup { policies, subjects, priors } = setup(&given);
         let check = Check::new(&policies, &subjects, cost);
         let outcome = decide(&check, &priors, NOW);
-        let Wait::Micros(wait) = outcome.decision.wait else { return Ok(()) };
+        let Wait::Micros(wait) = outcome.decision.wait() else { return Ok(()) };
         let later = |by: u64| {
             let now = NOW.after_micros(by);
             let priors: Vec<_> = check

@@ -92,7 +92,7 @@ impl DenyCache {
         }
         let entry = self.cache.get(&Name::of(check))?;
         let age = entry.sent.elapsed();
-        let Wait::Micros(wait) = entry.decision.wait else { return None };
+        let Wait::Micros(wait) = entry.decision.wait() else { return None };
         if age >= Duration::from_micros(wait) {
             return None;
         }
@@ -109,7 +109,7 @@ impl DenyCache {
     /// Keeps what the store, asked at `sent`, has told, if that is a refusal to
     /// keep; else forgets what it has told before.
     pub(super) fn put(&self, check: &Check<'_>, decision: &Decision, sent: Instant) {
-        let timed = matches!(decision.wait, Wait::Micros(_));
+        let timed = matches!(decision.wait(), Wait::Micros(_));
         let keep = timed
             && match decision.verdict {
                 Verdict::Banned => true,

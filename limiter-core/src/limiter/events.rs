@@ -21,16 +21,14 @@ impl PolicySet {
 
     #[cold]
     fn report_news(&self, decision: &Decision, subjects: &Subjects) {
-        if let Some((at, until)) = decision.ban.filter(|_| decision.new_ban) {
-            report_ban(&self.policies()[at], &subjects[at].key, until);
-        }
-        if let Some((at, until)) = decision.shadow_ban {
-            report_ban(&self.policies()[at], &subjects[at].key, until);
+        let new_ban = if decision.is_new_ban() { decision.ban() } else { None };
+        for ban in new_ban.into_iter().chain(decision.new_shadow_ban()) {
+            report_ban(&self.policies()[ban.policy], &subjects[ban.policy].key, ban.until);
         }
         for status in decision.shadow_refusals() {
             tracing::info!(
                 policy = self.quota_name(status),
-                key = %subjects[status.policy].key,
+                key = %subjects[status.policy()].key,
                 "would have been refused (shadow)"
             );
         }

@@ -12,7 +12,7 @@ use super::no_memory::{DenyCache, ReconciliationLog};
 use super::{deny_cache::DenyCache, reconciliation::ReconciliationLog};
 use crate::{
     ban::Ban,
-    decision::{Decision, Verdict},
+    decision::{Decision, PolicyBan, Verdict},
     error::{ConfigError, Error, StoreError},
     outage_usage::OutageUsage,
     policy::{Mode, OnStoreError, Policy},
@@ -87,12 +87,13 @@ impl Fallback {
     pub(super) fn learn(&self, check: &Check<'_>, decision: &Decision, sent: Instant) {
         self.denied.put(check, decision, sent);
         self.debts.answered(check);
-        match decision.ban {
-            Some((at, until)) => {
-                let (Some(item), Some(local)) = (check.items().nth(at), self.local()) else {
+        match decision.ban() {
+            Some(ban) => {
+                let (Some(item), Some(local)) = (check.items().nth(ban.policy), self.local())
+                else {
                     return;
                 };
-                let left = until.since(decision.now);
+                let left = ban.until.since(decision.now);
                 let known = at_once(local.ban(item)).flatten();
                 // To the second: an attack is not written down at each request.
                 let enough = known.is_some_and(|ban| {
@@ -158,7 +159,7 @@ impl Fallback {
     }
 
     /// The ban that ends last of those known, and the position of its policy.
-    fn known_ban(&self, check: &Check<'_>) -> Option<(usize, Ban)> {
+    fn known_ban(&self, check: &Check<'_>) -> Option<PolicyBan> {
         let local = self.local.get()?;
         let enforced = check.items().enumerate().filter(|(_, item)| {
             item.policy.mode() == Mode::Enforce
@@ -166,8 +167,11 @@ impl Fallback {
                 && item.subject.bannable
         });
         enforced
-            .filter_map(|(at, item)| Some((at, at_once(local.ban(item)).flatten()?)))
-            .max_by_key(|(_, ban)| ban.until)
+            .filter_map(|(policy, item)| {
+                let until = at_once(local.ban(item)).flatten()?.until;
+                Some(PolicyBan { policy, until })
+            })
+            .max_by_key(|ban| ban.until)
     }
 
     /// Decides without the store: a ban that is known holds, one policy that
@@ -178,8 +182,8 @@ impl Fallback {
         check: &Check<'_>,
         error: StoreError,
     ) -> Result<Decision, Error> {
-        if let Some((at, ban)) = self.known_ban(check) {
-            return Ok(Decision::banned(at, ban.until, SystemClock.now()));
+        if let Some(ban) = self.known_ban(check) {
+            return Ok(Decision::banned(ban, SystemClock.now()));
         }
         let denies = |policy: &Policy| {
             policy.mode() == Mode::Enforce && policy.on_store_error() == OnStoreError::Deny

@@ -16,7 +16,7 @@ use moka::{ops::compute::Op, policy::EvictionPolicy, sync::Cache};
 
 use crate::{
     ban::Ban,
-    decision::Decision,
+    decision::{Decision, PolicyBan},
     key::Key,
     outage_usage::OutageUsage,
     store::{Check, Item, select::MemoryLimits},
@@ -57,7 +57,7 @@ impl ReconciliationLog {
         for (at, item) in check.items().enumerate().filter(|_| admitted) {
             // A policy that does otherwise has no quotas there, a shadow policy
             // may have refused.
-            let mut own = decision.quotas.iter().filter(|status| status.policy == at);
+            let mut own = decision.quotas.iter().filter(|status| status.policy() == at);
             if own.clone().count() > 0 && own.all(|status| !status.refuses()) {
                 self.charge(item, check.cost(), decision.now);
             }
@@ -66,9 +66,9 @@ impl ReconciliationLog {
 
     /// Notes the ban that a check has brought which was decided without the store.
     pub(super) fn note_ban(&self, check: &Check<'_>, decision: &Decision) {
-        let new_ban = decision.ban.filter(|_| decision.new_ban);
-        for (at, until) in new_ban.into_iter().chain(decision.shadow_ban) {
-            if let Some(item) = check.items().nth(at) {
+        let new_ban = if decision.is_new_ban() { decision.ban() } else { None };
+        for PolicyBan { policy, until } in new_ban.into_iter().chain(decision.new_shadow_ban()) {
+            if let Some(item) = check.items().nth(policy) {
                 self.ban(item, Ban { until, duration: until.micros_since(decision.now) });
             }
         }

@@ -83,7 +83,7 @@ impl Names {
     }
 
     fn name(&self, status: &QuotaStatus) -> Option<&Name> {
-        self.quotas.get(status.policy)?.get(status.index)
+        self.quotas.get(status.policy())?.get(status.index())
     }
 
     pub(crate) fn policy_field(&self) -> Option<&str> {
@@ -99,7 +99,7 @@ impl Names {
         }
         let of_style = |style| {
             let statuses = decision.quotas.iter().filter(|status| !status.shadow);
-            statuses.filter(move |status| policies[status.policy].headers() == style)
+            statuses.filter(move |status| policies[status.policy()].headers() == style)
         };
         let mut items = of_style(HeaderStyle::Draft11)
             .filter_map(|status| Some(status_item(&self.name(status)?.serialised, status)));

@@ -67,15 +67,16 @@ impl Refusal {
     }
 
     pub(crate) fn of(decision: &Decision, policies: &PolicySet) -> Option<Self> {
-        let (kind, title, status, violated) = match (decision.verdict, decision.ban) {
+        let (kind, title, status, violated) = match (decision.verdict, decision.ban()) {
             (Verdict::Allowed, _) => return None,
-            (Verdict::Banned, Some((at, _))) => {
-                let answer = policies.ban_rule(at).map(|rule| rule.answer()).unwrap_or_default();
+            (Verdict::Banned, Some(ban)) => {
+                let answer =
+                    policies.ban_rule(ban.policy).map(|rule| rule.answer()).unwrap_or_default();
                 let status = match answer {
                     BanAnswer::Forbidden => 403,
                     BanAnswer::TooManyRequests => 429,
                 };
-                let violated = vec![policies.policies()[at].name()];
+                let violated = vec![policies.policies()[ban.policy].name()];
                 ("abnormal-usage-detected", "Abnormal usage detected", status, violated)
             }
             (Verdict::Banned | Verdict::Limited, _) => {
@@ -87,7 +88,7 @@ impl Refusal {
         let told = policies.fields(decision).into_iter();
         let mut fields: Fields<'static> =
             told.map(|(name, value)| (name, value.into_owned().into())).collect();
-        let detail = match decision.wait {
+        let detail = match decision.wait() {
             Wait::Micros(micros) => {
                 let after = seconds(micros).max(1);
                 fields.push(("retry-after", after.to_string().into()));

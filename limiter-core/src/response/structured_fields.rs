@@ -24,9 +24,9 @@ pub(crate) fn status_name(name: &str) -> String {
 /// writing two numbers: `sfv` has serialised the rest once.
 pub(crate) fn status_item(name: &str, status: &QuotaStatus) -> String {
     let remaining = status.remaining();
-    let micros = match status.wait {
+    let micros = match status.wait() {
         Wait::Micros(wait) => wait,
-        Wait::None | Wait::Never => status.level.effective_window(),
+        Wait::None | Wait::Never => status.usage.effective_window(),
     };
     // With nothing left, 0 would say that there is no need to wait.
     let window = seconds(micros).max(u64::from(remaining == 0));

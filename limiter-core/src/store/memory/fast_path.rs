@@ -14,9 +14,9 @@ use super::{
     encoding,
 };
 use crate::{
-    algorithm::{Usage, Wait},
-    decide::is_charged,
-    decision::{Decision, QuotaStatus},
+    algorithm::Usage,
+    decide::decide_without_strikes,
+    decision::{Decision, PolicyBan, QuotaPosition, QuotaStatus},
     policy::{Counted, Kind},
     store::{Check, Item},
     time::Timestamp,
@@ -74,14 +74,14 @@ impl Shared {
         let now = self.clock.now();
         let ban = self.ban_of(check, &held, now);
         let found = self.find(&mut held, 0, counted, 1)?;
-        let mut level = found.level(held.set(0), now, self.origin);
-        let wait = level.wait(check.cost());
-        if is_charged(check, ban, wait)? {
-            level.take(check.cost());
-            self.write(&mut held, &found, &level);
+        let level = found.level(held.set(0), now, self.origin);
+        let at = QuotaPosition { policy: 0, quota: 0 };
+        let statuses = SmallVec::from_buf([QuotaStatus::new(at, false, level, check.cost())]);
+        let (decision, charged) = decide_without_strikes(check, ban, statuses, now)?;
+        if charged {
+            self.write(&mut held, &found, &decision.quotas[0].usage);
         }
-        let status = QuotaStatus { policy: 0, index: 0, shadow: false, level, wait };
-        Some(Decision::of(now, ban, wait, SmallVec::from_buf([status])))
+        Some(decision)
     }
 
     fn decide_all(&self, check: &Check<'_>, mut held: impl Held) -> Option<Decision> {
@@ -91,40 +91,35 @@ impl Shared {
         let mut quotas: SmallVec<[QuotaStatus; 1]> = SmallVec::with_capacity(most);
         let mut records: SmallVec<[Found<'_>; 4]> = SmallVec::new();
         for (policy, item) in check.items().enumerate() {
-            for (index, counted) in item.policy.hints().quotas.iter().enumerate() {
+            for (quota, counted) in item.policy.hints().quotas.iter().enumerate() {
                 let found = self.find(&mut held, policy, counted, most)?;
                 let level = found.level(held.set(policy), now, self.origin);
-                let wait = level.wait(check.cost());
-                quotas.push(QuotaStatus { policy, index, shadow: false, level, wait });
+                let at = QuotaPosition { policy, quota };
+                quotas.push(QuotaStatus::new(at, false, level, check.cost()));
                 records.push(found);
             }
         }
-        let wait = quotas.iter().map(|status| status.wait).max().unwrap_or(Wait::None);
-        if is_charged(check, ban, wait)? {
-            for (status, found) in quotas.iter_mut().zip(&records) {
-                status.level.take(check.cost());
-                self.write(&mut held, found, &status.level);
+        let (decision, charged) = decide_without_strikes(check, ban, quotas, now)?;
+        if charged {
+            for (status, found) in decision.quotas.iter().zip(&records) {
+                self.write(&mut held, found, &status.usage);
             }
         }
-        Some(Decision::of(now, ban, wait, quotas))
+        Some(decision)
     }
 
     /// The ban that holds longest, and the position of its item.
     #[inline]
-    fn ban_of(
-        &self,
-        check: &Check<'_>,
-        held: &impl Held,
-        now: Timestamp,
-    ) -> Option<(usize, Timestamp)> {
-        let until = |(at, item): (usize, Item<'_>)| {
+    fn ban_of(&self, check: &Check<'_>, held: &impl Held, now: Timestamp) -> Option<PolicyBan> {
+        let until = |(policy, item): (usize, Item<'_>)| {
             if item.policy.ban().is_none() || !item.subject.bannable {
                 return None;
             }
-            let ban = self.bans.get(held.place(at), item.policy.scope().bans, &item.subject.key)?;
-            ban.holds(now).then_some((at, ban.until))
+            let ban =
+                self.bans.get(held.place(policy), item.policy.scope().bans, &item.subject.key)?;
+            ban.holds(now).then_some(PolicyBan { policy, until: ban.until })
         };
-        check.items().enumerate().filter_map(until).max_by_key(|(_, until)| *until)
+        check.items().enumerate().filter_map(until).max_by_key(|ban| ban.until)
     }
 
     /// A record. `None` if there is no saying so, or if it is new

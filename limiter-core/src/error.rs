@@ -1,7 +1,7 @@
 //! What can go wrong: before the start ([`ConfigError`]), and while deciding
 //! ([`Error`]).
 
-use std::{error::Error as StdError, fmt};
+use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 /// A limiter that cannot be built as asked.
 ///
@@ -50,9 +50,18 @@ pub enum Error {
     /// The store failed, and a policy says `on_store_error = "deny"`.
     #[error("the store did not answer: {0}")]
     Unavailable(#[source] StoreError),
-    /// The store failed at something that has no stand-in, such as lifting a ban.
-    #[error("the store did not do as asked: {0}")]
-    Store(#[from] StoreError),
+    /// More requests wait for the store than it can answer. No policy admits
+    /// the request, whatever its `on_store_error` says.
+    #[error("{source}")]
+    Overloaded {
+        /// The store's error.
+        source: StoreError,
+        /// When the client may try again.
+        retry_after: Duration,
+    },
+    /// The store failed at an operation that has no fallback, such as lifting a ban.
+    #[error("the store did not apply the change: {0}")]
+    Store(#[source] StoreError),
     /// The connection has no address, as on a unix socket or in a test client.
     #[error(
         "the connection has no peer address; say what it counts as, \
@@ -89,6 +98,15 @@ pub struct UnknownPolicy {
     pub(crate) known: Vec<String>,
 }
 
+impl From<StoreError> for Error {
+    fn from(source: StoreError) -> Self {
+        match source.kind() {
+            StoreErrorKind::Overloaded { retry_after } => Self::Overloaded { source, retry_after },
+            _ => Self::Store(source),
+        }
+    }
+}
+
 fn list(names: &[String]) -> String {
     match names {
         [] => "none is configured".to_owned(),
@@ -96,31 +114,83 @@ fn list(names: &[String]) -> String {
     }
 }
 
-/// A store that could not answer, with the backend's own error as source.
-#[derive(Debug)]
+/// Why a store did not answer a call, with the backend's own error as source.
+///
+/// Cheap to clone.
+#[derive(Clone, Debug)]
 pub struct StoreError {
-    source: Box<dyn StdError + Send + Sync>,
-    did_nothing: bool,
+    source: Arc<dyn StdError + Send + Sync>,
+    kind: StoreErrorKind,
+}
+
+/// What a [`StoreError`] says about the state in the store.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum StoreErrorKind {
+    /// The store failed or did not answer in time. It may have applied the call.
+    Failed,
+    /// The store could not be reached, or refused. It has not applied the call.
+    NotApplied,
+    /// The store was not called, because its circuit breaker is open.
+    Unavailable,
+    /// The store was not called, because too many requests wait for it. This is
+    /// no failure of the store: the request is refused, whatever
+    /// [`OnStoreError`](crate::OnStoreError) says.
+    Overloaded {
+        /// When to try again.
+        retry_after: Duration,
+    },
 }
 
 impl StoreError {
-    /// Wraps what a backend reported that may have done what it was asked.
+    /// Wraps the error of a backend that may have applied the call.
     #[must_use]
     pub fn new(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self { source: source.into(), did_nothing: false }
+        Self::of_kind(StoreErrorKind::Failed, source)
     }
 
-    /// Wraps what a backend reported that has certainly done nothing: it could
-    /// not be reached, or has refused.
+    /// Wraps the error of a backend that has certainly not applied the call: it
+    /// could not be reached, or has refused.
     #[must_use]
-    pub fn nothing_done(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self { source: source.into(), did_nothing: true }
+    pub fn not_applied(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::of_kind(StoreErrorKind::NotApplied, source)
     }
 
-    /// Whether the backend has certainly done nothing.
+    /// The error of a call that was not made, because the circuit breaker of the
+    /// server is open.
     #[must_use]
-    pub const fn did_nothing(&self) -> bool {
-        self.did_nothing
+    pub fn unavailable(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::of_kind(StoreErrorKind::Unavailable, source)
+    }
+
+    /// The error of a call that was not made, because too many requests wait for
+    /// the store.
+    #[must_use]
+    pub fn overloaded(retry_after: Duration) -> Self {
+        let kind = StoreErrorKind::Overloaded { retry_after };
+        Self::of_kind(kind, "too many requests wait for the store")
+    }
+
+    fn of_kind(kind: StoreErrorKind, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self { source: Arc::from(source.into()), kind }
+    }
+
+    /// What is known about the state in the store.
+    #[must_use]
+    pub const fn kind(&self) -> StoreErrorKind {
+        self.kind
+    }
+
+    /// Whether too many requests wait for the store: no failure of the store.
+    #[must_use]
+    pub const fn is_overload(&self) -> bool {
+        matches!(self.kind, StoreErrorKind::Overloaded { .. })
+    }
+
+    /// Whether the store has certainly not applied the call.
+    #[must_use]
+    pub const fn is_not_applied(&self) -> bool {
+        !matches!(self.kind, StoreErrorKind::Failed)
     }
 }
 

@@ -81,7 +81,7 @@ pub use crate::{
     client_ip::ClientIp,
     config::Config,
     decision::{Decision, QuotaStatus, Retry, Verdict},
-    error::{ConfigError, Error, StoreError, UnknownPolicy},
+    error::{ConfigError, Error, StoreError, StoreErrorKind, UnknownPolicy},
     key::{Key, KeyPart, KeySpec, ParseKeyError},
     limiter::{Admission, Health, Limiter, LimiterBuilder, Permit, PolicySet, RecordResponse},
     networks::Networks,

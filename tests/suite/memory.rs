@@ -144,7 +144,7 @@ async fn too_many_quotas_at_once_are_an_error() {
             Ok(decision) => admitted += u32::from(decision.is_allowed()),
             Err(error) => {
                 assert!(error.to_string().contains("65535 different quotas"), "{error}");
-                assert!(error.did_nothing());
+                assert!(error.is_not_applied());
             }
         }
     }

@@ -33,7 +33,7 @@ impl SwitchableStore {
         Answer::Pending(Box::pin(async move {
             self.dawdle().await;
             if off {
-                return Err(StoreError::nothing_done("switched off"));
+                return Err(StoreError::not_applied("switched off"));
             }
             let answer = ask().await;
             self.dawdle().await;

@@ -123,7 +123,7 @@ impl Fallback {
     /// is owed.
     pub(super) fn failed(&self, check: &Check<'_>, error: &StoreError) {
         self.breaker.failed(error, false);
-        self.debts.failed(check, error.did_nothing());
+        self.debts.failed(check, error.is_not_applied());
     }
 
     /// Forgets what was known of a ban and of refusals: it was changed by hand.
@@ -200,7 +200,7 @@ impl Fallback {
         let mut decision = store.decide(part).await.map_err(Error::Unavailable)?;
         decision.move_to(&local.positions);
         // What the store may have charged after all is not charged again.
-        if error.did_nothing() {
+        if error.is_not_applied() {
             self.debts.note(check, &decision);
         }
         self.debts.note_ban(check, &decision);

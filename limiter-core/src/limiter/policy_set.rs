@@ -97,7 +97,7 @@ impl PolicySet {
             CallPermission::Probe if !self.probe(subjects) => self.ask_and_repay(check, subjects),
             CallPermission::Probe | CallPermission::Reject => {
                 Answer::Pending(Box::pin(async move {
-                    let error = StoreError::nothing_done("it is not asked while it fails");
+                    let error = StoreError::not_applied("it is not asked while it fails");
                     let decision = self.fallback().decide(&check, error).await?;
                     self.report(&decision, subjects);
                     Ok(decision)
@@ -181,6 +181,7 @@ impl PolicySet {
                 self.fallback().learn(&check, &decision, sent);
                 decision
             }
+            Err(error) if error.is_overload() => return Err(error.into()),
             Err(error) => {
                 self.fallback().failed(&check, &error);
                 self.fallback().decide(&check, error).await?

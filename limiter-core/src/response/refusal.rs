@@ -14,7 +14,7 @@ use crate::{
     error::Error,
     limiter::PolicySet,
     response::headers::{Fields, seconds},
-    time::{Clock, SystemClock},
+    time::{Clock, SystemClock, micros},
 };
 
 /// Where IANA registers the problem types of
@@ -112,14 +112,18 @@ impl Refusal {
     /// the cause: that goes to the log, once a second at most.
     #[must_use]
     pub fn of_error(error: &Error) -> Self {
-        // That the store is away is said once a change, of whom is blocked nothing.
+        // The circuit breaker logs outages; blocked clients are not logged.
         if !matches!(error, Error::Unavailable(_) | Error::Blocked) && once_a_second() {
             tracing::error!(%error, "a request could not be counted");
         }
         let mut fields = Fields::new();
         let (r#type, title, status) = match error {
-            Error::Unavailable(_) => {
-                fields.push(("retry-after", "1".into()));
+            Error::Unavailable(_) | Error::Overloaded { .. } => {
+                let wait = match error {
+                    Error::Overloaded { retry_after, .. } => seconds(micros(*retry_after)).max(1),
+                    _ => 1,
+                };
+                fields.push(("retry-after", wait.to_string().into()));
                 let kind = format!("{PROBLEM_TYPES}temporary-reduced-capacity");
                 (kind, "Temporarily reduced capacity", 503)
             }

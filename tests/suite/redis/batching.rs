@@ -101,7 +101,7 @@ async fn answers_that_are_cut_off_may_have_been_charged_to_all() {
     let answers = ask_at_once(&store, &policies, users(50)).await;
     proxy.set(Mode::Permit);
     let errors: Vec<_> = answers.into_iter().map(Result::unwrap_err).collect();
-    let unknown = errors.iter().filter(|error| !error.did_nothing()).count();
+    let unknown = errors.iter().filter(|error| !error.is_not_applied()).count();
     // What was sent, before the connection was known to be broken.
     assert!(unknown > 0, "{errors:?}");
     let client = subject(Key::user("alice"));
@@ -122,7 +122,7 @@ async fn no_more_wait_than_there_is_room_for() {
     let (admitted, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
     assert!((1_025..1_200).contains(&admitted.len()), "{}", admitted.len());
     for error in refused.into_iter().map(Result::unwrap_err) {
-        assert!(error.did_nothing(), "{error}");
+        assert!(error.is_not_applied(), "{error}");
         assert_eq!(error.to_string(), "too many requests wait for it");
     }
 }

@@ -95,7 +95,7 @@ impl Kinds {
         }
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         known.add(kind).ok_or_else(|| {
-            StoreError::nothing_done(format!("more than {MOST} different quotas are in use"))
+            StoreError::not_applied(format!("more than {MOST} different quotas are in use"))
         })
     }
 }

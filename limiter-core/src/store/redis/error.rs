@@ -48,7 +48,7 @@ impl CallError {
 impl From<CallError> for StoreError {
     fn from(fault: CallError) -> Self {
         if fault.has_not_begun() || fault.is_unsent() {
-            Self::nothing_done(fault)
+            Self::not_applied(fault)
         } else {
             Self::new(fault)
         }

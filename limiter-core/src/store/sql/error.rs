@@ -81,7 +81,7 @@ impl From<sqlx::Error> for SqlError {
 
 impl From<SqlError> for StoreError {
     fn from(fault: SqlError) -> Self {
-        if fault.did_nothing { Self::nothing_done(fault) } else { Self::new(fault) }
+        if fault.did_nothing { Self::not_applied(fault) } else { Self::new(fault) }
     }
 }
 

@@ -121,6 +121,7 @@ fn list(names: &[String]) -> String {
 pub struct StoreError {
     source: Arc<dyn StdError + Send + Sync>,
     kind: StoreErrorKind,
+    may_be_applied: bool,
 }
 
 /// What a [`StoreError`] says about the state in the store.
@@ -133,8 +134,8 @@ pub enum StoreErrorKind {
     NotApplied,
     /// The store was not called, because its circuit breaker is open.
     Unavailable,
-    /// The store was not called, because too many requests wait for it. This is
-    /// no failure of the store: the request is refused, whatever
+    /// Too many requests wait for the store, or for this process. This is no failure
+    /// of the store: the request is refused, whatever
     /// [`OnStoreError`](crate::OnStoreError) says.
     Overloaded {
         /// When to try again.
@@ -171,8 +172,17 @@ impl StoreError {
         Self::of_kind(kind, "too many requests wait for the store")
     }
 
+    /// The error of a call that was made, and whose answer is late because this
+    /// process lags.
+    #[cfg(feature = "_shared")]
+    #[allow(dead_code, reason = "the backends are about to use the batcher")]
+    pub(crate) fn overloaded_in_flight(retry_after: Duration) -> Self {
+        Self { may_be_applied: true, ..Self::overloaded(retry_after) }
+    }
+
     fn of_kind(kind: StoreErrorKind, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self { source: Arc::from(source.into()), kind }
+        let may_be_applied = kind == StoreErrorKind::Failed;
+        Self { source: Arc::from(source.into()), kind, may_be_applied }
     }
 
     /// What is known about the state in the store.
@@ -187,10 +197,15 @@ impl StoreError {
         matches!(self.kind, StoreErrorKind::Overloaded { .. })
     }
 
+    /// Whether the call was not made: it says nothing about the server.
+    pub(crate) const fn is_uncalled(&self) -> bool {
+        matches!(self.kind, StoreErrorKind::Unavailable | StoreErrorKind::Overloaded { .. })
+    }
+
     /// Whether the store has certainly not applied the call.
     #[must_use]
     pub const fn is_not_applied(&self) -> bool {
-        !matches!(self.kind, StoreErrorKind::Failed)
+        !self.may_be_applied
     }
 }
 

@@ -83,7 +83,7 @@ pub use crate::{
     decision::{Decision, QuotaStatus, Retry, Verdict},
     error::{ConfigError, Error, StoreError, StoreErrorKind, UnknownPolicy},
     key::{Key, KeyPart, KeySpec, ParseKeyError},
-    limiter::{Admission, Health, Limiter, LimiterBuilder, Permit, PolicySet, RecordResponse},
+    limiter::{Admission, Limiter, LimiterBuilder, Permit, PolicySet, RecordResponse},
     networks::Networks,
     outage_usage::OutageUsage,
     policy::{Mode, OnStoreError, Policy},
@@ -93,6 +93,8 @@ pub use crate::{
         Refusal,
         headers::{Fields, HeaderStyle},
     },
-    store::{Answer, BanChange, BanPage, Banned, Check, Item, Store, Subject},
+    store::{
+        Answer, BanChange, BanPage, Banned, Check, Health, Item, ServerHealth, Store, Subject,
+    },
     time::{Clock, ManualClock, SystemClock, Timestamp},
 };

@@ -29,7 +29,6 @@
 
 mod admission;
 mod builder;
-mod circuit_breaker;
 #[cfg(feature = "memory")]
 mod deny_cache;
 mod events;
@@ -46,8 +45,8 @@ mod response_strikes;
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 pub use self::{
-    admission::Admission, builder::LimiterBuilder, circuit_breaker::Health, permit::Permit,
-    policy_set::PolicySet, record_response::RecordResponse,
+    admission::Admission, builder::LimiterBuilder, permit::Permit, policy_set::PolicySet,
+    record_response::RecordResponse,
 };
 use crate::{
     ban::Ban,
@@ -57,7 +56,7 @@ use crate::{
     limiter::{fallback::Fallback, record_response::Runtime},
     policy::Policy,
     request::{SubjectResolver, Subjects},
-    store::{BanChange, BanPage, Item, Store},
+    store::{BanChange, BanPage, Health, Item, ServerHealth, Store},
 };
 
 /// The most bans of one page.
@@ -224,10 +223,22 @@ impl Limiter {
         Ok(())
     }
 
-    /// Whether the store answers, and if not, since when and why.
+    /// Whether all servers of the store answer. If not, since when the first one does
+    /// not, and why.
     #[must_use]
     pub fn health(&self) -> Health {
-        self.0.fallback.breaker.health()
+        let down = self.server_health().into_iter().map(|server| server.health);
+        let since = |health: &Health| match health {
+            Health::Healthy => None,
+            Health::Degraded { since, .. } => Some(*since),
+        };
+        down.filter(|health| since(health).is_some()).min_by_key(since).unwrap_or(Health::Healthy)
+    }
+
+    /// The health of each server of the store; empty for a store in memory.
+    #[must_use]
+    pub fn server_health(&self) -> Vec<ServerHealth> {
+        self.0.store.health().unwrap_or_default()
     }
 
     /// The name of the thread that built this limiter; empty if it has none.

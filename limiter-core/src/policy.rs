@@ -144,11 +144,15 @@ impl Policy {
         Ok(self.with(|rule| rule.per_address = per_address))
     }
 
-    /// A policy under a name that no other can have, to probe stores with.
+    /// A policy under a name that no other can have, to probe stores with: one
+    /// request a minute, and the next one bans.
     #[cfg(feature = "_shared")]
     pub(crate) fn probe() -> Self {
-        let quota = Quota::per_second(1).expect("1 a second is a quota");
-        Self(Arc::new(Rule::new("limiter.probe", quota.into()).with_scope()))
+        let quota = Quota::per_minute(1).expect("1 a minute is a quota");
+        let minute = Duration::from_secs(60);
+        let mut rule = Rule::new("limiter.probe", quota.into());
+        rule.ban = Some(BanRule::new(1, minute, minute).expect("1 strike a minute is a rule"));
+        Self(Arc::new(rule.with_scope()))
     }
 
     /// The name.
@@ -194,7 +198,7 @@ impl Policy {
     }
 
     /// Whether both are one and the same: clones of one policy.
-    #[cfg(feature = "redis")]
+    #[cfg(feature = "_shared")]
     pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }

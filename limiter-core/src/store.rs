@@ -1,15 +1,21 @@
 //! Where state lives: the [`Store`] trait and what passes through it.
 
+mod circuit_breaker;
+pub(crate) mod guarded;
 #[cfg(feature = "memory")]
 mod memory;
 #[cfg(feature = "mysql")]
 mod mysql;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "_shared")]
+mod prober;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "_shared")]
 mod remote;
+#[cfg(feature = "_shared")]
+mod runtime_lag;
 pub(crate) mod select;
 #[cfg(feature = "_sql")]
 mod sql;
@@ -26,6 +32,7 @@ use std::{
 
 use futures_core::future::BoxFuture;
 
+pub use self::circuit_breaker::{Health, ServerHealth};
 #[cfg(feature = "memory")]
 pub use self::memory::{MemoryStore, MemoryStoreBuilder};
 #[cfg(feature = "_shared")]
@@ -244,6 +251,13 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         after: Option<&'a str>,
         limit: usize,
     ) -> Answer<'a, BanPage>;
+
+    /// The health of each server that the store calls, where it calls them through
+    /// circuit breakers of its own. Where it does not, the limiter puts one in front of
+    /// it.
+    fn health(&self) -> Option<Vec<ServerHealth>> {
+        None
+    }
 
     /// The store itself, where it is this process's memory: that has a shorter way
     /// for the commonest checks.

@@ -12,6 +12,7 @@ use crate::{
     request::SubjectResolver,
     store::{
         Store,
+        guarded::GuardedStore,
         select::{MemoryLimits, StoreChoice},
     },
 };
@@ -106,6 +107,7 @@ impl LimiterBuilder {
             }
         }
         let store = self.store.make(self.caps).await?;
+        let store = if store.as_memory().is_some() { store } else { GuardedStore::guard(store) };
         Ok(Limiter(Arc::new(Inner {
             #[cfg(feature = "memory")]
             memory: store.as_memory().cloned(),

@@ -5,7 +5,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::circuit_breaker::CircuitBreaker;
 #[cfg(not(feature = "memory"))]
 use super::no_memory::{DenyCache, ReconciliationLog};
 #[cfg(feature = "memory")]
@@ -31,7 +30,6 @@ pub(super) struct Fallback {
     /// when first needed.
     local: OnceLock<Arc<dyn Store>>,
     caps: MemoryLimits,
-    pub(super) breaker: CircuitBreaker,
     denied: DenyCache,
     debts: ReconciliationLog,
 }
@@ -54,7 +52,6 @@ impl Fallback {
         Ok(Self {
             local: OnceLock::new(),
             caps,
-            breaker: CircuitBreaker::default(),
             denied: DenyCache::default(),
             debts: ReconciliationLog::new(caps, longest),
         })
@@ -73,7 +70,7 @@ impl Fallback {
     /// nothing fails, nothing is owed. So it stays with a store in memory.
     #[inline]
     pub(super) fn is_calm(&self) -> bool {
-        !self.denied.is_used() && !self.breaker.is_troubled() && !self.debts.is_used()
+        !self.denied.is_used() && !self.debts.is_used()
     }
 
     /// A refusal that the store has told and that need not be asked for again.
@@ -116,13 +113,12 @@ impl Fallback {
     /// empty if nothing is owed. A store that has just failed is not trusted
     /// with it: what is sent and not answered is lost.
     pub(super) fn take_owed(&self, check: &Check<'_>) -> Vec<Option<OutageUsage>> {
-        if self.breaker.is_troubled() { Vec::new() } else { self.debts.take(check) }
+        self.debts.take(check)
     }
 
     /// Notes that the store has failed at a check, which may have brought what
     /// is owed.
     pub(super) fn failed(&self, check: &Check<'_>, error: &StoreError) {
-        self.breaker.failed(error, false);
         self.debts.failed(check, error.is_not_applied());
     }
 

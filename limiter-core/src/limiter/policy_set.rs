@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{Fallback, Inner, Limiter, circuit_breaker::CallPermission};
+use super::{Fallback, Inner, Limiter};
 use crate::{
     ban::BanRule,
     decision::{Decision, QuotaStatus},
@@ -92,18 +92,7 @@ impl PolicySet {
         if let Some(refusal) = self.fallback().denied(&check) {
             return Answer::ready(Ok(refusal));
         }
-        match self.fallback().breaker.permission() {
-            CallPermission::Call => self.ask_and_repay(check, subjects),
-            CallPermission::Probe if !self.probe(subjects) => self.ask_and_repay(check, subjects),
-            CallPermission::Probe | CallPermission::Reject => {
-                Answer::Pending(Box::pin(async move {
-                    let error = StoreError::not_applied("it is not asked while it fails");
-                    let decision = self.fallback().decide(&check, error).await?;
-                    self.report(&decision, subjects);
-                    Ok(decision)
-                }))
-            }
-        }
+        self.ask_and_repay(check, subjects)
     }
 
     /// The same, where there is nothing to wait for: see [`Admission::check_at_once`].
@@ -129,7 +118,6 @@ impl PolicySet {
         // Only where there is something to wait for is there something to learn.
         match self.inner().store.decide(check) {
             Answer::Ready(Some(Ok(decision))) => {
-                self.fallback().breaker.answered();
                 self.report(&decision, subjects);
                 Answer::ready(Ok(decision))
             }
@@ -177,7 +165,6 @@ impl PolicySet {
         let sent = Instant::now();
         let decision = match answer.await {
             Ok(decision) => {
-                self.fallback().breaker.answered();
                 self.fallback().learn(&check, &decision, sent);
                 decision
             }
@@ -189,29 +176,6 @@ impl PolicySet {
         };
         self.report(&decision, subjects);
         Ok(decision)
-    }
-
-    /// Looks whether the store answers again, while nobody waits for it. It
-    /// resets a policy that nobody has: that changes nothing, but a server that
-    /// may only be read refuses it. For this client, since others may be kept by
-    /// another server. Returns whether there is a runtime to do so.
-    #[cfg(feature = "_shared")]
-    fn probe(&self, subjects: &Subjects) -> bool {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return false };
-        let (set, subject) = (self.clone(), subjects[0].clone());
-        runtime.spawn(async move {
-            let item = crate::store::Item { policy: &Policy::probe(), subject: &subject };
-            match set.inner().store.reset(item).await {
-                Ok(()) => set.fallback().breaker.answered(),
-                Err(error) => set.fallback().breaker.failed(&error, true),
-            }
-        });
-        true
-    }
-
-    #[cfg(not(feature = "_shared"))]
-    fn probe(&self, _: &Subjects) -> bool {
-        false
     }
 
     /// The header fields that tell the client of a decision, as each policy's

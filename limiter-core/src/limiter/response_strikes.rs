@@ -50,16 +50,6 @@ impl PolicySet {
 
     /// Strikes in the store; `None` if it fails.
     async fn strike_in_store(&self, offenders: Vec<Item<'_>>) -> Option<Vec<Option<Timestamp>>> {
-        let breaker = &self.fallback().breaker;
-        if breaker.is_open() {
-            return None;
-        }
-        match self.inner().store.strike(offenders).await {
-            Ok(bans) => Some(bans),
-            Err(error) => {
-                breaker.failed(&error, false);
-                None
-            }
-        }
+        self.inner().store.strike(offenders).await.ok()
     }
 }

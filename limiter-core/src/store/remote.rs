@@ -2,16 +2,25 @@
 //! MariaDB, SQLite.
 
 pub(super) mod backend;
+#[allow(dead_code, reason = "the backends are about to use it")]
+pub(super) mod batcher;
 pub(super) mod builder;
 pub(super) mod in_flight;
 pub(super) mod operation;
+#[allow(dead_code, reason = "the backends are about to use it")]
+pub(super) mod probe;
 #[cfg(feature = "_deciding")]
 pub(super) mod script_params;
 pub(super) mod storage_key;
 #[cfg(any(feature = "mysql", feature = "sqlite"))]
 pub(super) mod text_encoding;
 
-use std::{fmt, future::Future, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 pub use self::builder::RemoteStoreBuilder;
 use self::{
@@ -19,7 +28,7 @@ use self::{
     operation::Operation,
     storage_key::StorageKeys,
 };
-use super::{Answer, BanChange, BanPage, Banned, Check, Item, Store};
+use super::{Answer, BanChange, BanPage, Banned, Check, Item, ServerHealth, Store};
 use crate::{
     ban::Ban,
     decide::decide,
@@ -143,6 +152,11 @@ impl Store for RemoteStore {
         }))
     }
 
+    fn health(&self) -> Option<Vec<ServerHealth>> {
+        let servers = self.0.backend.health();
+        if servers.is_empty() { None } else { Some(servers) }
+    }
+
     fn strike<'a>(&'a self, offenders: Vec<Item<'a>>) -> Answer<'a, Vec<Option<Timestamp>>> {
         if offenders.is_empty() {
             return Answer::ready(Ok(Vec::new()));
@@ -242,7 +256,9 @@ impl Inner {
             subject: item.subject.clone(),
             client: self.storage_key.client(&item.subject.key),
         });
-        let run = StoreRequest { operation, now: self.now(), items: items.collect(), owed };
+        let deadline = Instant::now() + self.timeout;
+        let run =
+            StoreRequest { operation, now: self.now(), items: items.collect(), owed, deadline };
         let asked = run.items.len();
         let before = self.backend.run(run).await?;
         if before.kept.len() != asked {

@@ -112,7 +112,8 @@ impl SlotGroup<'_> {
         group: &[usize],
     ) -> Result<(), StoreError> {
         let items = group.iter().map(|at| self.run.items[*at].clone()).collect();
-        let run = StoreRequest { operation, now, items, owed: Vec::new() };
+        let deadline = self.run.deadline;
+        let run = StoreRequest { operation, now, items, owed: Vec::new(), deadline };
         let before = self.redis.run_script(ScriptCall::new(run)).await?;
         for (at, kept) in group.iter().zip(before.kept) {
             self.kept[*at] = Some(kept);
@@ -140,7 +141,8 @@ impl SlotGroup<'_> {
         }
         let items = group.iter().map(|at| self.run.items[*at].clone()).collect();
         let operation = Operation::GiveBack(cost);
-        let run = StoreRequest { operation, now: self.run.now, items, owed: Vec::new() };
+        let (now, deadline) = (self.run.now, self.run.deadline);
+        let run = StoreRequest { operation, now, items, owed: Vec::new(), deadline };
         self.redis.run_script(ScriptCall::giving_back(run, states)).await.map(|_| ())
     }
 

@@ -1,7 +1,7 @@
 //! What every store outside of this process does, each in its own way, and
 //! what it answers with.
 
-use std::fmt;
+use std::{fmt, time::Instant};
 
 use futures_core::future::BoxFuture;
 use smallvec::SmallVec;
@@ -14,7 +14,7 @@ use crate::{
     error::StoreError,
     outage_usage::OutageUsage,
     policy::{Namespaces, Policy},
-    store::{Item, Subject},
+    store::{Item, ServerHealth, Subject},
     time::Timestamp,
 };
 use crate::{
@@ -39,6 +39,17 @@ pub(in crate::store) trait Backend: fmt::Debug + Send + Sync {
     /// Bans in force, page by page.
     fn bans(&self, page: BanQuery) -> BoxFuture<'_, Result<ListedBans, StoreError>>;
 
+    /// The health of each server; none where the backend has no circuit breakers.
+    fn health(&self) -> Vec<ServerHealth> {
+        Vec::new()
+    }
+
+    /// Probes every server, each by [`probe`](super::probe::probe). The error has the
+    /// server's own words, its host and port, and says what to do.
+    fn probe(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async { Ok(()) })
+    }
+
     /// Makes what is missing of tables and functions.
     fn migrate(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 }
@@ -52,6 +63,39 @@ pub(in crate::store) struct StoreRequest {
     pub(in crate::store) items: Vec<NamedItem>,
     /// To [`Owe`](Operation::Owe): what each item owes.
     pub(in crate::store) owed: Vec<OutageUsage>,
+    /// Until when its answer is of use.
+    pub(in crate::store) deadline: Instant,
+}
+
+#[allow(dead_code, reason = "the backends are about to use the batcher")]
+impl StoreRequest {
+    /// How many quotas its items have.
+    pub(in crate::store) fn quotas(&self) -> usize {
+        self.items.iter().map(|item| item.policy.quotas().len()).sum()
+    }
+
+    /// Whether it decides nothing, and writes nothing.
+    pub(in crate::store) fn is_look(&self) -> bool {
+        self.operation == Operation::Decide(0)
+    }
+
+    /// Whether both are the same check, of the same items and cost, so that one after
+    /// the other is the same as one twice.
+    pub(in crate::store) fn folds_with(&self, other: &Self) -> bool {
+        matches!(self.operation, Operation::Decide(_))
+            && self.operation == other.operation
+            && self.now == other.now
+            && self.items.len() == other.items.len()
+            && self.items.iter().zip(&other.items).all(|(one, other)| one.is_same(other))
+    }
+
+    /// The client that takes turns with others for the server: that of the last item
+    /// whose policy's key names a client. Behind a header, which clients choose, comes
+    /// their address.
+    pub(in crate::store) fn fair_client(&self) -> &str {
+        let named = self.items.iter().rfind(|item| !item.policy.key().names_no_client());
+        named.or(self.items.last()).map_or("", |item| &item.client)
+    }
 }
 
 /// An item, and the name under which its client is kept.
@@ -67,13 +111,20 @@ impl NamedItem {
         Item { policy: &self.policy, subject: &self.subject }
     }
 
+    #[allow(dead_code, reason = "the backends are about to use the batcher")]
+    fn is_same(&self, other: &Self) -> bool {
+        self.client == other.client
+            && self.subject.bannable == other.subject.bannable
+            && self.policy.is(&other.policy)
+    }
+
     pub(in crate::store) fn scope(&self) -> Namespaces {
         self.policy.scope()
     }
 }
 
 /// What was kept before the step, and when that was.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::store) struct Reply {
     pub(in crate::store) now: Timestamp,
     /// In the order of the items.

@@ -122,8 +122,10 @@ impl RemoteStoreBuilder {
             #[cfg(feature = "sqlite")]
             Database::Sqlite => crate::store::sqlite::connect(&self).await,
         };
+        let backend = backend.map_err(|reason| ConfigError::at("store", reason))?;
+        backend.probe().await.map_err(|reason| ConfigError::at("store", reason))?;
         Ok(RemoteStore(Arc::new(Inner {
-            backend: backend.map_err(|reason| ConfigError::at("store", reason))?,
+            backend,
             storage_key: StorageKeys::new(&self.secret),
             timeout: self.timeout,
             clock: self.clock,

@@ -1,0 +1,313 @@
+//! Circuit breaker of one server: a server that fails is not called, so that no
+//! request waits for it (M. Nygard, "Release It!", 2007).
+//!
+//! It learns from calls to the server only: from their errors, and from the time
+//! between handing a call to the connection and its answer. Time that a request
+//! waits in a queue of this process is not counted, nor is an answer that is late
+//! while this process itself lags.
+//!
+//! ```text
+//!           failures                    a probe succeeds
+//! closed ------------> open (probes) --------------------> probation
+//!    ^                  ^                                   |    |
+//!    |                  '------ failures: a longer pause ---'    |
+//!    '---------------------- a second without failures ----------'
+//! ```
+//! Health and log report an outage from opening to closing, so that a server whose
+//! probes succeed while calls fail (a part of its tables cannot be written) is one
+//! outage, however often calls are tried. A server whose probes failed before they
+//! succeeded is reported as healthy at once.
+
+mod outage_log;
+mod state;
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
+};
+
+#[cfg(feature = "_shared")]
+pub(super) use self::state::PROBATION;
+use self::{
+    outage_log::OutageLog,
+    state::{Permission, State},
+};
+use crate::error::StoreError;
+
+/// A call that takes that much longer than its timeout shows that this process
+/// lags: no timer of the runtime has run in time.
+const LAG: Duration = Duration::from_millis(20);
+
+/// Whether a server answers.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Health {
+    /// It does.
+    Healthy,
+    /// It does not; policies apply their [`OnStoreError`](crate::OnStoreError).
+    Degraded {
+        /// When the circuit breaker opened.
+        since: SystemTime,
+        /// The last error of the server.
+        reason: String,
+    },
+}
+
+/// The health of one server of a store.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct ServerHealth {
+    /// Host and port, or what else tells the server from the others of its store.
+    /// Never a password.
+    pub server: String,
+    /// Whether it answers.
+    pub health: Health,
+}
+
+/// Decides whether a server is called.
+pub(crate) struct CircuitBreaker {
+    server: String,
+    /// The longest time that a call may take.
+    timeout: Duration,
+    /// Whether the state is closed and no call has failed of late. Then nothing
+    /// else is looked at.
+    calm: AtomicBool,
+    /// Microseconds from `origin` to the last answer of the server.
+    last_answer: AtomicU64,
+    origin: Instant,
+    /// Whether a task probes the server. Without one, a call is let through from
+    /// time to time.
+    has_prober: AtomicBool,
+    state: Mutex<State>,
+    log: Mutex<OutageLog>,
+    /// Notified when the breaker opens, and when it is dropped.
+    #[cfg(feature = "_shared")]
+    opened: Arc<tokio::sync::Notify>,
+    #[cfg(feature = "_shared")]
+    lag: super::runtime_lag::RuntimeLag,
+}
+
+impl CircuitBreaker {
+    /// A closed breaker. A call fails that takes longer than `timeout`.
+    pub(crate) fn new(server: impl Into<String>, timeout: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            server: server.into(),
+            timeout,
+            calm: AtomicBool::new(true),
+            last_answer: AtomicU64::new(0),
+            origin: Instant::now(),
+            has_prober: AtomicBool::new(false),
+            state: Mutex::new(State::new(timeout)),
+            log: Mutex::default(),
+            #[cfg(feature = "_shared")]
+            opened: Arc::default(),
+            #[cfg(feature = "_shared")]
+            lag: super::runtime_lag::RuntimeLag::new(),
+        })
+    }
+
+    /// Says whether the server may be called.
+    ///
+    /// # Errors
+    /// [`Unavailable`](crate::StoreErrorKind::Unavailable) while the breaker is
+    /// open.
+    #[inline]
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        if self.calm.load(Ordering::Relaxed) { Ok(()) } else { self.check_state() }
+    }
+
+    #[cold]
+    fn check_state(&self) -> Result<(), StoreError> {
+        let probes_itself = !self.has_prober.load(Ordering::Relaxed);
+        match self.state().permission(Instant::now(), probes_itself) {
+            Permission::Call => Ok(()),
+            Permission::Reject(error) => Err(error),
+        }
+    }
+
+    /// Notes that a call is handed to the connection now.
+    pub(crate) fn start_call(&self) -> CallGuard<'_> {
+        #[cfg(feature = "_shared")]
+        self.lag.watch();
+        CallGuard { breaker: self, sent: Instant::now() }
+    }
+
+    /// Whether the server has answered any call, be it with an error, since `then`.
+    #[cfg(feature = "_shared")]
+    #[allow(dead_code, reason = "the backends are about to use the batcher")]
+    pub(crate) fn has_answered_since(&self, then: Instant) -> bool {
+        self.last_answer() > then
+    }
+
+    /// Whether this process has been too slow, within the time of a call, to say
+    /// that the server is.
+    pub(crate) fn is_lagging(&self) -> bool {
+        #[cfg(feature = "_shared")]
+        return self.lag.has_lagged_within(self.timeout);
+        #[cfg(not(feature = "_shared"))]
+        false
+    }
+
+    /// The health, as reported.
+    pub(crate) fn health(&self) -> ServerHealth {
+        let health = self.state().health();
+        ServerHealth { server: self.server.clone(), health }
+    }
+
+    fn last_answer(&self) -> Instant {
+        self.origin + Duration::from_micros(self.last_answer.load(Ordering::Relaxed))
+    }
+
+    fn note_answer(&self, now: Instant) {
+        let micros = now.saturating_duration_since(self.origin).as_micros();
+        let micros = u64::try_from(micros).unwrap_or(u64::MAX);
+        self.last_answer.store(micros, Ordering::Relaxed);
+    }
+
+    #[cold]
+    fn succeeded_after_failures(&self, now: Instant) {
+        let mut state = self.state();
+        if self.has_prober.load(Ordering::Relaxed) {
+            state.call_succeeded(now);
+        } else {
+            state.probe_succeeded(now);
+        }
+        self.publish(&state);
+    }
+
+    #[cold]
+    fn failed(&self, sent: Instant, now: Instant, error: &StoreError) {
+        let mut state = self.state();
+        let was_open = state.is_open();
+        state.call_failed(sent, now, error);
+        if was_open && !self.has_prober.load(Ordering::Relaxed) {
+            state.probe_failed(now, error);
+        }
+        #[cfg(feature = "_shared")]
+        if state.is_open() && !was_open {
+            self.opened.notify_one();
+        }
+        self.publish(&state);
+    }
+
+    /// Makes a change of the state known to other threads and in the log. Returns
+    /// whether there is nothing left for the log.
+    fn publish(&self, state: &State) -> bool {
+        self.calm.store(state.is_calm(), Ordering::Relaxed);
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.write(&self.server, &state.health())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the prober does with a breaker.
+#[cfg(feature = "_shared")]
+impl CircuitBreaker {
+    /// Notes that a task probes the server from now on.
+    pub(super) fn set_prober(&self) {
+        self.has_prober.store(true, Ordering::Relaxed);
+    }
+
+    /// What is notified when the breaker opens, and when it is dropped.
+    pub(super) fn opened(&self) -> Arc<tokio::sync::Notify> {
+        Arc::clone(&self.opened)
+    }
+
+    pub(super) const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.state().is_open()
+    }
+
+    pub(super) fn probe_succeeded(&self) {
+        let mut state = self.state();
+        state.probe_succeeded(Instant::now());
+        self.publish(&state);
+    }
+
+    pub(super) fn probe_failed(&self, error: &StoreError) {
+        self.state().probe_failed(Instant::now(), error);
+    }
+
+    /// Closes the breaker if its probation is over. Returns whether it is open
+    /// again, or is closed and in the log.
+    pub(super) fn is_settled(&self) -> bool {
+        let mut state = self.state();
+        state.tick(Instant::now());
+        let is_written = self.publish(&state);
+        state.is_open() || state.is_closed() && is_written
+    }
+
+    /// The meter of the lag, for the task that measures.
+    pub(super) fn lag_meter(&self) -> Arc<super::runtime_lag::LagMeter> {
+        self.lag.meter()
+    }
+}
+
+#[cfg(feature = "_shared")]
+impl Drop for CircuitBreaker {
+    fn drop(&mut self) {
+        self.opened.notify_one();
+    }
+}
+
+/// A call that is on its way. Dropped before it ends, it says nothing about the
+/// server.
+#[must_use = "say how the call ended"]
+pub(crate) struct CallGuard<'a> {
+    breaker: &'a CircuitBreaker,
+    sent: Instant,
+}
+
+impl CallGuard<'_> {
+    /// Notes that the server has answered. An answer that took longer than the
+    /// timeout is a failure.
+    pub(crate) fn succeeded(self) {
+        let (breaker, now) = (self.breaker, Instant::now());
+        breaker.note_answer(now);
+        let took = now - self.sent;
+        if took > breaker.timeout + LAG && !breaker.is_lagging() {
+            let error = StoreError::new(format!("it answered after {took:?}"));
+            breaker.failed(self.sent, now, &error);
+        } else if !breaker.calm.load(Ordering::Relaxed) {
+            breaker.succeeded_after_failures(now);
+        }
+    }
+
+    /// Notes that the call has failed. Returns whether that is a failure of the
+    /// server: it is none where this process lags, or where the call was not made.
+    pub(crate) fn failed(self, error: &StoreError) -> bool {
+        let (breaker, now) = (self.breaker, Instant::now());
+        if error.is_uncalled() {
+            return false;
+        }
+        let took = now - self.sent;
+        let is_late = took * 4 >= breaker.timeout * 3;
+        if !is_late {
+            breaker.note_answer(now);
+        }
+        // Without any answer for long, it is the server after all.
+        let silent = now.saturating_duration_since(breaker.last_answer());
+        let lags = took > breaker.timeout + LAG || breaker.is_lagging();
+        if is_late && lags && silent < 10 * breaker.timeout {
+            return false;
+        }
+        breaker.failed(self.sent, now, error);
+        true
+    }
+}
+
+impl fmt::Debug for CircuitBreaker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.health().fmt(f)
+    }
+}

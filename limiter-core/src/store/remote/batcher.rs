@@ -1,0 +1,353 @@
+//! Batcher of one server: a request that finds fewer calls in flight than the
+//! server serves at its best is sent at once, alone, with no timer. The others
+//! wait, and go together in the next batch, to be decided there one after the
+//! other, as they would have been alone.
+//!
+//! Inputs: store requests with their deadlines, the server's circuit breaker.
+//! Output: the stored state before each request.
+//!
+//! - **Equal checks are folded**: waiting checks of the same items and cost are one
+//!   entry with a number of `times`, however many there are. The server returns the
+//!   state before the first; [`replay`] derives that before each other.
+//! - **Waiting is fair** between clients: see [`queue`].
+//! - **Bounded**: where there is no room, the newest request of the busiest client is
+//!   refused as overload. So is one whose deadline passes before it was sent, unless
+//!   the server has answered nobody meanwhile: then it is the server's failure.
+//! - **The number of batches in flight adapts** to the time that calls take: see
+//!   [`concurrency`].
+//!
+//! A batch is sent by a task of its own, since a request that is dropped must not
+//! take others with it. A request that is sent alone is sent by itself, which saves
+//! two changes of tasks.
+
+mod batch;
+mod concurrency;
+mod queue;
+mod replay;
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use futures_core::future::BoxFuture;
+use tokio::{
+    runtime::Handle,
+    task::yield_now,
+    time::{timeout, timeout_at},
+};
+
+use self::{
+    batch::Batch,
+    concurrency::ConcurrencyLimit,
+    queue::{FairQueue, Ticket},
+};
+use super::backend::{Reply, StoreRequest};
+use crate::{error::StoreError, store::circuit_breaker::CircuitBreaker};
+
+/// When a request may be tried again that was refused as overload.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// What sends batches to one server.
+pub(in crate::store) trait BatchExecutor: Send + Sync + 'static {
+    /// How much goes in a batch, and how many batches at a time.
+    fn limits(&self) -> BatchLimits;
+
+    /// Whether the request may share a batch with others.
+    fn is_batchable(&self, request: &StoreRequest) -> bool;
+
+    /// Decides each entry in one atomic step, `times` times in a row, in the order of
+    /// the batch, and returns the state before each entry. Several entries may be of
+    /// one client.
+    ///
+    /// A server that cannot count in closed form may stop at the first repetition
+    /// that changes nothing. The call ends within the timeout of the store by itself.
+    /// If the future is dropped, the connection has to stay of use.
+    fn execute<'a>(
+        &'a self,
+        batch: &'a [BatchEntry],
+    ) -> BoxFuture<'a, Result<Vec<Reply>, StoreError>>;
+}
+
+/// What one batch may hold, and how many are sent at a time.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) struct BatchLimits {
+    /// Entries of one batch.
+    pub(in crate::store) entries: usize,
+    /// Quotas of all entries, beside those of the first.
+    pub(in crate::store) quotas: usize,
+    /// Repetitions of one entry.
+    pub(in crate::store) times: u32,
+    /// Calls in flight up to which every request is sent at once.
+    pub(in crate::store) min_in_flight: usize,
+    /// Calls in flight at most.
+    pub(in crate::store) max_in_flight: usize,
+}
+
+/// A request, and how often it is decided in a row.
+#[derive(Clone, Debug)]
+pub(in crate::store) struct BatchEntry {
+    pub(in crate::store) request: Arc<StoreRequest>,
+    pub(in crate::store) times: u32,
+}
+
+/// Sends requests to one server, alone or in batches. Clones share the queue.
+pub(in crate::store) struct Batcher<E>(Arc<Inner<E>>);
+
+struct Inner<E> {
+    executor: E,
+    breaker: Arc<CircuitBreaker>,
+    timeout: Duration,
+    limits: BatchLimits,
+    runtime: Handle,
+    state: Mutex<State>,
+}
+
+struct State {
+    queue: FairQueue,
+    /// Calls in flight.
+    in_flight: usize,
+    concurrency: ConcurrencyLimit,
+}
+
+/// How a request goes to the server.
+enum Route {
+    Alone,
+    Queued { ticket: Ticket, starts_worker: bool },
+}
+
+impl State {
+    /// Takes a slot for one more worker, if there is one and something to send.
+    fn reserve_worker(&mut self) -> bool {
+        let wants = self.in_flight < self.concurrency.limit() && self.queue.is_ready();
+        self.in_flight += usize::from(wants);
+        wants
+    }
+}
+
+/// A slot of a call that a request makes itself.
+struct Slot<'a, E: BatchExecutor>(&'a Arc<Inner<E>>);
+
+impl<E: BatchExecutor> Drop for Slot<'_, E> {
+    fn drop(&mut self) {
+        self.0.release_slot();
+    }
+}
+
+/// A slot of a task that sends batches.
+struct WorkerSlot<E: BatchExecutor> {
+    inner: Arc<Inner<E>>,
+    is_done: bool,
+}
+
+impl<E: BatchExecutor> Drop for WorkerSlot<E> {
+    fn drop(&mut self) {
+        if self.is_done {
+            return self.inner.release_slot();
+        }
+        // The runtime has ended, or the executor has panicked.
+        let mut state = self.inner.state();
+        state.in_flight -= 1;
+        if state.in_flight == 0 {
+            state.queue.fail_all(&StoreError::not_applied("the task that sends it has ended"));
+        }
+    }
+}
+
+impl<E: BatchExecutor> Batcher<E> {
+    /// A batcher whose tasks run on the runtime of the caller. `timeout` is the
+    /// longest time that a call may take.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime.
+    pub(in crate::store) fn new(
+        executor: E,
+        breaker: Arc<CircuitBreaker>,
+        timeout: Duration,
+    ) -> Self {
+        let limits = executor.limits();
+        let state = State {
+            queue: FairQueue::new(limits),
+            in_flight: 0,
+            concurrency: ConcurrencyLimit::new(limits.min_in_flight, limits.max_in_flight),
+        };
+        let (runtime, state) = (Handle::current(), Mutex::new(state));
+        Self(Arc::new(Inner { executor, breaker, timeout, limits, runtime, state }))
+    }
+
+    /// What sends the batches.
+    pub(in crate::store) fn executor(&self) -> &E {
+        &self.0.executor
+    }
+
+    /// The server's circuit breaker.
+    pub(in crate::store) fn breaker(&self) -> &Arc<CircuitBreaker> {
+        &self.0.breaker
+    }
+
+    /// Returns the state before the request, which is decided alone or in a batch.
+    ///
+    /// # Errors
+    /// `Unavailable` while the breaker is open; `Overloaded` if there is no room to
+    /// wait, or the deadline passes before the request was sent; else the error of the
+    /// call.
+    pub(in crate::store) async fn run(&self, request: StoreRequest) -> Result<Reply, StoreError> {
+        let inner = &self.0;
+        inner.breaker.check()?;
+        let (deadline, since) = (request.deadline, Instant::now());
+        let request = Arc::new(request);
+        match inner.route(&request, since) {
+            Route::Alone => {
+                let _slot = Slot(inner);
+                inner.call_alone(request, deadline).await
+            }
+            Route::Queued { ticket: Ticket { reply, mark }, starts_worker } => {
+                inner.start_worker(starts_worker);
+                match timeout_at(deadline.into(), reply).await {
+                    Ok(Ok(answer)) => answer,
+                    Ok(Err(_)) => Err(StoreError::new("the task that sent it has ended")),
+                    Err(_) => Err(inner.expired(mark.is_sent(), since)),
+                }
+            }
+        }
+    }
+}
+
+impl<E: BatchExecutor> Inner<E> {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a slot for the request, or puts it into the queue.
+    fn route(&self, request: &Arc<StoreRequest>, since: Instant) -> Route {
+        let mut state = self.state();
+        if state.in_flight < self.limits.min_in_flight && state.queue.is_empty() {
+            state.in_flight += 1;
+            return Route::Alone;
+        }
+        let is_batchable = self.executor.is_batchable(request);
+        let ticket = state.queue.push(request, is_batchable, since);
+        Route::Queued { ticket, starts_worker: state.reserve_worker() }
+    }
+
+    /// Frees a slot, and starts a worker in it if anything waits.
+    fn release_slot(self: &Arc<Self>) {
+        let wants_worker = {
+            let mut state = self.state();
+            state.in_flight -= 1;
+            state.reserve_worker()
+        };
+        self.start_worker(wants_worker);
+    }
+
+    /// Starts a reserved worker. The state is not locked here: a runtime that has
+    /// ended drops the task at once.
+    fn start_worker(self: &Arc<Self>, is_reserved: bool) {
+        if is_reserved {
+            let slot = WorkerSlot { inner: Arc::clone(self), is_done: false };
+            self.runtime.spawn(serve(slot));
+        }
+    }
+
+    /// Sends one request, until its deadline.
+    async fn call_alone(
+        &self,
+        request: Arc<StoreRequest>,
+        deadline: Instant,
+    ) -> Result<Reply, StoreError> {
+        let entry = [BatchEntry { request, times: 1 }];
+        let left = deadline.saturating_duration_since(Instant::now());
+        let mut replies = self.call(&entry, left, Duration::ZERO).await?;
+        replies.pop().ok_or_else(unanswered)
+    }
+
+    /// Calls the server, and has the breaker and the limit of concurrency learn from
+    /// it. `waited` is how long the oldest request has waited.
+    async fn call(
+        &self,
+        batch: &[BatchEntry],
+        time_left: Duration,
+        waited: Duration,
+    ) -> Result<Vec<Reply>, StoreError> {
+        let (guard, sent) = (self.breaker.start_call(), Instant::now());
+        let answer = match timeout(time_left, self.executor.execute(batch)).await {
+            Ok(Ok(replies)) if replies.len() != batch.len() => Err(unanswered()),
+            Ok(answer) => answer,
+            Err(_) => Err(StoreError::new(format!("no answer within {:?}", self.timeout))),
+        };
+        let result = match answer {
+            Ok(replies) => {
+                guard.succeeded();
+                Ok(replies)
+            }
+            Err(error) if guard.failed(&error) || error.is_uncalled() => Err(error),
+            // The answer is late because this process is.
+            Err(_) => Err(StoreError::overloaded_in_flight(RETRY_AFTER)),
+        };
+        let took = sent.elapsed();
+        self.state().concurrency.observe(sent + took, took, waited, result.is_ok());
+        result
+    }
+
+    /// Sends a batch, and replies to those who wait.
+    async fn send(&self, batch: Batch) {
+        let sent = Instant::now();
+        let waited = sent.saturating_duration_since(batch.oldest);
+        let (clients, refusals) = match self.call(&batch.entries, 2 * self.timeout, waited).await {
+            Ok(replies) => {
+                let wanted = self.state().queue.has_equal(&batch);
+                batch.reply(replies, &wanted, sent)
+            }
+            Err(error) => (batch.fail(&error), Vec::new()),
+        };
+        let mut state = self.state();
+        for refusal in refusals {
+            state.queue.answer_refused(&refusal);
+        }
+        state.queue.finish(&clients);
+        if let Err(error) = self.breaker.check() {
+            state.queue.fail_all(&error);
+        }
+    }
+
+    /// The error of a request whose deadline has passed.
+    fn expired(&self, was_sent: bool, since: Instant) -> StoreError {
+        match (was_sent, self.breaker.is_lagging()) {
+            (true, true) => StoreError::overloaded_in_flight(RETRY_AFTER),
+            (true, false) => StoreError::new(format!("no answer within {:?}", self.timeout)),
+            (false, false) if !self.breaker.has_answered_since(since) => {
+                StoreError::not_applied(format!("no call was answered within {:?}", self.timeout))
+            }
+            (false, _) => StoreError::overloaded(RETRY_AFTER),
+        }
+    }
+}
+
+fn unanswered() -> StoreError {
+    StoreError::new("the server answered another number of requests")
+}
+
+/// Sends batches as long as anything waits.
+async fn serve<E: BatchExecutor>(mut slot: WorkerSlot<E>) {
+    let inner = &slot.inner;
+    loop {
+        let mut batch = {
+            let mut state = inner.state();
+            if state.in_flight > state.concurrency.limit() {
+                break;
+            }
+            state.queue.take_batch(Instant::now())
+        };
+        for waiter in batch.expired.drain(..) {
+            let error = inner.expired(false, waiter.since);
+            waiter.reply(Err(error));
+        }
+        if batch.is_empty() {
+            break;
+        }
+        inner.send(batch).await;
+        // Those who have just been answered may ask again at once.
+        yield_now().await;
+    }
+    slot.is_done = true;
+}

@@ -1,0 +1,369 @@
+//! Fair queue: requests that wait for one server, in turns between clients.
+//!
+//! Each client has a queue of its own. A batch takes one entry of each client that is
+//! ready, in the order in which they became ready, then a second one of each, and so on
+//! while there is room. A client is not ready while entries of it are in flight, so that
+//! its requests meet each other here and not at a lock of the server. So a client with
+//! many requests delays another's first by one round trip at most.
+//!
+//! Clients are told apart by a keyed hash; two that collide take turns as one.
+
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    hash::{BuildHasher, RandomState},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+use tokio::sync::oneshot;
+
+use super::{
+    BatchEntry, BatchLimits, RETRY_AFTER,
+    batch::{Batch, EntryWaiters, FixedRefusal},
+};
+use crate::{
+    error::StoreError,
+    store::remote::backend::{Reply, StoreRequest},
+};
+
+/// How many requests may wait.
+const CAPACITY: usize = 16_384;
+
+/// Among so many of its client's last groups a request finds equal ones. More are not
+/// searched, since a client can make any number of them.
+const SEARCHED_GROUPS: usize = 4;
+
+/// A client's keyed hash.
+pub(super) type ClientId = u64;
+
+#[derive(Debug)]
+pub(super) struct FairQueue {
+    limits: BatchLimits,
+    hasher: RandomState,
+    clients: HashMap<ClientId, ClientQueue>,
+    /// Clients with requests of which none is in flight, each once.
+    ready: VecDeque<ClientId>,
+    waiting: usize,
+    /// Clients by the number of their waiting requests.
+    busiest: BTreeSet<(usize, ClientId)>,
+}
+
+#[derive(Debug, Default)]
+struct ClientQueue {
+    groups: VecDeque<Group>,
+    waiting: usize,
+    is_in_flight: bool,
+}
+
+/// Equal requests.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) request: Arc<StoreRequest>,
+    pub(super) is_batchable: bool,
+    waiters: VecDeque<Waiter>,
+    /// The number of the next waiter.
+    next: usize,
+    /// The waiters below that number were sent.
+    sent: Arc<AtomicUsize>,
+}
+
+#[derive(Debug)]
+pub(super) struct Waiter {
+    number: usize,
+    reply: Responder,
+    deadline: Instant,
+    pub(super) since: Instant,
+}
+
+type Responder = oneshot::Sender<Result<Reply, StoreError>>;
+
+/// What a request waits with.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    pub(super) reply: oneshot::Receiver<Result<Reply, StoreError>>,
+    pub(super) mark: SentMark,
+}
+
+/// Says whether a request was sent.
+#[derive(Debug)]
+pub(super) struct SentMark {
+    number: usize,
+    sent: Arc<AtomicUsize>,
+}
+
+impl SentMark {
+    pub(super) fn is_sent(&self) -> bool {
+        self.number < self.sent.load(Ordering::Relaxed)
+    }
+}
+
+impl FairQueue {
+    pub(super) fn new(limits: BatchLimits) -> Self {
+        Self {
+            limits,
+            hasher: RandomState::new(),
+            clients: HashMap::new(),
+            ready: VecDeque::new(),
+            waiting: 0,
+            busiest: BTreeSet::new(),
+        }
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.waiting == 0
+    }
+
+    /// Whether a batch can be taken.
+    pub(super) fn is_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Puts a request behind those of its client. If there is no room, the newest
+    /// request of the busiest client is refused, which may be this one.
+    pub(super) fn push(
+        &mut self,
+        request: &Arc<StoreRequest>,
+        is_batchable: bool,
+        since: Instant,
+    ) -> Ticket {
+        let id = self.hasher.hash_one(request.fair_client());
+        let (reply, receiver) = oneshot::channel();
+        let client = self.clients.entry(id).or_default();
+        if client.waiting == 0 && !client.is_in_flight {
+            self.ready.push_back(id);
+        }
+        let mark = client.push(request, is_batchable, reply, since);
+        let waiting = client.waiting;
+        self.count(id, waiting - 1, waiting);
+        if self.waiting > CAPACITY {
+            self.refuse_newest_of_busiest();
+        }
+        Ticket { reply: receiver, mark }
+    }
+
+    /// Notes that a client has so many waiting requests instead of so many.
+    fn count(&mut self, id: ClientId, before: usize, after: usize) {
+        self.waiting = self.waiting + after - before;
+        self.busiest.remove(&(before, id));
+        if after > 0 {
+            self.busiest.insert((after, id));
+        }
+    }
+
+    fn refuse_newest_of_busiest(&mut self) {
+        let Some(&(waiting, id)) = self.busiest.last() else { return };
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        if let Some(waiter) = client.pop_newest() {
+            waiter.reply(Err(StoreError::overloaded(RETRY_AFTER)));
+        }
+        let left = client.waiting;
+        self.count(id, waiting, left);
+    }
+
+    /// Takes the next batch: one entry of each ready client in turn, as often as there
+    /// is room.
+    pub(super) fn take_batch(&mut self, now: Instant) -> Batch {
+        let mut batch = Batch::new(now);
+        let mut turns = std::mem::take(&mut self.ready);
+        let mut left_out = VecDeque::new();
+        while let Some(id) = turns.pop_front() {
+            if batch.is_full(&self.limits) {
+                left_out.push_back(id);
+                continue;
+            }
+            match self.take_entry(id, &mut batch, now) {
+                Taken::Entry => turns.push_back(id),
+                Taken::NoRoom => left_out.push_back(id),
+                Taken::Nothing => {}
+            }
+        }
+        // Clients with an entry in the batch are in flight now.
+        left_out.retain(|id| self.clients.get(id).is_some_and(|client| !client.is_in_flight));
+        self.ready = left_out;
+        batch
+    }
+
+    fn take_entry(&mut self, id: ClientId, batch: &mut Batch, now: Instant) -> Taken {
+        let Some(client) = self.clients.get_mut(&id) else { return Taken::Nothing };
+        let before = client.waiting;
+        let taken = client.take_entry(id, &self.limits, batch, now);
+        let (after, is_idle) = (client.waiting, client.is_idle());
+        if is_idle {
+            self.clients.remove(&id);
+        }
+        self.count(id, before, after);
+        taken
+    }
+
+    /// Notes that entries of these clients are in flight no more.
+    pub(super) fn finish(&mut self, clients: &[ClientId]) {
+        for id in clients {
+            let Some(client) = self.clients.get_mut(id) else { continue };
+            client.is_in_flight = false;
+            if client.is_idle() {
+                self.clients.remove(id);
+            } else {
+                self.ready.push_back(*id);
+            }
+        }
+    }
+
+    /// For each entry of the batch, whether an equal request waits behind it.
+    pub(super) fn has_equal(&self, batch: &Batch) -> Vec<bool> {
+        let entries = batch.entries.iter().zip(&batch.waiters);
+        let waits = |(entry, waiters): (&BatchEntry, &EntryWaiters)| {
+            let client = self.clients.get(&waiters.client);
+            client.is_some_and(|client| client.find_equal(&entry.request).is_some())
+        };
+        entries.map(waits).collect()
+    }
+
+    /// Answers the requests that wait behind a refusal and are refused by it, too.
+    pub(super) fn answer_refused(&mut self, refusal: &FixedRefusal) {
+        let id = refusal.client;
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        let before = client.waiting;
+        while refusal.until > Instant::now()
+            && let Some(at) = client.find_equal(&refusal.request)
+            && let Some(group) = client.groups.remove(at)
+        {
+            client.waiting -= group.waiters.len();
+            for waiter in group.waiters {
+                waiter.reply(Ok(refusal.reply.clone()));
+            }
+        }
+        let after = client.waiting;
+        self.count(id, before, after);
+    }
+
+    /// Answers all requests that wait with that error.
+    pub(super) fn fail_all(&mut self, error: &StoreError) {
+        self.ready.clear();
+        self.busiest.clear();
+        self.waiting = 0;
+        for client in self.clients.values_mut() {
+            client.waiting = 0;
+            for waiter in client.groups.drain(..).flat_map(|group| group.waiters) {
+                waiter.reply(Err(error.clone()));
+            }
+        }
+        self.clients.retain(|_, client| client.is_in_flight);
+    }
+}
+
+/// Whether a client had an entry for a batch.
+enum Taken {
+    Entry,
+    /// It did not fit.
+    NoRoom,
+    Nothing,
+}
+
+impl ClientQueue {
+    fn is_idle(&self) -> bool {
+        self.waiting == 0 && !self.is_in_flight
+    }
+
+    fn push(
+        &mut self,
+        request: &Arc<StoreRequest>,
+        is_batchable: bool,
+        reply: Responder,
+        since: Instant,
+    ) -> SentMark {
+        self.waiting += 1;
+        let at = self.find_equal(request).unwrap_or_else(|| {
+            self.groups.push_back(Group::new(Arc::clone(request), is_batchable));
+            self.groups.len() - 1
+        });
+        let group = &mut self.groups[at];
+        let number = group.next;
+        group.next += 1;
+        group.waiters.push_back(Waiter { number, reply, deadline: request.deadline, since });
+        SentMark { number, sent: Arc::clone(&group.sent) }
+    }
+
+    /// The position of a group of equal requests.
+    fn find_equal(&self, request: &StoreRequest) -> Option<usize> {
+        let first = self.groups.len().saturating_sub(SEARCHED_GROUPS);
+        (first..self.groups.len()).rev().find(|at| self.groups[*at].request.folds_with(request))
+    }
+
+    fn pop_newest(&mut self) -> Option<Waiter> {
+        let group = self.groups.back_mut()?;
+        let waiter = group.waiters.pop_back();
+        if group.waiters.is_empty() {
+            self.groups.pop_back();
+        }
+        self.waiting -= usize::from(waiter.is_some());
+        waiter
+    }
+
+    /// Moves the requests of the first group to the batch, if they fit.
+    fn take_entry(
+        &mut self,
+        id: ClientId,
+        limits: &BatchLimits,
+        batch: &mut Batch,
+        now: Instant,
+    ) -> Taken {
+        while let Some(group) = self.groups.front_mut() {
+            if !batch.fits(group, limits) {
+                return Taken::NoRoom;
+            }
+            let before = group.waiters.len();
+            let live = group.take(limits.times, now, &mut batch.expired);
+            self.waiting -= before - group.waiters.len();
+            let has_entry = !live.is_empty();
+            if has_entry {
+                batch.add(id, group, live, !self.is_in_flight);
+                self.is_in_flight = true;
+            }
+            if group.waiters.is_empty() {
+                self.groups.pop_front();
+            }
+            if has_entry {
+                return Taken::Entry;
+            }
+        }
+        Taken::Nothing
+    }
+}
+
+impl Group {
+    fn new(request: Arc<StoreRequest>, is_batchable: bool) -> Self {
+        Self { request, is_batchable, waiters: VecDeque::new(), next: 0, sent: Arc::default() }
+    }
+
+    /// Takes up to `times` requests that somebody still waits for, and those before
+    /// them whose deadline has passed.
+    fn take(&mut self, times: u32, now: Instant, expired: &mut Vec<Waiter>) -> Vec<Waiter> {
+        let mut live = Vec::new();
+        let mut sent = 0;
+        while live.len() < times as usize
+            && let Some(waiter) = self.waiters.pop_front()
+        {
+            if waiter.reply.is_closed() {
+                continue;
+            }
+            if waiter.deadline <= now {
+                expired.push(waiter);
+            } else {
+                sent = waiter.number + 1;
+                live.push(waiter);
+            }
+        }
+        self.sent.fetch_max(sent, Ordering::Relaxed);
+        live
+    }
+}
+
+impl Waiter {
+    /// Nobody may be waiting any more.
+    pub(super) fn reply(self, answer: Result<Reply, StoreError>) {
+        let _ = self.reply.send(answer);
+    }
+}

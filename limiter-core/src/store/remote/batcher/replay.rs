@@ -1,0 +1,81 @@
+//! Replay of a check that was decided several times in a row: the server returns the
+//! state before the first time, and the pure functions derive that before each other.
+
+use crate::{
+    algorithm::Wait,
+    decide::{Change, Outcome, Usage},
+    store::remote::{
+        backend::{NamedItem, Reply, StoreRequest, outcome},
+        operation::Operation,
+    },
+};
+
+/// The state before the next time.
+pub(super) struct Replay<'a> {
+    request: &'a StoreRequest,
+    reply: Reply,
+    is_fixed: bool,
+}
+
+impl<'a> Replay<'a> {
+    pub(super) const fn new(request: &'a StoreRequest, reply: Reply) -> Self {
+        Self { request, reply, is_fixed: false }
+    }
+
+    /// Returns the state before this time, and goes on to the next.
+    pub(super) fn next(&mut self) -> Reply {
+        let reply = self.reply.clone();
+        if !self.is_fixed {
+            self.advance();
+        }
+        reply
+    }
+
+    /// The state before all further times, if these are refused and change nothing.
+    /// Returns with it how long they have to wait, in microseconds.
+    pub(super) fn fixed_refusal(mut self) -> Option<(Reply, u64)> {
+        let outcome = self.advance()?;
+        match outcome.decision.wait {
+            Wait::Micros(wait) if self.is_fixed => Some((self.reply, wait)),
+            _ => None,
+        }
+    }
+
+    fn advance(&mut self) -> Option<Outcome> {
+        let Operation::Decide(cost) = self.request.operation else {
+            self.is_fixed = true;
+            return None;
+        };
+        let items = &self.request.items;
+        let outcome = outcome(items.iter(), &self.reply.kept, cost, self.reply.now);
+        self.is_fixed = true;
+        for (at, change) in outcome.changes.iter().enumerate() {
+            self.is_fixed &= matches!(change, Change::None);
+            self.apply(at, change);
+        }
+        Some(outcome)
+    }
+
+    fn apply(&mut self, at: usize, change: &Change) {
+        match change {
+            Change::None => {}
+            Change::Charged(levels) => {
+                self.reply.kept[at].states = levels.iter().map(Usage::state).collect();
+            }
+            Change::Struck(record) => {
+                let struck = &self.request.items[at];
+                for (item, kept) in self.request.items.iter().zip(&mut self.reply.kept) {
+                    if shares_bans(item, struck) {
+                        kept.strikes = record.strikes();
+                        kept.ban = record.ban();
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Whether a strike of one is a strike of the other.
+fn shares_bans(one: &NamedItem, other: &NamedItem) -> bool {
+    one.scope().strikes == other.scope().strikes && one.client == other.client
+}

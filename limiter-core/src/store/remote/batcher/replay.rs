@@ -35,7 +35,7 @@ impl<'a> Replay<'a> {
     /// Returns with it how long they have to wait, in microseconds.
     pub(super) fn fixed_refusal(mut self) -> Option<(Reply, u64)> {
         let outcome = self.advance()?;
-        match outcome.decision.wait {
+        match outcome.decision.wait() {
             Wait::Micros(wait) if self.is_fixed => Some((self.reply, wait)),
             _ => None,
         }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use limiter_core::{Check, Key, Store};
+use limiter_core::{BanRule, Check, Key, Policy, Store, Subject};
 use sqlx::{
     AssertSqlSafe, Connection, MySqlConnection, PgConnection, Row, SqliteConnection, raw_sql,
 };
@@ -21,6 +21,8 @@ use crate::{
     remote::{admits, banning, filled, policy, subject},
     servers::start_postgres,
 };
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// Connects to the database of that URL, whichever it is, and evaluates an
 /// expression of the connection.
@@ -119,38 +121,48 @@ async fn secrets_are_in_no_table() {
 }
 
 #[tokio::test]
-async fn a_check_is_one_statement_of_postgres() {
+async fn a_check_that_fits_is_one_statement_of_postgres() {
     let (url, log) = start_postgres(&["log_statement=all", "log_line_prefix="]);
     let store = store(&url, "one").await;
-    let policies = [banning(1_000, [401]), policy("50/hour; 9/second; 1000/day")];
-    let client = [subject(Key::user("alice")), subject(Key::user("bob"))].concat();
-    // The log comes a little later than the answers: a statement of our own is
-    // the last that it has to tell.
+    // The log comes a little later than the answers: a statement of our own is the
+    // last that it has to show.
     let statements = async || {
         let marker = unique("marker");
         number(&url, &format!("SELECT 1::bigint AS {marker}")).await;
-        let told = loop {
-            let told = fs::read_to_string(&log).unwrap();
-            if told.contains(&marker) {
-                break told;
+        let logged = loop {
+            let logged = fs::read_to_string(&log).unwrap();
+            if logged.contains(&marker) {
+                break logged;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         };
-        let logged = told.lines().filter(|line| line.starts_with("LOG:  statement:"));
-        let not_ours = |line: &&str| line.contains("WITH looked AS") || line.contains("AS marker_");
-        logged.filter(|line| !not_ours(line)).count()
+        let ours = |line: &&str| {
+            let is_statement =
+                line.starts_with("LOG:  statement:") || line.starts_with("LOG:  execute");
+            is_statement && !line.contains("WITH looked AS") && !line.contains("AS marker_")
+        };
+        logged.lines().filter(ours).count()
     };
-    admits(&store, &policies, &client).await;
-    let before = statements().await;
-    for _ in 0..50 {
-        admits(&store, &policies, &client).await;
-    }
-    assert_eq!(statements().await - before, 50);
-    // A strike for a response is one more.
-    let offenders = Check::new(&policies, &client, 1).offenders(401);
-    assert_eq!(offenders.len(), 1);
-    store.strike(offenders).await.unwrap();
-    assert_eq!(statements().await - before, 51);
+    let counted = async |times: usize, policies: &[Policy], who: &[Subject], admitted: bool| {
+        let before = statements().await;
+        for _ in 0..times {
+            assert_eq!(admits(&store, policies, who).await, admitted);
+        }
+        statements().await - before
+    };
+    let alice = subject(Key::user("alice"));
+    let fitting = [policy("100/hour").with_ban(BanRule::new(9, MINUTE, MINUTE).unwrap())];
+    // A new counter: the fast path finds none, and it is read and written.
+    assert_eq!(counted(1, &fitting, &alice, true).await, 3);
+    assert_eq!(counted(50, &fitting, &alice, true).await, 50);
+    // Several policies, quotas and clients.
+    let policies = [banning(1_000, [401]), policy("50/hour; 9/second; 1000/day")];
+    let clients = [subject(Key::user("bob")), subject(Key::user("carol"))].concat();
+    assert_eq!(counted(2, &policies, &clients, true).await, 4);
+    // A refusal that does not strike is only read.
+    let tight = [policy("1/hour; 1000/day")];
+    assert_eq!(counted(1, &tight, &subject(Key::user("dave")), true).await, 2);
+    assert_eq!(counted(9, &tight, &subject(Key::user("dave")), false).await, 9);
 }
 
 #[tokio::test]
@@ -175,21 +187,6 @@ async fn a_refusal_leaves_no_trace_in_postgres() {
     }
     assert_eq!(version().await, before);
     assert_eq!(number(url, &format!("SELECT COUNT(*) FROM {prefix}_bans")).await, 0);
-}
-
-#[tokio::test]
-async fn functions_that_are_missing_are_made_beside_the_others() {
-    let (url, prefix) = (postgres_url(), unique("versions"));
-    let builder = builder(url, &prefix);
-    let older = builder.clone().connect().await.unwrap();
-    let (policies, client) = ([policy("2/hour")], subject(Key::user("alice")));
-    assert!(admits(&older, &policies, &client).await);
-    execute(url, &format!("DROP FUNCTION {prefix}_pass_1, {prefix}_read_1")).await;
-    let error = builder.clone().migrate(false).connect().await.unwrap_err().to_string();
-    assert!(error.contains("_pass_1") && error.contains("schema()"), "{error}");
-    let newer = builder.connect().await.unwrap();
-    assert!(admits(&newer, &policies, &client).await);
-    assert!(!admits(&older, &policies, &client).await);
 }
 
 /// One asks one by one, the other, behind a pooler, many at once.

@@ -13,11 +13,11 @@ use sqlx::{
 };
 
 use super::sql::{
-    Dialect, Rows, join,
-    transaction::{self, Changes, LoadedRows, Names, States, Transactional, statements},
+    Dialect, TextRows, join, number,
+    transaction::{self, Changes, LoadedRows, Rows, States, Transactional, statements},
 };
 use crate::{
-    quota::Algorithm,
+    policy::Policy,
     store::remote::{
         RemoteStoreBuilder,
         backend::{Backend, Reply, StoreRequest},
@@ -102,15 +102,23 @@ impl Dialect for MySql {
     fn run<'c>(
         &'c self,
         connection: &'c mut MySqlConnection,
-        runs: &'c [StoreRequest],
-    ) -> BoxFuture<'c, Result<Vec<Reply>, sqlx::Error>> {
-        async move { transaction::transact(self, connection, runs).await }.boxed()
+        requests: &'c [&'c StoreRequest],
+        replies: &'c mut [Option<Reply>],
+    ) -> BoxFuture<'c, Result<(), sqlx::Error>> {
+        async move {
+            let decided = transaction::transact(self, connection, requests).await?;
+            for (reply, decided) in replies.iter_mut().zip(decided) {
+                *reply = Some(decided);
+            }
+            Ok(())
+        }
+        .boxed()
     }
 
     fn rows(
         connection: &mut MySqlConnection,
         sql: String,
-    ) -> BoxFuture<'_, Result<Rows, sqlx::Error>> {
+    ) -> BoxFuture<'_, Result<TextRows, sqlx::Error>> {
         async move {
             let rows = raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await?;
             let text = |row: &MySqlRow, at: usize| -> Result<String, sqlx::Error> {
@@ -139,7 +147,7 @@ impl Dialect for MySql {
     fn probe(&self) -> String {
         format!(
             "SELECT name, state FROM {0}_counters WHERE name = ''; \
-             SELECT name, ends FROM {0}_bans WHERE name = ''; \
+             SELECT name, ends_at FROM {0}_bans WHERE name = ''; \
              SELECT id, id FROM {0}_locks WHERE id = 0",
             self.prefix
         )
@@ -154,7 +162,7 @@ impl Dialect for MySql {
             "SET @now = {now}; \
              SELECT COUNT(*), COALESCE(MAX(name), '') INTO @looked, @last FROM \
                (SELECT name FROM {table} WHERE name > '{behind}' ORDER BY name LIMIT {limit}) t; \
-             DELETE FROM {table} WHERE name > '{behind}' AND name <= @last AND expires < @now; \
+             DELETE FROM {table} WHERE name > '{behind}' AND name <= @last AND expires_at < @now; \
              SELECT 'gone', CAST(ROW_COUNT() AS CHAR) UNION ALL SELECT 'looked', CAST(@looked AS CHAR) \
              UNION ALL SELECT 'last', @last"
         )
@@ -162,19 +170,20 @@ impl Dialect for MySql {
 }
 
 impl Transactional for MySql {
-    fn read_states(_: impl Iterator<Item = Algorithm>, text: &str) -> States {
-        text_encoding::states(text).collect()
+    fn read_states(_: Option<&Policy>, text: &str) -> States {
+        text_encoding::read_states(text)
     }
 
-    async fn begin(
+    async fn read(
         &self,
         connection: &mut MySqlConnection,
-        locks: &[u64],
-        names: &Names<'_>,
+        rows: &Rows<'_>,
+        _: usize,
     ) -> Result<LoadedRows, sqlx::Error> {
-        let prefix = &self.prefix;
-        let select = statements::select(prefix, names);
-        let mut ids: Vec<u64> = locks.iter().map(|lock| lock % LOCKS).collect();
+        let (prefix, names) = (&self.prefix, rows.names());
+        let select = statements::select(prefix, &names);
+        let mut ids: Vec<u64> =
+            rows.clients().map(|client| number(prefix, client) % LOCKS).collect();
         ids.sort_unstable();
         ids.dedup();
         let sql = format!(
@@ -189,17 +198,18 @@ impl Transactional for MySql {
                 format!("rows of {prefix}_locks are missing; call RemoteStore::migrate()");
             return Err(sqlx::Error::Protocol(message));
         }
-        Ok(statements::found(rows, names))
+        Ok(statements::loaded(rows, &names))
     }
 
-    async fn commit(
+    async fn write(
         &self,
         connection: &mut MySqlConnection,
         changes: &Changes<'_>,
-    ) -> Result<(), sqlx::Error> {
+        _: usize,
+    ) -> Result<bool, sqlx::Error> {
         let replaced = |column: &str| format!("VALUES({column})");
         let sql = statements::write(&self.prefix, changes, "ON DUPLICATE KEY UPDATE", replaced);
-        Self::rows(connection, sql + "COMMIT").await.map(|_| ())
+        Self::rows(connection, sql + "COMMIT").await.map(|_| true)
     }
 
     fn is_conflict(error: &sqlx::Error) -> bool {

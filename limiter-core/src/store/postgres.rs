@@ -1,52 +1,88 @@
-//! PostgreSQL: a function decides a check [alone], in one statement. Several at
-//! once, or what is owed, are decided in Rust [between two round trips](batch):
-//! that is slower for one, and several times as fast for many.
+//! PostgreSQL: a check of one quota by gcra that fits takes [one statement](fast_path);
+//! everything else is read, decided in Rust, and [written](general) if it is still as
+//! it was read.
 //!
-//! Statements are sent as text (the simple query protocol): one round trip
-//! from the first on, and no prepared statement that a pooler in transaction
-//! mode would lose. They call functions: what these do is planned once for each
-//! of the server's processes, whoever it serves.
+//! Input: store requests. Output: the state before each. No function, no advisory
+//! lock, and a refusal writes nothing. Statements are prepared, but not behind a pooler
+//! in transaction mode: see [`statement`].
 
-mod batch;
 mod encoding;
-mod single;
+mod fast_path;
+mod general;
+mod statement;
 
-use std::{fmt, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    str::FromStr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_core::future::BoxFuture;
 use futures_util::FutureExt;
-use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Row, postgres::PgConnectOptions, raw_sql};
+use sqlx::{
+    ConnectOptions, PgConnection, Row,
+    postgres::{PgConnectOptions, PgRow},
+};
 
-use super::sql::{Dialect, Rows, join, transaction};
+use self::{
+    fast_path::FastPath,
+    statement::{Argument, Statement, run_text},
+};
+use super::sql::{Dialect, TextRows, join, transaction};
 use crate::store::remote::{
     RemoteStoreBuilder,
     backend::{Backend, Reply, StoreRequest},
     builder::server_timeout,
-    operation::Operation,
 };
 
-/// For how long a transaction may wait for its client.
+/// For how long a transaction may wait for its client, in milliseconds.
 const IDLE_MILLIS: &str = "2000";
 
-const SCHEMA: &str = concat!(
-    include_str!("postgres/sql/tables.sql"),
-    "\n",
-    include_str!("postgres/sql/sliding_window.sql"),
-    "\n",
-    include_str!("postgres/sql/check.sql"),
-    "\n",
-    include_str!("postgres/sql/fast_path.sql"),
-    "\n",
-    include_str!("postgres/sql/batch.sql"),
-);
+const SCHEMA: &str = include_str!("postgres/sql/tables.sql");
+
+/// The instant of a statement, in microseconds. The server has it as a float of
+/// seconds, which is exact to a quarter of a microsecond until 2106.
+const NOW: &str =
+    "coalesce($10::bigint, (date_part('epoch', statement_timestamp()) * 1000000)::bigint)";
+
+/// The checks of the fast path: of many, and of one, which needs no function scan.
+const ITEMS: &str = "unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) \
+     WITH ORDINALITY AS item (name, ban, charge, quota, place)";
+const ITEM: &str = "(SELECT ($1::text[])[1], ($2::text[])[1], ($3::bigint[])[1], \
+     ($4::bigint[])[1], 1::bigint) AS item (name, ban, charge, quota, place)";
 
 struct Postgres {
     options: PgConnectOptions,
     prefix: String,
-    /// How long to wait for a lock, where connections do not keep the settings
-    /// that they begin with: behind a pooler. Each transaction then has to make
-    /// them.
-    patience: Option<Duration>,
+    timeout: Duration,
+    statements: Statements,
+    /// Whether statements are sent as text.
+    is_pooled: AtomicBool,
+}
+
+struct Statements {
+    charge_one: Statement,
+    charge_many: Statement,
+    read: Statement,
+    lock: Statement,
+    write: Statement,
+}
+
+impl Statements {
+    fn new(prefix: &str) -> Self {
+        let fast_path = include_str!("postgres/sql/fast_path.sql").replace("{now}", NOW);
+        Self {
+            charge_one: Statement::new(&fast_path.replace("{items}", ITEM), prefix),
+            charge_many: Statement::new(&fast_path.replace("{items}", ITEMS), prefix),
+            read: Statement::new(include_str!("postgres/sql/read.sql"), prefix),
+            lock: Statement::new(include_str!("postgres/sql/lock.sql"), prefix),
+            write: Statement::new(include_str!("postgres/sql/write.sql"), prefix),
+        }
+    }
 }
 
 impl fmt::Debug for Postgres {
@@ -68,51 +104,148 @@ pub(in crate::store) async fn connect(
     })?;
     // A pooler would have to be told to let that pass.
     let plain = options.extra_float_digits(None).disable_statement_logging();
-    let patience = server_timeout(builder.timeout);
-    let settings = settings(&patience.as_millis().to_string());
-    let settled = plain.clone().options(settings.iter().map(|(name, value)| (*name, value)));
-    let prefix = builder.prefix.clone();
-    let postgres = match takes(&settled, &settings).await {
-        true => Postgres { options: settled, prefix, patience: None },
-        false => Postgres { options: plain, prefix, patience: Some(patience) },
+    let timeout = server_timeout(builder.timeout);
+    let settings = settings(timeout);
+    let with_settings = plain.clone().options(settings.iter().map(|(name, value)| (*name, value)));
+    let is_pooled = !keeps_settings(&with_settings, &settings).await;
+    let postgres = Postgres {
+        options: if is_pooled { plain } else { with_settings },
+        prefix: builder.prefix.clone(),
+        timeout,
+        statements: Statements::new(&builder.prefix),
+        is_pooled: is_pooled.into(),
     };
     super::sql::connect(postgres, builder, builder.pool_size).await
 }
 
-/// What a connection begins with. Should this server freeze, locks are not held
-/// for ever. What is read is as of after the locks, whatever the role's default.
-/// And rows are looked up by name, even where reading all of a small table seems
-/// cheaper to the planner: it would go on to once the table has grown.
-fn settings(millis: &str) -> [(&'static str, String); 5] {
+/// The settings of each session. Locks are not held for ever, should this process
+/// freeze. Plans are made once, look rows up by name, and lock them in the order of
+/// the names: the planner would else read all of a small table, and go on to once it
+/// has grown.
+fn settings(timeout: Duration) -> [(&'static str, String); 9] {
+    let millis = timeout.as_millis().to_string();
     [
-        ("statement_timeout", millis),
-        ("lock_timeout", millis),
+        ("statement_timeout", millis.as_str()),
+        ("lock_timeout", &millis),
         ("idle_in_transaction_session_timeout", IDLE_MILLIS),
         ("default_transaction_isolation", "read committed"),
+        ("plan_cache_mode", "force_generic_plan"),
+        ("jit", "off"),
         ("enable_seqscan", "off"),
+        ("enable_hashjoin", "off"),
+        ("enable_mergejoin", "off"),
     ]
     .map(|(name, value)| (name, value.to_owned()))
 }
 
-/// Whether a connection keeps the settings that it begins with. A pooler
-/// refuses them, or lets them pass unheard.
-async fn takes(options: &PgConnectOptions, settings: &[(&str, String)]) -> bool {
-    let ask = async {
+/// Whether a session keeps the settings that it begins with. A pooler refuses them,
+/// or passes them over.
+async fn keeps_settings(options: &PgConnectOptions, settings: &[(&str, String)]) -> bool {
+    let read = async {
         let mut connection = options.connect().await?;
         let names = join(settings.iter().map(|(name, _)| name));
         let sql = format!("SELECT name, setting FROM pg_settings WHERE name = ANY ('{{{names}}}')");
         Postgres::rows(&mut connection, sql).await
     };
-    match tokio::time::timeout(crate::store::remote::builder::CONNECT_TIMEOUT, ask).await {
+    match tokio::time::timeout(crate::store::remote::builder::CONNECT_TIMEOUT, read).await {
         Ok(Ok(rows)) => {
             let has = |(name, value): &(&str, String)| {
                 rows.iter().any(|(known, setting)| known == name && setting == value)
             };
             settings.iter().all(has)
         }
-        // What else is wrong shows when the store is tried.
+        // Any other fault is found by the start check.
         _ => false,
     }
+}
+
+impl Postgres {
+    /// Replies to each request, by the fast path where that is possible.
+    async fn decide(
+        &self,
+        connection: &mut PgConnection,
+        requests: &[&StoreRequest],
+        replies: &mut [Option<Reply>],
+    ) -> Result<(), sqlx::Error> {
+        self.charge(connection, requests, replies).await?;
+        let open: Vec<usize> =
+            (0..requests.len()).filter(|place| replies[*place].is_none()).collect();
+        if open.is_empty() {
+            return Ok(());
+        }
+        let general: Vec<&StoreRequest> = open.iter().map(|place| requests[*place]).collect();
+        let decided = transaction::transact(self, connection, &general).await?;
+        for (place, reply) in open.into_iter().zip(decided) {
+            replies[place] = Some(reply);
+        }
+        Ok(())
+    }
+
+    /// Replies to the requests that the fast path charges.
+    async fn charge(
+        &self,
+        connection: &mut PgConnection,
+        requests: &[&StoreRequest],
+        replies: &mut [Option<Reply>],
+    ) -> Result<(), sqlx::Error> {
+        let fast_path = FastPath::of(requests);
+        if fast_path.is_empty() {
+            return Ok(());
+        }
+        let Statements { charge_one, charge_many, .. } = &self.statements;
+        let statement = if fast_path.is_single() { charge_one } else { charge_many };
+        match self.run_statement(connection, statement, &fast_path.arguments()).await {
+            Ok(rows) => fast_path.reply(&rows, replies),
+            // The general form decides all of them.
+            Err(error) if general::is_conflict(&error) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Runs a statement, prepared or as text.
+    async fn run_statement(
+        &self,
+        connection: &mut PgConnection,
+        statement: &Statement,
+        arguments: &[Argument<'_>],
+    ) -> Result<Vec<PgRow>, sqlx::Error> {
+        if !self.is_pooled.load(Ordering::Relaxed) {
+            match statement.run(connection, arguments).await {
+                Err(error) if is_unknown_statement(&error) => {
+                    self.is_pooled.store(true, Ordering::Relaxed);
+                }
+                result => return result,
+            }
+        }
+        let sql = statement.with_literals(arguments);
+        run_text(connection, format!("{}{sql}", self.session_settings())).await
+    }
+
+    /// SQL that makes the settings that a session behind a pooler has not kept, for
+    /// one transaction.
+    fn session_settings(&self) -> String {
+        if !self.is_pooled.load(Ordering::Relaxed) {
+            return String::new();
+        }
+        let mut sql = String::new();
+        for (name, value) in settings(self.timeout) {
+            let is_of_session = matches!(
+                name,
+                "statement_timeout" | "default_transaction_isolation" | "plan_cache_mode"
+            );
+            if !is_of_session {
+                sql += &format!("SET LOCAL {name} = {value}; ");
+            }
+        }
+        sql
+    }
+}
+
+/// Whether a prepared statement was not found (26000), or another one has its name
+/// (42P05): nothing was executed. So a pooler lends each transaction another session.
+fn is_unknown_statement(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| code == "26000" || code == "42P05")
 }
 
 impl Dialect for Postgres {
@@ -125,30 +258,23 @@ impl Dialect for Postgres {
     fn run<'c>(
         &'c self,
         connection: &'c mut PgConnection,
-        runs: &'c [StoreRequest],
-    ) -> BoxFuture<'c, Result<Vec<Reply>, sqlx::Error>> {
-        async move {
-            match runs {
-                [run] if self.is_single_statement(run) => {
-                    self.ask(connection, run).await.map(|before| vec![before])
-                }
-                runs => transaction::transact(self, connection, runs).await,
-            }
-        }
-        .boxed()
+        requests: &'c [&'c StoreRequest],
+        replies: &'c mut [Option<Reply>],
+    ) -> BoxFuture<'c, Result<(), sqlx::Error>> {
+        self.decide(connection, requests, replies).boxed()
     }
 
-    /// The functions know nothing of what is owed.
-    fn is_single_statement(&self, run: &StoreRequest) -> bool {
-        !matches!(run.operation, Operation::Owe)
+    /// No lock outlives a statement, unless a check has met others.
+    fn is_single_statement(&self, _: &StoreRequest) -> bool {
+        true
     }
 
     fn rows(
         connection: &mut PgConnection,
         sql: String,
-    ) -> BoxFuture<'_, Result<Rows, sqlx::Error>> {
+    ) -> BoxFuture<'_, Result<TextRows, sqlx::Error>> {
         async move {
-            let rows = raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await?;
+            let rows = run_text(connection, sql).await?;
             let pairs = rows.iter().filter(|row| row.len() == 2);
             pairs.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
         }
@@ -172,12 +298,9 @@ impl Dialect for Postgres {
 
     fn probe(&self) -> String {
         format!(
-            "SELECT 'pass', {0}_pass_1(0, 0, 0, 0, 1, 0, 0, '', '', '', 0, NULL, 0, 0, '{{0,0,0}}')::text; \
-             SELECT 'run', {0}_run_1('reset', 0, 0, NULL, 0, 0, '{{}}', '{{}}', '{{}}')::text; \
-             SELECT 'read', {0}_read_1('{{}}', '{{}}', '{{}}'); \
-             SELECT 'count', {0}_count_1('{{}}', '{{}}', '{{}}', '{{}}')::text; \
-             SELECT 'ban', {0}_ban_1('{{}}', '{{}}', '{{}}', '{{}}', '{{}}')::text; \
-             SELECT 'bans', count(*)::text FROM {0}_bans WHERE name = ''",
+            "SELECT name, state FROM {0}_counters WHERE name = ''; \
+             SELECT tat, quota_limit + quota_burst + expires_at FROM {0}_counters WHERE name = ''; \
+             SELECT name, ends_at + duration + expires_at FROM {0}_bans WHERE name = ''",
             self.prefix
         )
     }
@@ -192,7 +315,7 @@ impl Dialect for Postgres {
                ORDER BY name LIMIT {limit}), \
              gone AS (DELETE FROM {table} WHERE ctid IN (SELECT ctid FROM {table} \
                WHERE name > '{behind}' AND name <= (SELECT max(name) FROM looked) \
-               AND expires < {now} FOR UPDATE SKIP LOCKED) RETURNING 1) \
+               AND expires_at < {now} FOR UPDATE SKIP LOCKED) RETURNING 1) \
              SELECT 'looked', count(*)::text FROM looked \
              UNION ALL SELECT 'gone', count(*)::text FROM gone \
              UNION ALL SELECT 'last', coalesce(max(name), '') FROM looked"

@@ -12,7 +12,7 @@ pub(super) mod probe;
 #[cfg(feature = "_deciding")]
 pub(super) mod script_params;
 pub(super) mod storage_key;
-#[cfg(any(feature = "mysql", feature = "sqlite"))]
+#[cfg(feature = "_sql")]
 pub(super) mod text_encoding;
 
 use std::{

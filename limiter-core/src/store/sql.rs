@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-pub(super) use self::dialect::{Dialect, Rows, is_simple, join, locks, name, number};
+pub(super) use self::dialect::{Dialect, TextRows, is_simple, join, name, number};
 use self::{error::SqlError, pool::Pool};
 use super::remote::{
     RemoteStoreBuilder,
@@ -120,8 +120,8 @@ impl<D: Dialect> Sql<D> {
     ) -> Result<Vec<(String, Ban)>, StoreError> {
         let now = now.map_or_else(|| self.dialect.now(), |now| now.as_micros().to_string());
         let sql = format!(
-            "SELECT name, CONCAT(ends, ',', lasted) FROM {}_bans \
-             WHERE {which} AND ends > {now} ORDER BY name LIMIT {limit}",
+            "SELECT name, CONCAT(ends_at, ',', duration) FROM {}_bans \
+             WHERE {which} AND ends_at > {now} ORDER BY name LIMIT {limit}",
             self.dialect.prefix()
         );
         let rows = self.pool.rows(sql).await.map_err(StoreError::new)?;
@@ -133,7 +133,7 @@ impl<D: Dialect> Sql<D> {
     }
 
     /// Runs statements that may take longer than the deadline.
-    async fn patiently(&self, sql: String) -> Result<Rows, SqlError> {
+    async fn patiently(&self, sql: String) -> Result<TextRows, SqlError> {
         let patience = super::remote::builder::CONNECT_TIMEOUT + Duration::from_secs(8);
         self.pool.rows_within(patience, sql).await
     }

@@ -10,11 +10,11 @@ use sqlx::{
 };
 
 use super::sql::{
-    Dialect, Rows,
-    transaction::{self, Changes, LoadedRows, Names, States, Transactional, statements},
+    Dialect, TextRows,
+    transaction::{self, Changes, LoadedRows, Rows, States, Transactional, statements},
 };
 use crate::{
-    quota::Algorithm,
+    policy::Policy,
     store::remote::{
         RemoteStoreBuilder,
         backend::{Backend, Reply, StoreRequest},
@@ -62,15 +62,23 @@ impl Dialect for Sqlite {
     fn run<'c>(
         &'c self,
         connection: &'c mut SqliteConnection,
-        runs: &'c [StoreRequest],
-    ) -> BoxFuture<'c, Result<Vec<Reply>, sqlx::Error>> {
-        async move { transaction::transact(self, connection, runs).await }.boxed()
+        requests: &'c [&'c StoreRequest],
+        replies: &'c mut [Option<Reply>],
+    ) -> BoxFuture<'c, Result<(), sqlx::Error>> {
+        async move {
+            let decided = transaction::transact(self, connection, requests).await?;
+            for (reply, decided) in replies.iter_mut().zip(decided) {
+                *reply = Some(decided);
+            }
+            Ok(())
+        }
+        .boxed()
     }
 
     fn rows(
         connection: &mut SqliteConnection,
         sql: String,
-    ) -> BoxFuture<'_, Result<Rows, sqlx::Error>> {
+    ) -> BoxFuture<'_, Result<TextRows, sqlx::Error>> {
         async move {
             let rows = raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await?;
             let pairs = rows.iter().filter(|row| row.len() == 2);
@@ -105,38 +113,40 @@ impl Dialect for Sqlite {
         format!(
             "SELECT 'looked', CAST(COUNT(*) AS TEXT) FROM ({looked}); \
              SELECT 'last', COALESCE(MAX(name), '') FROM ({looked}); \
-             DELETE FROM {table} WHERE name IN ({looked}) AND expires < {now}; \
+             DELETE FROM {table} WHERE name IN ({looked}) AND expires_at < {now}; \
              SELECT 'gone', CAST(changes() AS TEXT)"
         )
     }
 }
 
 impl Transactional for Sqlite {
-    fn read_states(_: impl Iterator<Item = Algorithm>, text: &str) -> States {
-        text_encoding::states(text).collect()
+    fn read_states(_: Option<&Policy>, text: &str) -> States {
+        text_encoding::read_states(text)
     }
 
     /// Locks the whole file.
-    async fn begin(
+    async fn read(
         &self,
         connection: &mut SqliteConnection,
-        _: &[u64],
-        names: &Names<'_>,
+        rows: &Rows<'_>,
+        _: usize,
     ) -> Result<LoadedRows, sqlx::Error> {
-        let sql = format!("BEGIN IMMEDIATE; {}", statements::select(&self.prefix, names));
+        let names = rows.names();
+        let sql = format!("BEGIN IMMEDIATE; {}", statements::select(&self.prefix, &names));
         let rows = Self::rows(connection, sql).await?;
-        Ok(LoadedRows { now: Some(wall_clock().as_micros()), ..statements::found(rows, names) })
+        Ok(LoadedRows { now: Some(wall_clock().as_micros()), ..statements::loaded(rows, &names) })
     }
 
-    async fn commit(
+    async fn write(
         &self,
         connection: &mut SqliteConnection,
         changes: &Changes<'_>,
-    ) -> Result<(), sqlx::Error> {
+        _: usize,
+    ) -> Result<bool, sqlx::Error> {
         let replaced = |column: &str| format!("excluded.{column}");
         let sql =
             statements::write(&self.prefix, changes, "ON CONFLICT (name) DO UPDATE SET", replaced);
-        Self::rows(connection, sql + "COMMIT").await.map(|_| ())
+        Self::rows(connection, sql + "COMMIT").await.map(|_| true)
     }
 
     /// A busy file has been waited for already.

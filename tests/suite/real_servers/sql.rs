@@ -41,7 +41,7 @@ async fn counters(connection: &mut PgConnection) -> String {
 /// breaker is open a probe's.
 async fn waiting(connection: &mut PgConnection) -> i64 {
     let sql = "SELECT coalesce(max(pid), 0)::bigint FROM pg_stat_activity \
-               WHERE wait_event_type = 'Lock' AND query ~ '_(pass|run|read)_1'";
+               WHERE wait_event_type = 'Lock' AND query ~ '_counters'";
     let start = Instant::now();
     loop {
         // Never 0, which to `kill` is every process of this test.
@@ -102,12 +102,12 @@ async fn postgres_rolls_back() {
         let table = counters(&mut other).await;
         let name = unique("conflict");
         let conflict = async || {
-            // Every second transaction, whatever becomes of it.
+            // Every second row written, whatever becomes of it.
             let sql = format!(
                 "CREATE SEQUENCE {name}; CREATE FUNCTION {name}() RETURNS trigger AS $$ BEGIN \
                  IF nextval('{name}') % 2 = 1 THEN RAISE EXCEPTION USING ERRCODE = '{code}'; \
                  END IF; RETURN NEW; END $$ LANGUAGE plpgsql; \
-                 CREATE TRIGGER {name} BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION {name}()"
+                 CREATE TRIGGER {name} BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION {name}()"
             );
             execute(&mut other, sql).await;
         };

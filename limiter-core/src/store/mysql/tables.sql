@@ -22,12 +22,12 @@ SELECT 256 * a.d + 16 * b.d + c.d FROM digits a, digits b, digits c;
 CREATE TABLE IF NOT EXISTS {prefix}_counters (
     name    VARBINARY(128) NOT NULL PRIMARY KEY,
     state   BLOB NOT NULL,
-    expires BIGINT UNSIGNED NOT NULL
+    expires_at BIGINT UNSIGNED NOT NULL
 ) ENGINE = InnoDB;
 
 CREATE TABLE IF NOT EXISTS {prefix}_bans (
     name    VARBINARY(128) NOT NULL PRIMARY KEY,
-    ends    BIGINT UNSIGNED NOT NULL,
-    lasted  BIGINT UNSIGNED NOT NULL,
-    expires BIGINT UNSIGNED NOT NULL
+    ends_at BIGINT UNSIGNED NOT NULL,
+    duration BIGINT UNSIGNED NOT NULL,
+    expires_at BIGINT UNSIGNED NOT NULL
 ) ENGINE = InnoDB;

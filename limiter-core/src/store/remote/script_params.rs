@@ -1,5 +1,5 @@
 //! An operation as numbers, for servers that decide themselves: see
-//! `redis/items.lua` and `sql/postgres/run.sql`.
+//! `redis/lua/check.lua`.
 //!
 //! For each item:
 //! ```text
@@ -22,23 +22,6 @@ use crate::{
 };
 
 impl Operation {
-    /// As PostgreSQL knows it.
-    #[cfg(feature = "postgres")]
-    pub(in crate::store) const fn name(self) -> &'static str {
-        match self {
-            Self::Decide(_) => "decide",
-            // A Redis Cluster's alone.
-            #[cfg(feature = "redis")]
-            Self::Charge(_) | Self::GiveBack(_) => "",
-            Self::Owe => "owe",
-            Self::Strike => "strike",
-            Self::ChangeBan(BanChange::Ban(_)) => "ban",
-            Self::ChangeBan(BanChange::Lift) => "lift",
-            Self::ChangeBan(BanChange::Forgive) => "forgive",
-            Self::Reset => "reset",
-        }
-    }
-
     /// Units to take, or to give back.
     pub(in crate::store) const fn cost(self) -> u64 {
         match self {

@@ -1,25 +1,27 @@
-//! State as text, for stores that keep it elsewhere.
+//! The encoding of state as text, in the SQL databases.
 //!
 //! ```text
-//! counter = state *( ";" state )          one a quota, in the policy's order
+//! counter = state *( ";" state )          one a quota, in the policy's order; strikes: one
 //! state   = "-"                           nothing used
 //!         | "g" tat "," fraction "," limit "," burst
 //!         | "f" start "," used
 //!         | "s" start "," current "," previous
 //! ```
-//! All numbers are decimal. What cannot be read counts as nothing: a store that
+//! All numbers are decimal. Text of another form reads as nothing used: a store that
 //! was written to by something else starts anew, and does not fail.
 
 use std::fmt::Write as _;
 
+use smallvec::SmallVec;
+
 use crate::algorithm::State;
 
-/// A counter, as it was written.
-pub(in crate::store) fn states(text: &str) -> impl Iterator<Item = Option<State>> + '_ {
-    text.split(';').map(state)
+/// Returns the states of a counter, one a quota.
+pub(in crate::store) fn read_states(text: &str) -> SmallVec<[Option<State>; 2]> {
+    text.split(';').map(read_state).collect()
 }
 
-pub(in crate::store) fn state(text: &str) -> Option<State> {
+fn read_state(text: &str) -> Option<State> {
     let (kind, numbers) = text.split_at_checked(1)?;
     let mut numbers = numbers.split(',').map(str::parse);
     let mut next = || numbers.next()?.ok();
@@ -33,7 +35,7 @@ pub(in crate::store) fn state(text: &str) -> Option<State> {
     }
 }
 
-/// A counter, to be written.
+/// Returns the text of a counter's states.
 pub(in crate::store) fn write_states(states: impl IntoIterator<Item = Option<State>>) -> String {
     let mut text = String::new();
     for state in states {
@@ -73,13 +75,13 @@ mod tests {
         ];
         let text = write_states(kept);
         assert_eq!(text, "g18446744073709551615,1,2,3;-;f4,5;s6,7,8");
-        assert!(states(&text).eq(kept));
+        assert_eq!(read_states(&text)[..], kept);
     }
 
     #[test]
     fn what_cannot_be_read_counts_as_nothing() {
         for text in ["", "x", "g1,2,3", "f1,-2", "s1,2,", "é"] {
-            assert_eq!(state(text), None, "{text:?}");
+            assert_eq!(read_state(text), None, "{text:?}");
         }
     }
 }

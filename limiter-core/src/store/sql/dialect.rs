@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::store::remote::backend::{Reply, StoreRequest};
 
 /// Two columns, as text.
-pub(in crate::store) type Rows = Vec<(String, String)>;
+pub(in crate::store) type TextRows = Vec<(String, String)>;
 
 /// One kind of database.
 pub(in crate::store) trait Dialect: fmt::Debug + Send + Sync + 'static {
@@ -16,13 +16,15 @@ pub(in crate::store) trait Dialect: fmt::Debug + Send + Sync + 'static {
 
     fn connect(&self) -> BoxFuture<'_, Result<Self::Connection, sqlx::Error>>;
 
-    /// Does what is asked, one after the other, in one transaction, and leaves
-    /// none open, whatever the database answers.
+    /// Decides requests, one after the other, with the answers that they would have
+    /// had alone, and leaves no transaction open. Where it fails, the requests that have
+    /// a reply were done, and all others not, or as the error says.
     fn run<'c>(
         &'c self,
         connection: &'c mut Self::Connection,
-        runs: &'c [StoreRequest],
-    ) -> BoxFuture<'c, Result<Vec<Reply>, sqlx::Error>>;
+        requests: &'c [&'c StoreRequest],
+        replies: &'c mut [Option<Reply>],
+    ) -> BoxFuture<'c, Result<(), sqlx::Error>>;
 
     /// Whether that takes one statement alone, and no lock beyond it.
     fn is_single_statement(&self, _: &StoreRequest) -> bool {
@@ -33,7 +35,7 @@ pub(in crate::store) trait Dialect: fmt::Debug + Send + Sync + 'static {
     fn rows(
         connection: &mut Self::Connection,
         sql: String,
-    ) -> BoxFuture<'_, Result<Rows, sqlx::Error>>;
+    ) -> BoxFuture<'_, Result<TextRows, sqlx::Error>>;
 
     /// What the names of tables begin with.
     fn prefix(&self) -> &str;
@@ -63,18 +65,6 @@ pub(in crate::store) fn name(client: &str, part: &str) -> String {
 /// Whether names consist of that: no quote, no backslash, no brace, no comma.
 pub(in crate::store) fn is_simple(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-_./:=&#*".contains(&byte)
-}
-
-/// By which numbers clients are locked: sorted, each once, so that no two
-/// transactions wait for each other.
-pub(in crate::store) fn locks<'a>(
-    prefix: &str,
-    clients: impl Iterator<Item = &'a str>,
-) -> Vec<u64> {
-    let mut locks: Vec<u64> = clients.map(|client| number(prefix, client)).collect();
-    locks.sort_unstable();
-    locks.dedup();
-    locks
 }
 
 /// Values with commas between.

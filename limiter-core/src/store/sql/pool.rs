@@ -30,7 +30,7 @@ use self::{
     batch::Batch,
     connection::{PooledConnection, run_inline},
 };
-use super::{Dialect, Rows, error::SqlError};
+use super::{Dialect, TextRows, error::SqlError};
 use crate::store::remote::{
     backend::{Reply, StoreRequest},
     in_flight::InFlight,
@@ -66,7 +66,7 @@ struct Job {
 
 enum Task {
     StoreRequest(StoreRequest, Responder<Reply>),
-    Rows(String, Responder<Rows>),
+    Rows(String, Responder<TextRows>),
 }
 
 type Responder<T> = oneshot::Sender<Result<T, SqlError>>;
@@ -113,7 +113,7 @@ impl<D: Dialect> Pool<D> {
     }
 
     /// Runs statements, and returns all rows of two columns.
-    pub(in crate::store) async fn rows(&self, sql: String) -> Result<Rows, SqlError> {
+    pub(in crate::store) async fn rows(&self, sql: String) -> Result<TextRows, SqlError> {
         self.submit(0, self.deadline, |reply| Task::Rows(sql, reply)).await
     }
 
@@ -122,7 +122,7 @@ impl<D: Dialect> Pool<D> {
         &self,
         patience: Duration,
         sql: String,
-    ) -> Result<Rows, SqlError> {
+    ) -> Result<TextRows, SqlError> {
         self.submit(0, patience, |reply| Task::Rows(sql, reply)).await
     }
 

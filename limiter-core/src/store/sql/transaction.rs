@@ -1,97 +1,128 @@
-//! Databases that keep state and leave the deciding to Rust: a transaction
-//! locks the clients, reads what is kept, and writes what has become of it.
+//! The general form of a store request: reads rows, decides by the pure functions,
+//! and writes what has become of the rows, in one atomic step.
+//!
+//! Input: store requests. Output: the state before each of them, from which the
+//! caller derives the decision. MySQL and SQLite lock before they read; PostgreSQL
+//! compares versions as it writes, and locks where that has failed.
 
 mod apply;
 mod rows;
 #[cfg(any(feature = "mysql", feature = "sqlite"))]
 pub(in crate::store) mod statements;
 
-pub(in crate::store) use self::rows::{Changes, CounterRow, Names, States};
-use self::{apply::Apply, rows::Rows};
-use super::{Dialect, locks};
+use self::apply::Apply;
+pub(in crate::store) use self::rows::{BanRow, Changes, CounterRow, Names, Rows, States};
+use super::Dialect;
 use crate::{
-    quota::Algorithm,
+    policy::Policy,
     store::remote::backend::{Reply, StoreRequest},
     time::Timestamp,
 };
 
-/// A database whose rows are locked and read in one round trip, and written in
-/// another.
+/// A database in which rows are read in one round trip and written in another.
 pub(in crate::store) trait Transactional: Dialect {
-    /// Begins a transaction that has locked these numbers, and reads rows.
-    async fn begin(
+    /// Reads the rows, in a transaction where an attempt [is one](Self::locks).
+    async fn read(
         &self,
         connection: &mut Self::Connection,
-        locks: &[u64],
-        names: &Names<'_>,
+        rows: &Rows<'_>,
+        attempt: usize,
     ) -> Result<LoadedRows, sqlx::Error>;
 
-    /// Writes, and ends the transaction.
-    async fn commit(
+    /// Writes all changes and ends the transaction. Returns false where a row was
+    /// changed by another since it was read: then nothing was written.
+    async fn write(
         &self,
         connection: &mut Self::Connection,
         changes: &Changes<'_>,
-    ) -> Result<(), sqlx::Error>;
+        attempt: usize,
+    ) -> Result<bool, sqlx::Error>;
 
-    /// Whether the transaction was rolled back, so that it can be tried again.
+    /// Whether an attempt locks the rows from reading to writing, in a transaction.
+    fn locks(_attempt: usize) -> bool {
+        true
+    }
+
+    /// Whether nothing was written because of another transaction, so that one more
+    /// attempt may succeed.
     fn is_conflict(error: &sqlx::Error) -> bool;
 
-    /// Reads the states of a counter or of strikes, one an algorithm.
-    fn read_states(algorithms: impl Iterator<Item = Algorithm>, text: &str) -> States;
+    /// Reads the states of a counter of that policy, one a quota, or strikes.
+    fn read_states(policy: Option<&Policy>, text: &str) -> States;
 }
 
-/// What a transaction has found: rows as text, in the order of the names.
+/// The rows that were read, in the order of the names.
 pub(in crate::store) struct LoadedRows {
-    /// The instant once the locks were held, in microseconds.
+    /// The instant by the server's clock, in microseconds.
     pub(in crate::store) now: Option<u64>,
-    pub(in crate::store) counters: Vec<Option<String>>,
-    pub(in crate::store) bans: Vec<Option<String>>,
+    pub(in crate::store) counters: Vec<Option<LoadedRow>>,
+    pub(in crate::store) bans: Vec<Option<LoadedRow>>,
 }
 
-/// How often a transaction is tried that meets others.
-const MAX_ATTEMPTS: usize = 4;
+/// A row that is there.
+pub(in crate::store) struct LoadedRow {
+    /// The version of the row, where the database compares versions; else empty.
+    pub(in crate::store) version: String,
+    /// The state: see `text_encoding.rs`.
+    pub(in crate::store) text: String,
+}
 
-/// Does what is asked in one transaction, and leaves none open.
+/// How often a request is tried that meets others.
+const MAX_ATTEMPTS: usize = 8;
+
+/// Decides requests one after the other, in one atomic step.
 pub(in crate::store) async fn transact<D: Transactional>(
     dialect: &D,
     connection: &mut D::Connection,
-    runs: &[StoreRequest],
+    requests: &[&StoreRequest],
 ) -> Result<Vec<Reply>, sqlx::Error> {
-    let mut tries = 1;
+    let mut attempt = 0;
     loop {
-        let result = transact_once(dialect, connection, runs).await;
-        if !matches!(result, Err(sqlx::Error::Database(_))) {
-            return result;
+        let result = attempt_once(dialect, connection, requests, attempt).await;
+        let (conflict, error) = match result {
+            Ok(Some(replies)) => return Ok(replies),
+            Ok(None) => (true, sqlx::Error::Protocol("its rows change all the time".to_owned())),
+            Err(error @ sqlx::Error::Database(_)) => (D::is_conflict(&error), error),
+            Err(error) => return Err(error),
+        };
+        if D::locks(attempt) {
+            // The database may have ended the transaction already.
+            let _ = D::rows(connection, "ROLLBACK".to_owned()).await;
         }
-        // A database may have ended the transaction already.
-        let _ = D::rows(connection, "ROLLBACK".to_owned()).await;
-        if tries == MAX_ATTEMPTS || !result.as_ref().is_err_and(D::is_conflict) {
-            return result;
+        attempt += 1;
+        if !conflict || attempt == MAX_ATTEMPTS {
+            return Err(error);
         }
-        tries += 1;
     }
 }
 
-async fn transact_once<D: Transactional>(
+/// Returns `None` where a row was changed by another meanwhile.
+async fn attempt_once<D: Transactional>(
     dialect: &D,
     connection: &mut D::Connection,
-    runs: &[StoreRequest],
-) -> Result<Vec<Reply>, sqlx::Error> {
-    let (mut rows, places) = Rows::of(runs);
-    let locks = locks(dialect.prefix(), rows.clients());
-    let found = dialect.begin(connection, &locks, &rows.names()).await?;
-    let theirs = found.now.map(Timestamp::from_micros);
-    rows.fill::<D>(found);
-    let mut answers = Vec::with_capacity(runs.len());
-    for (run, places) in runs.iter().zip(&places) {
-        let now = run.now.or(theirs).ok_or_else(|| {
+    requests: &[&StoreRequest],
+    attempt: usize,
+) -> Result<Option<Vec<Reply>>, sqlx::Error> {
+    let (mut rows, places) = Rows::of(requests);
+    let loaded = dialect.read(connection, &rows, attempt).await?;
+    let server_now = loaded.now.map(Timestamp::from_micros);
+    rows.fill::<D>(loaded);
+    let mut replies = Vec::with_capacity(requests.len());
+    for (request, places) in requests.iter().zip(&places) {
+        let now = request.now.or(server_now).ok_or_else(|| {
             sqlx::Error::Protocol("the database answered without the time".to_owned())
         })?;
         let kept = places.iter().map(|places| rows.kept(*places, now)).collect();
         let before = Reply { now, kept };
-        Apply::new(&mut rows, run, now).perform(places, &before.kept);
-        answers.push(before);
+        Apply::new(&mut rows, request, now).perform(places, &before.kept);
+        replies.push(before);
     }
-    dialect.commit(connection, &rows.changes()).await?;
-    Ok(answers)
+    let changes = rows.changes();
+    // A transaction has to be ended, whatever there is to write.
+    let written = if changes.is_empty() && !D::locks(attempt) {
+        true
+    } else {
+        dialect.write(connection, &changes, attempt).await?
+    };
+    Ok(written.then_some(replies))
 }

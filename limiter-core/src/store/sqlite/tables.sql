@@ -5,12 +5,12 @@
 CREATE TABLE IF NOT EXISTS {prefix}_counters (
     name    TEXT NOT NULL PRIMARY KEY,
     state   TEXT NOT NULL,
-    expires INTEGER NOT NULL
+    expires_at INTEGER NOT NULL
 ) WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS {prefix}_bans (
     name    TEXT NOT NULL PRIMARY KEY,
-    ends    INTEGER NOT NULL,
-    lasted  INTEGER NOT NULL,
-    expires INTEGER NOT NULL
+    ends_at INTEGER NOT NULL,
+    duration INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL
 ) WITHOUT ROWID;

@@ -17,7 +17,7 @@ use crate::store::{
         backend::{Reply, StoreRequest},
         operation::Operation,
     },
-    sql::{Dialect, Rows},
+    sql::{Dialect, TextRows},
 };
 
 /// How many checks go into one transaction at most.
@@ -25,7 +25,7 @@ const MAX_BATCH: usize = 128;
 
 pub(in crate::store) enum Batch {
     Runs(Vec<QueuedRequest>),
-    Rows(Instant, String, Responder<Rows>),
+    Rows(Instant, String, Responder<TextRows>),
 }
 
 /// A run, and who waits for it until when.
@@ -141,35 +141,34 @@ async fn run<D: Dialect>(
     patience: Duration,
 ) -> bool {
     let until = asked.iter().map(|asked| asked.until).max().unwrap_or_else(Instant::now);
-    let (runs, in_flight): (Vec<StoreRequest>, Vec<_>) =
-        asked.into_iter().map(|asked| (asked.run, (asked.until, asked.reply))).unzip();
-    let (result, healthy) = finish(until, patience, dialect.run(connection, &runs)).await;
-    match result {
-        Ok(answers) => {
-            let now = Instant::now();
-            for ((until, reply), before) in in_flight.into_iter().zip(answers) {
-                send_replies(
-                    reply,
-                    if until > now { Ok(before) } else { Err(SqlError::unfinished()) },
-                );
-            }
-            healthy
-        }
-        // One of them may be at fault: the others are not to suffer for it.
-        Err(fault) if healthy && fault.did_nothing && runs.len() > 1 => {
-            let mut healthy = true;
-            for (run, (until, reply)) in runs.into_iter().zip(in_flight) {
-                let alone = vec![QueuedRequest { until, run, reply }];
-                healthy =
-                    healthy && Box::pin(self::run(alone, dialect, connection, patience)).await;
-            }
-            healthy
-        }
-        Err(fault) => {
-            in_flight.into_iter().for_each(|(_, reply)| send_replies(reply, Err(fault.again())));
-            healthy
+    let requests: Vec<&StoreRequest> = asked.iter().map(|asked| &asked.run).collect();
+    let mut replies: Vec<Option<Reply>> = asked.iter().map(|_| None).collect();
+    let work = dialect.run(connection, &requests, &mut replies);
+    let (result, healthy) = finish(until, patience, work).await;
+    let now = Instant::now();
+    let mut undone = Vec::new();
+    for (asked, reply) in asked.into_iter().zip(replies) {
+        match reply {
+            Some(reply) if asked.until > now => send_replies(asked.reply, Ok(reply)),
+            Some(_) => send_replies(asked.reply, Err(SqlError::unfinished())),
+            None => undone.push(asked),
         }
     }
+    let fault = match result {
+        Err(fault) => fault,
+        Ok(()) if undone.is_empty() => return healthy,
+        Ok(()) => SqlError::unfinished(),
+    };
+    // One of them may be at fault: the others are not to suffer for it.
+    if healthy && fault.did_nothing && undone.len() > 1 {
+        let mut healthy = true;
+        for asked in undone {
+            healthy = healthy && Box::pin(run(vec![asked], dialect, connection, patience)).await;
+        }
+        return healthy;
+    }
+    undone.into_iter().for_each(|asked| send_replies(asked.reply, Err(fault.again())));
+    healthy
 }
 
 /// Sees some work to its end, though that may come too late for whoever asked:

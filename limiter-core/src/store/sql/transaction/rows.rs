@@ -4,12 +4,11 @@ use std::collections::HashMap;
 
 use smallvec::SmallVec;
 
-use super::{LoadedRows, Transactional};
+use super::{LoadedRow, LoadedRows, Transactional};
 use crate::{
     algorithm::State,
     ban::Ban,
     policy::Policy,
-    quota::{Algorithm, Quota},
     store::{
         remote::{
             backend::{NamedItem, StoreRequest, StoredState, parse_ban},
@@ -40,6 +39,8 @@ struct Counter<'r> {
 
 struct Row<T> {
     name: String,
+    /// The version that was read; `None` where the row is not there.
+    version: Option<String>,
     kept: Option<T>,
     /// When it will have expired, once it has been changed.
     expires: Option<u64>,
@@ -59,30 +60,52 @@ pub(in crate::store) struct Names<'a> {
     pub(in crate::store) bans: Vec<&'a str>,
 }
 
-/// A counter to write, or strikes.
+/// A counter or strikes to write.
 pub(in crate::store) struct CounterRow<'a> {
     pub(in crate::store) name: &'a str,
-    pub(in crate::store) states: &'a [Option<State>],
-    pub(in crate::store) expires: u64,
-    #[cfg(feature = "postgres")]
-    pub(in crate::store) is_strikes: bool,
+    /// The version that was read; `None` where the row is new.
+    pub(in crate::store) version: Option<&'a str>,
+    /// `None` where the row is to be removed.
+    pub(in crate::store) states: Option<&'a [Option<State>]>,
+    /// `None` where it is strikes.
+    pub(in crate::store) policy: Option<&'a Policy>,
+    pub(in crate::store) expires_at: u64,
 }
 
-/// The rows to write, bans with when they expire; and the names of those to remove.
+/// A ban to write.
+pub(in crate::store) struct BanRow<'a> {
+    pub(in crate::store) name: &'a str,
+    /// The version that was read; `None` where the row is new.
+    pub(in crate::store) version: Option<&'a str>,
+    /// `None` where the row is to be removed.
+    pub(in crate::store) ban: Option<Ban>,
+    pub(in crate::store) expires_at: u64,
+}
+
+/// The rows to write or to remove, in the order of their names, as every
+/// transaction does.
 #[derive(Default)]
 pub(in crate::store) struct Changes<'a> {
     pub(in crate::store) counters: Vec<CounterRow<'a>>,
-    pub(in crate::store) gone_counters: Vec<&'a str>,
-    pub(in crate::store) bans: Vec<(&'a str, Ban, u64)>,
-    pub(in crate::store) gone_bans: Vec<&'a str>,
+    pub(in crate::store) bans: Vec<BanRow<'a>>,
+}
+
+impl Changes<'_> {
+    pub(in crate::store) const fn is_empty(&self) -> bool {
+        self.counters.is_empty() && self.bans.is_empty()
+    }
 }
 
 impl<'r> Rows<'r> {
     /// The rows of all items, and where each item's are, run by run.
-    pub(in crate::store) fn of(runs: &'r [StoreRequest]) -> (Self, Vec<SmallVec<[Places; 1]>>) {
+    pub(in crate::store) fn of(
+        requests: &[&'r StoreRequest],
+    ) -> (Self, Vec<SmallVec<[Places; 1]>>) {
         let mut rows = Self::default();
-        let places = runs.iter().map(|run| run.items.iter().map(|item| rows.add(item)).collect());
-        let places = places.collect();
+        let places = requests
+            .iter()
+            .map(|request| request.items.iter().map(|item| rows.add(item)).collect())
+            .collect();
         (rows, places)
     }
 
@@ -125,16 +148,14 @@ impl<'r> Rows<'r> {
         }
     }
 
-    /// Takes in what was found under these names.
-    pub(in crate::store) fn fill<D: Transactional>(&mut self, found: LoadedRows) {
-        for (counter, text) in self.counters.iter_mut().zip(found.counters) {
-            counter.row.kept = text.map(|text| match counter.policy {
-                Some(policy) => D::read_states(policy.quotas().iter().map(Quota::algorithm), &text),
-                None => D::read_states(std::iter::once(Algorithm::SlidingWindow), &text),
-            });
+    /// Takes in the rows that were read.
+    pub(in crate::store) fn fill<D: Transactional>(&mut self, loaded: LoadedRows) {
+        for (counter, loaded) in self.counters.iter_mut().zip(loaded.counters) {
+            let policy = counter.policy;
+            counter.row.load(loaded, |text| Some(D::read_states(policy, text)));
         }
-        for (row, text) in self.bans.iter_mut().zip(found.bans) {
-            row.kept = text.as_deref().and_then(parse_ban);
+        for (row, loaded) in self.bans.iter_mut().zip(loaded.bans) {
+            row.load(loaded, parse_ban);
         }
     }
 
@@ -162,48 +183,56 @@ impl<'r> Rows<'r> {
         self.bans[at].write(ban, expires);
     }
 
-    /// What to write, in the order of the names, as every transaction does.
+    /// The rows to write.
     pub(in crate::store) fn changes(&self) -> Changes<'_> {
         let mut changes = Changes::default();
-        for counter in &self.counters {
-            let Row { name, kept, expires } = &counter.row;
-            match (kept, *expires) {
-                (Some(states), Some(expires)) => changes.counters.push(CounterRow {
-                    name,
-                    states,
-                    expires,
-                    #[cfg(feature = "postgres")]
-                    is_strikes: counter.policy.is_none(),
-                }),
-                (None, Some(_)) => changes.gone_counters.push(name),
-                (_, None) => {}
+        for Counter { policy, row } in &self.counters {
+            if let Some(expires_at) = row.change() {
+                changes.counters.push(CounterRow {
+                    name: &row.name,
+                    version: row.version.as_deref(),
+                    states: row.kept.as_deref(),
+                    policy: *policy,
+                    expires_at,
+                });
             }
         }
-        for Row { name, kept, expires } in &self.bans {
-            match (kept, expires) {
-                (Some(ban), Some(expires)) => changes.bans.push((name, *ban, *expires)),
-                (None, Some(_)) => changes.gone_bans.push(name),
-                (_, None) => {}
+        for row in &self.bans {
+            if let Some(expires_at) = row.change() {
+                let version = row.version.as_deref();
+                changes.bans.push(BanRow { name: &row.name, version, ban: row.kept, expires_at });
             }
         }
-        changes.counters.sort_unstable_by_key(|counted| counted.name);
-        changes.gone_counters.sort_unstable();
-        changes.bans.sort_unstable_by_key(|(name, ..)| *name);
-        changes.gone_bans.sort_unstable();
+        changes.counters.sort_unstable_by_key(|row| row.name);
+        changes.bans.sort_unstable_by_key(|row| row.name);
         changes
     }
 }
 
 impl<T> Row<T> {
     fn new((kind, scope, client): (char, u64, &str)) -> Self {
-        Self { name: name(client, &storage_key::part(kind, scope)), kept: None, expires: None }
+        let name = name(client, &storage_key::part(kind, scope));
+        Self { name, version: None, kept: None, expires: None }
     }
 
-    /// Where there is nothing and is to be nothing, nothing has changed.
-    fn write(&mut self, value: Option<T>, expires: u64) {
-        if self.kept.is_some() || value.is_some() {
-            self.kept = value;
-            self.expires = Some(expires);
+    fn load(&mut self, loaded: Option<LoadedRow>, read: impl FnOnce(&str) -> Option<T>) {
+        if let Some(LoadedRow { version, text }) = loaded {
+            self.kept = read(&text);
+            self.version = Some(version);
         }
+    }
+
+    /// When the row will have expired, if it has changed. One that was not there and
+    /// is not to be there has not.
+    fn change(&self) -> Option<u64> {
+        if self.version.is_none() && self.kept.is_none() {
+            return None;
+        }
+        self.expires
+    }
+
+    fn write(&mut self, value: Option<T>, expires: u64) {
+        self.kept = value;
+        self.expires = Some(expires);
     }
 }

@@ -1,11 +1,16 @@
-//! Reading and writing by SQL that names each row.
+//! Statements that read and write rows by literals, for MySQL and SQLite.
+//!
+//! Input: names of rows, and changes. Output: SQL, and the rows that it has returned.
 
 use std::collections::HashMap;
 
-use super::{Changes, CounterRow, LoadedRows, Names};
-use crate::store::{
-    remote::text_encoding,
-    sql::{Rows, join},
+use super::{BanRow, Changes, CounterRow, LoadedRow, LoadedRows, Names};
+use crate::{
+    ban::Ban,
+    store::{
+        remote::text_encoding,
+        sql::{TextRows, join},
+    },
 };
 
 /// The SELECT of rows by their names: two columns.
@@ -15,52 +20,74 @@ pub(in crate::store) fn select(prefix: &str, names: &Names<'_>) -> String {
     if !names.bans.is_empty() {
         let bans = quoted(&names.bans);
         sql += &format!(
-            " UNION ALL SELECT name, CONCAT(ends, ',', lasted) FROM {prefix}_bans \
+            " UNION ALL SELECT name, CONCAT(ends_at, ',', duration) FROM {prefix}_bans \
              WHERE name IN ({bans})"
         );
     }
     sql
 }
 
-/// What it has found; and in one row more, "now", the instant.
-pub(in crate::store) fn found(rows: Rows, names: &Names<'_>) -> LoadedRows {
+/// The rows that it has returned; and in one more, "now", the instant.
+pub(in crate::store) fn loaded(rows: TextRows, names: &Names<'_>) -> LoadedRows {
     let mut rows: HashMap<String, String> = rows.into_iter().collect();
     let now = rows.get("now").and_then(|now| now.parse().ok());
-    let mut of = |names: &[&str]| names.iter().map(|name| rows.remove(*name)).collect();
-    LoadedRows { now, counters: of(&names.counters), bans: of(&names.bans) }
+    let mut load = |name: &&str| {
+        let text = rows.remove(*name)?;
+        Some(LoadedRow { version: String::new(), text })
+    };
+    let counters = names.counters.iter().map(&mut load).collect();
+    LoadedRows { now, counters, bans: names.bans.iter().map(&mut load).collect() }
 }
 
 /// The SQL that makes changes, each statement with a semicolon behind it.
-/// An INSERT goes on with `on` where a row is there, to set each column to what
-/// `replaced` says.
+/// `upsert` is how an INSERT goes on where the row is there, to set each column to
+/// what `replaced` says.
 pub(in crate::store) fn write(
     prefix: &str,
     changes: &Changes<'_>,
-    on: &str,
+    upsert: &str,
     replaced: fn(&str) -> String,
 ) -> String {
-    let counters = changes.counters.iter().map(|CounterRow { name, states, expires, .. }| {
-        format!("('{name}','{}',{expires})", text_encoding::write_states(states.iter().copied()))
-    });
-    let bans = changes.bans.iter().map(|(name, ban, expires)| {
-        format!("('{name}',{},{},{expires})", ban.until.as_micros(), ban.duration)
-    });
-    let insert = |table: &str, columns: &[&str], rows: String| match rows.is_empty() {
-        true => rows,
-        false => format!(
-            "INSERT INTO {prefix}_{table} (name,{}) VALUES {rows} {on} {};",
+    let (mut counters, mut gone_counters) = (Vec::new(), Vec::new());
+    for CounterRow { name, states, expires_at, .. } in &changes.counters {
+        match states {
+            Some(states) => {
+                let state = text_encoding::write_states(states.iter().copied());
+                counters.push(format!("('{name}','{state}',{expires_at})"));
+            }
+            None => gone_counters.push(*name),
+        }
+    }
+    let (mut bans, mut gone_bans) = (Vec::new(), Vec::new());
+    for BanRow { name, ban, expires_at, .. } in &changes.bans {
+        match ban {
+            Some(Ban { until, duration }) => {
+                bans.push(format!("('{name}',{},{duration},{expires_at})", until.as_micros()));
+            }
+            None => gone_bans.push(*name),
+        }
+    }
+    let insert = |table: &str, columns: &[&str], rows: &[String]| {
+        if rows.is_empty() {
+            return String::new();
+        }
+        format!(
+            "INSERT INTO {prefix}_{table} (name,{}) VALUES {} {upsert} {};",
             columns.join(","),
+            rows.join(","),
             join(columns.iter().map(|column| format!("{column}={}", replaced(column))))
-        ),
+        )
     };
-    let delete = |table: &str, names: &[&str]| match names.is_empty() {
-        true => String::new(),
-        false => format!("DELETE FROM {prefix}_{table} WHERE name IN ({});", quoted(names)),
+    let delete = |table: &str, names: &[&str]| {
+        if names.is_empty() {
+            return String::new();
+        }
+        format!("DELETE FROM {prefix}_{table} WHERE name IN ({});", quoted(names))
     };
-    insert("counters", &["state", "expires"], join(counters))
-        + &insert("bans", &["ends", "lasted", "expires"], join(bans))
-        + &delete("counters", &changes.gone_counters)
-        + &delete("bans", &changes.gone_bans)
+    insert("counters", &["state", "expires_at"], &counters)
+        + &insert("bans", &["ends_at", "duration", "expires_at"], &bans)
+        + &delete("counters", &gone_counters)
+        + &delete("bans", &gone_bans)
 }
 
 fn quoted(names: &[&str]) -> String {

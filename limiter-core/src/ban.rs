@@ -13,7 +13,9 @@
 //! // Ten strikes within ten minutes ban for ten minutes, then for twenty,
 //! // forty and so on, up to a day; failed logins strike as well.
 //! let minutes = |n: u64| Duration::from_secs(60 * n);
-//! let rule = BanRule::new(10, minutes(10), minutes(10))?
+//! let rule = BanRule::after_strikes(10)
+//!     .within(minutes(10))
+//!     .for_duration(minutes(10))?
 //!     .with_factor_thousandths(2_000)?
 //!     .with_max_duration(minutes(24 * 60))?
 //!     .with_statuses([401])?;
@@ -28,6 +30,7 @@ use std::time::Duration;
 pub use self::record::{Ban, BanRecord};
 use crate::{
     error::ConfigError,
+    name::check_name,
     quota::{Algorithm, MAX_UNITS, Quota},
     time::{Timestamp, micros},
 };
@@ -53,6 +56,7 @@ pub struct BanRule {
 
 /// With which status a banned client is answered.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
 pub enum BanAnswer {
     /// 403 Forbidden.
     #[default]
@@ -61,14 +65,51 @@ pub enum BanAnswer {
     TooManyRequests,
 }
 
-impl BanRule {
-    /// Bans a key for `duration` once it has `threshold` strikes within
-    /// `window`. Every next ban lasts as long, refusals strike, statuses do
-    /// not, and a day after its last ban a key counts as new.
+/// A change to a ban that an operator makes by hand.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum BanChange {
+    /// Bans for that long from now, at most 3660 days. A ban in force that ends
+    /// later stays.
+    Ban(Duration),
+    /// Ends a ban. The next one is longer for it, as the rule says.
+    Lift,
+    /// Ends a ban and forgets it, and all strikes.
+    Forgive,
+}
+
+/// How many strikes ban. [`within`](Self::within) says in which time.
+#[derive(Clone, Copy, Debug)]
+#[must_use = "it is no rule before `within` and `for_duration`"]
+pub struct BanThreshold {
+    threshold: u64,
+}
+
+/// How many strikes within which time ban. [`for_duration`](Self::for_duration)
+/// says for how long.
+#[derive(Clone, Copy, Debug)]
+#[must_use = "it is no rule before `for_duration`"]
+pub struct BanThresholdWithin {
+    threshold: u64,
+    window: Duration,
+}
+
+impl BanThreshold {
+    /// Sets the time within which the strikes count.
+    pub const fn within(self, window: Duration) -> BanThresholdWithin {
+        BanThresholdWithin { threshold: self.threshold, window }
+    }
+}
+
+impl BanThresholdWithin {
+    /// Returns the rule that bans for `duration`. Every next ban lasts as long,
+    /// refusals strike, statuses do not, and a day after its last ban a key
+    /// counts as new.
     ///
     /// # Errors
     /// If the threshold is zero, or a time is zero or over 3660 days.
-    pub fn new(threshold: u64, window: Duration, duration: Duration) -> Result<Self, ConfigError> {
+    pub fn for_duration(self, duration: Duration) -> Result<BanRule, ConfigError> {
+        let Self { threshold, window } = self;
         if !(1..=MAX_UNITS).contains(&threshold) {
             let message = format!("is {threshold}; write 1 strike or more, up to {MAX_UNITS}");
             return Err(ConfigError::at("threshold", message));
@@ -77,7 +118,7 @@ impl BanRule {
             .and_then(|quota| quota.with_algorithm(Algorithm::SlidingWindow))
             .map_err(|error| ConfigError::at("window", format!("is {}; {error}", text(window))))?;
         check_duration("duration", duration)?;
-        Ok(Self {
+        Ok(BanRule {
             strikes,
             duration,
             factor: 1_000,
@@ -88,6 +129,22 @@ impl BanRule {
             group: None,
             answer: BanAnswer::default(),
         })
+    }
+}
+
+impl BanRule {
+    /// Begins the rule that so many strikes ban: within which time, and for how
+    /// long, is said next.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use limiter_core::BanRule;
+    /// let minute = Duration::from_secs(60);
+    /// let rule = BanRule::after_strikes(10).within(5 * minute).for_duration(2 * minute)?;
+    /// # Ok::<(), limiter_core::ConfigError>(())
+    /// ```
+    pub const fn after_strikes(threshold: u64) -> BanThreshold {
+        BanThreshold { threshold }
     }
 
     /// Each next ban lasts the last one's time by this many thousandths,
@@ -161,7 +218,7 @@ impl BanRule {
     /// # Errors
     /// If it is not a name of lower-case letters, digits, `-` and `_`.
     pub fn with_group(self, group: &str) -> Result<Self, ConfigError> {
-        crate::policy::check_name("group", group)?;
+        check_name("group", group)?;
         Ok(Self { group: Some(group.to_owned()), ..self })
     }
 
@@ -211,9 +268,11 @@ impl BanRule {
         &self.strikes
     }
 
-    /// The same rule, with strikes and bans of its own.
-    pub(crate) fn without_group(self) -> Self {
-        Self { group: None, ..self }
+    /// The same rule for the address beside `factor` keys of its clients: with
+    /// strikes and bans of its own, and a threshold that is as many times larger.
+    /// Otherwise three failures of one of its keys would ban all of them.
+    pub(crate) fn of_companion(self, factor: u64) -> Self {
+        Self { group: None, strikes: self.strikes.scaled(factor), ..self }
     }
 
     /// The numbers as a store's server is told them, times in microseconds:

@@ -1,12 +1,12 @@
 //! Which address a request comes from: [`ClientIp`].
 //!
-//! By default that is the peer's, whatever headers say: a client can write any
-//! of them. Behind proxies, name their networks and the one header that they
-//! write. The header is believed only from a trusted peer, and is walked from
-//! the right, where the nearest proxy appends; the first address that is no
-//! proxy is the client. What a client wrote itself stands further left and is
-//! never reached. (The rule is that of Adam Pritchard, "The perils of the
-//! 'real' client IP", 2022.)
+//! By default it is the peer's, whatever headers say: a client can write any of
+//! them. Behind proxies, name their networks and the one header that they
+//! write. The header is read only from a trusted peer, and is walked from the
+//! right, where the nearest proxy appends; the first address that is no proxy
+//! is the client. What a client wrote itself stands further left and is never
+//! reached. (The rule is that of Adam Pritchard, "The perils of the 'real'
+//! client IP", 2022.)
 //!
 //! ```
 //! use limiter_core::ClientIp;
@@ -15,18 +15,28 @@
 //!     .with_proxies(["10.0.0.0/8"], "x-forwarded-for")?;
 //! let proxy = Some("10.0.0.7".parse()?);
 //! let lines = [b"6.6.6.6, 203.0.113.9".as_slice(), b"10.0.0.8"];
-//! let address = client_ip.resolve(proxy, |_| Some(lines.to_vec()))?;
+//! let address = client_ip.resolve(proxy, |_| lines.to_vec())?;
 //! assert_eq!(address.to_string(), "203.0.113.9");
 //!
-//! // The same header from a stranger says nothing.
+//! // The same header from a stranger is not read.
 //! let stranger = Some("198.51.100.1".parse()?);
-//! let address = client_ip.resolve(stranger, |_| Some(lines.to_vec()))?;
+//! let address = client_ip.resolve(stranger, |_| lines.to_vec())?;
 //! assert_eq!(address.to_string(), "198.51.100.1");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! Where the proxies' addresses are not known, [how many](ClientIp::with_hops)
 //! there are is second best.
+//!
+//! # A trusted proxy without the header
+//! A client may be able to have the header removed on its way
+//! (`Connection: X-Forwarded-For`, which some proxies obey). Its request would
+//! then count as the proxy's. So a trusted peer has to send the header: without
+//! it the request is answered with 400, unless the peer is in the list `allow`,
+//! as a health checker that connects by itself can be. (Never list a proxy in
+//! `allow`.) Where requests of the proxies themselves are to be served, say so
+//! [by a setting](ClientIp::with_optional_header): they count as the proxy's, all
+//! together, and are limited and banned as those of any client.
 
 mod forwarded;
 mod header;
@@ -34,7 +44,7 @@ mod misconfiguration;
 
 use std::net::IpAddr;
 
-pub(crate) use self::misconfiguration::Hints;
+pub(crate) use self::misconfiguration::ProxyWarning;
 use self::{forwarded::Hop, header::Header};
 use crate::{
     error::{ConfigError, Error},
@@ -51,6 +61,7 @@ pub(crate) const EVERYONE: &str = "dangerously-trust-everyone";
 #[derive(Clone, Debug)]
 pub struct ClientIp {
     forwarding: Option<Forwarding>,
+    is_header_required: bool,
     proxies: Networks,
     fallback: Option<IpAddr>,
     ipv6_prefix: u8,
@@ -73,11 +84,21 @@ enum Trusted {
     Everyone,
 }
 
+/// What a request's peer and header say.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Resolution {
+    /// The client's address.
+    Client(IpAddr),
+    /// This trusted peer did not send the header.
+    NoHeader(IpAddr),
+}
+
 impl Default for ClientIp {
     /// Nothing is trusted, and a connection without an address is an error.
     fn default() -> Self {
         Self {
             forwarding: None,
+            is_header_required: true,
             proxies: Networks::default(),
             fallback: None,
             ipv6_prefix: IPV6_PREFIX,
@@ -134,8 +155,8 @@ impl ClientIp {
             return Err(wrong_hops(hops.into()));
         }
         let client_ip = self.trusting(Trusted::Hops(hops), header)?;
-        match client_ip.forwarding {
-            Some(Forwarding { header: Header::Single(_), .. }) => Err(ConfigError::at(
+        match &client_ip.forwarding {
+            Some(Forwarding { header, .. }) if header.is_single() => Err(ConfigError::at(
                 "trusted_proxies",
                 "is a number, which goes with the headers \"x-forwarded-for\" and \"forwarded\"; \
                  list the networks of your proxies",
@@ -182,44 +203,71 @@ impl ClientIp {
         Ok(Self { ipv6_prefix, ..self })
     }
 
-    /// The client's address: from its peer's, and from the lines of the header
-    /// that is believed, which `lines` returns in their order; `None` where
-    /// there may have been some that cannot be read.
-    ///
-    /// A trusted proxy that sends no such header asks for itself.
+    /// Serves requests of a trusted peer without the header, as the peer's own.
+    /// Defaults to an error: see [the module docs](self#a-trusted-proxy-without-the-header).
+    #[must_use]
+    pub fn with_optional_header(self) -> Self {
+        Self { is_header_required: false, ..self }
+    }
+
+    /// Returns the client's address, from its peer's and from the lines of the
+    /// header, which `lines` returns in their order.
     ///
     /// # Errors
     /// [`Error::NoAddress`] without a peer or a fallback, and
-    /// [`Error::Forwarding`] if a trusted proxy wrote what names no address.
+    /// [`Error::Forwarding`] if a trusted proxy did not send the header, or sent
+    /// one that names no address.
     pub fn resolve<'a>(
         &self,
         peer: Option<IpAddr>,
-        lines: impl FnOnce(&str) -> Option<Vec<&'a [u8]>>,
+        lines: impl FnOnce(&str) -> Vec<&'a [u8]>,
     ) -> Result<IpAddr, Error> {
+        self.required(self.find(peer, lines)?)
+    }
+
+    /// As [`resolve`](Self::resolve), but a header that is not there is no error.
+    pub(crate) fn find<'a>(
+        &self,
+        peer: Option<IpAddr>,
+        lines: impl FnOnce(&str) -> Vec<&'a [u8]>,
+    ) -> Result<Resolution, Error> {
         let peer = canonical(peer.or(self.fallback).ok_or(Error::NoAddress)?);
-        let believed = self.forwarding.as_ref();
-        let Some(forwarding) = believed.filter(|forwarding| self.trusts(forwarding, peer)) else {
-            return Ok(peer);
+        let Some(forwarding) = self.forwarding.as_ref().filter(|own| self.trusts(own, peer)) else {
+            return Ok(Resolution::Client(peer));
         };
-        let header = &forwarding.header;
-        let fail = |reason: &str| Error::Forwarding {
-            header: header.name().to_owned(),
-            reason: reason.to_owned(),
-        };
-        let lines = lines(header.name()).ok_or_else(|| fail("is not there, or cannot be read"))?;
-        let hops = header.hops(&lines).map_err(fail)?;
-        match forwarding.trusted {
+        let lines = lines(forwarding.header.name());
+        if lines.is_empty() {
+            return Ok(Resolution::NoHeader(peer));
+        }
+        let client = forwarding.header.hops(&lines).and_then(|hops| match forwarding.trusted {
             Trusted::Proxies | Trusted::Everyone => self.walk(forwarding, peer, &hops),
             Trusted::Hops(count) => count_back(&hops, count.into()),
+        });
+        client.map(Resolution::Client).map_err(|reason| self.fault(reason))
+    }
+
+    /// The address that a request counts as.
+    pub(crate) fn required(&self, resolution: Resolution) -> Result<IpAddr, Error> {
+        match resolution {
+            Resolution::Client(address) => Ok(address),
+            Resolution::NoHeader(peer) if !self.is_header_required => Ok(peer),
+            Resolution::NoHeader(_) => Err(self.fault(
+                "is missing, although the peer is a trusted proxy; let the proxy send it, list a \
+                 health checker in allow, or write client_ip_header_required = false",
+            )),
         }
-        .map_err(fail)
+    }
+
+    fn fault(&self, reason: &str) -> Error {
+        let header = self.forwarding.as_ref().map_or("", |forwarding| forwarding.header.name());
+        Error::Forwarding { header: header.to_owned(), reason: reason.to_owned() }
     }
 
     fn trusts(&self, forwarding: &Forwarding, peer: IpAddr) -> bool {
         forwarding.trusted != Trusted::Proxies || self.proxies.contains(peer)
     }
 
-    /// From the nearest hop outwards to the first that is no proxy.
+    /// Walks from the nearest hop outwards to the first that is no proxy.
     fn walk(
         &self,
         forwarding: &Forwarding,
@@ -231,7 +279,7 @@ impl ClientIp {
             if passed == MAX_HOPS {
                 return Err("names more than 32 proxies");
             }
-            // Going on to the left of what names nobody would believe the client.
+            // Going on to the left of a hop that names nobody would trust the client.
             nearest = hop.ok_or(NOBODY)?;
             if !self.trusts(forwarding, nearest) {
                 break;

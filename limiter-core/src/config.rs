@@ -95,8 +95,8 @@ use figment::{
 use crate::{
     error::ConfigError,
     policy::Policy,
-    request::SubjectResolver,
     store::select::{MemoryLimits, StoreChoice},
+    subject_resolver::SubjectResolver,
 };
 
 /// The environment variable that names the file.

@@ -147,7 +147,7 @@ pub fn decide(check: &Check<'_>, priors: &[PriorState], now: Timestamp) -> Outco
             Mode::Enforce if admitted => charge(prior, cost),
             Mode::Enforce if old_ban.is_none() => strike(item, prior, cost, now),
             Mode::Shadow if admitted => decide_shadow(item, prior, cost, now),
-            Mode::Enforce | Mode::Shadow => Change::None,
+            _ => Change::None,
         })
         .collect();
 

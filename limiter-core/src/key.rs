@@ -34,13 +34,12 @@ use ipnet::IpNet;
 use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 
-pub(crate) use self::spec::is_field_name;
 pub use self::{
     spec::{KeyPart, KeySpec},
     text::ParseKeyError,
 };
 pub use crate::networks::IPV6_PREFIX;
-use crate::networks::canonical;
+use crate::networks::{canonical, embedded_ipv4};
 
 /// Whom a policy counts. See the [module docs](self).
 ///
@@ -84,7 +83,9 @@ impl Key {
         Self::part(Kind::Global, &[])
     }
 
-    /// An address, IPv6 cut to a /64.
+    /// An address, IPv6 cut to a /64. An IPv6 address that stands for a public
+    /// IPv4 address (mapped, NAT64 `64:ff9b::/96`, SIIT `::ffff:0:0:0/96`,
+    /// Teredo, 6to4) is that IPv4 address.
     #[must_use]
     pub fn ip(address: IpAddr) -> Self {
         Self::ip_prefix(address, IPV6_PREFIX)
@@ -93,7 +94,8 @@ impl Key {
     /// An address, IPv6 cut to its first `prefix` bits (at most 128).
     #[must_use]
     pub fn ip_prefix(address: IpAddr, prefix: u8) -> Self {
-        match canonical(address) {
+        let address = canonical(address);
+        match embedded_ipv4(address).map_or(address, IpAddr::V4) {
             IpAddr::V4(v4) => {
                 let [a, b, c, d] = v4.octets();
                 Self(SmallVec::from_slice(&[Kind::Ipv4 as u8, 4, a, b, c, d]))
@@ -127,12 +129,7 @@ impl Key {
     /// that HTTP does not define count as one: a client can make them up.
     #[must_use]
     pub fn endpoint(method: &str, pattern: &str) -> Self {
-        let method = match method {
-            "HEAD" => "GET",
-            "GET" | "POST" | "PUT" | "DELETE" | "PATCH" | "OPTIONS" | "QUERY" => method,
-            _ => "*",
-        };
-        let endpoint = format!("{method} {pattern}");
+        let endpoint = format!("{} {pattern}", counted_method(method));
         if endpoint.len() > 200 {
             return Self::digest(Kind::EndpointDigest, &[], endpoint.as_bytes());
         }
@@ -215,6 +212,16 @@ impl Key {
     }
 }
 
+/// The method as endpoint keys count it: HEAD as GET, and all that HTTP does not
+/// define as `*`.
+pub(crate) fn counted_method(method: &str) -> &str {
+    match method {
+        "HEAD" => "GET",
+        "GET" | "POST" | "PUT" | "DELETE" | "PATCH" | "OPTIONS" | "QUERY" => method,
+        _ => "*",
+    }
+}
+
 /// A payload that begins with a name, behind the name's length.
 fn named(name: &[u8]) -> SmallVec<[u8; 132]> {
     let mut payload = SmallVec::new();
@@ -222,6 +229,12 @@ fn named(name: &[u8]) -> SmallVec<[u8; 132]> {
     payload.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
     payload.extend_from_slice(name);
     payload
+}
+
+/// Splits a payload into the name that [`named`] put first, and the rest.
+fn split_name(payload: &[u8]) -> (&[u8], &[u8]) {
+    let (length, rest) = payload.split_first().unwrap_or((&0, &[]));
+    rest.split_at(usize::from(*length).min(rest.len()))
 }
 
 fn address_of(kind: u8, payload: &[u8]) -> Option<IpAddr> {

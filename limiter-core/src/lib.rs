@@ -59,9 +59,11 @@ pub mod conformance;
 pub mod decide;
 mod decision;
 mod error;
+mod exemptions;
 pub mod guide;
 pub mod key;
 pub mod limiter;
+mod name;
 mod networks;
 mod outage_usage;
 pub mod policy;
@@ -69,6 +71,7 @@ pub mod quota;
 mod request;
 pub mod response;
 mod store;
+mod subject_resolver;
 pub mod time;
 
 #[cfg(feature = "memory")]
@@ -77,24 +80,20 @@ pub use crate::store::{MemoryStore, MemoryStoreBuilder};
 pub use crate::store::{RemoteStore, RemoteStoreBuilder};
 pub use crate::{
     algorithm::State,
-    ban::{Ban, BanAnswer, BanRule},
+    ban::{Ban, BanAnswer, BanChange, BanRule},
     client_ip::ClientIp,
     config::Config,
     decision::{Decision, QuotaStatus, Retry, Verdict},
     error::{ConfigError, Error, StoreError, StoreErrorKind, UnknownPolicy},
+    exemptions::Exemptions,
     key::{Key, KeyPart, KeySpec, ParseKeyError},
     limiter::{Admission, Limiter, LimiterBuilder, Permit, PolicySet, RecordResponse},
     networks::Networks,
     outage_usage::OutageUsage,
-    policy::{Mode, OnStoreError, Policy},
+    policy::{HeaderStyle, Mode, OnStoreError, Policy},
     quota::{Algorithm, Quota, QuotaError, Quotas},
     request::{RequestInfo, Subjects, is_preflight},
-    response::{
-        Refusal,
-        headers::{Fields, HeaderStyle},
-    },
-    store::{
-        Answer, BanChange, BanPage, Banned, Check, Health, Item, ServerHealth, Store, Subject,
-    },
+    response::{Refusal, headers::Fields},
+    store::{Answer, BanPage, Banned, Check, Health, Item, ServerHealth, Store, Subject},
     time::{Clock, ManualClock, SystemClock, Timestamp},
 };

@@ -49,14 +49,15 @@ pub use self::{
     record_response::RecordResponse,
 };
 use crate::{
-    ban::Ban,
+    ban::{Ban, BanChange},
     config::Config,
     error::{ConfigError, Error, UnknownPolicy},
     key::Key,
     limiter::{fallback::Fallback, record_response::Runtime},
     policy::Policy,
-    request::{SubjectResolver, Subjects},
-    store::{BanChange, BanPage, Health, Item, ServerHealth, Store},
+    request::Subjects,
+    store::{BanPage, Health, Item, ServerHealth, Store},
+    subject_resolver::SubjectResolver,
 };
 
 /// The most bans of one page.
@@ -158,7 +159,7 @@ impl Limiter {
     /// banned; or if the store fails.
     pub async fn ban(&self, policy: &str, key: &Key, duration: Duration) -> Result<(), Error> {
         let subject = self.0.identity.subject(key.clone());
-        if !subject.bannable {
+        if !subject.bannable || self.0.identity.is_proxy(key) {
             return Err(Error::NeverBanned);
         }
         self.change_ban(policy, key, BanChange::Ban(duration)).await

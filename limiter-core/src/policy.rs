@@ -2,12 +2,12 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use limiter_core::{BanRule, KeySpec, OnStoreError, Policy, Quotas};
+//! use limiter_core::{BanRule, KeySpec, OnStoreError, Policy};
 //!
 //! let minutes = |n: u64| Duration::from_secs(60 * n);
-//! let policy = Policy::new("login", "5/minute; 50/day".parse::<Quotas>()?)?
+//! let policy = Policy::new("login", "5/minute; 50/day")?
 //!     .with_key(KeySpec::parse(["ip"])?)
-//!     .with_ban(BanRule::new(10, minutes(10), minutes(10))?)
+//!     .with_ban(BanRule::after_strikes(10).within(minutes(10)).for_duration(minutes(10))?)
 //!     .with_on_store_error(OnStoreError::Deny);
 //! assert_eq!(policy.name(), "login");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -16,19 +16,21 @@
 #[cfg(feature = "memory")]
 mod counters;
 mod namespaces;
+mod options;
 mod validate;
 
 use std::{sync::Arc, time::Duration};
 
 #[cfg(feature = "memory")]
 pub(crate) use self::counters::{Counted, Hint, Hints, Kind};
+pub use self::options::{HeaderStyle, Mode, OnStoreError};
 pub(crate) use self::{namespaces::Namespaces, validate::check_together};
 use crate::{
     ban::{BanRule, MAX_BAN},
     error::ConfigError,
     key::KeySpec,
+    name::check_name,
     quota::{Quota, Quotas},
-    response::headers::HeaderStyle,
 };
 
 /// How many header values one address may use up at the quota of one.
@@ -55,42 +57,21 @@ struct Rule {
     hints: Hints,
 }
 
-/// Whether a policy refuses or only watches.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Mode {
-    /// Requests over the quota are refused.
-    #[default]
-    Enforce,
-    /// Requests over the quota pass; the decision says what would have been,
-    /// and a log line at level `info` with it. No header is sent.
-    Shadow,
-}
-
-/// What a policy does while the store cannot answer.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum OnStoreError {
-    /// Counts in the memory of this process until the store is back, and then
-    /// charges the store with what it has admitted, at most once. Meanwhile n
-    /// servers admit up to n times the limit, unless they
-    /// [divide](crate::LimiterBuilder::local_share) it.
-    #[default]
-    Local,
-    /// Admits everything, without `RateLimit` fields.
-    Allow,
-    /// Refuses everything with 503.
-    Deny,
-}
-
 impl Policy {
-    /// A policy that counts each client address and enforces `quotas`.
+    /// A policy that counts each client address and enforces `quotas`: a text such
+    /// as `"10/minute"`, a [`Quota`], or [`Quotas`].
     ///
     /// # Errors
-    /// If the name is not 1 to 64 lower-case letters, digits, `-` and `_`,
+    /// If the text is no quota, or the name is not 1 to 64 lower-case letters, digits, `-` and `_`,
     /// beginning with a letter. Such a name is a String and a Token of
     /// RFC 9651 alike, so that header drafts may choose.
-    pub fn new(name: &str, quotas: impl Into<Quotas>) -> Result<Self, ConfigError> {
+    pub fn new<Q>(name: &str, quotas: Q) -> Result<Self, ConfigError>
+    where
+        Q: TryInto<Quotas, Error: Into<ConfigError>>,
+    {
         check_name("policy", name)?;
-        Ok(Self(Arc::new(Rule::new(name, quotas.into()).with_scope())))
+        let quotas = quotas.try_into().map_err(|error| error.into().within(name))?;
+        Ok(Self(Arc::new(Rule::new(name, quotas).with_scope())))
     }
 
     /// Sets whom the policy counts. Defaults to the client's address.
@@ -102,13 +83,10 @@ impl Policy {
     /// Bans keys by that rule. Defaults to no bans.
     #[must_use]
     pub fn with_ban(self, ban: BanRule) -> Self {
-        self.with(|rule| {
-            rule.ban = Some(ban);
-            *rule = rule.clone().with_scope();
-        })
+        self.with(|rule| rule.ban = Some(ban))
     }
 
-    /// Sets whether the policy refuses. Defaults to [`Mode::Enforce`].
+    /// Sets whether the policy refuses, only watches, or does nothing. Defaults to [`Mode::Enforce`].
     #[must_use]
     pub fn with_mode(self, mode: Mode) -> Self {
         self.with(|rule| rule.mode = mode)
@@ -151,7 +129,12 @@ impl Policy {
         let quota = Quota::per_minute(1).expect("1 a minute is a quota");
         let minute = Duration::from_secs(60);
         let mut rule = Rule::new("limiter.probe", quota.into());
-        rule.ban = Some(BanRule::new(1, minute, minute).expect("1 strike a minute is a rule"));
+        rule.ban = Some(
+            BanRule::after_strikes(1)
+                .within(minute)
+                .for_duration(minute)
+                .expect("1 strike a minute is a rule"),
+        );
         Self(Arc::new(rule.with_scope()))
     }
 
@@ -215,7 +198,10 @@ impl Policy {
     /// The policy with one of `parts` parts of its quotas, but as much as `cost`
     /// where it has so much at all.
     pub(crate) fn divided(&self, parts: u32, cost: u64) -> Self {
-        self.clone().with(|rule| rule.quotas = rule.quotas.divided(parts, cost))
+        // Limits are no part of the namespaces, so that these stay.
+        let mut rule = Rule::clone(&self.0);
+        rule.quotas = rule.quotas.divided(parts, cost);
+        Self(Arc::new(rule.with_counters()))
     }
 
     /// How long what it counts, or bans, may matter.
@@ -236,18 +222,17 @@ impl Policy {
                 name: format!("{}.address", rule.name),
                 quotas: rule.quotas.scaled(rule.per_address),
                 key: KeySpec::default(),
-                ban: rule.ban.map(BanRule::without_group),
+                ban: rule.ban.map(|ban| ban.of_companion(rule.per_address)),
                 ..rule
             };
             Self(Arc::new(companion.with_scope()))
         })
     }
 
-    fn with(mut self, change: impl FnOnce(&mut Rule)) -> Self {
-        let rule = Arc::make_mut(&mut self.0);
-        change(rule);
-        rule.forget_hints();
-        self
+    fn with(self, change: impl FnOnce(&mut Rule)) -> Self {
+        let mut rule = Arc::unwrap_or_clone(self.0);
+        change(&mut rule);
+        Self(Arc::new(rule.with_scope()))
     }
 }
 
@@ -269,31 +254,17 @@ impl Rule {
     }
 
     fn with_scope(mut self) -> Self {
-        self.scope = Namespaces::of(&self.name, &self.quotas, self.ban.as_ref());
-        self.forget_hints();
-        self
+        self.scope = Namespaces::of(&self.name, self.mode, &self.quotas, self.ban.as_ref());
+        self.with_counters()
     }
 
-    /// Whatever was known of another policy is not of this one.
-    #[allow(clippy::unused_self, reason = "without a memory store there is none")]
-    fn forget_hints(&mut self) {
+    /// The memory store's counters are those of this rule.
+    #[cfg_attr(not(feature = "memory"), allow(unused_mut, reason = "there are none"))]
+    fn with_counters(mut self) -> Self {
         #[cfg(feature = "memory")]
         {
             self.hints = Hints::of(self.scope, &self.quotas, self.ban.as_ref());
         }
+        self
     }
-}
-
-/// Checks the name of a policy or group.
-pub(crate) fn check_name(what: &str, name: &str) -> Result<(), ConfigError> {
-    let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
-    let allowed =
-        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
-    if first && name.len() <= 64 && name.bytes().all(allowed) {
-        return Ok(());
-    }
-    Err(ConfigError::new(format!(
-        "{what} name {name:?}: write 1 to 64 lower-case letters, digits, \"-\" and \"_\", \
-         beginning with a letter"
-    )))
 }

@@ -30,6 +30,9 @@ use crate::time::micros;
 /// The largest `limit` and `burst`: what an RFC 9651 Integer holds (15 digits).
 pub const MAX_UNITS: u64 = 999_999_999_999_999;
 
+/// The most quotas of one policy. Each is read and written by every check.
+pub const MAX_QUOTAS: usize = 16;
+
 /// The longest window: 3660 days, ten years and a bit.
 pub const MAX_WINDOW: Duration = Duration::from_secs(3660 * 86_400);
 
@@ -222,12 +225,16 @@ impl Quotas {
     /// Puts quotas into their canonical order: the shortest window first.
     ///
     /// # Errors
-    /// If there is none, or one of them twice.
+    /// If there is none, one of them is there twice, or there are more than
+    /// [`MAX_QUOTAS`].
     pub fn new(quotas: impl IntoIterator<Item = Quota>) -> Result<Self, QuotaError> {
         let mut quotas: Vec<_> = quotas.into_iter().collect();
         quotas.sort_by_key(|q| (q.window, q.limit, q.burst, q.algorithm.as_str()));
         if quotas.is_empty() {
             return Err(QuotaError::Empty);
+        }
+        if quotas.len() > MAX_QUOTAS {
+            return Err(QuotaError::TooMany(quotas.len()));
         }
         match quotas.windows(2).find(|pair| pair[0] == pair[1]) {
             Some(pair) => Err(QuotaError::Twice(pair[0].to_string())),
@@ -264,5 +271,13 @@ impl std::ops::Deref for Quotas {
 impl From<Quota> for Quotas {
     fn from(quota: Quota) -> Self {
         Self(Arc::new([quota]))
+    }
+}
+
+impl TryFrom<&str> for Quotas {
+    type Error = QuotaError;
+
+    fn try_from(text: &str) -> Result<Self, QuotaError> {
+        text.parse()
     }
 }

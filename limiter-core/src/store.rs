@@ -27,7 +27,6 @@ use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use futures_core::future::BoxFuture;
@@ -37,12 +36,17 @@ pub use self::circuit_breaker::{Health, ServerHealth};
 pub use self::memory::{MemoryStore, MemoryStoreBuilder};
 #[cfg(feature = "_shared")]
 pub use self::remote::{RemoteStore, RemoteStoreBuilder};
-use crate::{
-    ban::Ban, decision::Decision, error::StoreError, key::Key, outage_usage::OutageUsage,
-    policy::Policy, time::Timestamp,
-};
 #[cfg(feature = "memory")]
 use crate::{ban::BanRule, policy::Mode};
+use crate::{
+    ban::{Ban, BanChange},
+    decision::Decision,
+    error::StoreError,
+    key::Key,
+    outage_usage::OutageUsage,
+    policy::Policy,
+    time::Timestamp,
+};
 
 /// Whom one policy counts in one request.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -163,19 +167,6 @@ impl Item<'_> {
         self.policy.scope().bans == other.policy.scope().bans
             && self.subject.key == other.subject.key
     }
-}
-
-/// A change to a ban, by hand.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum BanChange {
-    /// Bans for that long from now, at most 3660 days; one that lasts longer
-    /// already stays.
-    Ban(Duration),
-    /// Ends a ban; the next one is longer for it, as the rule says.
-    Lift,
-    /// Ends a ban and forgets it, and all strikes.
-    Forgive,
 }
 
 /// A key that is banned.

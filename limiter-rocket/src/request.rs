@@ -23,11 +23,6 @@ impl RequestInfo for RocketRequest<'_, '_> {
         self.0.headers().get(name).map(str::as_bytes).collect()
     }
 
-    /// Rocket drops lines that are not UTF-8.
-    fn has_every_line(&self) -> bool {
-        false
-    }
-
     fn user(&self) -> Option<Cow<'_, str>> {
         RequestState::of(self.0).user().map(Cow::Owned)
     }

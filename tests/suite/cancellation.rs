@@ -21,7 +21,7 @@ const HOUR: Duration = Duration::from_secs(3_600);
 
 /// One policy that bans after that many strikes, by those statuses.
 async fn limiter(store: impl Store, threshold: u64, statuses: &[u16]) -> Limiter {
-    let rule = BanRule::new(threshold, HOUR, HOUR).unwrap();
+    let rule = BanRule::after_strikes(threshold).within(HOUR).for_duration(HOUR).unwrap();
     let rule = rule.with_statuses(statuses.iter().copied()).unwrap();
     let policy = Policy::new("default", Quota::per_hour(100).unwrap()).unwrap().with_ban(rule);
     Limiter::builder().store(store).policy(policy).build().await.unwrap()

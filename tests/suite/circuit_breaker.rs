@@ -27,7 +27,7 @@ async fn limiter(store: impl Store) -> Limiter {
     let mut builder = Limiter::builder().store(store);
     for (name, way) in ways {
         let policy = Policy::new(name, Quota::per_hour(2).unwrap()).unwrap();
-        let rule = BanRule::new(3, hour, hour).unwrap();
+        let rule = BanRule::after_strikes(3).within(hour).for_duration(hour).unwrap();
         builder = builder.policy(policy.with_ban(rule).with_on_store_error(way));
     }
     builder.build().await.unwrap()
@@ -118,7 +118,11 @@ async fn known_bans_hold_through_an_outage() {
 async fn counting(store: impl Store, algorithm: Algorithm) -> Limiter {
     let quota = Quota::per_hour(10).unwrap().with_algorithm(algorithm).unwrap();
     let hour = Duration::from_secs(3_600);
-    let rule = BanRule::new(3, hour, hour).and_then(|rule| rule.with_statuses([401])).unwrap();
+    let rule = BanRule::after_strikes(3)
+        .within(hour)
+        .for_duration(hour)
+        .and_then(|rule| rule.with_statuses([401]))
+        .unwrap();
     let policy = Policy::new("allow", quota).unwrap().with_ban(rule);
     Limiter::builder().store(store).policy(policy).build().await.unwrap()
 }

@@ -23,7 +23,7 @@ fn policy(limit: u64, window: Duration, algorithm: Algorithm) -> Policy {
 
 fn banning(threshold: u64, duration: Duration) -> Policy {
     let hour = Duration::from_secs(3_600);
-    let rule = BanRule::new(threshold, hour, duration).unwrap();
+    let rule = BanRule::after_strikes(threshold).within(hour).for_duration(duration).unwrap();
     policy(2, hour, Algorithm::Gcra).with_ban(rule)
 }
 

@@ -249,7 +249,7 @@ proptest! {
             }
             let sent: Vec<&[u8]> = sent.iter().map(Vec::as_slice).collect();
             let peer = "10.0.0.1".parse().ok();
-            if let Ok(found) = client_ip.unwrap().resolve(peer, |_| Some(sent)) {
+            if let Ok(found) = client_ip.unwrap().resolve(peer, |_| sent) {
                 prop_assert_eq!(found, client, "{}", header);
             }
         }

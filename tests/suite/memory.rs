@@ -22,7 +22,7 @@ async fn ask(store: &dyn Store, policy: &Policy, subject: &Subject) -> Decision 
 fn banning(name: &str, quotas: &str, algorithm: Algorithm) -> Policy {
     let minute = Duration::from_secs(60);
     let quotas = quotas.parse::<Quotas>().unwrap().with_algorithm(algorithm).unwrap();
-    let rule = BanRule::new(5, minute, 60 * minute).unwrap();
+    let rule = BanRule::after_strikes(5).within(minute).for_duration(60 * minute).unwrap();
     Policy::new(name, quotas).unwrap().with_ban(rule)
 }
 
@@ -99,7 +99,12 @@ async fn an_overfull_store_goes_on_serving_newcomers() {
 #[tokio::test]
 async fn a_flood_of_strikes_displaces_no_ban() {
     let minute = Duration::from_secs(60);
-    let rule = BanRule::new(2, minute, minute).unwrap().with_statuses([404]).unwrap();
+    let rule = BanRule::after_strikes(2)
+        .within(minute)
+        .for_duration(minute)
+        .unwrap()
+        .with_statuses([404])
+        .unwrap();
     let policy = [Policy::new("scan", Quota::per_second(9).unwrap()).unwrap().with_ban(rule)];
     let store = MemoryStore::builder().max_keys(1_000).max_bans(10).build();
     let banned = [address(1)];
@@ -158,7 +163,12 @@ async fn too_many_quotas_at_once_are_an_error() {
 #[tokio::test]
 async fn newcomers_inherit_no_strikes() {
     let minute = Duration::from_secs(60);
-    let rule = BanRule::new(3, minute, minute).unwrap().with_statuses([404]).unwrap();
+    let rule = BanRule::after_strikes(3)
+        .within(minute)
+        .for_duration(minute)
+        .unwrap()
+        .with_statuses([404])
+        .unwrap();
     let policy = [Policy::new("scan", Quota::per_second(9).unwrap()).unwrap().with_ban(rule)];
     let store = MemoryStore::builder().max_keys(2).build();
     for n in 0..1_000 {

@@ -190,5 +190,5 @@ async fn what_a_cluster_charged_is_given_back() {
 
 fn rule() -> limiter_core::BanRule {
     let minute = Duration::from_secs(60);
-    limiter_core::BanRule::new(3, minute, minute).unwrap()
+    limiter_core::BanRule::after_strikes(3).within(minute).for_duration(minute).unwrap()
 }

@@ -18,8 +18,10 @@ pub(crate) fn policy(quotas: &str) -> Policy {
 
 pub(crate) fn banning<const N: usize>(threshold: u64, statuses: [u16; N]) -> Policy {
     let minute = Duration::from_secs(60);
-    let rule =
-        BanRule::new(threshold, minute, minute).and_then(|rule| rule.with_statuses(statuses));
+    let rule = BanRule::after_strikes(threshold)
+        .within(minute)
+        .for_duration(minute)
+        .and_then(|rule| rule.with_statuses(statuses));
     policy("2/hour").with_ban(rule.unwrap())
 }
 

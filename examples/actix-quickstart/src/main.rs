@@ -14,7 +14,8 @@ async fn endpoint() -> HttpResponse {
 async fn serve() -> Result<(), Box<dyn Error>> {
     let minute = Duration::from_secs(60);
     let quota = Quota::per_minute(10)?.with_algorithm(Algorithm::FixedWindow)?;
-    let policy = Policy::new("api", quota)?.with_ban(BanRule::new(11, minute, 2 * minute)?);
+    let policy = Policy::new("api", quota)?
+        .with_ban(BanRule::after_strikes(11).within(minute).for_duration(2 * minute)?);
     let limiter = Limiter::builder().policy(policy).build().await?;
 
     // Made once and cloned into each worker, so that all of them count together.

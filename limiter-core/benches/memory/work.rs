@@ -57,7 +57,7 @@ impl Governor {
 /// A ban rule that is not in force.
 pub(crate) fn rule() -> BanRule {
     let minute = Duration::from_secs(60);
-    BanRule::new(10, minute, minute).expect("the rule is one")
+    BanRule::after_strikes(10).within(minute).for_duration(minute).expect("the rule is one")
 }
 
 /// Ours, in a memory store with room for so many keys.

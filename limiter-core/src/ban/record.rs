@@ -1,9 +1,8 @@
 //! Who has strikes or a ban, and what a strike makes of it.
 
-use super::{BanRule, MAX_BAN};
+use super::{BanChange, BanRule, MAX_BAN};
 use crate::{
     algorithm::{State, Usage},
-    store::BanChange,
     time::{Timestamp, micros},
 };
 

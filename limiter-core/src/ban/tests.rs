@@ -1,10 +1,10 @@
 use super::*;
-use crate::{store::BanChange, time::Timestamp};
+use crate::time::Timestamp;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
 fn rule() -> BanRule {
-    BanRule::new(3, MINUTE, MINUTE).unwrap()
+    BanRule::after_strikes(3).within(MINUTE).for_duration(MINUTE).unwrap()
 }
 
 fn struck(rule: &BanRule, offender: BanRecord, times: u32, now: Timestamp) -> BanRecord {
@@ -79,9 +79,9 @@ fn a_short_ban_by_hand_does_not_shorten_the_next() {
 #[test]
 fn wrong_rules_are_refused() {
     let refused = [
-        BanRule::new(0, MINUTE, MINUTE),
-        BanRule::new(1, Duration::ZERO, MINUTE),
-        BanRule::new(1, MINUTE, Duration::ZERO),
+        BanRule::after_strikes(0).within(MINUTE).for_duration(MINUTE),
+        BanRule::after_strikes(1).within(Duration::ZERO).for_duration(MINUTE),
+        BanRule::after_strikes(1).within(MINUTE).for_duration(Duration::ZERO),
         rule().with_factor_thousandths(999),
         rule().with_max_duration(MINUTE / 2),
         rule().with_statuses([401, 99]),

@@ -73,9 +73,10 @@ fn unquote(value: &str) -> String {
     plain
 }
 
-/// `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]`,
-/// `[2001:db8::1]:80`; a zone is dropped. `unknown`, `_hidden` and the
-/// unspecified addresses name nobody.
+/// Reads `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]`,
+/// `[2001:db8::1]:80` and, where the whole is no address, `2001:db8::1:46532`; a
+/// zone is dropped. `unknown`, `_hidden` and the unspecified addresses name
+/// nobody.
 pub(super) fn parse_node(node: &[u8]) -> Hop {
     let text = std::str::from_utf8(node).ok()?.trim();
     let bare = text.split_once('%').map_or(text, |(address, _)| address);
@@ -83,7 +84,27 @@ pub(super) fn parse_node(node: &[u8]) -> Hop {
         .parse::<IpAddr>()
         .or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip()))
         .ok()
-        .or_else(|| bracketed(text).map(IpAddr::V6))?;
+        .or_else(|| bracketed(text).map(IpAddr::V6))
+        .or_else(|| split_port(text))?;
+    known(address)
+}
+
+/// Reads an address that always has a port behind it. Of `2001:db8::1:443` the
+/// last part is so never taken for a part of the address.
+pub(super) fn parse_with_port(node: &[u8]) -> Hop {
+    let text = std::str::from_utf8(node).ok()?.trim();
+    split_port(text).and_then(known).or_else(|| parse_node(node))
+}
+
+/// An IPv6 address and a port without brackets.
+fn split_port(text: &str) -> Option<IpAddr> {
+    let (address, port) = text.rsplit_once(':')?;
+    let is_port = port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    address.parse::<Ipv6Addr>().ok().filter(|_| is_port).map(IpAddr::V6)
+}
+
+/// The unspecified addresses name nobody.
+fn known(address: IpAddr) -> Hop {
     Some(canonical(address)).filter(|address| !address.is_unspecified())
 }
 

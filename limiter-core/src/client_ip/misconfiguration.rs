@@ -1,57 +1,81 @@
-//! What a limiter notices of proxies that nobody has told it about, and says
-//! once: the commonest mistake is that all clients count as one.
+//! The warning about a proxy that is not configured: [`ProxyWarning`]. The
+//! commonest mistake is that all clients count as one.
 
 use std::{
     net::IpAddr,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
 };
 
 use super::{ClientIp, Forwarding, canonical};
 
-/// Headers by which proxies tell whom they speak for.
-const FORWARDING: [&str; 6] = [
+/// Headers in which proxies name the client.
+const FORWARDING: [&str; 8] = [
     "x-forwarded-for",
     "forwarded",
     "x-real-ip",
     "cf-connecting-ip",
     "true-client-ip",
     "fastly-client-ip",
+    "fly-client-ip",
+    "x-azure-clientip",
 ];
 
-/// How many requests are looked at, from the start.
-const LOOKS: u32 = 1_000;
+/// How many requests are observed, from the start.
+const OBSERVED: u32 = 1_000;
 
+/// After so many requests, a peer that was the only one is taken for a proxy,
+/// though its address is public.
+const ONLY_PEER_AFTER: u32 = 100;
+
+/// Observes the first requests and logs one warning about their peer.
 #[derive(Debug, Default)]
-pub(crate) struct Hints(AtomicU32);
+pub(crate) struct ProxyWarning {
+    observed: AtomicU32,
+    first_peer: OnceLock<Option<IpAddr>>,
+    has_other_peers: AtomicBool,
+}
 
-impl Hints {
-    /// Looks at a request, if none has been said anything of yet. `has` says
-    /// whether it has a line of that header.
-    pub(crate) fn look(
+impl ProxyWarning {
+    /// Observes a request, unless the warning was logged or enough requests were
+    /// observed. `has` returns whether the request has a line of that header.
+    pub(crate) fn observe(
         &self,
         client_ip: &ClientIp,
         peer: Option<IpAddr>,
         has: impl Fn(&str) -> bool,
     ) {
-        if self.0.load(Ordering::Relaxed) >= LOOKS {
+        if self.observed.load(Ordering::Relaxed) >= OBSERVED {
             return;
         }
-        self.0.fetch_add(1, Ordering::Relaxed);
-        if let Some(hint) = client_ip.hint(peer, has)
-            && self.0.swap(LOOKS, Ordering::Relaxed) < LOOKS
+        let before = self.observed.fetch_add(1, Ordering::Relaxed);
+        if *self.first_peer.get_or_init(|| peer) != peer {
+            self.has_other_peers.store(true, Ordering::Relaxed);
+        }
+        let is_only = before >= ONLY_PEER_AFTER && !self.has_other_peers.load(Ordering::Relaxed);
+        if let Some(warning) = client_ip.warning(peer, is_only, has)
+            && self.observed.swap(OBSERVED, Ordering::Relaxed) < OBSERVED
         {
-            tracing::warn!("{hint}");
+            tracing::warn!("{warning}");
         }
     }
 }
 
 impl ClientIp {
-    /// What is to be said of a request from that peer.
-    pub(super) fn hint(&self, peer: Option<IpAddr>, has: impl Fn(&str) -> bool) -> Option<String> {
+    /// The warning that a request from that peer is reason for. `is_only_peer`
+    /// if all of many requests came from it.
+    pub(super) fn warning(
+        &self,
+        peer: Option<IpAddr>,
+        is_only_peer: bool,
+        has: impl Fn(&str) -> bool,
+    ) -> Option<String> {
         let seen = FORWARDING.into_iter().find(|name| has(name))?;
         let Some(peer) = peer.or(self.fallback).map(canonical) else {
             return Some(format!(
-                "requests without an address come with {seen}; if they come of a proxy, write \
+                "requests without an address come with {seen}; if they come from a proxy, write \
                  fallback_address = \"127.0.0.1\", trusted_proxies = [\"127.0.0.1\"] and \
                  client_ip_header = {seen:?}"
             ));
@@ -61,13 +85,15 @@ impl ClientIp {
                 "{peer} sends {seen}, but no proxy is trusted: all its clients count as one; if it \
                  is your proxy, write trusted_proxies = [\"{peer}\"] and client_ip_header = {seen:?}"
             )),
-            // Strangers may send what they like.
-            Some(forwarding) if !self.trusts(forwarding, peer) => is_private(peer).then(|| {
-                format!(
-                    "{peer} sends {seen}, but is not in trusted_proxies: all its clients count as \
-                     one; if it is your proxy, add it"
-                )
-            }),
+            // Strangers may send what they like; all requests come from a proxy alone.
+            Some(forwarding) if !self.trusts(forwarding, peer) => {
+                (is_private(peer) || is_only_peer).then(|| {
+                    format!(
+                        "{peer} sends {seen}, but is not in trusted_proxies: all its clients count \
+                         as one; if it is your proxy, add it"
+                    )
+                })
+            }
             Some(Forwarding { header, .. }) => (!has(header.name())).then(|| {
                 format!(
                     "the trusted proxy {peer} sends {seen} and no {}; if that is where it names \

@@ -6,7 +6,7 @@ fn resolve(header: &str, peer: &str, lines: &[&str]) -> Result<String, String> {
     client_ip
         .resolve(peer.parse().ok(), |name| {
             assert_eq!(name, header);
-            Some(lines.iter().map(|line| line.as_bytes()).collect())
+            lines.iter().map(|line| line.as_bytes()).collect()
         })
         .map(|address| address.to_string())
         .map_err(|error| error.to_string())
@@ -18,8 +18,7 @@ fn ok(address: &str) -> Result<String, String> {
 
 #[test]
 fn x_forwarded_for_is_walked_from_the_right() {
-    let table: [(&[&str], &str); 9] = [
-        (&[], "10.0.0.1"),
+    let table: [(&[&str], &str); 8] = [
         (&["1.2.3.4"], "1.2.3.4"),
         (&["6.6.6.6, 1.2.3.4"], "1.2.3.4"),
         (&["6.6.6.6, 1.2.3.4, 10.0.0.2"], "1.2.3.4"),
@@ -92,11 +91,11 @@ fn a_single_address_is_one() {
 
 #[test]
 fn a_connection_without_an_address_needs_the_setting() {
-    let error = ClientIp::default().resolve(None, |_| Some(Vec::new())).unwrap_err();
+    let error = ClientIp::default().resolve(None, |_| Vec::new()).unwrap_err();
     assert!(error.to_string().contains("fallback_address"), "{error}");
     let local = "127.0.0.1".parse().unwrap();
     let client_ip = ClientIp::default().with_fallback(local);
-    assert_eq!(client_ip.resolve(None, |_| Some(Vec::new())).unwrap(), local);
+    assert_eq!(client_ip.resolve(None, |_| Vec::new()).unwrap(), local);
 }
 
 #[test]
@@ -121,11 +120,64 @@ fn wrong_networks_are_refused() {
 }
 
 #[test]
-fn lines_that_may_be_missing_are_an_error() {
-    let client_ip = ClientIp::default().with_proxies(["10.0.0.0/8"], "forwarded").unwrap();
-    let error = client_ip.resolve("10.0.0.1".parse().ok(), |_| None).unwrap_err().to_string();
-    assert!(error.contains("cannot be read"), "{error}");
-    assert!(client_ip.resolve("9.9.9.9".parse().ok(), |_| None).is_ok());
+fn a_trusted_proxy_has_to_send_the_header() {
+    let proxies = |header| ClientIp::default().with_proxies(["10.0.0.0/8"], header).unwrap();
+    let everyone = ClientIp::default().dangerously_trusting_everyone("x-real-ip").unwrap();
+    let hops = ClientIp::default().with_hops(1, "forwarded").unwrap();
+    let peer = "10.0.0.1".parse().ok();
+    for client_ip in [proxies("x-forwarded-for"), proxies("x-real-ip"), everyone, hops] {
+        let error = client_ip.resolve(peer, |_| Vec::new()).unwrap_err().to_string();
+        assert!(error.contains("is missing"), "{error}");
+        assert!(error.contains("client_ip_header_required = false"), "{error}");
+        let lenient = client_ip.with_optional_header();
+        let address = lenient.resolve(peer, |_| Vec::new()).unwrap();
+        assert_eq!(address.to_string(), "10.0.0.1");
+    }
+    assert!(proxies("forwarded").resolve("9.9.9.9".parse().ok(), |_| Vec::new()).is_ok());
+}
+
+#[test]
+fn single_addresses_are_read_as_proxies_send_them() {
+    let table = [
+        // CloudFront: always a port, and no brackets.
+        ("cloudfront-viewer-address", "198.51.100.10:46532", "198.51.100.10"),
+        ("cloudfront-viewer-address", "2600:300:f:abcd::9:46532", "2600:300:f:abcd::9"),
+        ("cloudfront-viewer-address", "2600::1:2:3:4:4653", "2600::1:2:3:4"),
+        ("cloudfront-viewer-address", "2600:300:f:abcd:1:2:3:4:443", "2600:300:f:abcd:1:2:3:4"),
+        // Cloudflare, Akamai, Fastly, Fly, Azure Front Door, App Engine: an address.
+        ("cf-connecting-ip", "198.51.100.10", "198.51.100.10"),
+        ("cf-connecting-ip", "2001:db8::1:443", "2001:db8::1:443"),
+        ("true-client-ip", "2001:db8::1", "2001:db8::1"),
+        ("fastly-client-ip", "198.51.100.10", "198.51.100.10"),
+        ("fly-client-ip", "2001:db8::1", "2001:db8::1"),
+        ("x-azure-clientip", "198.51.100.10", "198.51.100.10"),
+        ("x-appengine-user-ip", "2001:db8::1", "2001:db8::1"),
+        // nginx's $remote_addr, Traefik, Caddy; Envoy with and without a port.
+        ("x-real-ip", "198.51.100.10", "198.51.100.10"),
+        ("x-real-ip", "::ffff:198.51.100.10", "198.51.100.10"),
+        ("x-envoy-external-address", "2001:db8::1", "2001:db8::1"),
+        ("x-envoy-downstream", "198.51.100.10:5678", "198.51.100.10"),
+        ("x-envoy-downstream", "[2001:db8::1]:5678", "2001:db8::1"),
+        ("x-client", "2001:db8:1:2:3:4:5:6:5678", "2001:db8:1:2:3:4:5:6"),
+        // Lists: AWS ALB with and without the client's port, Azure Application
+        // Gateway (a port), Google (its own address last), Heroku.
+        ("x-forwarded-for", "198.51.100.10", "198.51.100.10"),
+        ("x-forwarded-for", "198.51.100.10:46532", "198.51.100.10"),
+        ("x-forwarded-for", "[2001:db8::1]:46532", "2001:db8::1"),
+        ("x-forwarded-for", "2001:db8::1:46532", "2001:db8::1"),
+        ("x-forwarded-for", "6.6.6.6, 198.51.100.10, 10.0.0.3", "198.51.100.10"),
+        ("x-forwarded-for", "6.6.6.6,198.51.100.10", "198.51.100.10"),
+        ("forwarded", "for=198.51.100.10;host=h;proto=https", "198.51.100.10"),
+    ];
+    for (header, value, expected) in table {
+        assert_eq!(resolve(header, "10.0.0.1", &[value]), ok(expected), "{header}: {value}");
+    }
+    // What nginx sends of a unix socket, and other text that names nobody.
+    for value in ["unix:", "", "unknown", "2001:db8::1:99999", "2001:db8::1:+80", "::", "1.2.3"] {
+        for header in ["x-real-ip", "cloudfront-viewer-address"] {
+            assert!(resolve(header, "10.0.0.1", &[value]).is_err(), "{header}: {value}");
+        }
+    }
 }
 
 #[test]
@@ -137,7 +189,7 @@ fn halves_of_everything_are_everything() {
 
 fn resolve_with(client_ip: &ClientIp, lines: &[&str]) -> Result<String, String> {
     let lines = lines.iter().map(|line| line.as_bytes()).collect();
-    let address = client_ip.resolve("9.9.9.9".parse().ok(), |_| Some(lines));
+    let address = client_ip.resolve("9.9.9.9".parse().ok(), |_| lines);
     address.map(|address| address.to_string()).map_err(|error| error.to_string())
 }
 
@@ -148,7 +200,7 @@ fn hops_are_counted_from_the_right_and_never_clamped() {
     assert_eq!(resolve_with(&one, &["6.6.6.6, 1.2.3.4"]), ok("1.2.3.4"));
     assert_eq!(resolve_with(&one, &["6.6.6.6", "1.2.3.4:80"]), ok("1.2.3.4"));
     assert_eq!(resolve_with(&two, &["for=6.6.6.6, for=1.2.3.4, for=10.0.0.1"]), ok("1.2.3.4"));
-    for lines in [&[][..], &["for=1.2.3.4"]] {
+    for lines in [&["garbage"][..], &["for=1.2.3.4"]] {
         let error = resolve_with(&two, lines).unwrap_err();
         assert!(error.contains("fewer addresses"), "{error}");
     }
@@ -168,12 +220,14 @@ fn everyone_is_trusted_only_where_that_is_spelled_out() {
 }
 
 #[test]
-fn proxies_that_nobody_told_of_are_noticed() {
+fn proxies_that_are_not_configured_are_noticed() {
     let nobody = ClientIp::default();
     let some = ClientIp::default().with_proxies(["10.0.0.0/8"], "x-forwarded-for").unwrap();
-    let hint = |client_ip: &ClientIp, peer: &str, header: &str| {
-        client_ip.hint(peer.parse().ok(), |name| name == header).unwrap_or_default()
+    let warning = |client_ip: &ClientIp, peer: &str, is_only: bool, header: &str| {
+        client_ip.warning(peer.parse().ok(), is_only, |name| name == header).unwrap_or_default()
     };
+    let hint =
+        |client_ip: &ClientIp, peer: &str, header: &str| warning(client_ip, peer, false, header);
     let told = hint(&nobody, "::ffff:10.0.0.7", "x-forwarded-for");
     assert!(told.contains("trusted_proxies = [\"10.0.0.7\"]"), "{told}");
     assert!(told.contains("client_ip_header = \"x-forwarded-for\""), "{told}");
@@ -187,4 +241,6 @@ fn proxies_that_nobody_told_of_are_noticed() {
     ] {
         assert_eq!(hint(client_ip, peer, header), "");
     }
+    let only = warning(&some, "203.0.113.1", true, "x-forwarded-for");
+    assert!(only.contains("203.0.113.1 sends x-forwarded-for"), "{only}");
 }

@@ -7,9 +7,8 @@ use crate::{
     ban::{BanAnswer, BanRule},
     error::ConfigError,
     key::KeySpec,
-    policy::{Mode, OnStoreError, Policy},
+    policy::{HeaderStyle, Mode, OnStoreError, Policy},
     quota::{Algorithm, Quotas},
-    response::headers::HeaderStyle,
 };
 
 #[derive(Deserialize)]
@@ -85,7 +84,9 @@ impl TryFrom<BanConfig> for BanRule {
 
     fn try_from(config: BanConfig) -> Result<Self, ConfigError> {
         let BanConfig { refusals, statuses, status, .. } = config;
-        let mut rule = Self::new(config.threshold, config.window.0, config.duration.0)?
+        let mut rule = Self::after_strikes(config.threshold)
+            .within(config.window.0)
+            .for_duration(config.duration.0)?
             .with_statuses(statuses)?
             .with_refusals(refusals)
             .with_answer(status);

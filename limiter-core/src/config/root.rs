@@ -12,10 +12,11 @@ use super::{
 use crate::{
     client_ip::{ClientIp, EVERYONE, wrong_hops},
     error::ConfigError,
+    exemptions::Exemptions,
     networks::Networks,
     policy::{Policy, check_together},
-    request::SubjectResolver,
     store::select::{Database, HAS_MEMORY, MAX_ENTRIES, MemoryLimits, StoreChoice, not_compiled},
+    subject_resolver::SubjectResolver,
 };
 
 /// Among how many servers limits may be divided.
@@ -37,12 +38,15 @@ pub(super) struct Root {
     #[serde(default)]
     trusted_proxies: Trust,
     client_ip_header: Option<String>,
+    client_ip_header_required: Option<bool>,
     #[serde(default)]
     never_ban: Vec<String>,
     #[serde(default)]
     allow: Vec<String>,
     #[serde(default)]
     block: Vec<String>,
+    #[serde(default)]
+    exempt: Vec<String>,
     ipv6_prefix: Option<u8>,
     fallback_address: Option<String>,
     #[serde(default)]
@@ -165,6 +169,9 @@ impl Root {
 
     fn identity(&self) -> Result<SubjectResolver, ConfigError> {
         let mut client_ip = self.forwarding()?;
+        if self.client_ip_header_required == Some(false) {
+            client_ip = client_ip.with_optional_header();
+        }
         if let Some(prefix) = self.ipv6_prefix {
             client_ip = client_ip.with_ipv6_prefix(prefix)?;
         }
@@ -181,6 +188,8 @@ impl Root {
             never_ban: networks("never_ban", &self.never_ban)?,
             allow: networks("allow", &self.allow)?,
             block: networks("block", &self.block)?,
+            exempt: Exemptions::parse(self.exempt.iter().map(String::as_str))
+                .map_err(|error| error.within("exempt"))?,
             ..SubjectResolver::default()
         }
         .checked()

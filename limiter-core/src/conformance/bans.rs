@@ -218,7 +218,10 @@ pub async fn a_reset_forgets_the_counter_and_not_the_ban(trial: &Harness) {
 
 /// A ban outlives the counters: the key's quota may long have expired.
 pub async fn a_ban_holds_without_a_counter(trial: &Harness) {
-    let rule = crate::BanRule::new(1, secs(60), secs(7_200)).expect("the case's rule is one");
+    let rule = crate::BanRule::after_strikes(1)
+        .within(secs(60))
+        .for_duration(secs(7_200))
+        .expect("the case's rule is one");
     let policies = [policy("lasting", "2/second").with_ban(rule), policy("free", "9/second")];
     let client = trial.subject("client");
     let subjects = [client.clone(), trial.subject("elsewhere")];

@@ -123,7 +123,10 @@ pub(super) fn policy(name: &str, quotas: &str) -> Policy {
 
 /// A ban rule: `threshold` strikes within a minute ban for two.
 pub(super) fn rule(threshold: u64) -> BanRule {
-    BanRule::new(threshold, secs(60), secs(120)).expect("the case's rule is one")
+    BanRule::after_strikes(threshold)
+        .within(secs(60))
+        .for_duration(secs(120))
+        .expect("the case's rule is one")
 }
 
 pub(super) const fn secs(seconds: u64) -> Duration {

@@ -49,7 +49,10 @@ struct Setup {
 }
 
 fn setup(given: &[Given]) -> Setup {
-    let rule = BanRule::new(2, Duration::from_secs(1), Duration::from_secs(1)).unwrap();
+    let rule = BanRule::after_strikes(2)
+        .within(Duration::from_secs(1))
+        .for_duration(Duration::from_secs(1))
+        .unwrap();
     let mut setup = Setup { policies: Vec::new(), subjects: Vec::new(), priors: Vec::new() };
     for (at, (quotas, used, shadow, bans, banned)) in given.iter().enumerate() {
         let quotas = Quotas::new(quotas.iter().copied()).unwrap();

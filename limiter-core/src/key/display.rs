@@ -6,7 +6,7 @@ use std::{
     sync::OnceLock,
 };
 
-use super::{Key, Kind, text::part_name};
+use super::{Key, Kind, split_name, text::part_name};
 
 impl fmt::Display for Key {
     /// The [name](Key::name); of parts that have none the text, escaped, or
@@ -35,24 +35,19 @@ fn write_part(f: &mut fmt::Formatter<'_>, kind: u8, payload: &[u8]) -> fmt::Resu
     const ENDPOINT_DIGEST: u8 = Kind::EndpointDigest as u8;
     const CUSTOM: u8 = Kind::Custom as u8;
     match kind {
-        USER_DIGEST => write!(f, "user={}", Mark(value)),
-        HEADER => write!(f, "header:{name}={}", Mark(value)),
+        USER_DIGEST => write!(f, "user={}", Redacted(value)),
+        HEADER => write!(f, "header:{name}={}", Redacted(value)),
         ENDPOINT => write!(f, "endpoint={}", payload.escape_ascii()),
-        ENDPOINT_DIGEST => write!(f, "endpoint={}", Mark(value)),
+        ENDPOINT_DIGEST => write!(f, "endpoint={}", Redacted(value)),
         CUSTOM => write!(f, "custom:{name}={}", value.escape_ascii()),
-        _ => write!(f, "custom:{name}={}", Mark(value)),
+        _ => write!(f, "custom:{name}={}", Redacted(value)),
     }
 }
 
-pub(super) fn split_name(payload: &[u8]) -> (&[u8], &[u8]) {
-    let (length, rest) = payload.split_first().unwrap_or((&0, &[]));
-    rest.split_at(usize::from(*length).min(rest.len()))
-}
-
 /// Stands for a digest without telling it: keyed by a secret of this process.
-struct Mark<'a>(&'a [u8]);
+struct Redacted<'a>(&'a [u8]);
 
-impl fmt::Display for Mark<'_> {
+impl fmt::Display for Redacted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         static SECRET: OnceLock<RandomState> = OnceLock::new();
         let mark = SECRET.get_or_init(RandomState::new).hash_one(self.0);

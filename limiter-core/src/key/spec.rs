@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::error::ConfigError;
+use crate::{error::ConfigError, name::is_field_name};
 
 /// One part of a [`KeySpec`].
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -113,12 +113,6 @@ impl FromStr for KeyPart {
             },
         }
     }
-}
-
-/// Whether that is an HTTP field name (RFC 9110, section 5.1), within reason.
-pub(crate) fn is_field_name(name: &str) -> bool {
-    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    (1..=64).contains(&name.len()) && name.bytes().all(token)
 }
 
 impl fmt::Display for KeyPart {

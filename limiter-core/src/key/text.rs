@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, str::FromStr};
 
-use super::{Key, Kind, address_of, display::split_name};
+use super::{Key, Kind, address_of, split_name};
 
 /// The longest name.
 const MAX_NAME: usize = 80;

@@ -7,14 +7,15 @@ use crate::{
     client_ip::ClientIp,
     config::Config,
     error::ConfigError,
+    exemptions::Exemptions,
     networks::Networks,
     policy::{Policy, check_together},
-    request::SubjectResolver,
     store::{
         Store,
         guarded::GuardedStore,
         select::{MemoryLimits, StoreChoice},
     },
+    subject_resolver::SubjectResolver,
 };
 
 /// Sets up a [`Limiter`].
@@ -65,8 +66,7 @@ impl LimiterBuilder {
         self
     }
 
-    /// Sets addresses that are never banned, trusted proxies beside. Defaults
-    /// to none.
+    /// Sets addresses that are never banned. Defaults to none.
     pub fn never_ban(mut self, networks: Networks) -> Self {
         self.identity.never_ban = networks;
         self
@@ -82,6 +82,13 @@ impl LimiterBuilder {
     /// Sets addresses whose requests are refused with 403. Defaults to none.
     pub fn block(mut self, networks: Networks) -> Self {
         self.identity.block = networks;
+        self
+    }
+
+    /// Sets endpoints whose requests pass uncounted and unrefused, whatever the
+    /// lists say. Defaults to none.
+    pub fn exempt(mut self, endpoints: Exemptions) -> Self {
+        self.identity.exempt = endpoints;
         self
     }
 

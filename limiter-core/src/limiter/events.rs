@@ -39,6 +39,6 @@ pub(super) fn report_ban(policy: &Policy, key: &Key, until: Timestamp) {
     let (policy, mode, until) = (policy.name(), policy.mode(), until.as_micros());
     match mode {
         Mode::Enforce => tracing::info!(policy, %key, until, "banned"),
-        Mode::Shadow => tracing::info!(policy, %key, until, "would be banned (shadow)"),
+        _ => tracing::info!(policy, %key, until, "would be banned (shadow)"),
     }
 }

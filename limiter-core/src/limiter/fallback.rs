@@ -10,14 +10,14 @@ use super::no_memory::{DenyCache, ReconciliationLog};
 #[cfg(feature = "memory")]
 use super::{deny_cache::DenyCache, reconciliation::ReconciliationLog};
 use crate::{
-    ban::Ban,
+    ban::{Ban, BanChange},
     decision::{Decision, PolicyBan, Verdict},
     error::{ConfigError, Error, StoreError},
     outage_usage::OutageUsage,
     policy::{Mode, OnStoreError, Policy},
     request::Subjects,
     store::{
-        Answer, BanChange, Check, Item, Store,
+        Answer, Check, Item, Store,
         select::{HAS_MEMORY, MemoryLimits, memory},
     },
     time::{Clock, SystemClock, Timestamp},

@@ -2,6 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
+use super::Mode;
 use crate::{ban::BanRule, quota::Quotas};
 
 /// The layout of what stores keep. State of another layout starts anew.
@@ -19,9 +20,13 @@ pub(crate) struct Namespaces {
 }
 
 impl Namespaces {
-    pub(super) fn of(name: &str, quotas: &Quotas, ban: Option<&BanRule>) -> Self {
+    /// The namespaces of a policy. A shadow policy has its own, so that nobody is
+    /// banned or refused for what happened in the shadow once it is enforced.
+    pub(super) fn of(name: &str, mode: Mode, quotas: &Quotas, ban: Option<&BanRule>) -> Self {
+        let shadow: &[u8] = if mode == Mode::Shadow { b"shadow " } else { b"" };
         let mut counters = Sha256::new();
         counters.update([LAYOUT, b'c']);
+        counters.update(shadow);
         counters.update(name);
         for quota in quotas.iter() {
             counters.update([0]);
@@ -31,6 +36,7 @@ impl Namespaces {
         let group = ban.and_then(BanRule::group);
         let mut bans = Sha256::new();
         bans.update([LAYOUT, if group.is_some() { b'g' } else { b'p' }]);
+        bans.update(shadow);
         bans.update(group.unwrap_or(name));
         let mut strikes = bans.clone();
         if let Some(ban) = ban {

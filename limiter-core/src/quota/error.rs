@@ -1,6 +1,9 @@
 //! Why a quota cannot be.
 
-use super::MAX_UNITS;
+use std::convert::Infallible;
+
+use super::{MAX_QUOTAS, MAX_UNITS};
+use crate::error::ConfigError;
 
 /// Why a quota cannot be.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -39,7 +42,22 @@ pub enum QuotaError {
     /// No quota at all.
     #[error("a policy needs at least one quota, such as \"10/minute\"")]
     Empty,
+    /// More quotas than a policy can have.
+    #[error("a policy has at most {MAX_QUOTAS} quotas, and {0} are given; leave some out")]
+    TooMany(usize),
     /// The same quota twice.
     #[error("the quota {0:?} is given twice; leave one out")]
     Twice(String),
+}
+
+impl From<QuotaError> for ConfigError {
+    fn from(error: QuotaError) -> Self {
+        Self::at("quota", error)
+    }
+}
+
+impl From<Infallible> for ConfigError {
+    fn from(error: Infallible) -> Self {
+        match error {}
+    }
 }

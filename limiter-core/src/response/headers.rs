@@ -20,26 +20,10 @@ use smallvec::SmallVec;
 
 use crate::{
     decision::{Decision, QuotaStatus, Verdict},
-    policy::{Mode, Policy},
+    policy::{HeaderStyle, Mode, Policy},
     quota::Length,
     response::structured_fields::{policy_item, status_item, status_name},
 };
-
-/// Which header fields tell clients of a policy.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum HeaderStyle {
-    /// `RateLimit-Policy` and `RateLimit` of
-    /// draft-ietf-httpapi-ratelimit-headers-08 to -11.
-    #[default]
-    Draft11,
-    /// `X-RateLimit-Limit`, `X-RateLimit-Remaining`, and `X-RateLimit-Reset` in
-    /// seconds since the Unix epoch, as GitHub writes them, of the quota with
-    /// the least remaining.
-    XRateLimit,
-    /// None. `Retry-After` is sent all the same.
-    None,
-}
 
 /// Header fields: names in lower case, and values. What is the same in all
 /// responses is borrowed of the [`PolicySet`](crate::PolicySet).

@@ -112,7 +112,7 @@ impl Database {
         };
         match self {
             #[cfg(feature = "redis")]
-            Self::Redis => crate::policy::check_name("prefix", prefix),
+            Self::Redis => crate::name::check_name("prefix", prefix),
             #[allow(unreachable_patterns, reason = "where Redis alone is compiled in")]
             _ if prefix.split('.').count() <= 2 && prefix.split('.').all(plain) => Ok(()),
             #[allow(unreachable_patterns, reason = "where Redis alone is compiled in")]

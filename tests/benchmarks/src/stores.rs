@@ -43,7 +43,7 @@ impl Ours {
         let store = RemoteStore::builder(url).prefix("compare").timeout(Duration::from_secs(10));
         let store = store.connect().await.expect("the server was started");
         let quota = Quota::per_hour(1_000_000_000).expect("it is one");
-        let rule = BanRule::new(10, HOUR, HOUR).expect("it is one");
+        let rule = BanRule::after_strikes(10).within(HOUR).for_duration(HOUR).expect("it is one");
         let policy = Policy::new(name, quota).expect("it is one").with_ban(rule);
         let limiter = Limiter::builder().store(store).policy(policy).build().await;
         Self(limiter.expect("they fit").policy(name).expect("it was just named"))

@@ -15,9 +15,14 @@ use limiter_actix::{BanRule, Key, Limiter, Policy, Quota, RateLimit, refusal_res
 async fn limiter(quota: &str) -> Limiter {
     let quota: Quota = quota.parse().unwrap();
     let minute = Duration::from_secs(60);
-    let banning = Policy::new("banning", quota)
-        .unwrap()
-        .with_ban(BanRule::new(2, minute, minute).unwrap().with_statuses([403]).unwrap());
+    let banning = Policy::new("banning", quota).unwrap().with_ban(
+        BanRule::after_strikes(2)
+            .within(minute)
+            .for_duration(minute)
+            .unwrap()
+            .with_statuses([403])
+            .unwrap(),
+    );
     Limiter::builder()
         .policy(Policy::new("api", quota).unwrap())
         .policy(banning)

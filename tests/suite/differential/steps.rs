@@ -112,7 +112,9 @@ pub(super) fn ban_rule() -> impl Strategy<Value = BanRule> {
     let micros = Duration::from_micros;
     (1u64..5, 10u64..500, 1u64..300, 1_000u32..4_000, any::<bool>(), any::<bool>()).prop_map(
         move |(threshold, window, duration, factor, refusals, statuses)| {
-            BanRule::new(threshold, micros(window), micros(duration))
+            BanRule::after_strikes(threshold)
+                .within(micros(window))
+                .for_duration(micros(duration))
                 .and_then(|rule| rule.with_factor_thousandths(factor))
                 .and_then(|rule| rule.with_max_duration(micros(duration * 5)))
                 .and_then(|rule| rule.with_forgive_after(micros(window * 2)))
@@ -165,7 +167,10 @@ pub(super) fn with_other_limits(policy: &Policy) -> Policy {
 }
 
 pub(super) fn rule_of_its_own() -> BanRule {
-    BanRule::new(2, Duration::from_micros(300), Duration::from_micros(100)).unwrap()
+    BanRule::after_strikes(2)
+        .within(Duration::from_micros(300))
+        .for_duration(Duration::from_micros(100))
+        .unwrap()
 }
 
 pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {

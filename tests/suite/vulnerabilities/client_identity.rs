@@ -139,8 +139,7 @@ async fn no_refusal_says_to_come_back_at_once() {
     assert!(refusal.fields().contains(&("retry-after", "1".into())), "{refusal:?}");
 }
 
-/// A victim is locked out: banned by a header that names it, or with the proxy
-/// that it shares.
+/// A victim is locked out: banned by a header that names it.
 #[tokio::test]
 async fn nobody_is_banned_for_another() {
     let ban = "ban = { threshold = 1, window = \"1h\", duration = \"1h\" }";
@@ -155,14 +154,60 @@ async fn nobody_is_banned_for_another() {
     }
     assert_eq!(verdict(from("203.0.113.9")).await, Verdict::Banned);
     assert_eq!(verdict(from("192.0.2.1")).await, Verdict::Allowed);
+    for _ in 0..5 {
+        assert_ne!(verdict(from("198.51.100.7")).await, Verdict::Banned);
+    }
     for spared in ["10.0.0.1", "198.51.100.7"] {
-        for _ in 0..5 {
-            assert_ne!(verdict(from(spared)).await, Verdict::Banned, "{spared}");
-        }
         let key = Key::ip(spared.parse().unwrap());
         let error = limiter.ban("api", &key, Duration::from_secs(60)).await.unwrap_err();
         assert!(matches!(error, Error::NeverBanned), "{error}");
     }
+}
+
+/// A client that has the proxies' header removed counts as a proxy, which is
+/// never banned.
+#[tokio::test]
+async fn a_client_does_not_become_the_proxy() {
+    let configuration = "trusted_proxies = [\"10.0.0.0/8\"]\n\
+         client_ip_header = \"x-forwarded-for\"\nallow = [\"10.0.0.9\"]\n\
+         block = [\"10.0.0.8\"]\nexempt = [\"/health\"]\n\
+         [policies.login]\nquota = \"1/hour\"\n\
+         ban = { threshold = 5, window = \"1h\", duration = \"1h\" }";
+    let strict = configured(configuration).await;
+    let error = from("10.0.0.1").ask(&strict, "login").await.unwrap_err().to_string();
+    assert!(error.contains("x-forwarded-for: is missing"), "{error}");
+    // A health checker that connects by itself is on a list, or its endpoint is.
+    assert_eq!(from("10.0.0.9").admitted(&strict, "login", 9).await, 9);
+    let checker = Facts { endpoint: Some("/health"), ..from("10.0.0.1") };
+    assert_eq!(checker.admitted(&strict, "login", 9).await, 9);
+    let blocked = from("10.0.0.8").ask(&strict, "login").await.unwrap_err();
+    assert!(matches!(blocked, Error::Blocked), "{blocked}");
+    // With a header, the lists are about the client, and never about the proxy.
+    let client = from("10.0.0.9").with("x-forwarded-for", "192.0.2.1");
+    assert_eq!(client.admitted(&strict, "login", 9).await, 1);
+
+    let lenient = configured(&format!("client_ip_header_required = false\n{configuration}")).await;
+    for request in [from("10.0.0.1"), from("10.0.0.2").with("x-forwarded-for", "10.0.0.3")] {
+        assert_eq!(request.admitted(&lenient, "login", 9).await, 1);
+        let verdict = request.ask(&lenient, "login").await.unwrap().verdict();
+        assert_eq!(verdict, Verdict::Banned, "{request:?}");
+    }
+    let client = from("10.0.0.1").with("x-forwarded-for", "192.0.2.1");
+    assert_eq!(client.admitted(&lenient, "login", 9).await, 1);
+}
+
+/// One failing key of many behind an address bans the address.
+#[tokio::test]
+async fn failures_of_one_key_do_not_ban_its_neighbours() {
+    let limiter = configured(
+        "[policies.api]\nquota = \"1/hour\"\nkey = \"header:x-api-key\"\nper_address = 10\n\
+         ban = { threshold = 3, window = \"1h\", duration = \"1h\" }",
+    )
+    .await;
+    let with = |key: &str| from("192.0.2.1").with("x-api-key", key);
+    assert_eq!(with("expired").admitted(&limiter, "api", 9).await, 1);
+    assert_eq!(with("expired").ask(&limiter, "api").await.unwrap().verdict(), Verdict::Banned);
+    assert_eq!(with("valid").admitted(&limiter, "api", 2).await, 1);
 }
 
 /// Lines of a log that a header has written.

@@ -179,7 +179,10 @@ crate::databases::on_databases! { one_hot_key_holds_nobody_up }
 #[tokio::test]
 async fn a_ban_by_status_needs_no_answer_to_be_read() {
     let clock: ManualClock = clock();
-    let rule = BanRule::new(3, Duration::from_secs(60), Duration::from_secs(60)).unwrap();
+    let rule = BanRule::after_strikes(3)
+        .within(Duration::from_secs(60))
+        .for_duration(Duration::from_secs(60))
+        .unwrap();
     let policy = Policy::new("api", Quota::per_hour(100).unwrap()).unwrap();
     let policy = policy.with_ban(rule.with_statuses([401]).unwrap());
     let store = SwitchableStore {

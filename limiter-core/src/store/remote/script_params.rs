@@ -57,7 +57,7 @@ impl Operation {
 
 fn item_numbers(numbers: &mut Vec<u64>, item: Item<'_>, cost: u64) {
     let quotas = item.policy.quotas();
-    numbers.push((item.policy.mode() == Mode::Shadow).into());
+    numbers.push((item.policy.mode() != Mode::Enforce).into());
     numbers.push(quotas.len() as u64);
     numbers.push(item.policy.ban().is_some().into());
     for quota in quotas.iter() {

@@ -1,0 +1,52 @@
+//! The options of a policy: [`Mode`], [`OnStoreError`], [`HeaderStyle`].
+
+/// What a policy does with a request over its quota.
+///
+/// The order is that of leniency: [`Off`](Self::Off) is the most lenient.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
+pub enum Mode {
+    /// Requests over the quota are refused.
+    #[default]
+    Enforce,
+    /// Requests over the quota pass. The decision holds what would have been
+    /// refused, and a log line at level `info` reports it. No header is sent.
+    /// Counters, strikes and bans are kept apart from those of
+    /// [`Enforce`](Self::Enforce): a policy that is enforced later bans nobody
+    /// for what happened in the shadow.
+    Shadow,
+    /// Nothing is counted and nothing is refused; the store is not called.
+    Off,
+}
+
+/// What a policy does while the store cannot answer.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum OnStoreError {
+    /// Counts in the memory of this process until the store is back, and then
+    /// charges the store with what was admitted, at most once. Meanwhile n
+    /// servers admit up to n times the limit, unless they
+    /// [divide](crate::LimiterBuilder::local_share) it.
+    #[default]
+    Local,
+    /// Admits everything, without `RateLimit` fields.
+    Allow,
+    /// Refuses everything with 503.
+    Deny,
+}
+
+/// Which header fields tell clients of a policy.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum HeaderStyle {
+    /// `RateLimit-Policy` and `RateLimit` of
+    /// draft-ietf-httpapi-ratelimit-headers-08 to -11.
+    #[default]
+    Draft11,
+    /// `X-RateLimit-Limit`, `X-RateLimit-Remaining`, and `X-RateLimit-Reset` in
+    /// seconds since the Unix epoch, as GitHub writes them, of the quota with
+    /// the least remaining.
+    XRateLimit,
+    /// None. `Retry-After` is sent all the same.
+    None,
+}

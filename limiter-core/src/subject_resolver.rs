@@ -1,0 +1,186 @@
+//! Finds the subjects that a request counts against: [`SubjectResolver`].
+//!
+//! In this order: an exempt endpoint passes; the lists `allow` and `block`
+//! decide by the client's address; then each policy's key is made.
+
+use std::{net::IpAddr, sync::Arc};
+
+use crate::{
+    client_ip::{ClientIp, ProxyWarning, Resolution},
+    error::{ConfigError, Error},
+    exemptions::Exemptions,
+    key::{Key, KeyPart, KeySpec},
+    networks::{Networks, embedded_ipv4},
+    policy::Policy,
+    request::{RequestInfo, Subjects},
+    store::Subject,
+};
+
+/// The part of a limiter's configuration that turns requests into subjects. It
+/// is the same for all policies.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SubjectResolver {
+    pub(crate) client_ip: ClientIp,
+    pub(crate) never_ban: Networks,
+    pub(crate) allow: Networks,
+    pub(crate) block: Networks,
+    pub(crate) exempt: Exemptions,
+    pub(crate) proxy_warning: Arc<ProxyWarning>,
+}
+
+/// What the lists say of an address.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Listed {
+    Allowed,
+    Blocked,
+    Neither,
+}
+
+impl SubjectResolver {
+    /// Checks that the lists fit together.
+    pub(crate) fn checked(self) -> Result<Self, ConfigError> {
+        match self.allow.common(&self.block) {
+            None => Ok(self),
+            Some(network) => {
+                let message = format!("{network} is in block as well; leave one out");
+                Err(ConfigError::at("allow", message))
+            }
+        }
+    }
+
+    /// Returns the subject of each policy; `None` if the request is not counted.
+    /// `given` stands for the policies' own keys.
+    pub(crate) fn subjects(
+        &self,
+        policies: &[Policy],
+        request: &dyn RequestInfo,
+        given: Option<&Key>,
+    ) -> Result<Option<Subjects>, Error> {
+        if self.exempt.contains(request) {
+            return Ok(None);
+        }
+        let mut client = Client { resolver: self, request, address: None };
+        if self.has_lists() && client.listed()? == Listed::Allowed {
+            return Ok(None);
+        }
+        if let Some(key) = given {
+            return Ok(Some(policies.iter().map(|_| self.subject(key.clone())).collect()));
+        }
+        let mut subjects = Subjects::new();
+        for policy in policies {
+            let key = client.key(policy.key())?;
+            // The key holds an IPv6 network; the list may name one host.
+            let spared = client.address.is_some_and(|address| self.never_ban.contains(address))
+                && key.address().is_some();
+            subjects.push(Subject { key, bannable: !spared });
+        }
+        Ok(Some(subjects))
+    }
+
+    fn has_lists(&self) -> bool {
+        !(self.allow.is_empty() && self.block.is_empty())
+    }
+
+    /// Looks an address up in `allow` and `block`; the smaller network counts.
+    ///
+    /// An address that stands for an IPv4 address is blocked as that is, too.
+    /// It is not allowed as that: who routes it can choose the other bits.
+    fn listed(&self, address: IpAddr) -> Listed {
+        let embedded = embedded_ipv4(address).map(IpAddr::from);
+        let blocked_as = |address| self.block.longest_prefix(address);
+        let allowed = self.allow.longest_prefix(address);
+        match (allowed, blocked_as(address), embedded.and_then(blocked_as)) {
+            (_, _, Some(_)) => Listed::Blocked,
+            (allowed, blocked, None) if allowed > blocked => Listed::Allowed,
+            (_, Some(_), None) => Listed::Blocked,
+            (_, None, None) => Listed::Neither,
+        }
+    }
+
+    /// The subject of a key that the caller has made. It is never banned if its
+    /// network holds an address of `never_ban`.
+    pub(crate) fn subject(&self, key: Key) -> Subject {
+        let spared = key.network().is_some_and(|network| self.never_ban.overlap(network));
+        Subject { key, bannable: !spared }
+    }
+
+    /// Returns true if the key's network holds a trusted proxy.
+    pub(crate) fn is_proxy(&self, key: &Key) -> bool {
+        key.network().is_some_and(|network| self.client_ip.proxies().overlap(network))
+    }
+
+    /// The key of an address, IPv6 cut as configured.
+    pub(crate) fn ip_key(&self, address: IpAddr) -> Key {
+        Key::ip_prefix(address, self.client_ip.ipv6_prefix())
+    }
+}
+
+/// The client that sent a request. Its address is resolved when first needed.
+struct Client<'a> {
+    resolver: &'a SubjectResolver,
+    request: &'a dyn RequestInfo,
+    address: Option<IpAddr>,
+}
+
+impl Client<'_> {
+    /// Looks the client up in the lists: by its address, or, where a proxy's
+    /// header is not there, by the peer's. So a health checker that is in
+    /// `trusted_proxies` and connects by itself can be allowed.
+    fn listed(&mut self) -> Result<Listed, Error> {
+        let listed = match self.resolve()? {
+            Resolution::Client(address) => {
+                self.address = Some(address);
+                self.resolver.listed(address)
+            }
+            Resolution::NoHeader(peer) => self.resolver.listed(peer),
+        };
+        if listed == Listed::Blocked { Err(Error::Blocked) } else { Ok(listed) }
+    }
+
+    fn resolve(&self) -> Result<Resolution, Error> {
+        let SubjectResolver { client_ip, proxy_warning, .. } = self.resolver;
+        let request = self.request;
+        let peer = request.peer_address();
+        proxy_warning.observe(client_ip, peer, |name| !request.header_lines(name).is_empty());
+        client_ip.find(peer, |name| request.header_lines(name))
+    }
+
+    fn address(&mut self) -> Result<IpAddr, Error> {
+        if let Some(address) = self.address {
+            return Ok(address);
+        }
+        let address = self.resolver.client_ip.required(self.resolve()?)?;
+        self.address = Some(address);
+        Ok(address)
+    }
+
+    fn address_key(&mut self) -> Result<Key, Error> {
+        self.address().map(|address| self.resolver.ip_key(address))
+    }
+
+    fn key(&mut self, spec: &KeySpec) -> Result<Key, Error> {
+        let [first, others @ ..] = spec.parts() else { return Ok(Key::global()) };
+        let first = self.key_part(first)?;
+        others.iter().try_fold(first, |key, part| Ok(key.and(self.key_part(part)?)))
+    }
+
+    fn key_part(&mut self, part: &KeyPart) -> Result<Key, Error> {
+        match part {
+            KeyPart::Ip => self.address_key(),
+            KeyPart::Global => Ok(Key::global()),
+            KeyPart::User => match self.request.user() {
+                Some(user) => Ok(Key::user(&user)),
+                None => self.address_key(),
+            },
+            KeyPart::Header(name) => match self.request.header_lines(name).first() {
+                Some(value) if !value.is_empty() => Ok(Key::header(name, value)),
+                _ => self.address_key(),
+            },
+            // All paths that match no route are one endpoint: a scanner's are many.
+            KeyPart::Endpoint => Ok(match self.request.endpoint() {
+                Some(pattern) => Key::endpoint(self.request.method(), &pattern),
+                None => Key::endpoint("*", "unmatched"),
+            }),
+        }
+    }
+}

@@ -151,7 +151,8 @@ async fn a_check_that_fits_is_one_statement_of_postgres() {
         statements().await - before
     };
     let alice = subject(Key::user("alice"));
-    let fitting = [policy("100/hour").with_ban(BanRule::new(9, MINUTE, MINUTE).unwrap())];
+    let fitting = [policy("100/hour")
+        .with_ban(BanRule::after_strikes(9).within(MINUTE).for_duration(MINUTE).unwrap())];
     // A new counter: the fast path finds none, and it is read and written.
     assert_eq!(counted(1, &fitting, &alice, true).await, 3);
     assert_eq!(counted(50, &fitting, &alice, true).await, 50);

@@ -1,95 +1,160 @@
-//! A request on its way through the middleware.
+//! A request on its way through the middleware: [`RateLimitFuture`].
 
 use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
+    thread,
 };
 
 use actix_web::{
     Error,
-    body::MessageBody,
+    body::{BoxBody, EitherBody, MessageBody},
     dev::{Service, ServiceRequest, ServiceResponse},
 };
-use limiter_core::RecordResponse;
+use limiter_core::{Admission, Permit, RecordResponse, Refusal};
 use pin_project_lite::pin_project;
 
-use crate::permit_guard::PermitGuard;
+use crate::{
+    request::ActixRequest,
+    response::{RefusedByLimiter, add_fields},
+    service::Enforcer,
+};
 
-/// What stood before the request: the way past the limit, or the answer to a
-/// refused one.
-pub(crate) type Admitted = Result<(ServiceRequest, Option<PermitGuard>), ServiceResponse>;
+/// What stands for the status of a request that has none: see
+/// [`Permit::record_response`].
+const HUNG_UP: u16 = 499;
+const PANICKED: u16 = 500;
 
-type LocalBoxFuture<T> = Pin<Box<dyn Future<Output = T>>>;
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+type Response<B> = ServiceResponse<EitherBody<B, BoxBody>>;
 
 pin_project! {
     /// The response of a [`RateLimitService`](crate::RateLimitService).
     #[doc(hidden)]
     #[project = StateProjection]
     #[allow(missing_debug_implementations, reason = "futures of services have none")]
-    pub enum RateLimitFuture<S>
+    pub enum RateLimitFuture<S, B = BoxBody>
     where
         S: Service<ServiceRequest>,
     {
-        /// The store has to be waited for.
-        Entering { entering: LocalBoxFuture<Admitted>, service: Rc<S> },
-        /// The wrapped service has it.
+        /// The store is being waited for.
+        Waiting {
+            admission: BoxFuture<Result<Admission, Refusal>>,
+            request: Option<ServiceRequest>,
+            service: Rc<S>,
+            enforcer: Rc<Enforcer>,
+        },
+        /// The wrapped service has the request.
         Calling { #[pin] call: S::Future, guard: Option<PermitGuard> },
-        /// Its outcome is being stored, if there is anything to store.
-        Leaving { settling: RecordResponse, result: Option<Result<ServiceResponse, Error>> },
+        /// The response strikes, and the store is being waited for.
+        Recording { recording: RecordResponse, result: Option<Result<Response<B>, Error>> },
     }
 }
 
-impl<S> RateLimitFuture<S>
+impl<S, B> RateLimitFuture<S, B>
 where
-    S: Service<ServiceRequest>,
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
 {
-    pub(crate) fn entering(
-        service: &Rc<S>,
-        entering: impl Future<Output = Admitted> + 'static,
+    /// Calls the wrapped service if the request passes.
+    pub(crate) fn admitted(
+        service: &S,
+        enforcer: &Rc<Enforcer>,
+        request: ServiceRequest,
+        admission: Result<Admission, Refusal>,
     ) -> Self {
-        Self::Entering { entering: Box::pin(entering), service: Rc::clone(service) }
-    }
-
-    pub(crate) fn entered(service: &S, entered: Admitted) -> Self {
-        match entered {
-            Ok((request, guard)) => Self::Calling { call: service.call(request), guard },
-            Err(refused) => {
-                Self::Leaving { settling: RecordResponse::done(), result: Some(Ok(refused)) }
+        match admission {
+            Ok(admission) => {
+                let guard = enforcer.keep(&request, admission);
+                Self::Calling { call: service.call(request), guard }
+            }
+            Err(refusal) => {
+                let response = enforcer.refuse(&request, &refusal).map_into_right_body();
+                let result = Some(Ok(request.into_response(response)));
+                Self::Recording { recording: RecordResponse::done(), result }
             }
         }
     }
 }
 
-impl<S, B> Future for RateLimitFuture<S>
+impl<S, B> Future for RateLimitFuture<S, B>
 where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
     B: MessageBody + 'static,
 {
-    type Output = Result<ServiceResponse, Error>;
+    type Output = Result<Response<B>, Error>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
             let next = match self.as_mut().project() {
-                StateProjection::Entering { entering, service } => {
-                    let entered = ready!(entering.as_mut().poll(context));
-                    Self::entered(service, entered)
+                StateProjection::Waiting { admission, request, service, enforcer } => {
+                    let admission = ready!(admission.as_mut().poll(context));
+                    let request = request.take().expect("polled after it was ready");
+                    Self::admitted(service, enforcer, request, admission)
                 }
                 StateProjection::Calling { call, guard } => {
                     let mut result = ready!(call.poll(context));
-                    let settling = guard.take().map(|guard| guard.leave(&mut result));
-                    let result = result.map(ServiceResponse::map_into_boxed_body);
-                    match settling.filter(|settling| !settling.is_done()) {
-                        Some(settling) => Self::Leaving { settling, result: Some(result) },
+                    let recording = guard.take().map(|guard| guard.leave(&mut result));
+                    let result = result.map(ServiceResponse::map_into_left_body);
+                    match recording.filter(|recording| !recording.is_done()) {
+                        Some(recording) => Self::Recording { recording, result: Some(result) },
                         None => return Poll::Ready(result),
                     }
                 }
-                StateProjection::Leaving { settling, result } => {
-                    ready!(Pin::new(settling).poll(context));
+                StateProjection::Recording { recording, result } => {
+                    ready!(Pin::new(recording).poll(context));
                     return Poll::Ready(result.take().expect("polled after it was ready"));
                 }
             };
             self.set(next);
+        }
+    }
+}
+
+/// A counted request on its way. If it is dropped before there is a response,
+/// the outcome is recorded as 499 (the client hung up) or 500 (the handler
+/// panicked).
+pub(crate) struct PermitGuard {
+    permit: Permit,
+    enforcer: Rc<Enforcer>,
+    has_response: bool,
+}
+
+impl PermitGuard {
+    pub(crate) const fn new(permit: Permit, enforcer: Rc<Enforcer>) -> Self {
+        Self { permit, enforcer, has_response: false }
+    }
+
+    /// Records the response, and adds the fields that show what is left. An error
+    /// stays the error it was.
+    fn leave<B>(mut self, result: &mut Result<ServiceResponse<B>, Error>) -> RecordResponse {
+        self.has_response = true;
+        let response = match result {
+            Ok(response) => response,
+            Err(error) => {
+                let status = error.as_response_error().status_code();
+                return self.permit.record_response(status.as_u16());
+            }
+        };
+        self.permit.check_for_late_user(&ActixRequest(response.request()));
+        let is_refusal = response.response().extensions().contains::<RefusedByLimiter>();
+        let recording = if is_refusal {
+            RecordResponse::done()
+        } else {
+            self.permit.record_response(response.status().as_u16())
+        };
+        let policy_field = self.enforcer.policy_field();
+        add_fields(response.headers_mut(), self.permit.fields(), policy_field);
+        recording
+    }
+}
+
+impl Drop for PermitGuard {
+    fn drop(&mut self) {
+        if !self.has_response {
+            let status = if thread::panicking() { PANICKED } else { HUNG_UP };
+            // Dropped, the recording goes on by itself.
+            drop(self.permit.record_response(status));
         }
     }
 }

@@ -70,21 +70,23 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod enforcer;
 mod future;
-mod permit_guard;
 mod rate_limit;
 mod request;
 mod response;
 mod service;
+mod shared_limiter;
 
 pub use limiter_core;
 pub use limiter_core::{
-    BanRule, Config, Decision, Key, KeySpec, Limiter, Permit, Policy, PolicySet, Quota, Quotas,
-    Refusal,
+    AdmitOptions, BanRule, Config, Decision, Key, KeySpec, Limiter, Permit, Policy, PolicySet,
+    Quota, Quotas, Refusal, RefusalKind, UnknownPolicy,
 };
 
 pub use crate::{
-    future::RateLimitFuture, rate_limit::RateLimit, request::User, response::refusal_response,
+    future::RateLimitFuture,
+    rate_limit::RateLimit,
+    request::{User, admit, client_ip},
+    response::{Refused, refusal_response},
     service::RateLimitService,
 };

@@ -1,10 +1,22 @@
 //! [`RateLimit`]: what to limit by, set up once and cloned into every worker.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    future::{Ready, ready},
+    panic::Location,
+    sync::Arc,
+};
 
-use actix_web::{HttpResponse, dev::ServiceRequest};
+use actix_web::{
+    Error, HttpResponse,
+    body::{BoxBody, EitherBody, MessageBody},
+    dev::{Service, ServiceRequest, ServiceResponse, Transform},
+};
 use limiter_core::{Key, PolicySet, Refusal};
 
+use crate::service::RateLimitService;
+
+type Choose = dyn Fn(&ServiceRequest) -> PolicySet + Send + Sync;
 type Predicate = dyn Fn(&ServiceRequest) -> bool + Send + Sync;
 type KeyOf = dyn Fn(&ServiceRequest) -> Key + Send + Sync;
 type CostOf = dyn Fn(&ServiceRequest) -> u64 + Send + Sync;
@@ -20,14 +32,18 @@ type ResponseOf = dyn Fn(&ServiceRequest, &Refusal) -> HttpResponse + Send + Syn
 pub struct RateLimit {
     pub(crate) source: Source,
     pub(crate) options: Options,
+    /// The place in the code where this was made.
+    pub(crate) place: &'static Location<'static>,
 }
 
 /// Where the policies are from.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) enum Source {
     Given(PolicySet),
     /// To be looked up in the `Limiter` of the application's data.
     Named(Arc<[String]>),
+    /// Chosen for each request.
+    Chosen(Arc<Choose>),
 }
 
 #[derive(Clone, Default)]
@@ -36,7 +52,6 @@ pub(crate) struct Options {
     pub(crate) cost: Option<Arc<CostOf>>,
     pub(crate) skip: Option<Arc<Predicate>>,
     pub(crate) respond: Option<Arc<ResponseOf>>,
-    pub(crate) counts_preflight: bool,
 }
 
 impl RateLimit {
@@ -46,8 +61,9 @@ impl RateLimit {
     ///
     /// Make it outside of the closure that `HttpServer` is given, and clone it
     /// inside.
+    #[track_caller]
     pub fn new(policies: PolicySet) -> Self {
-        Self { source: Source::Given(policies), options: Options::default() }
+        Self::of(Source::Given(policies))
     }
 
     /// Checks requests against the policy of that name, for places where there
@@ -57,15 +73,41 @@ impl RateLimit {
     /// `App::new().app_data(limiter.clone())`, a `web::Data<Limiter>` as well.
     /// Without it, or without the policy, every request is answered with 500
     /// and an error is logged.
+    #[track_caller]
     pub fn named(policy: &str) -> Self {
         Self::named_all([policy])
     }
 
     /// Checks requests against several policies together, found as by
     /// [`named`](Self::named).
+    #[track_caller]
     pub fn named_all<'a>(policies: impl IntoIterator<Item = &'a str>) -> Self {
-        let names = policies.into_iter().map(str::to_owned).collect();
-        Self { source: Source::Named(names), options: Options::default() }
+        Self::of(Source::Named(policies.into_iter().map(str::to_owned).collect()))
+    }
+
+    /// Checks each request against the policies that `choose` returns for it,
+    /// such as by the client's plan. All have to be of one limiter; make the sets
+    /// once, before the server starts:
+    ///
+    /// ```
+    /// use actix_web::HttpMessage;
+    /// use limiter_actix::{Limiter, RateLimit, UnknownPolicy};
+    ///
+    /// #[derive(Clone, Copy)]
+    /// struct Paying;
+    ///
+    /// fn by_plan(limiter: &Limiter) -> Result<RateLimit, UnknownPolicy> {
+    ///     let (free, paying) = (limiter.policy("free")?, limiter.policy("paying")?);
+    ///     Ok(RateLimit::by(move |request| {
+    ///         let pays = request.extensions().contains::<Paying>();
+    ///         if pays { paying.clone() } else { free.clone() }
+    ///     }))
+    /// }
+    /// # let _ = by_plan;
+    /// ```
+    #[track_caller]
+    pub fn by(choose: impl Fn(&ServiceRequest) -> PolicySet + Send + Sync + 'static) -> Self {
+        Self::of(Source::Chosen(Arc::new(choose)))
     }
 
     /// Counts by what `key` finds, instead of by the policies' own keys.
@@ -82,10 +124,15 @@ impl RateLimit {
         self
     }
 
-    /// Lets pass, uncounted and unseen, what `skip` says. Defaults to nothing.
+    /// Lets requests pass, uncounted and unseen, for which `skip` returns true.
+    /// Defaults to none.
     ///
-    /// Decide by what was matched (`request.match_pattern()`) rather than by
-    /// the path as sent.
+    /// Not for paths: a middleware sees `/l%6Fgin` and `//login` before they are
+    /// routed to `/login`, and `request.match_pattern()` is none then. To exempt
+    /// an endpoint, write it into the configuration: `exempt = ["GET /health"]`.
+    /// Nor for headers, which are the client's word. It is for what the
+    /// application itself knows of a request, such as an extension that an outer
+    /// middleware has set.
     pub fn skip(mut self, skip: impl Fn(&ServiceRequest) -> bool + Send + Sync + 'static) -> Self {
         self.options.skip = Some(Arc::new(skip));
         self
@@ -103,16 +150,36 @@ impl RateLimit {
         self
     }
 
-    /// Sets whether CORS preflights count, which browsers send by themselves.
-    /// Defaults to false; a banned client is refused in any case.
-    pub fn count_preflight(mut self, counts_preflight: bool) -> Self {
-        self.options.counts_preflight = counts_preflight;
-        self
+    #[track_caller]
+    fn of(source: Source) -> Self {
+        Self { source, options: Options::default(), place: Location::caller() }
+    }
+}
+
+impl<S, B> Transform<S, ServiceRequest> for RateLimit
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+    B: MessageBody + 'static,
+{
+    type Response = ServiceResponse<EitherBody<B, BoxBody>>;
+    type Error = Error;
+    type Transform = RateLimitService<S>;
+    type InitError = ();
+    type Future = Ready<Result<Self::Transform, ()>>;
+
+    fn new_transform(&self, service: S) -> Self::Future {
+        ready(Ok(RateLimitService::new(service, self.clone())))
     }
 }
 
 impl fmt::Debug for RateLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RateLimit").field("source", &self.source).finish_non_exhaustive()
+        let mut debug = f.debug_struct("RateLimit");
+        match &self.source {
+            Source::Given(policies) => debug.field("policies", policies),
+            Source::Named(names) => debug.field("policies", names),
+            Source::Chosen(_) => &mut debug,
+        };
+        debug.finish_non_exhaustive()
     }
 }

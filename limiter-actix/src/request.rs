@@ -1,12 +1,14 @@
-//! What an actix-web request tells the core.
+//! Facts of an actix-web request for the core, and what a handler may ask.
 
 use std::{borrow::Cow, net::IpAddr};
 
-use actix_web::{HttpMessage, dev::ServiceRequest};
-use limiter_core::RequestInfo;
+use actix_web::{HttpMessage, HttpRequest, web};
+use limiter_core::{AdmitOptions, Error, Limiter, Permit, PolicySet, RequestInfo};
 
-/// Whom the application found a request to be from, for policies that count
-/// by `"user"`.
+use crate::response::Refused;
+
+/// The user whom the application has found a request to be from, for policies
+/// that count by `"user"`.
 ///
 /// Authentication puts it into the request's extensions, in a middleware that
 /// runs before the limiter (actix-web runs what is wrapped last first):
@@ -31,7 +33,63 @@ impl User {
     }
 }
 
-pub(crate) struct ActixRequest<'a>(pub(crate) &'a ServiceRequest);
+/// Admits a request by hand, from a handler or an extractor, for limits that are
+/// known only there: by a field of the body, or for each message of a WebSocket.
+///
+/// What a `RateLimit` does, this does, but for the response: the lists, exempt
+/// endpoints, preflights and bans apply, a policy that has counted the request
+/// already is not charged again, and a refusal strikes. The header fields are not
+/// added, and a response status strikes only if the handler passes it to
+/// [`Permit::record_response`]. `None` stands for a request that is exempt.
+///
+/// ```
+/// use actix_web::{HttpRequest, web};
+/// use limiter_actix::{AdmitOptions, Limiter, Refused, admit};
+///
+/// async fn upload(
+///     request: HttpRequest,
+///     limiter: web::Data<Limiter>,
+///     body: web::Bytes,
+/// ) -> Result<&'static str, actix_web::Error> {
+///     let uploads = limiter.policy("uploads").map_err(actix_web::error::ErrorInternalServerError)?;
+///     let kilobytes = body.len().div_ceil(1024) as u64;
+///     admit(&request, &uploads, AdmitOptions::default().with_cost(kilobytes)).await?;
+///     Ok("stored")
+/// }
+/// # let _ = upload;
+/// ```
+///
+/// # Errors
+/// The refusal, which is a response.
+pub async fn admit(
+    request: &HttpRequest,
+    policies: &PolicySet,
+    options: AdmitOptions,
+) -> Result<Option<Permit>, Refused> {
+    let previous = request.extensions().get::<Permit>().cloned();
+    let admission = policies.admit(&ActixRequest(request), options.after(previous));
+    let admission = admission.await.map_err(Refused)?;
+    if let limiter_core::Admission::Counted(permit) = &admission {
+        request.extensions_mut().insert(permit.clone());
+    }
+    Ok(admission.permit().cloned())
+}
+
+/// Returns the address of a request's client, as the limiter's configuration
+/// says: behind trusted proxies the one that they name. The limiter is the one
+/// that has counted the request, or that of the application's data.
+///
+/// # Errors
+/// [`Error::NoLimiter`] if there is neither; else as [`Limiter::client_ip`].
+pub fn client_ip(request: &HttpRequest) -> Result<IpAddr, Error> {
+    let permit = request.extensions().get::<Permit>().cloned();
+    let data = request.app_data::<web::Data<Limiter>>().map(|data| data.get_ref());
+    let limiter = permit.as_ref().map(|permit| permit.policies().limiter());
+    let limiter = limiter.or(data).or_else(|| request.app_data::<Limiter>());
+    limiter.ok_or(Error::NoLimiter)?.client_ip(&ActixRequest(request))
+}
+
+pub(crate) struct ActixRequest<'a>(pub(crate) &'a HttpRequest);
 
 impl RequestInfo for ActixRequest<'_> {
     fn method(&self) -> &str {
@@ -56,6 +114,23 @@ impl RequestInfo for ActixRequest<'_> {
         // Not the request's own `match_pattern`: before routing it sees the raw
         // path, in which `/l%6Fgin` is not `/login`, though it is routed there.
         let decoded = self.0.match_info().as_str();
-        self.0.resource_map().match_pattern(decoded).map(Cow::Owned)
+        let routes = self.0.resource_map();
+        let pattern = routes.match_pattern(decoded).or_else(|| {
+            // A `NormalizePath` further in routes it as one of these.
+            normalized(decoded).iter().find_map(|path| routes.match_pattern(path))
+        });
+        pattern.map(Cow::Owned)
     }
+}
+
+/// The paths that `NormalizePath` makes of a path that is no route as it is:
+/// slashes merged, without and with one at the end.
+fn normalized(path: &str) -> [String; 2] {
+    let mut merged = String::with_capacity(path.len() + 1);
+    for part in path.split('/').filter(|part| !part.is_empty()) {
+        merged.push('/');
+        merged.push_str(part);
+    }
+    let with_slash = format!("{merged}/");
+    if merged.is_empty() { ["/".to_owned(), with_slash] } else { [merged, with_slash] }
 }

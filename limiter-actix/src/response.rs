@@ -1,12 +1,13 @@
-//! The core's answers in actix-web's terms.
+//! The core's answers as actix-web's responses.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 use actix_web::{
-    HttpResponse,
+    HttpRequest, HttpResponse, Responder, ResponseError,
+    body::BoxBody,
     http::{
         StatusCode,
-        header::{HeaderMap, HeaderName, HeaderValue},
+        header::{self, HeaderMap, HeaderName, HeaderValue},
     },
 };
 use limiter_core::{Fields, Refusal};
@@ -14,43 +15,111 @@ use limiter_core::{Fields, Refusal};
 const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
+/// Marks a limiter's own response, which is no outcome that an outer limiter
+/// should count.
+pub(crate) struct RefusedByLimiter;
+
+/// A refusal as a response and as an error: what a handler returns that limits by
+/// hand, with [`admit`](crate::admit).
+#[derive(Clone, Debug)]
+pub struct Refused(pub Refusal);
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "refused by a rate limit ({})", self.0.status())
+    }
+}
+
+impl ResponseError for Refused {
+    fn status_code(&self) -> StatusCode {
+        status(&self.0)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        refusal_response(&self.0)
+    }
+}
+
+impl Responder for Refused {
+    type Body = BoxBody;
+
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        refusal_response(&self.0)
+    }
+}
+
 /// The response to a refused request as limiter makes it: status, header
 /// fields, and a problem document.
 #[must_use]
 pub fn refusal_response(refusal: &Refusal) -> HttpResponse {
-    let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::TOO_MANY_REQUESTS);
-    let mut response = HttpResponse::new(status).set_body(refusal.body().to_owned());
-    add_fields(response.headers_mut(), refusal.fields().clone(), None);
-    response.map_into_boxed_body()
+    let mut response = HttpResponse::new(status(refusal)).set_body(BoxBody::new(refusal.body()));
+    add_fields(response.headers_mut(), refusal.fields(), None);
+    response
 }
 
-/// Adds fields to a response. Lists go on in a line more, as RFC 9651
-/// (section 3.1) allows, so that nested limiters tell both; of the others the
-/// first one there stays, which is the inner limiter's or the handler's own.
+fn status(refusal: &Refusal) -> StatusCode {
+    StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::TOO_MANY_REQUESTS)
+}
+
+/// Adds the fields of a refusal that the application's own response leaves out.
+/// Its type and caching are the application's.
+pub(crate) fn add_missing_fields(headers: &mut HeaderMap, refusal: &Refusal) {
+    let mut fields = refusal.fields();
+    fields.retain(|(name, _)| *name != "content-type" && !headers.contains_key(*name));
+    add_fields(headers, fields, None);
+}
+
+/// Adds fields to a response. Lists go on in another line, as RFC 9651 (section
+/// 3.1) allows, so that nested limiters show both; of the others the first one
+/// there stays, which is the inner limiter's or the handler's own.
 ///
-/// `policy_field` is a value that was made before, to be taken where it is the
-/// same.
+/// `policy_field` is taken where its value is the same: it was made once.
 pub(crate) fn add_fields(
     headers: &mut HeaderMap,
     fields: Fields<'_>,
     policy_field: Option<&HeaderValue>,
 ) {
     for (name, value) in fields {
-        let resolved =
-            policy_field.filter(|resolved| name == "ratelimit-policy" && **resolved == *value);
-        let Some(value) = resolved.cloned().or_else(|| header_value(value)) else {
-            continue;
-        };
         match name {
-            "ratelimit-policy" => headers.append(RATELIMIT_POLICY, value),
-            "ratelimit" => headers.append(RATELIMIT, value),
-            other if headers.contains_key(other) => {}
-            other => drop(headers.insert(HeaderName::from_static(other), value)),
+            "ratelimit-policy" => {
+                let made = policy_field.filter(|made| **made == *value).cloned();
+                if let Some(value) = made.or_else(|| header_value(value)) {
+                    headers.append(RATELIMIT_POLICY, value);
+                }
+            }
+            "ratelimit" if is_list(&value) => {
+                if let Some(value) = header_value(value) {
+                    headers.append(RATELIMIT, value);
+                }
+            }
+            _ => {
+                let name = field_name(name);
+                if !headers.contains_key(&name)
+                    && let Some(value) = header_value(value)
+                {
+                    headers.insert(name, value);
+                }
+            }
         }
     }
 }
 
-/// Without a copy where it was made for this response.
+/// Whether a value of `ratelimit` is a list. Up to draft -07 it is a dictionary,
+/// of which a response has one.
+fn is_list(value: &str) -> bool {
+    value.starts_with('"')
+}
+
+fn field_name(name: &'static str) -> HeaderName {
+    match name {
+        "retry-after" => header::RETRY_AFTER,
+        "content-type" => header::CONTENT_TYPE,
+        "cache-control" => header::CACHE_CONTROL,
+        other => HeaderName::from_static(other),
+    }
+}
+
+/// Without a copy where the value was made for this response.
 fn header_value(value: Cow<'_, str>) -> Option<HeaderValue> {
     match value {
         Cow::Borrowed(value) => HeaderValue::from_str(value).ok(),

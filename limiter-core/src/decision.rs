@@ -190,6 +190,14 @@ impl Decision {
             || self.shadow_refusals().next().is_some()
     }
 
+    /// Takes over the statuses of one policy of another decision, at another
+    /// position.
+    pub(crate) fn take_statuses(&mut self, other: &Self, from: usize, to: usize) {
+        let own = other.quotas.iter().filter(|status| status.policy() == from);
+        self.quotas.extend(own.map(|status| QuotaStatus { policy: narrow(to), ..*status }));
+        self.now = other.now;
+    }
+
     /// Renumbers the policies: the one at `i` becomes the one at `positions[i]`.
     pub(crate) fn move_to(&mut self, positions: &[usize]) {
         for status in &mut self.quotas {

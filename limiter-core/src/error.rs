@@ -68,6 +68,11 @@ pub enum Error {
          such as `fallback_address = \"127.0.0.1\"`"
     )]
     NoAddress,
+    /// The application has no limiter where one was looked for.
+    #[error(
+        "there is no Limiter; write App::new().app_data(limiter.clone()), or attach RateLimitFairing"
+    )]
+    NoLimiter,
     /// A trusted proxy sent a forwarding header that names no client.
     #[error("{header}: {reason}")]
     Forwarding {

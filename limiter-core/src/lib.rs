@@ -87,13 +87,15 @@ pub use crate::{
     error::{ConfigError, Error, StoreError, StoreErrorKind, UnknownPolicy},
     exemptions::Exemptions,
     key::{Key, KeyPart, KeySpec, ParseKeyError},
-    limiter::{Admission, Limiter, LimiterBuilder, Permit, PolicySet, RecordResponse},
+    limiter::{
+        Admission, AdmitOptions, Limiter, LimiterBuilder, Permit, PolicySet, RecordResponse,
+    },
     networks::Networks,
     outage_usage::OutageUsage,
     policy::{HeaderStyle, Mode, OnStoreError, Policy},
     quota::{Algorithm, Quota, QuotaError, Quotas},
-    request::{RequestInfo, Subjects, is_preflight},
-    response::{Refusal, headers::Fields},
+    request::{RequestInfo, Subjects},
+    response::{Refusal, RefusalKind, headers::Fields},
     store::{Answer, BanPage, Banned, Check, Health, Item, ServerHealth, Store, Subject},
     time::{Clock, ManualClock, SystemClock, Timestamp},
 };

@@ -42,10 +42,18 @@ mod reconciliation;
 mod record_response;
 mod response_strikes;
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 pub use self::{
-    admission::Admission, builder::LimiterBuilder, permit::Permit, policy_set::PolicySet,
+    admission::{Admission, AdmitOptions},
+    builder::LimiterBuilder,
+    permit::Permit,
+    policy_set::PolicySet,
     record_response::RecordResponse,
 };
 use crate::{
@@ -55,10 +63,19 @@ use crate::{
     key::Key,
     limiter::{fallback::Fallback, record_response::Runtime},
     policy::Policy,
-    request::Subjects,
+    request::{RequestInfo, Subjects},
     store::{BanPage, Health, Item, ServerHealth, Store},
     subject_resolver::SubjectResolver,
 };
+
+/// Clones of one limiter are equal.
+impl PartialEq for Limiter {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Limiter {}
 
 /// The most bans of one page.
 const MAX_PAGE: usize = 10_000;
@@ -81,7 +98,7 @@ struct Inner {
     /// Policies that count the address beside a header, by their own names.
     companions: BTreeMap<String, Policy>,
     identity: SubjectResolver,
-    built_on: String,
+    warned_of_late_user: AtomicBool,
     runtime: Runtime,
 }
 
@@ -242,11 +259,19 @@ impl Limiter {
         self.0.store.health().unwrap_or_default()
     }
 
-    /// The name of the thread that built this limiter; empty if it has none.
-    /// Adapters use it to catch a limiter per worker.
-    #[must_use]
-    pub fn built_on(&self) -> &str {
-        &self.0.built_on
+    /// The address of a request's client, as `trusted_proxies` and
+    /// `client_ip_header` say: what a policy with the key `"ip"` counts, before
+    /// IPv6 is cut to a network.
+    ///
+    /// # Errors
+    /// As [`ClientIp::resolve`](crate::ClientIp::resolve).
+    pub fn client_ip(&self, request: &dyn RequestInfo) -> Result<IpAddr, Error> {
+        self.0.identity.client_ip(request)
+    }
+
+    /// Tells limiters apart.
+    pub(crate) fn address(&self) -> usize {
+        Arc::as_ptr(&self.0) as usize
     }
 
     async fn change_ban(&self, policy: &str, key: &Key, change: BanChange) -> Result<(), Error> {

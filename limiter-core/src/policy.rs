@@ -36,6 +36,10 @@ use crate::{
 /// How many header values one address may use up at the quota of one.
 const PER_ADDRESS: u64 = 10;
 
+/// The end of the name of a policy that counts preflights. The dot keeps it apart
+/// from names that a configuration can have.
+const PREFLIGHTS: &str = ".preflight";
+
 /// A named rule: quotas on one key, and what to do when they are exceeded.
 ///
 /// Cheap to clone.
@@ -229,6 +233,12 @@ impl Policy {
         })
     }
 
+    /// The policy that counts CORS preflights: the same quotas and key, the same
+    /// strikes and bans, counters of its own.
+    pub(crate) fn for_preflights(&self) -> Self {
+        self.clone().with(|rule| rule.name.push_str(PREFLIGHTS))
+    }
+
     fn with(self, change: impl FnOnce(&mut Rule)) -> Self {
         let mut rule = Arc::unwrap_or_clone(self.0);
         change(&mut rule);
@@ -254,7 +264,12 @@ impl Rule {
     }
 
     fn with_scope(mut self) -> Self {
-        self.scope = Namespaces::of(&self.name, self.mode, &self.quotas, self.ban.as_ref());
+        let of = |name| Namespaces::of(name, self.mode, &self.quotas, self.ban.as_ref());
+        let own = of(&self.name);
+        self.scope = match self.name.strip_suffix(PREFLIGHTS) {
+            Some(shared) => Namespaces { counters: own.counters, ..of(shared) },
+            None => own,
+        };
         self.with_counters()
     }
 

@@ -4,4 +4,4 @@ pub mod headers;
 mod refusal;
 mod structured_fields;
 
-pub use self::refusal::Refusal;
+pub use self::refusal::{Refusal, RefusalKind};

@@ -77,6 +77,11 @@ impl SubjectResolver {
         Ok(Some(subjects))
     }
 
+    /// Returns the address of the request's client.
+    pub(crate) fn client_ip(&self, request: &dyn RequestInfo) -> Result<IpAddr, Error> {
+        Client { resolver: self, request, address: None }.address()
+    }
+
     fn has_lists(&self) -> bool {
         !(self.allow.is_empty() && self.block.is_empty())
     }

@@ -1,10 +1,10 @@
-//! The front door: one policy before everything.
+//! A limit before routing: one policy for every request.
 //!
 //! Rocket's fairings cannot refuse a request, and rewriting its URI would lose
-//! the path. So the door is a route that matches every path before all others,
+//! the path. So the limit is a route that matches every path before all others,
 //! and forwards what it admits.
 
-use limiter_core::PolicySet;
+use limiter_core::{AdmitOptions, PolicySet};
 use rocket::{
     Data, Request, Route,
     http::{Method, Status},
@@ -12,7 +12,7 @@ use rocket::{
     route::{self, Handler},
 };
 
-use crate::{guard::admit_at_the_door, request_state::RequestState};
+use crate::admission::admit;
 
 /// Every method that Rocket knows; others never reach routing.
 const METHODS: [Method; 9] = [
@@ -30,12 +30,11 @@ const METHODS: [Method; 9] = [
 #[derive(Clone, Debug)]
 pub(crate) struct BeforeRouting {
     policies: PolicySet,
-    counts_preflight: bool,
 }
 
 impl BeforeRouting {
-    pub(crate) const fn new(policies: PolicySet, counts_preflight: bool) -> Self {
-        Self { policies, counts_preflight }
+    pub(crate) const fn new(policies: PolicySet) -> Self {
+        Self { policies }
     }
 
     pub(crate) fn routes(&self) -> Vec<Route> {
@@ -43,7 +42,7 @@ impl BeforeRouting {
             .into_iter()
             .map(|method| {
                 let mut route = Route::ranked(isize::MIN, method, "/<path..>", self.clone());
-                route.name = Some("rate limiter's front door".into());
+                route.name = Some("rate limit before routing".into());
                 route
             })
             .collect()
@@ -53,13 +52,9 @@ impl BeforeRouting {
 #[rocket::async_trait]
 impl Handler for BeforeRouting {
     async fn handle<'r>(&self, request: &'r Request<'_>, data: Data<'r>) -> route::Outcome<'r> {
-        match admit_at_the_door(request, &self.policies, self.counts_preflight).await {
-            Ok(()) => Outcome::Forward((data, Status::NotFound)),
-            Err(refusal) => {
-                let status = Status::new(refusal.status());
-                RequestState::of(request).refuse(refusal);
-                Outcome::Error(status)
-            }
+        match admit(request, &self.policies, AdmitOptions::default()).await {
+            Ok(_) => Outcome::Forward((data, Status::NotFound)),
+            Err(refused) => Outcome::Error(refused.status()),
         }
     }
 }

@@ -1,13 +1,9 @@
-//! [`RateLimitFairing`]: sets the limiter up at launch, tells clients, settles.
+//! [`RateLimitFairing`]: sets the limiter up at launch, adds the header fields to
+//! responses, and records them.
 
-use std::{
-    any::TypeId,
-    env,
-    path::PathBuf,
-    sync::{PoisonError, RwLock},
-};
+use std::{env, path::PathBuf};
 
-use limiter_core::{Config, ConfigError, KeyPart, Limiter, Permit, PolicySet, UnknownPolicy};
+use limiter_core::{Config, ConfigError, KeyPart, Limiter, Permit, PolicySet};
 use rocket::{
     Build, Request, Response, Rocket,
     fairing::{self, Fairing, Info, Kind},
@@ -15,12 +11,14 @@ use rocket::{
 
 use crate::{
     before_routing::BeforeRouting,
+    limiter_state::LimiterState,
+    request::RocketRequest,
     request_state::RequestState,
-    response::{add_fields, has_catcher, refuse},
+    response::{CatcherFairing, add_fields, answer_refusal},
 };
 
-/// Sets a limiter up, tells clients what is left of each policy that their
-/// request met, and counts what it came to.
+/// Sets a limiter up, shows clients what is left of each policy that counted
+/// their request, and records the response.
 ///
 /// ```
 /// use limiter_rocket::RateLimitFairing;
@@ -33,7 +31,6 @@ use crate::{
 pub struct RateLimitFairing {
     limiter: Option<Limiter>,
     before_routing: Option<String>,
-    counts_preflight: bool,
 }
 
 impl RateLimitFairing {
@@ -42,12 +39,12 @@ impl RateLimitFairing {
     /// The [`Limiter`] is managed, so that handlers can ask for
     /// `&State<Limiter>`.
     pub const fn from_config() -> Self {
-        Self { limiter: None, before_routing: None, counts_preflight: false }
+        Self { limiter: None, before_routing: None }
     }
 
     /// Uses a limiter that was built in code.
     pub const fn new(limiter: Limiter) -> Self {
-        Self { limiter: Some(limiter), before_routing: None, counts_preflight: false }
+        Self { limiter: Some(limiter), before_routing: None }
     }
 
     /// Checks every request against that policy before it is routed, those for
@@ -60,20 +57,12 @@ impl RateLimitFairing {
         self
     }
 
-    /// Sets whether CORS preflights count at the front door, which browsers
-    /// send by themselves. Defaults to false; a banned client is refused in any
-    /// case.
-    pub const fn count_preflight(mut self, counts_preflight: bool) -> Self {
-        self.counts_preflight = counts_preflight;
-        self
-    }
-
     async fn set_up(
         &self,
         rocket: &Rocket<Build>,
     ) -> Result<(Limiter, Option<BeforeRouting>), String> {
         let limiter = self.limiter(rocket).await?;
-        let before_routing = self.open_front_door(&limiter)?;
+        let before_routing = self.limit_before_routing(&limiter)?;
         Ok((limiter, before_routing))
     }
 
@@ -89,11 +78,11 @@ impl RateLimitFairing {
         Limiter::from_config(config).await.map_err(text)
     }
 
-    fn open_front_door(&self, limiter: &Limiter) -> Result<Option<BeforeRouting>, String> {
+    fn limit_before_routing(&self, limiter: &Limiter) -> Result<Option<BeforeRouting>, String> {
         let Some(name) = &self.before_routing else {
             return Ok(None);
         };
-        let policies = limiter.policy(name).map_err(|error| format!("the front door: {error}"))?;
+        let policies = limiter.policy(name).map_err(|error| format!("before_routing: {error}"))?;
         let by_endpoint = |policies: &PolicySet| {
             policies
                 .policies()
@@ -102,11 +91,11 @@ impl RateLimitFairing {
         };
         if by_endpoint(&policies) {
             return Err(format!(
-                "the front door: the policy {name:?} counts by endpoint, but before routing there \
+                "before_routing: the policy {name:?} counts by endpoint, but before routing there \
                  is none; use another key for it"
             ));
         }
-        Ok(Some(BeforeRouting::new(policies, self.counts_preflight)))
+        Ok(Some(BeforeRouting::new(policies)))
     }
 }
 
@@ -139,7 +128,7 @@ impl Fairing for RateLimitFairing {
             Some(before_routing) => rocket.mount("/", before_routing.routes()),
             None => rocket,
         };
-        let rocket = rocket.manage(LimiterState::new(limiter.clone()));
+        let rocket = rocket.attach(CatcherFairing).manage(LimiterState::new(limiter.clone()));
         // The application may have managed the limiter that it built.
         Ok(match rocket.state::<Limiter>() {
             Some(_) => rocket,
@@ -147,72 +136,28 @@ impl Fairing for RateLimitFairing {
         })
     }
 
-    async fn on_response<'r>(&self, request: &'r Request<'_>, answer: &mut Response<'r>) {
-        let visit = RequestState::of(request);
-        let pass = visit.last_pass();
-        match visit.refusal() {
-            Some(refusal) => {
-                if answer.status().code != refusal.status() {
-                    // A handler behind an `Option<RateLimited>` answered: nothing
-                    // of that goes out.
-                    *answer = Response::new();
-                    refuse(answer, &refusal);
-                } else if !has_catcher(request, &refusal) {
-                    refuse(answer, &refusal);
-                }
-                add_fields(answer, refusal.fields().clone());
-            }
+    async fn on_response<'r>(&self, request: &'r Request<'_>, response: &mut Response<'r>) {
+        let state = RequestState::of(request);
+        let permit = state.permit();
+        match state.refused() {
+            Some(refused) => answer_refusal(request, response, &refused).await,
             None => {
-                for pass in pass.iter().flat_map(Permit::chain) {
-                    pass.record_response(answer.status().code).await;
+                for permit in permit.iter().flat_map(Permit::chain) {
+                    permit.check_for_late_user(&RocketRequest(request));
+                    permit.record_response(response.status().code).await;
                 }
             }
         }
-        if let Some(pass) = &pass {
-            tell(answer, pass);
+        if let Some(permit) = &permit {
+            add_permit_fields(response, permit);
         }
     }
 }
 
-/// In the order in which the request has passed.
-fn tell(answer: &mut Response<'_>, pass: &Permit) {
-    if let Some(before) = pass.chain().nth(1) {
-        tell(answer, before);
+/// Adds the fields of each limit, in the order in which the request has passed.
+fn add_permit_fields(response: &mut Response<'_>, permit: &Permit) {
+    if let Some(previous) = permit.chain().nth(1) {
+        add_permit_fields(response, previous);
     }
-    add_fields(answer, pass.fields());
-}
-
-/// What guards find in Rocket's state.
-#[derive(Debug)]
-pub(crate) struct LimiterState {
-    limiter: Limiter,
-    /// The policies of each guard's type, looked up once.
-    guards: RwLock<Vec<(TypeId, PolicySet)>>,
-}
-
-impl LimiterState {
-    fn new(limiter: Limiter) -> Self {
-        Self { limiter, guards: RwLock::default() }
-    }
-
-    pub(crate) const fn limiter(&self) -> &Limiter {
-        &self.limiter
-    }
-
-    pub(crate) fn policies(
-        &self,
-        guard: TypeId,
-        names: &[&str],
-    ) -> Result<PolicySet, UnknownPolicy> {
-        // They are few, and nearly always found: nothing is faster than a look at each.
-        let known = self.guards.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, policies)) = known.iter().find(|(of, _)| *of == guard) {
-            return Ok(policies.clone());
-        }
-        drop(known);
-        let policies = self.limiter.policies(names.iter().copied())?;
-        let mut guards = self.guards.write().unwrap_or_else(PoisonError::into_inner);
-        guards.push((guard, policies.clone()));
-        Ok(policies)
-    }
+    add_fields(response, permit.fields());
 }

@@ -57,15 +57,17 @@
 //! together: a refusal by one charges none. Several guards are independent: a
 //! later refusal does not give back what an earlier one charged. A policy that
 //! one request meets twice for the same key, as after a forward, is charged
-//! once.
+//! once, at the highest cost. A CORS preflight counts apart, under the same
+//! quotas.
 //!
 //! # Answers
-//! A refusal goes to the catchers of the application for 403, 429 and 503 (and
-//! for 400 and 500, where a request could not be counted), and has a problem document for a body where there is neither one for that code
-//! nor a default one. A catcher chooses the body; `RateLimit` and `Retry-After`
-//! are added to what it makes, and the status stays the refusal's, since
-//! nothing tells a catcher's answer from that of a handler behind an
-//! `Option<RateLimited>`. (403 or 429 for banned clients is configuration.)
+//! A refusal is answered by the catcher that the application has for its status:
+//! 403, 429 or 503, and 400 or 500 where a request could not be counted. Where it
+//! has neither that nor a default catcher, the answer is a problem document. A
+//! catcher chooses status and body, and may look at the [`refusal`]; `RateLimit`
+//! and `Retry-After` are added to its answer. A handler that takes
+//! `Result<RateLimited, Refused>` and looks at the [`Refused`] answers for
+//! itself in the same way. (403 or 429 for banned clients is configuration.)
 //!
 //! Rocket drops header lines that are not UTF-8. So with `trusted_proxies`, a
 //! proxy that sends no `client_ip_header` is answered with 400 here: its health
@@ -73,20 +75,26 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod admission;
 mod before_routing;
 mod fairing;
 mod guard;
+mod limiter_state;
 mod request;
 mod request_state;
 mod response;
 
 pub use limiter_core;
 pub use limiter_core::{
-    BanRule, Config, Decision, Key, KeySpec, Limiter, Policy, PolicySet, Quota, Quotas, Refusal,
+    AdmitOptions, BanRule, Config, Decision, Key, KeySpec, Limiter, Permit, Policy, PolicySet,
+    Quota, Quotas, Refusal, RefusalKind,
 };
 
 pub use crate::{
+    admission::admit,
     fairing::RateLimitFairing,
-    guard::{DefaultPolicy, Policies, RateLimited, Refused},
-    request_state::set_user,
+    guard::{DefaultPolicy, Policies, RateLimited},
+    request::client_ip,
+    request_state::{permit, refusal, set_user},
+    response::Refused,
 };

@@ -1,11 +1,22 @@
-//! What a Rocket request tells the core.
+//! Facts of a Rocket request for the core.
 
 use std::{borrow::Cow, net::IpAddr};
 
-use limiter_core::RequestInfo;
+use limiter_core::{Error, RequestInfo};
 use rocket::Request;
 
-use crate::request_state::RequestState;
+use crate::{limiter_state::LimiterState, request_state::RequestState};
+
+/// Returns the address of a request's client, as the limiter's configuration
+/// says: behind trusted proxies the one that they name.
+///
+/// # Errors
+/// [`Error::NoLimiter`] without the fairing; else as
+/// [`Limiter::client_ip`](crate::Limiter::client_ip).
+pub fn client_ip(request: &Request<'_>) -> Result<IpAddr, Error> {
+    let state = request.rocket().state::<LimiterState>().ok_or(Error::NoLimiter)?;
+    state.limiter().client_ip(&RocketRequest(request))
+}
 
 pub(crate) struct RocketRequest<'a, 'r>(pub(crate) &'a Request<'r>);
 

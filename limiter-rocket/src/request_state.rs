@@ -1,12 +1,14 @@
-//! What a request has met on its way: kept in Rocket's request-local cache.
+//! State of one request, in Rocket's request-local cache: its user, its permits,
+//! its refusal.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use limiter_core::{Permit, Refusal};
 use rocket::Request;
 
-/// Tells the limiter whom a request is from, for policies that count by
-/// `"user"`.
+use crate::response::Refused;
+
+/// Sets the user whom a request is from, for policies that count by `"user"`.
 ///
 /// Call it where the application has verified the user, such as in the guard
 /// that authenticates, and put that guard before the limit:
@@ -32,15 +34,45 @@ pub fn set_user(request: &Request<'_>, user: &str) {
     RequestState::of(request).lock().user = Some(user.to_owned());
 }
 
-#[derive(Debug, Default)]
-pub(crate) struct RequestState(Mutex<RequestStateInner>);
+/// Returns the refusal of a request, for catchers and fairings: its kind, how long
+/// to wait, the policy.
+///
+/// ```
+/// use limiter_rocket::{RefusalKind, refusal};
+/// use rocket::{Request, catch};
+///
+/// #[catch(429)]
+/// fn busy(request: &Request<'_>) -> String {
+///     match refusal(request) {
+///         Some(refusal) if refusal.kind() == RefusalKind::Limited => {
+///             let wait = refusal.retry_after().map_or(0, |wait| wait.as_secs() + 1);
+///             format!("You are too fast. Come back in {wait} s.")
+///         }
+///         _ => "Too many requests.".to_owned(),
+///     }
+/// }
+/// # let _ = busy;
+/// ```
+#[must_use]
+pub fn refusal(request: &Request<'_>) -> Option<Refusal> {
+    RequestState::of(request).refusal()
+}
+
+/// Returns the last permit that a request has got from a limit.
+#[must_use]
+pub fn permit(request: &Request<'_>) -> Option<Permit> {
+    RequestState::of(request).permit()
+}
 
 #[derive(Debug, Default)]
-struct RequestStateInner {
+pub(crate) struct RequestState(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
     user: Option<String>,
-    /// What the last guard gave that let the request pass.
-    pass: Option<Permit>,
-    refusal: Option<Refusal>,
+    /// The last permit; those before are in its chain.
+    permit: Option<Permit>,
+    refused: Option<Refused>,
 }
 
 impl RequestState {
@@ -52,24 +84,37 @@ impl RequestState {
         self.lock().user.clone()
     }
 
-    pub(crate) fn pass(&self, pass: Permit) {
-        self.lock().pass = Some(pass);
+    pub(crate) fn permit(&self) -> Option<Permit> {
+        self.lock().permit.clone()
     }
 
-    pub(crate) fn refuse(&self, refusal: Refusal) {
-        self.lock().refusal = Some(refusal);
+    pub(crate) fn keep_permit(&self, permit: Permit) {
+        self.lock().permit = Some(permit);
     }
 
-    pub(crate) fn last_pass(&self) -> Option<Permit> {
-        self.lock().pass.clone()
+    pub(crate) fn refused(&self) -> Option<Refused> {
+        self.lock().refused.clone()
     }
 
     pub(crate) fn refusal(&self) -> Option<Refusal> {
-        self.lock().refusal.clone()
+        self.lock().refused.as_ref().map(|refused| refused.unseen().clone())
     }
 
-    /// RequestStateInner are whole after each call, so a poisoned lock is taken all the same.
-    fn lock(&self) -> MutexGuard<'_, RequestStateInner> {
+    /// Keeps the first refusal, and returns one that counts as seen with it.
+    pub(crate) fn keep_refusal(&self, refusal: Refusal) -> (Refused, bool) {
+        let mut inner = self.lock();
+        match &inner.refused {
+            Some(first) => (first.with(refusal), false),
+            None => {
+                let refused = Refused::new(refusal);
+                inner.refused = Some(refused.clone());
+                (refused, true)
+            }
+        }
+    }
+
+    /// The state is whole after each call, so a poisoned lock is taken all the same.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -43,6 +43,10 @@ async fn twice() -> &'static str {
 
 #[post("/login", wrap = "RateLimit::named(\"login\")")]
 async fn login(body: String) -> HttpResponse {
+    answer_login(&body)
+}
+
+fn answer_login(body: &str) -> HttpResponse {
     if body == "secret" {
         HttpResponse::Ok().finish()
     } else {
@@ -91,6 +95,34 @@ async fn tenant() -> &'static str {
 #[get("/left", wrap = "RateLimit::named(\"default\")")]
 async fn left(pass: ReqData<Permit>) -> String {
     pass.decision().quotas()[0].remaining().to_string()
+}
+
+fn dear(policies: &[&str]) -> RateLimit {
+    RateLimit::named_all(policies.iter().copied()).cost(|_| 10)
+}
+
+#[get("/dear", wrap = "dear(&[\"default\"])", wrap = "RateLimit::named(\"default\")")]
+async fn dear_route() -> &'static str {
+    "dear"
+}
+
+#[get(
+    "/dear-together",
+    wrap = "dear(&[\"default\", \"api\"])",
+    wrap = "RateLimit::named(\"default\")"
+)]
+async fn dear_together() -> &'static str {
+    "dear together"
+}
+
+#[route("/any/{id}", method = "GET", method = "OPTIONS", wrap = "RateLimit::named(\"item\")")]
+async fn any() -> &'static str {
+    "any"
+}
+
+#[route("/any-login", method = "OPTIONS", wrap = "RateLimit::named(\"login\")")]
+async fn any_login(body: String) -> HttpResponse {
+    answer_login(&body)
 }
 
 /// An inner middleware that answers with an error, not with a response.
@@ -162,6 +194,10 @@ async fn run(case: &Case, stores: Stores) {
         .service(tenant)
         .service(left)
         .service(forbidden)
+        .service(dear_route)
+        .service(dear_together)
+        .service(any)
+        .service(any_login)
         .wrap(door);
     let service = test::init_service(app).await;
     let routes =

@@ -8,12 +8,12 @@ use std::{
 };
 
 use limiter_core::{
-    Algorithm, BanRule, Decision, Error, Health, Key, Limiter, OnStoreError, Policy, Quota,
+    AdmitOptions, Algorithm, BanRule, Error, Health, Key, Limiter, OnStoreError, Policy, Quota,
     RemoteStore, Store, Verdict,
 };
 use redis::{Client, cmd};
 
-use crate::{servers::start_redis, switchable_store::SwitchableStore};
+use crate::{servers::start_redis, switchable_store::SwitchableStore, test_request::from};
 
 /// Three policies, one for each way to do without the store, each of two
 /// requests an hour, with a ban after three refusals.
@@ -220,11 +220,11 @@ async fn a_ban_that_was_brought_meanwhile_holds_in_the_store() {
         let limiter = counting(store.clone(), Algorithm::Gcra).await;
         store.off.store(true, Ordering::Relaxed);
         let policy = limiter.policy("allow").unwrap();
-        let subjects = policy.subjects_of(&Key::user("mallory"));
         if by_status {
             for _ in 0..3 {
-                let ask = policy.admission(subjects.clone(), None);
-                ask.admit(Decision::uncounted()).unwrap().record_response(401).await;
+                let options = AdmitOptions::default().with_key(Some(Key::user("mallory")));
+                let admission = policy.admit(&from("192.0.2.1"), options).await.unwrap();
+                admission.permit().unwrap().record_response(401).await;
             }
         } else {
             while ask(&limiter, "allow", "mallory").await.unwrap() != Verdict::Banned {}

@@ -56,6 +56,10 @@ const BASE: &str = r#"
 /// | `GET /user` | `user`, by the header `x-test-user` | 200 |
 /// | `GET /tenant` | `tenant` | 200 |
 /// | `GET /left` | `default` | 200 and what is left of it |
+/// | `GET /dear` | `default`, then again at a cost of 10 | 200 |
+/// | `GET /dear-together` | `default`, then with `api` at a cost of 10 | 200 |
+/// | `GET` and `OPTIONS /any/<id>` | `item` | 200 |
+/// | `OPTIONS /any-login` | `login` | as `POST /login` |
 /// | `GET /forbidden` | `login` | an error of status 403 |
 pub(crate) trait Routes {
     /// Sends a request and returns the answer.

@@ -6,8 +6,8 @@ use std::{
 };
 
 use limiter_core::{
-    Algorithm, Check, Config, Decision, Error, Key, Limiter, LimiterBuilder, ManualClock,
-    MemoryStore, Policy, Quota, Quotas, Store, Subject, Verdict,
+    AdmitOptions, Algorithm, Check, Config, Decision, Error, Key, Limiter, LimiterBuilder,
+    ManualClock, MemoryStore, Policy, Quota, Quotas, Store, Subject, Verdict,
 };
 use redis::Commands;
 
@@ -261,7 +261,8 @@ async fn what_is_configured_is_applied() {
                 break decision;
             }
         };
-        assert_eq!(policy.refusal(&banned).unwrap().status(), 429);
+        let refused = policy.admit(&from("192.0.2.1"), AdmitOptions::default()).await.unwrap_err();
+        assert_eq!(refused.status(), 429);
         let left = banned.banned_until().unwrap().since(banned.decided_at());
         assert_eq!(left, Duration::from_secs(60 * minutes));
         clock.advance(left);

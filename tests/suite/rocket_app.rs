@@ -3,12 +3,12 @@
 mod launch;
 mod specific;
 
-use limiter_rocket::{RateLimitFairing, RateLimited, policy, set_user};
+use limiter_rocket::{Policies, RateLimitFairing, RateLimited, policy, set_user};
 use rocket::{
     Build, Rocket, get,
     http::{Header, Method, Status},
     local::asynchronous::Client,
-    post,
+    options, post,
     request::{self, FromRequest},
     routes,
 };
@@ -97,6 +97,53 @@ fn left(limit: RateLimited) -> String {
     limit.quotas()[0].remaining().to_string()
 }
 
+/// `default`, at a cost of 10.
+struct Dear;
+
+impl Policies for Dear {
+    const NAMES: &'static [&'static str] = &["default"];
+
+    fn cost(_: &rocket::Request<'_>) -> u64 {
+        10
+    }
+}
+
+/// `default` with `api`, at a cost of 10.
+struct DearTogether;
+
+impl Policies for DearTogether {
+    const NAMES: &'static [&'static str] = &["default", "api"];
+
+    fn cost(_: &rocket::Request<'_>) -> u64 {
+        10
+    }
+}
+
+#[get("/dear")]
+fn dear(_outer: RateLimited, _inner: RateLimited<Dear>) -> &'static str {
+    "dear"
+}
+
+#[get("/dear-together")]
+fn dear_together(_outer: RateLimited, _inner: RateLimited<DearTogether>) -> &'static str {
+    "dear together"
+}
+
+#[get("/any/<_>")]
+fn any(_limit: RateLimited<ItemPolicy>) -> &'static str {
+    "any"
+}
+
+#[options("/any/<_>")]
+fn any_options(_limit: RateLimited<ItemPolicy>) -> &'static str {
+    "any"
+}
+
+#[options("/any-login", data = "<body>")]
+fn any_login(_limit: RateLimited<Login>, body: &str) -> Status {
+    if body == "secret" { Status::Ok } else { Status::Unauthorized }
+}
+
 #[get("/forbidden")]
 fn forbidden(_limit: RateLimited<Login>) -> Status {
     Status::Forbidden
@@ -108,6 +155,7 @@ fn rocket(setup: &Setup) -> Rocket<Build> {
         .attach(RateLimitFairing::new(setup.limiter.clone()).before_routing("door"))
         .mount("/", routes![default, api, both, together, twice, login, item, post_item])
         .mount("/", routes![login_page, user, tenant, left, forbidden])
+        .mount("/", routes![dear, dear_together, any, any_options, any_login])
 }
 
 impl Routes for Client {

@@ -142,6 +142,8 @@ words!(Algorithm:
 words!(Mode: "enforce" => Self::Enforce, "shadow" => Self::Shadow);
 words!(HeaderStyle:
     "draft-11" => Self::Draft11,
+    "draft-7" => Self::Draft7,
+    "draft-6" => Self::Draft6,
     "x-ratelimit" => Self::XRateLimit,
     "none" => Self::None,
 );

@@ -1,130 +1,251 @@
-//! A request that stands before a limit: [`Admission`].
+//! Admission: the one way from a request to a permit or a refusal.
+//!
+//! In order: an exempt endpoint or an address of `allow` passes; `block` and an
+//! unusable forwarding header refuse; a policy that has refused the request
+//! refuses it again, without a second strike; a policy that has counted it
+//! already is charged no more than the difference; a CORS preflight counts
+//! apart; the store decides the rest.
 
 use super::{Limiter, Permit, PolicySet};
 use crate::{
     decision::Decision,
-    error::Error,
+    key::Key,
     policy::Policy,
-    request::Subjects,
+    request::{RequestInfo, Subjects, is_preflight},
     response::Refusal,
     store::{Answer, Subject},
 };
 
-/// A request that stands before a limit: what it is checked against, from
-/// [`PolicySet::admission`], and then what it [passes](Permit) by.
-///
-/// ```
-/// use limiter_core::{Key, Limiter, Policy, Quota};
-///
-/// # futures_executor::block_on(async {
-/// # let policy = Policy::new("api", Quota::per_minute(10)?)?;
-/// # let limiter = Limiter::builder().policy(policy).build().await?;
-/// let api = limiter.policy("api")?;
-/// let ask = api.admission(api.subjects_of(&Key::user("alice")), None).with_cost(3);
-/// let decision = ask.check().await?;
-/// let pass = ask.admit(decision).expect("nothing was used yet");
-/// assert_eq!(pass.decision().quotas()[0].remaining(), 7);
-/// // The handler runs.
-/// pass.record_response(200).await;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// # }).unwrap();
-/// ```
-#[derive(Clone, Debug)]
-pub struct Admission {
-    pub(super) policies: PolicySet,
-    pub(super) subjects: Subjects,
-    pub(super) cost: u64,
-    /// The last limit that the request has passed already.
-    pub(super) before: Option<Permit>,
-    is_met: bool,
+/// How a request is admitted, where that is not by the policies alone.
+#[derive(Clone, Debug, Default)]
+pub struct AdmitOptions {
+    key: Option<Key>,
+    cost: Option<u64>,
+    previous: Option<Permit>,
+    refusal: Option<Refusal>,
 }
 
-impl PolicySet {
-    /// What is to be asked of a request at a cost of 1: this set, less the
-    /// policies that have charged it for the same subject at a limit that it has
-    /// passed `before`, as with nested scopes, several guards, a forward.
-    ///
-    /// One that all of them have charged is [met](Admission::is_met).
+impl AdmitOptions {
+    /// Counts by this key instead of the policies' own. Defaults to theirs.
     #[must_use]
-    pub fn admission(&self, subjects: Subjects, before: Option<Permit>) -> Admission {
-        let policies = self.clone();
-        let ask = Admission { policies, subjects, cost: 1, before, is_met: false };
-        match &ask.before {
-            None => ask,
-            Some(_) => ask.less_what_has_charged(),
-        }
+    pub fn with_key(self, key: Option<Key>) -> Self {
+        Self { key, ..self }
     }
+
+    /// The units that the request takes of each quota; 0 looks without writing.
+    /// A CORS preflight takes 1. Defaults to 1.
+    #[must_use]
+    pub const fn with_cost(mut self, cost: u64) -> Self {
+        self.cost = Some(cost);
+        self
+    }
+
+    /// The last permit that the request got from a limit before this one, as
+    /// with nested scopes, several guards, a forward. A policy that has counted
+    /// the request for the same key is charged the difference to the highest
+    /// cost alone. Defaults to none.
+    #[must_use]
+    pub fn after(self, previous: Option<Permit>) -> Self {
+        Self { previous, ..self }
+    }
+
+    /// The refusal that the request got before, such as from a guard that a
+    /// catcher asks again. A policy in it that is met again for the same key
+    /// refuses without a second strike. Defaults to none.
+    #[must_use]
+    pub fn after_refusal(self, refusal: Option<Refusal>) -> Self {
+        Self { refusal, ..self }
+    }
+}
+
+/// How a request passes.
+#[derive(Clone, Debug)]
+pub enum Admission {
+    /// It is not counted: its endpoint is exempt, or its address is in `allow`.
+    Exempt,
+    /// It was counted.
+    Counted(Permit),
+    /// Every policy had counted it for the same key and at least this cost. The
+    /// permit shows what was decided then; nothing follows from it.
+    AlreadyCounted(Permit),
 }
 
 impl Admission {
-    /// Asks for so many units; 0 only looks.
+    /// The permit, unless the request is exempt.
     #[must_use]
-    pub fn with_cost(self, cost: u64) -> Self {
-        let cost = if self.is_met { 0 } else { cost };
-        Self { cost, ..self }
+    pub fn permit(&self) -> Option<&Permit> {
+        match self {
+            Self::Exempt => None,
+            Self::Counted(permit) | Self::AlreadyCounted(permit) => Some(permit),
+        }
     }
+}
 
-    /// Whether there is nothing left to count. It is then about the whole set,
-    /// and only looks.
-    #[must_use]
-    pub const fn is_met(&self) -> bool {
-        self.is_met
-    }
-
-    /// What [`check`](Self::check) would say, where there is nothing to wait
-    /// for: the store is this process's memory, and the check is one of the
-    /// commonest kind. `None` if that is to be asked; nothing was done then.
+impl PolicySet {
+    /// Admits a request or refuses it. Resolves the client, applies the lists
+    /// and exemptions, decides in the store, and logs what an operator has to
+    /// know: everything but recording the response, for which the permit has
+    /// [`Permit::record_response`].
     ///
-    /// # Panics
-    /// If there are not as many subjects as policies.
-    #[inline]
-    #[must_use]
-    pub fn check_at_once(&self) -> Option<Decision> {
-        self.policies.check_at_once(&self.subjects, self.cost)
-    }
-
-    /// Decides the request, and charges it if it is admitted: see
-    /// [`PolicySet::check`].
+    /// The answer is at hand where the store is this process's memory and the
+    /// check is simple. It does not borrow the request.
+    ///
+    /// ```
+    /// use limiter_core::{AdmitOptions, Limiter, Policy, Quota, RequestInfo};
+    ///
+    /// # futures_executor::block_on(async {
+    /// # let policy = Policy::new("api", Quota::per_minute(10)?)?;
+    /// # let limiter = Limiter::builder().policy(policy).build().await?;
+    /// # async fn handle(request: &dyn RequestInfo, limiter: &Limiter) -> Result<(), Box<dyn std::error::Error>> {
+    /// let api = limiter.policy("api")?;
+    /// match api.admit(request, AdmitOptions::default().with_cost(3)).await {
+    ///     Ok(admission) => {
+    ///         // The handler runs.
+    ///         if let Some(permit) = admission.permit() {
+    ///             assert_eq!(permit.decision().quotas()[0].remaining(), 7);
+    ///             permit.record_response(200).await;
+    ///         }
+    ///     }
+    ///     Err(refusal) => assert_eq!(refusal.status(), 429),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// # let _ = handle;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
-    /// As there.
-    ///
-    /// # Panics
-    /// As there.
-    pub fn check(&self) -> Answer<'_, Decision, Error> {
-        self.policies.check(&self.subjects, self.cost)
-    }
-
-    /// Lets the request pass, or refuses it, as was decided.
-    ///
-    /// # Errors
-    /// The response to a refused request.
+    /// The response to a request that does not pass.
     #[inline]
-    pub fn admit(self, decision: Decision) -> Result<Permit, Refusal> {
-        match self.policies.refusal(&decision) {
-            Some(refusal) => Err(refusal),
-            None => Ok(Permit::new(self, decision)),
+    pub fn admit(
+        &self,
+        request: &dyn RequestInfo,
+        options: AdmitOptions,
+    ) -> Answer<'static, Admission, Refusal> {
+        let AdmitOptions { key, cost, previous, refusal } = options;
+        let subjects = match self.resolve_subjects(request, key.as_ref()) {
+            Ok(Some(subjects)) => subjects,
+            Ok(None) => return Answer::ready(Ok(Admission::Exempt)),
+            Err(error) => return Answer::ready(Err(Refusal::of_error(&error))),
+        };
+        let preflight = is_preflight(request);
+        let policies = if preflight { self.for_preflights().clone() } else { self.clone() };
+        if let Some(refusal) = refusal
+            && refusal.refuses(policies.policies(), &subjects)
+        {
+            return Answer::ready(Err(refusal));
+        }
+        let lacks_user = key.is_none() && policies.counts_users() && request.user().is_none();
+        let cost = if preflight { 1 } else { cost.unwrap_or(1) };
+        let counted = CountedRequest { policies, subjects, cost, lacks_user };
+        match previous {
+            None => counted.admit_first(),
+            Some(previous) => counted.admit_after(previous),
         }
     }
+}
 
-    fn less_what_has_charged(self) -> Self {
-        let items = self.policies.policies().iter().zip(&self.subjects);
-        let left: Vec<_> =
-            items.filter(|(policy, subject)| !self.was_charged(policy, subject)).collect();
-        if left.len() == self.subjects.len() {
-            return self;
+/// A request that is to be counted by all policies of a set, or by a part of
+/// them, at one cost.
+#[derive(Clone)]
+pub(super) struct CountedRequest {
+    pub(super) policies: PolicySet,
+    pub(super) subjects: Subjects,
+    pub(super) cost: u64,
+    /// Whether a policy counts by user, and there is none.
+    pub(super) lacks_user: bool,
+}
+
+/// A part of a request's policies, and what is left to charge them.
+struct Charge {
+    request: CountedRequest,
+    units: u64,
+}
+
+impl CountedRequest {
+    /// Admits a request that no limit has seen before.
+    fn admit_first(self) -> Answer<'static, Admission, Refusal> {
+        let units = self.cost;
+        if let Some(decision) = self.policies.check_at_once(&self.subjects, units) {
+            return Answer::ready(self.conclude(decision, None).map(Admission::Counted));
         }
-        if left.is_empty() {
-            return Self { cost: 0, is_met: true, ..self };
+        Answer::Pending(Box::pin(
+            async move { self.charge(units, None).await.map(Admission::Counted) },
+        ))
+    }
+
+    /// Admits a request that has got a permit before.
+    ///
+    /// Policies that have different amounts left to charge are decided one group
+    /// after the other: like limits apart, a later refusal leaves the earlier
+    /// group charged.
+    fn admit_after(self, previous: Permit) -> Answer<'static, Admission, Refusal> {
+        let Some(Charge { request, units }) = self.next_charge(&previous) else {
+            let permit = Permit::of_counted(self, &previous);
+            return Answer::ready(Ok(Admission::AlreadyCounted(permit)));
+        };
+        if request.subjects.len() == self.subjects.len()
+            && let Some(decision) = request.policies.check_at_once(&request.subjects, units)
+        {
+            let permit = request.conclude(decision, Some(previous));
+            return Answer::ready(permit.map(Admission::Counted));
         }
+        Answer::Pending(Box::pin(async move {
+            let mut permit = request.charge(units, Some(previous)).await?;
+            while let Some(Charge { request, units }) = self.next_charge(&permit) {
+                permit = request.charge(units, Some(permit)).await?;
+            }
+            Ok(Admission::Counted(permit))
+        }))
+    }
+
+    /// The policies with the most left to charge; `None` if nothing is left.
+    fn next_charge(&self, previous: &Permit) -> Option<Charge> {
+        let left: Vec<_> = self.items().map(|item| self.units_left(item, previous)).collect();
+        let units = left.iter().copied().flatten().max()?;
+        let group = self.items().zip(left).filter(|(_, left)| *left == Some(units));
         let (policies, subjects): (Vec<_>, Subjects) =
-            left.into_iter().map(|(policy, subject)| (policy.clone(), subject.clone())).unzip();
-        Self { policies: PolicySet::new(self.limiter().clone(), policies), subjects, ..self }
+            group.map(|((policy, subject), _)| (policy.clone(), subject.clone())).unzip();
+        let policies = if subjects.len() == self.subjects.len() {
+            self.policies.clone()
+        } else {
+            PolicySet::new(self.limiter().clone(), policies)
+        };
+        Some(Charge { request: Self { policies, subjects, ..self.clone() }, units })
     }
 
-    fn was_charged(&self, policy: &Policy, subject: &Subject) -> bool {
-        let mut passed = self.before.iter().flat_map(Permit::chain);
-        passed.any(|pass| pass.has_charged(self.limiter(), policy, subject))
+    /// The units that a policy has still to be charged; `None` if it has counted
+    /// the request at this cost or more.
+    fn units_left(&self, item: (&Policy, &Subject), previous: &Permit) -> Option<u64> {
+        let (policy, subject) = item;
+        let counted =
+            previous.chain().filter_map(|p| p.counted_at(self.limiter(), policy, subject));
+        match counted.max() {
+            None => Some(self.cost),
+            Some(counted) => self.cost.checked_sub(counted).filter(|left| *left > 0),
+        }
+    }
+
+    /// Waits for the store's decision.
+    async fn charge(self, units: u64, previous: Option<Permit>) -> Result<Permit, Refusal> {
+        match self.policies.check(&self.subjects, units).await {
+            Ok(decision) => self.conclude(decision, previous),
+            Err(error) => Err(Refusal::of_error(&error)),
+        }
+    }
+
+    #[inline]
+    fn conclude(self, decision: Decision, previous: Option<Permit>) -> Result<Permit, Refusal> {
+        if decision.is_allowed() {
+            Ok(Permit::new(self, decision, previous))
+        } else {
+            Err(Refusal::of_decision(decision, self.subjects, self.policies.texts()))
+        }
+    }
+
+    pub(super) fn items(&self) -> impl Iterator<Item = (&Policy, &Subject)> {
+        self.policies.policies().iter().zip(&self.subjects)
     }
 
     fn limiter(&self) -> &Limiter {

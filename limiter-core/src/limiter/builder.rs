@@ -1,6 +1,9 @@
 //! Setting up a limiter, in code or from a configuration.
 
-use std::{collections::BTreeMap, sync::Arc, thread};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use super::{Inner, Limiter, fallback::Fallback, record_response::Runtime};
 use crate::{
@@ -120,10 +123,14 @@ impl LimiterBuilder {
             memory: store.as_memory().cloned(),
             store,
             fallback: Fallback::new(&self.policies, self.caps)?,
-            companions: by_name(self.policies.iter().filter_map(Policy::companion)),
+            companions: by_name(self.policies.iter().flat_map(|policy| {
+                let companion = policy.companion();
+                let preflights = companion.iter().chain([policy]).map(Policy::for_preflights);
+                preflights.collect::<Vec<_>>().into_iter().chain(companion)
+            })),
             policies: by_name(self.policies),
             identity,
-            built_on: thread::current().name().unwrap_or_default().to_owned(),
+            warned_of_late_user: AtomicBool::new(false),
             runtime: Runtime::current(),
         })))
     }

@@ -1,9 +1,11 @@
 //! What an operator hears of.
 
+use std::sync::atomic::Ordering;
+
 use super::PolicySet;
 use crate::{
     decision::Decision,
-    key::Key,
+    key::{Key, KeyPart},
     policy::{Mode, Policy},
     request::Subjects,
     time::Timestamp,
@@ -17,6 +19,23 @@ impl PolicySet {
         if decision.is_news() {
             self.report_news(decision, subjects);
         }
+    }
+
+    /// Warns, once a limiter, of a user that was found too late.
+    #[cold]
+    pub(super) fn warn_of_late_user(&self) {
+        if self.inner().warned_of_late_user.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let by_user = |policy: &&Policy| policy.key().parts().contains(&KeyPart::User);
+        let policy = self.policies().iter().find(by_user).map_or("", Policy::name);
+        tracing::warn!(
+            policy,
+            "a request had no user when a policy with the key \"user\" counted it, so that its \
+             address was counted, and has one now; let the authentication run before the limit: \
+             in actix-web .wrap(limit).wrap(authentication), in Rocket a guard that calls set_user \
+             before RateLimited"
+        );
     }
 
     #[cold]

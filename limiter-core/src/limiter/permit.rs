@@ -2,107 +2,232 @@
 
 use std::{
     iter,
-    sync::{Arc, Mutex, PoisonError},
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use super::{Admission, Limiter, PolicySet};
+use super::{Limiter, PolicySet, admission::CountedRequest};
 use crate::{
     decision::Decision,
+    error::{Error, UnknownPolicy},
     key::Key,
     policy::Policy,
-    request::Subjects,
+    request::{RequestInfo, Subjects},
     response::headers::Fields,
     store::{Item, Subject},
 };
 
-/// A request that a limit has let pass, from [`Admission::admit`]: what was decided,
-/// what its client is told, and what it comes to in the end.
+/// A request that a limit has let pass, from [`PolicySet::admit`]: the decision,
+/// the keys it was counted for, and what follows from its response.
 ///
 /// Clones share it. Adapters keep the last one with each request, so that a
-/// limit further on finds what the request has passed before.
+/// limit further in finds what the request has passed before.
 #[derive(Clone, Debug)]
-pub struct Permit(Arc<Inner_>);
+pub struct Permit(Arc<Inner>);
 
 #[derive(Debug)]
-struct Inner_ {
+struct Inner {
     policies: PolicySet,
     subjects: Subjects,
     decision: Decision,
-    /// Whether it was charged: a look is nothing to be told of further on.
-    charged: bool,
-    before: Option<Permit>,
-    /// Whom the request was a strike against. The first pass keeps it for all.
-    struck: Mutex<Vec<Struck>>,
+    /// The cost at which the request has been counted, charges before included.
+    cost: u64,
+    lacks_user: bool,
+    previous: Option<Permit>,
+    /// Bits of the policies that a limit further in has counted again, at a
+    /// higher cost: their fields are that limit's to write.
+    superseded: AtomicU64,
+    /// The offenders that this request was a strike against. The first permit
+    /// keeps it for all.
+    struck: Mutex<Vec<Offender>>,
 }
 
-/// A limiter, a scope of its bans, and a key.
-type Struck = (usize, u64, Key);
+/// Whom a response strikes.
+#[derive(Debug, Eq, PartialEq)]
+struct Offender {
+    /// The address of the limiter.
+    limiter: usize,
+    /// The namespace of its bans.
+    bans: u64,
+    key: Key,
+}
 
 impl Permit {
-    pub(super) fn new(ask: Admission, decision: Decision) -> Self {
-        let Admission { policies, subjects, cost, before, .. } = ask;
-        let struck = Mutex::default();
-        Self(Arc::new(Inner_ { policies, subjects, decision, charged: cost > 0, before, struck }))
+    #[inline]
+    pub(super) fn new(request: CountedRequest, decision: Decision, previous: Option<Self>) -> Self {
+        if let Some(previous) = &previous {
+            previous.supersede(&request);
+        }
+        let CountedRequest { policies, subjects, cost, lacks_user } = request;
+        let (superseded, struck) = (AtomicU64::new(0), Mutex::default());
+        Self(Arc::new(Inner {
+            policies,
+            subjects,
+            decision,
+            cost,
+            lacks_user,
+            previous,
+            superseded,
+            struck,
+        }))
     }
 
-    /// What was decided.
+    /// A permit for policies that all have counted the request before: it shows
+    /// the statuses of then.
+    pub(super) fn of_counted(request: CountedRequest, previous: &Self) -> Self {
+        let mut decision = Decision::uncounted();
+        for (at, (policy, subject)) in request.items().enumerate() {
+            let limiter = request.policies.limiter();
+            let counted =
+                previous.chain().find_map(|p| Some((p, p.position(limiter, policy, subject)?)));
+            if let Some((permit, position)) = counted {
+                decision.take_statuses(permit.decision(), position, at);
+            }
+        }
+        let CountedRequest { policies, subjects, .. } = request;
+        Self(Arc::new(Inner {
+            policies,
+            subjects,
+            decision,
+            cost: 0,
+            lacks_user: false,
+            previous: Some(previous.clone()),
+            superseded: AtomicU64::new(0),
+            struck: Mutex::default(),
+        }))
+    }
+
+    /// The decision, of the policies that this limit was the first to count the
+    /// request by.
     #[must_use]
     pub fn decision(&self) -> &Decision {
         &self.0.decision
     }
 
-    /// The policies that were asked.
+    /// The policies of the decision.
     #[must_use]
     pub fn policies(&self) -> &PolicySet {
         &self.0.policies
     }
 
-    /// The header fields that tell the client: see [`PolicySet::fields`].
-    #[must_use]
-    pub fn fields(&self) -> Fields<'_> {
-        self.0.policies.fields(&self.0.decision)
+    /// The keys that the request was counted for, each with its policy.
+    pub fn keys(&self) -> impl Iterator<Item = (&Policy, &Key)> {
+        self.items().map(|(policy, subject)| (policy, &subject.key))
     }
 
-    /// This pass, and those that the same request has got before, the first one
-    /// last.
+    /// The address that the request was counted for, if one of the keys has an
+    /// address; of IPv6 its network's. For the address itself see
+    /// [`Limiter::client_ip`].
+    #[must_use]
+    pub fn client_ip(&self) -> Option<IpAddr> {
+        self.chain().flat_map(Self::keys).find_map(|(_, key)| key.address())
+    }
+
+    /// The header fields that show the client what is left: see
+    /// [`PolicySet::fields`].
+    #[must_use]
+    pub fn fields(&self) -> Fields<'_> {
+        let superseded = self.0.superseded.load(Ordering::Relaxed);
+        self.0.policies.texts().fields(&self.0.decision, superseded)
+    }
+
+    /// This permit, and those that the same request has got before, the first
+    /// one last.
     pub fn chain(&self) -> impl Iterator<Item = &Self> {
-        iter::successors(Some(self), |pass| pass.0.before.as_ref())
+        iter::successors(Some(self), |permit| permit.0.previous.as_ref())
+    }
+
+    /// Ends the ban, and forgets the strikes, of the client of this request under
+    /// a policy that has counted it: a login that succeeds forgives the failures
+    /// before.
+    ///
+    /// # Errors
+    /// If no limit that the request has passed has that policy, it has no ban
+    /// rule, or the store fails.
+    pub async fn forgive(&self, policy: &str) -> Result<(), Error> {
+        let address = format!("{policy}.address");
+        let counted = self.chain().flat_map(|permit| {
+            permit.keys().map(|(own, key)| (permit.policies().limiter(), own.name(), key))
+        });
+        let own = |name: &str| name == policy || name == address;
+        let counted: Vec<_> = counted.filter(|(_, name, _)| own(name)).collect();
+        if counted.is_empty() {
+            let known = self.chain().flat_map(|permit| permit.policies().policies());
+            let known = known.map(|policy| policy.name().to_owned()).collect();
+            return Err(UnknownPolicy { name: policy.to_owned(), known }.into());
+        }
+        for (limiter, name, key) in counted {
+            limiter.forgive(name, key).await?;
+        }
+        Ok(())
+    }
+
+    /// Warns, once a limiter, if the application found the user only after a
+    /// policy that counts by `"user"` had counted the address instead. Adapters
+    /// call it with the request once it has its response.
+    pub fn check_for_late_user(&self, request: &dyn RequestInfo) {
+        if self.0.lacks_user && request.user().is_some() {
+            self.0.policies.warn_of_late_user();
+        }
     }
 
     pub(super) fn subjects(&self) -> &Subjects {
         &self.0.subjects
     }
 
-    /// Whether the request was charged here by that policy for that subject.
-    pub(super) fn has_charged(
+    fn items(&self) -> impl Iterator<Item = (&Policy, &Subject)> {
+        self.0.policies.policies().iter().zip(&self.0.subjects)
+    }
+
+    /// The cost at which that policy has counted the request for that subject
+    /// here. A look is no count.
+    pub(super) fn counted_at(
         &self,
         limiter: &Limiter,
         policy: &Policy,
         subject: &Subject,
-    ) -> bool {
-        let mut items = self.0.policies.policies().iter().zip(&self.0.subjects);
-        self.0.charged
-            && id(self.0.policies.limiter()) == id(limiter)
-            && items.any(|(own, counted)| {
+    ) -> Option<u64> {
+        (self.0.cost > 0 && self.position(limiter, policy, subject).is_some())
+            .then_some(self.0.cost)
+    }
+
+    /// The position of that policy for that subject here.
+    fn position(&self, limiter: &Limiter, policy: &Policy, subject: &Subject) -> Option<usize> {
+        let is_same = self.0.policies.limiter() == limiter;
+        is_same.then(|| {
+            self.items().position(|(own, counted)| {
                 own.scope().counters == policy.scope().counters && counted.key == subject.key
             })
+        })?
+    }
+
+    /// Leaves the fields of what that request counts to its own permit.
+    fn supersede(&self, request: &CountedRequest) {
+        for (policy, subject) in request.items() {
+            for permit in self.chain() {
+                let position = permit.position(request.policies.limiter(), policy, subject);
+                if let Some(position @ 0..64) = position {
+                    permit.0.superseded.fetch_or(1 << position, Ordering::Relaxed);
+                }
+            }
+        }
     }
 
     /// Notes a strike; false if the request has been one already.
     pub(super) fn strike(&self, item: &Item<'_>) -> bool {
-        let name =
-            (id(self.0.policies.limiter()), item.policy.scope().bans, item.subject.key.clone());
+        let limiter = self.0.policies.limiter().address();
+        let bans = item.policy.scope().bans;
+        let offender = Offender { limiter, bans, key: item.subject.key.clone() };
         let first = self.chain().last().unwrap_or(self);
-        // It is whole after each change, so a poisoned lock is taken all the same.
+        // The list is whole after each change, so a poisoned lock is taken all the same.
         let mut struck = first.0.struck.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = !struck.contains(&name);
+        let new = !struck.contains(&offender);
         if new {
-            struck.push(name);
+            struck.push(offender);
         }
         new
     }
-}
-
-fn id(limiter: &Limiter) -> usize {
-    Arc::as_ptr(&limiter.0) as usize
 }

@@ -1,18 +1,19 @@
 //! One or several policies that a request is checked against together.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
 
 use super::{Fallback, Inner, Limiter};
 use crate::{
-    ban::BanRule,
     decision::{Decision, QuotaStatus},
     error::{Error, StoreError},
-    key::Key,
+    key::{Key, KeyPart},
     outage_usage::OutageUsage,
     policy::Policy,
     request::{RequestInfo, Subjects},
-    response::Refusal,
-    response::headers::{Fields, Names},
+    response::headers::{Fields, SetTexts},
     store::{Answer, Check},
 };
 
@@ -25,13 +26,36 @@ pub struct PolicySet(Arc<Set>);
 struct Set {
     limiter: Limiter,
     policies: Vec<Policy>,
-    names: Names,
+    texts: Arc<SetTexts>,
+    /// Whether one of the policies counts by user.
+    counts_users: bool,
+    /// The set that counts CORS preflights, made when first needed.
+    preflights: OnceLock<PolicySet>,
 }
 
 impl PolicySet {
     pub(super) fn new(limiter: Limiter, policies: Vec<Policy>) -> Self {
-        let names = Names::new(&policies);
-        Self(Arc::new(Set { limiter, policies, names }))
+        let texts = Arc::new(SetTexts::new(&policies));
+        let counts_users =
+            policies.iter().any(|policy| policy.key().parts().contains(&KeyPart::User));
+        let preflights = OnceLock::new();
+        Self(Arc::new(Set { limiter, policies, texts, counts_users, preflights }))
+    }
+
+    /// The same policies with counters of their own, for CORS preflights.
+    pub(super) fn for_preflights(&self) -> &Self {
+        self.0.preflights.get_or_init(|| {
+            let policies = self.0.policies.iter().map(Policy::for_preflights).collect();
+            Self::new(self.0.limiter.clone(), policies)
+        })
+    }
+
+    pub(super) fn counts_users(&self) -> bool {
+        self.0.counts_users
+    }
+
+    pub(super) fn texts(&self) -> &Arc<SetTexts> {
+        &self.0.texts
     }
 
     /// The policies, in the order asked. A policy whose key has a header is
@@ -95,9 +119,8 @@ impl PolicySet {
         self.ask_and_repay(check, subjects)
     }
 
-    /// The same, where there is nothing to wait for: see [`Admission::check_at_once`].
-    ///
-    /// [`Admission::check_at_once`]: super::Admission::check_at_once
+    /// Decides the check at once if the store is this process's memory and its
+    /// fast path applies. Otherwise returns `None`, and nothing has happened.
     #[inline]
     #[cfg_attr(not(feature = "memory"), allow(unused_variables, clippy::unused_self))]
     pub(super) fn check_at_once(&self, subjects: &Subjects, cost: u64) -> Option<Decision> {
@@ -182,32 +205,21 @@ impl PolicySet {
     /// style says. Names are in lower case.
     #[must_use]
     pub fn fields(&self, decision: &Decision) -> Fields<'_> {
-        self.0.names.fields(&self.0.policies, decision)
+        self.0.texts.fields(decision, 0)
     }
 
     /// The value of the `ratelimit-policy` field, which is the same in all
     /// responses that have it.
     #[must_use]
     pub fn policy_field(&self) -> Option<&str> {
-        self.0.names.policy_field()
-    }
-
-    /// The response to a refused request; none where it was admitted.
-    #[must_use]
-    pub fn refusal(&self, decision: &Decision) -> Option<Refusal> {
-        Refusal::of(decision, self)
+        self.0.texts.policy_field()
     }
 
     /// The name under which a quota is told to clients: the policy's, with the
     /// window behind it where the policy has several quotas (`api.1h`).
     #[must_use]
     pub fn quota_name(&self, status: &QuotaStatus) -> &str {
-        self.0.names.of(status)
-    }
-
-    /// The ban rule of the policy at that position.
-    pub(crate) fn ban_rule(&self, position: usize) -> Option<&BanRule> {
-        self.0.policies.get(position).and_then(Policy::ban)
+        self.0.texts.quota_name(status)
     }
 
     pub(super) fn inner(&self) -> &Inner {

@@ -43,6 +43,14 @@ pub enum HeaderStyle {
     /// draft-ietf-httpapi-ratelimit-headers-08 to -11.
     #[default]
     Draft11,
+    /// `RateLimit-Policy: 10;w=60` and `RateLimit: limit=10, remaining=3, reset=42`
+    /// of draft-ietf-httpapi-ratelimit-headers-07, of the quota with the least
+    /// remaining.
+    Draft7,
+    /// `RateLimit-Policy: 10;w=60`, `RateLimit-Limit`, `RateLimit-Remaining` and
+    /// `RateLimit-Reset` of drafts -03 to -06, of the quota with the least
+    /// remaining.
+    Draft6,
     /// `X-RateLimit-Limit`, `X-RateLimit-Remaining`, and `X-RateLimit-Reset` in
     /// seconds since the Unix epoch, as GitHub writes them, of the quota with
     /// the least remaining.

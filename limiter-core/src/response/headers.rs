@@ -1,4 +1,4 @@
-//! Telling clients: the `RateLimit` header fields.
+//! The header fields that show clients what is left: `RateLimit` and the like.
 //!
 //! By default as draft-ietf-httpapi-ratelimit-headers-08 to -11 write them:
 //! ```text
@@ -11,89 +11,96 @@
 //! A window that is not whole seconds is told rounded up, so that a client that
 //! paces itself by `q / w` is never too fast.
 //!
-//! The draft is none that has settled: its next revision may rename `r` and
-//! `t`. So a style names the revision it writes.
+//! The draft is not final: its next revision may rename `r` and `t`. So a style
+//! names the revision it writes. Policies that one set decides together should
+//! have one style.
 
 use std::borrow::Cow;
 
 use smallvec::SmallVec;
 
 use crate::{
+    algorithm::Wait,
     decision::{Decision, QuotaStatus, Verdict},
     policy::{HeaderStyle, Mode, Policy},
-    quota::Length,
-    response::structured_fields::{policy_item, status_item, status_name},
+    quota::{Length, Quota},
+    response::structured_fields::{old_policy_item, policy_item, status_item, status_name},
 };
 
-/// Header fields: names in lower case, and values. What is the same in all
-/// responses is borrowed of the [`PolicySet`](crate::PolicySet).
+/// Header fields: names in lower case, and values. A value that is the same in
+/// all responses is borrowed from the policy set.
 pub type Fields<'a> = SmallVec<[(&'static str, Cow<'a, str>); 3]>;
 
-/// What is the same in all responses of a set: quotas' names and the policy field.
+/// The texts that are the same in all responses of a policy set.
 #[derive(Debug)]
-pub(crate) struct Names {
-    /// A policy's position, then a quota's.
-    quotas: Vec<Vec<Name>>,
+pub(crate) struct SetTexts {
+    policies: Vec<Policy>,
+    /// One list a policy, one entry a quota.
+    quotas: Vec<Vec<QuotaTexts>>,
+    /// The value of `ratelimit-policy`, if any policy's style has it.
     policy_field: Option<String>,
 }
 
-/// A quota's name, and the same as a String of a structured field.
 #[derive(Debug)]
-struct Name {
-    plain: String,
-    serialised: String,
+struct QuotaTexts {
+    /// The name that clients read.
+    name: String,
+    /// The name as a String of a structured field.
+    status_name: String,
+    /// The quota's item in `ratelimit-policy`.
+    policy_item: String,
 }
 
-impl Names {
+impl SetTexts {
     pub(crate) fn new(policies: &[Policy]) -> Self {
-        let names: Vec<_> = policies.iter().map(quota_names).collect();
-        let items: Vec<_> = policies
-            .iter()
-            .zip(&names)
-            .filter(|(policy, _)| {
-                policy.headers() == HeaderStyle::Draft11 && policy.mode() == Mode::Enforce
-            })
-            .flat_map(|(policy, names)| names.iter().zip(policy.quotas().iter()))
-            .map(|(name, quota)| policy_item(name, quota))
-            .collect();
-        let policy_field = (!items.is_empty()).then(|| items.join(", "));
-        let name = |plain: String| Name { serialised: status_name(&plain), plain };
-        let names = names.into_iter().map(|names| names.into_iter().map(name).collect());
-        Self { quotas: names.collect(), policy_field }
+        let quotas: Vec<Vec<_>> = policies.iter().map(QuotaTexts::of).collect();
+        let policies = policies.to_vec();
+        let mut texts = Self { policies, quotas, policy_field: None };
+        texts.policy_field = texts.join_policy_items(0);
+        texts
     }
 
-    pub(crate) fn of(&self, status: &QuotaStatus) -> &str {
-        self.name(status).map_or("", |name| &name.plain)
+    pub(crate) fn policies(&self) -> &[Policy] {
+        &self.policies
     }
 
-    fn name(&self, status: &QuotaStatus) -> Option<&Name> {
-        self.quotas.get(status.policy())?.get(status.index())
+    pub(crate) fn quota_name(&self, status: &QuotaStatus) -> &str {
+        self.quota(status).map_or("", |quota| &quota.name)
     }
 
     pub(crate) fn policy_field(&self) -> Option<&str> {
         self.policy_field.as_deref()
     }
 
-    /// The fields of a decision. A ban tells nothing but when it ends: what is
-    /// left of the quotas does not help a banned client.
-    pub(crate) fn fields(&self, policies: &[Policy], decision: &Decision) -> Fields<'_> {
+    /// The fields of a decision, but for the policies at the positions of the
+    /// bits of `superseded`: a limit further in has counted them at a higher
+    /// cost. A ban shows only when it ends: what is left of the quotas does not
+    /// help a banned client.
+    pub(crate) fn fields(&self, decision: &Decision, superseded: u64) -> Fields<'_> {
         let mut fields = Fields::new();
         if decision.verdict == Verdict::Banned {
             return fields;
         }
-        let of_style = |style| {
-            let statuses = decision.quotas.iter().filter(|status| !status.shadow);
-            statuses.filter(move |status| policies[status.policy()].headers() == style)
-        };
-        let mut items = of_style(HeaderStyle::Draft11)
-            .filter_map(|status| Some(status_item(&self.name(status)?.serialised, status)));
-        if let Some((policy_field, first)) = self.policy_field().zip(items.next()) {
-            fields.push(("ratelimit-policy", policy_field.into()));
-            let list = items.fold(first, |list, item| list + ", " + &item);
-            fields.push(("ratelimit", list.into()));
+        let shown = Shown { texts: self, decision, superseded };
+        let draft_11 = shown.draft_11();
+        let draft_7 = shown.tightest(HeaderStyle::Draft7);
+        let draft_6 = shown.tightest(HeaderStyle::Draft6);
+        if draft_11.is_some() || draft_7.is_some() || draft_6.is_some() {
+            fields.extend(shown.policy_field().map(|value| ("ratelimit-policy", value)));
         }
-        let tightest = of_style(HeaderStyle::XRateLimit).min_by_key(|status| status.remaining());
-        if let Some(status) = tightest {
+        fields.extend(draft_11.map(|value| ("ratelimit", value.into())));
+        if let Some(status) = draft_7 {
+            let [limit, remaining, reset] = draft_numbers(status);
+            let value = format!("limit={limit}, remaining={remaining}, reset={reset}");
+            fields.push(("ratelimit", value.into()));
+        }
+        if let Some(status) = draft_6 {
+            let [limit, remaining, reset] = draft_numbers(status);
+            fields.push(("ratelimit-limit", number(limit)));
+            fields.push(("ratelimit-remaining", number(remaining)));
+            fields.push(("ratelimit-reset", number(reset)));
+        }
+        if let Some(status) = shown.tightest(HeaderStyle::XRateLimit) {
             let reset = decision.now.after(status.reset_after()).as_micros();
             fields.push(("x-ratelimit-limit", number(status.limit())));
             fields.push(("x-ratelimit-remaining", number(status.remaining())));
@@ -101,15 +108,105 @@ impl Names {
         }
         fields
     }
+
+    fn quota(&self, status: &QuotaStatus) -> Option<&QuotaTexts> {
+        self.quotas.get(status.policy())?.get(status.index())
+    }
+
+    /// The value of `ratelimit-policy`, less the superseded policies.
+    fn join_policy_items(&self, superseded: u64) -> Option<String> {
+        let shown =
+            self.policies.iter().zip(&self.quotas).enumerate().filter(|(at, (policy, _))| {
+                policy.mode() == Mode::Enforce && !is_superseded(superseded, *at)
+            });
+        let items =
+            shown.flat_map(|(_, (_, quotas))| quotas.iter().map(|q| q.policy_item.as_str()));
+        let items: Vec<_> = items.filter(|item| !item.is_empty()).collect();
+        (!items.is_empty()).then(|| items.join(", "))
+    }
 }
 
-fn number(number: u64) -> Cow<'static, str> {
+/// The part of a decision that the client is to see.
+struct Shown<'a, 'd> {
+    texts: &'a SetTexts,
+    decision: &'d Decision,
+    superseded: u64,
+}
+
+impl<'a, 'd> Shown<'a, 'd> {
+    fn of_style(&self, style: HeaderStyle) -> impl Iterator<Item = &'d QuotaStatus> {
+        self.decision.quotas.iter().filter(move |status| {
+            !status.shadow
+                && self.texts.policies[status.policy()].headers() == style
+                && !is_superseded(self.superseded, status.policy())
+        })
+    }
+
+    fn tightest(&self, style: HeaderStyle) -> Option<&'d QuotaStatus> {
+        self.of_style(style).min_by_key(|status| status.remaining())
+    }
+
+    fn draft_11(&self) -> Option<String> {
+        let mut statuses = self.of_style(HeaderStyle::Draft11);
+        let item = |status: &QuotaStatus| {
+            let name = self.texts.quota(status).map_or("", |quota| &quota.status_name);
+            status_item(name, status)
+        };
+        let first = item(statuses.next()?);
+        Some(statuses.fold(first, |list, status| list + ", " + &item(status)))
+    }
+
+    fn policy_field(&self) -> Option<Cow<'a, str>> {
+        if self.superseded == 0 {
+            return self.texts.policy_field().map(Cow::Borrowed);
+        }
+        self.texts.join_policy_items(self.superseded).map(Cow::Owned)
+    }
+}
+
+/// Whether the bit of that position is set. A set of more than 64 policies shows
+/// those beyond in any case.
+const fn is_superseded(superseded: u64, at: usize) -> bool {
+    at < 64 && superseded >> at & 1 == 1
+}
+
+/// Limit, remaining and reset as drafts -06 and -07 write them.
+fn draft_numbers(status: &QuotaStatus) -> [u64; 3] {
+    [status.limit(), status.remaining(), effective_window(status)]
+}
+
+pub(crate) fn number(number: u64) -> Cow<'static, str> {
     itoa::Buffer::new().format(number).to_owned().into()
 }
 
 /// Whole seconds, rounded up.
 pub(crate) const fn seconds(micros: u64) -> u64 {
     micros.div_ceil(1_000_000)
+}
+
+/// The seconds within which no more than what remains can be used.
+pub(crate) fn effective_window(status: &QuotaStatus) -> u64 {
+    let micros = match status.wait() {
+        Wait::Micros(wait) => wait,
+        Wait::None | Wait::Never => status.usage.effective_window(),
+    };
+    // With nothing left, 0 would say that there is no need to wait.
+    seconds(micros).max(u64::from(status.remaining() == 0))
+}
+
+impl QuotaTexts {
+    /// The texts of each quota of a policy.
+    fn of(policy: &Policy) -> Vec<Self> {
+        let texts = |(name, quota): (String, &Quota)| {
+            let policy_item = match policy.headers() {
+                HeaderStyle::Draft11 => policy_item(&name, quota),
+                HeaderStyle::Draft6 | HeaderStyle::Draft7 => old_policy_item(quota),
+                HeaderStyle::XRateLimit | HeaderStyle::None => String::new(),
+            };
+            Self { status_name: status_name(&name), policy_item, name }
+        };
+        quota_names(policy).into_iter().zip(policy.quotas().iter()).map(texts).collect()
+    }
 }
 
 fn quota_names(policy: &Policy) -> Vec<String> {
@@ -149,16 +246,16 @@ mod tests {
             ("999999999999999/d", "\"api\";q=999999999999999;w=86400"),
         ];
         for (quotas, field) in table {
-            let names = Names::new(&[policy(quotas)]);
-            assert_eq!(names.policy_field.as_deref(), Some(field), "{quotas}");
+            let texts = SetTexts::new(&[policy(quotas)]);
+            assert_eq!(texts.policy_field.as_deref(), Some(field), "{quotas}");
         }
     }
 
     #[test]
-    fn shadow_and_other_styles_are_not_told() {
+    fn shadow_and_other_styles_are_not_in_the_policy_field() {
         let shadow = policy("10/minute").with_mode(Mode::Shadow);
         let other = policy("10/minute").with_headers(HeaderStyle::XRateLimit);
         let none = policy("10/minute").with_headers(HeaderStyle::None);
-        assert_eq!(Names::new(&[shadow, other, none]).policy_field, None);
+        assert_eq!(SetTexts::new(&[shadow, other, none]).policy_field, None);
     }
 }

@@ -1,165 +1,334 @@
-//! The response to a request that does not pass: status, fields and body.
+//! The response to a request that does not pass: [`Refusal`].
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    fmt::Write as _,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
-
-use serde::Serialize;
 
 use crate::{
     algorithm::Wait,
-    ban::BanAnswer,
-    decision::{Decision, Verdict},
+    ban::{BanAnswer, BanRule},
+    decision::{Decision, QuotaStatus},
     error::Error,
-    limiter::PolicySet,
-    response::headers::{Fields, seconds},
-    time::{Clock, SystemClock, micros},
+    policy::Policy,
+    request::Subjects,
+    response::headers::{Fields, SetTexts, number, seconds},
+    time::{Clock, SystemClock, Timestamp, micros},
 };
 
 /// Where IANA registers the problem types of
 /// draft-ietf-httpapi-ratelimit-headers-11, section 10.2.
 const PROBLEM_TYPES: &str = "https://iana.org/assignments/http-problem-types#";
 
-/// A response in neutral terms, which adapters turn into their framework's.
-///
-/// The body is an RFC 9457 problem document, and no cache may keep it. Cheap to
-/// clone.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Refusal(Arc<Response>);
-
-#[derive(Debug, Eq, PartialEq)]
-struct Response {
-    status: u16,
-    fields: Fields<'static>,
-    body: String,
+/// Why a request does not pass.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum RefusalKind {
+    /// A quota refuses it: 429.
+    Limited,
+    /// Its key is banned: 403, or 429 where the policy says so.
+    Banned,
+    /// Its address is in a network of the list `block`: 403.
+    Blocked,
+    /// Its client's address is not known, since a trusted proxy sent no usable
+    /// header: 400.
+    Unidentified,
+    /// The store does not answer, and a policy says `on_store_error = "deny"`: 503.
+    StoreUnavailable,
+    /// More requests wait for the store than it can answer: 503.
+    Overloaded,
+    /// The application is set up wrong; the log says how: 500.
+    Misconfigured,
 }
 
-#[derive(Serialize)]
-struct Problem<'a> {
-    r#type: String,
-    title: &'a str,
-    status: u16,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<String>,
-    #[serde(rename = "violated-policies", skip_serializing_if = "Vec::is_empty")]
-    violated_policies: Vec<&'a str>,
+/// The response to a request that does not pass, in neutral terms, which
+/// adapters turn into their framework's.
+///
+/// The body is an RFC 9457 problem document, and no cache may keep it. Cheap to
+/// clone: the body and the fields are written when they are needed.
+#[derive(Clone, Debug)]
+pub struct Refusal(Arc<Inner>);
+
+#[derive(Debug)]
+enum Inner {
+    Decided(DecidedRefusal),
+    Error(ErrorRefusal),
+}
+
+/// A refusal by the store's decision.
+#[derive(Debug)]
+struct DecidedRefusal {
+    decision: Decision,
+    subjects: Subjects,
+    texts: Arc<SetTexts>,
+}
+
+/// A refusal of a request that could not be decided.
+#[derive(Debug)]
+struct ErrorRefusal {
+    kind: RefusalKind,
+    retry_after: Option<Duration>,
+    /// The mistake in the application. Clients see it in debug builds only.
+    mistake: Option<String>,
 }
 
 impl Refusal {
+    /// The refusal that a decision amounts to, of these subjects.
+    pub(crate) fn of_decision(
+        decision: Decision,
+        subjects: Subjects,
+        texts: &Arc<SetTexts>,
+    ) -> Self {
+        let texts = Arc::clone(texts);
+        Self(Arc::new(Inner::Decided(DecidedRefusal { decision, subjects, texts })))
+    }
+
+    /// Returns the response to a request that could not be decided. It does not
+    /// show the cause, which is logged at most once a second.
+    #[must_use]
+    pub fn of_error(error: &Error) -> Self {
+        let (kind, retry_after) = match error {
+            Error::Unavailable(_) => (RefusalKind::StoreUnavailable, Some(Duration::from_secs(1))),
+            Error::Overloaded { retry_after, .. } => (RefusalKind::Overloaded, Some(*retry_after)),
+            Error::Blocked => (RefusalKind::Blocked, None),
+            Error::Forwarding { .. } => (RefusalKind::Unidentified, None),
+            _ => return Self::misconfigured(error.to_string()),
+        };
+        // The circuit breaker logs outages; blocked clients are not logged.
+        if kind == RefusalKind::Unidentified && once_a_second() {
+            tracing::error!(%error, "a request could not be counted");
+        }
+        Self::undecided(kind, retry_after, None)
+    }
+
+    /// Returns the response of an application that is set up wrong: 500. The
+    /// mistake is logged at most once a second, to standard error where the
+    /// application has set up no logging, and shown to clients in builds with
+    /// debug assertions only.
+    #[must_use]
+    pub fn misconfigured(mistake: impl Into<String>) -> Self {
+        let mistake = mistake.into();
+        if once_a_second() {
+            log_mistake(&mistake);
+        }
+        Self::undecided(RefusalKind::Misconfigured, None, Some(mistake))
+    }
+
+    fn undecided(
+        kind: RefusalKind,
+        retry_after: Option<Duration>,
+        mistake: Option<String>,
+    ) -> Self {
+        Self(Arc::new(Inner::Error(ErrorRefusal { kind, retry_after, mistake })))
+    }
+
+    /// Why the request does not pass.
+    #[must_use]
+    pub fn kind(&self) -> RefusalKind {
+        match &*self.0 {
+            Inner::Decided(refusal) if refusal.decision.ban().is_some() => RefusalKind::Banned,
+            Inner::Decided(_) => RefusalKind::Limited,
+            Inner::Error(refusal) => refusal.kind,
+        }
+    }
+
     /// The HTTP status: 403, 429, 503, or 400 and 500 where a request could
     /// not be counted.
     #[must_use]
     pub fn status(&self) -> u16 {
-        self.0.status
+        match (self.kind(), &*self.0) {
+            (RefusalKind::Banned, Inner::Decided(refusal)) => refusal.ban_status(),
+            (RefusalKind::Blocked, _) => 403,
+            (RefusalKind::Unidentified, _) => 400,
+            (RefusalKind::StoreUnavailable | RefusalKind::Overloaded, _) => 503,
+            (RefusalKind::Misconfigured, _) => 500,
+            _ => 429,
+        }
     }
 
-    /// All header fields, `content-type` and `cache-control` included.
+    /// How long until the same request would pass, if nothing else arrives.
+    /// `None` if that is not known, or never.
     #[must_use]
-    pub fn fields(&self) -> &Fields<'static> {
-        &self.0.fields
+    pub fn retry_after(&self) -> Option<Duration> {
+        match &*self.0 {
+            Inner::Decided(refusal) => match refusal.decision.wait() {
+                Wait::Micros(micros) => Some(Duration::from_micros(micros)),
+                Wait::None | Wait::Never => None,
+            },
+            Inner::Error(refusal) => refusal.retry_after,
+        }
+    }
+
+    /// The end of the ban, for [`RefusalKind::Banned`].
+    #[must_use]
+    pub fn banned_until(&self) -> Option<Timestamp> {
+        self.decision().and_then(Decision::banned_until)
+    }
+
+    /// The name of the policy that refuses: the one that bans, or the one that
+    /// makes the request wait longest.
+    #[must_use]
+    pub fn policy(&self) -> Option<&str> {
+        let Inner::Decided(refusal) = &*self.0 else { return None };
+        let longest = || refusal.refusing().max_by_key(|status| status.wait());
+        let ban = refusal.decision.ban().map(|ban| ban.policy);
+        let at = ban.or_else(|| longest().map(QuotaStatus::policy))?;
+        refusal.texts.policies().get(at).map(Policy::name)
+    }
+
+    /// The decision that refuses. `None` if the request could not be decided.
+    #[must_use]
+    pub fn decision(&self) -> Option<&Decision> {
+        match &*self.0 {
+            Inner::Decided(refusal) => Some(&refusal.decision),
+            Inner::Error(_) => None,
+        }
+    }
+
+    /// All header fields, `content-type` and `cache-control` included. Names
+    /// are in lower case.
+    #[must_use]
+    pub fn fields(&self) -> Fields<'_> {
+        let mut fields = match &*self.0 {
+            Inner::Decided(refusal) => refusal.texts.fields(&refusal.decision, 0),
+            Inner::Error(_) => Fields::new(),
+        };
+        if let Some(seconds) = self.retry_seconds() {
+            fields.push(("retry-after", number(seconds)));
+        }
+        fields.push(("content-type", "application/problem+json".into()));
+        fields.push(("cache-control", "no-store".into()));
+        fields
     }
 
     /// The body: `application/problem+json`.
     #[must_use]
-    pub fn body(&self) -> &str {
-        &self.0.body
-    }
-
-    pub(crate) fn of(decision: &Decision, policies: &PolicySet) -> Option<Self> {
-        let (kind, title, status, violated) = match (decision.verdict, decision.ban()) {
-            (Verdict::Allowed, _) => return None,
-            (Verdict::Banned, Some(ban)) => {
-                let answer =
-                    policies.ban_rule(ban.policy).map(|rule| rule.answer()).unwrap_or_default();
-                let status = match answer {
-                    BanAnswer::Forbidden => 403,
-                    BanAnswer::TooManyRequests => 429,
-                };
-                let violated = vec![policies.policies()[ban.policy].name()];
-                ("abnormal-usage-detected", "Abnormal usage detected", status, violated)
+    pub fn body(&self) -> String {
+        let problem = Problem::of(self.kind());
+        // Room for the longest text that is common.
+        let mut body = String::with_capacity(256);
+        body.push_str("{\"type\":\"");
+        body.push_str(if problem.kind.is_empty() { "about:blank" } else { PROBLEM_TYPES });
+        body.push_str(problem.kind);
+        body.push_str("\",\"title\":\"");
+        body.push_str(problem.title);
+        body.push_str("\",\"status\":");
+        body.push_str(itoa::Buffer::new().format(self.status()));
+        match &*self.0 {
+            Inner::Decided(refusal) => {
+                if let Some(seconds) = self.retry_seconds() {
+                    body.push_str(",\"detail\":\"Try again in ");
+                    body.push_str(itoa::Buffer::new().format(seconds));
+                    body.push_str(" s.\"");
+                }
+                refusal.write_violated(&mut body);
             }
-            (Verdict::Banned | Verdict::Limited, _) => {
-                let refusing = decision.quotas.iter().filter(|s| !s.shadow && s.refuses());
-                let violated = refusing.map(|status| policies.quota_name(status)).collect();
-                ("quota-exceeded", "Quota exceeded", 429, violated)
+            Inner::Error(ErrorRefusal { mistake: Some(mistake), .. }) if cfg!(debug_assertions) => {
+                // Writing to a String cannot fail.
+                let _ = write!(body, ",\"detail\":{}", serde_json::Value::from(mistake.as_str()));
             }
-        };
-        let told = policies.fields(decision).into_iter();
-        let mut fields: Fields<'static> =
-            told.map(|(name, value)| (name, value.into_owned().into())).collect();
-        let detail = match decision.wait() {
-            Wait::Micros(micros) => {
-                let after = seconds(micros).max(1);
-                fields.push(("retry-after", after.to_string().into()));
-                Some(format!("Try again in {after} s."))
-            }
-            Wait::None | Wait::Never => None,
-        };
-        Some(Self::new(
-            fields,
-            &Problem {
-                r#type: format!("{PROBLEM_TYPES}{kind}"),
-                title,
-                status,
-                detail,
-                violated_policies: violated,
-            },
-        ))
-    }
-
-    /// The response where a request could not be decided. It tells nothing of
-    /// the cause: that goes to the log, once a second at most.
-    #[must_use]
-    pub fn of_error(error: &Error) -> Self {
-        // The circuit breaker logs outages; blocked clients are not logged.
-        if !matches!(error, Error::Unavailable(_) | Error::Blocked) && once_a_second() {
-            tracing::error!(%error, "a request could not be counted");
+            Inner::Error(_) => {}
         }
-        let mut fields = Fields::new();
-        let (r#type, title, status) = match error {
-            Error::Unavailable(_) | Error::Overloaded { .. } => {
-                let wait = match error {
-                    Error::Overloaded { retry_after, .. } => seconds(micros(*retry_after)).max(1),
-                    _ => 1,
-                };
-                fields.push(("retry-after", wait.to_string().into()));
-                let kind = format!("{PROBLEM_TYPES}temporary-reduced-capacity");
-                (kind, "Temporarily reduced capacity", 503)
-            }
-            Error::Blocked => ("about:blank".to_owned(), "Forbidden", 403),
-            Error::Forwarding { .. } => ("about:blank".to_owned(), "Bad Request", 400),
-            _ => return Self::internal_error(),
-        };
-        let violated_policies = Vec::new();
-        Self::new(fields, &Problem { r#type, title, status, detail: None, violated_policies })
+        body.push('}');
+        body
     }
 
-    /// The response of an application that was put together wrong: 500.
-    #[must_use]
-    pub fn internal_error() -> Self {
-        Self::new(
-            Fields::new(),
-            &Problem {
-                r#type: "about:blank".to_owned(),
-                title: "Internal Server Error",
-                status: 500,
-                detail: None,
-                violated_policies: Vec::new(),
-            },
-        )
+    /// Whether the request was refused for one of these subjects already, under
+    /// the same policy: asking again would strike again.
+    pub(crate) fn refuses(&self, policies: &[Policy], subjects: &Subjects) -> bool {
+        let Inner::Decided(refusal) = &*self.0 else { return false };
+        let mut refused = refusal.items();
+        refused.any(|(own, refused)| {
+            let mut asked = policies.iter().zip(subjects);
+            asked.any(|(policy, subject)| {
+                own.scope() == policy.scope() && refused.key == subject.key
+            })
+        })
     }
 
-    fn new(mut fields: Fields<'static>, problem: &Problem<'_>) -> Self {
-        fields.push(("content-type", "application/problem+json".into()));
-        fields.push(("cache-control", "no-store".into()));
-        let body = serde_json::to_string(problem).expect("text and numbers are always JSON");
-        Self(Arc::new(Response { status: problem.status, fields, body }))
+    /// Whole seconds to wait, rounded up, at least 1.
+    fn retry_seconds(&self) -> Option<u64> {
+        self.retry_after().map(|wait| seconds(micros(wait)).max(1))
     }
 }
 
-/// Whether nothing was said in this second yet: a client that makes a proxy send
-/// nonsense does not fill the disk.
+impl DecidedRefusal {
+    fn ban_status(&self) -> u16 {
+        let ban = self.decision.ban();
+        let rule = ban.and_then(|ban| self.texts.policies()[ban.policy].ban());
+        match rule.map(BanRule::answer).unwrap_or_default() {
+            BanAnswer::Forbidden => 403,
+            BanAnswer::TooManyRequests => 429,
+        }
+    }
+
+    /// The enforced quotas that refuse.
+    fn refusing(&self) -> impl Iterator<Item = &QuotaStatus> {
+        self.decision.quotas.iter().filter(|status| !status.shadow && status.refuses())
+    }
+
+    /// The policies that refuse or ban, each with its subject.
+    fn items(&self) -> impl Iterator<Item = (&Policy, &crate::store::Subject)> {
+        let ban = self.decision.ban().map(|ban| ban.policy);
+        let positions = self.refusing().map(QuotaStatus::policy).chain(ban);
+        positions.map(|at| (&self.texts.policies()[at], &self.subjects[at]))
+    }
+
+    /// The member `violated-policies`. Names are letters, digits and `-_.`
+    /// alone, so that nothing has to be escaped.
+    fn write_violated(&self, body: &mut String) {
+        body.push_str(",\"violated-policies\":[\"");
+        if let Some(ban) = self.decision.ban() {
+            body.push_str(self.texts.policies()[ban.policy].name());
+        } else {
+            for (n, status) in self.refusing().enumerate() {
+                if n > 0 {
+                    body.push_str("\",\"");
+                }
+                body.push_str(self.texts.quota_name(status));
+            }
+        }
+        body.push_str("\"]");
+    }
+}
+
+/// What a problem document says of a kind of refusal.
+struct Problem {
+    /// The registered type; empty for a plain status.
+    kind: &'static str,
+    title: &'static str,
+}
+
+impl Problem {
+    const fn of(kind: RefusalKind) -> Self {
+        let (kind, title) = match kind {
+            RefusalKind::Limited => ("quota-exceeded", "Quota exceeded"),
+            RefusalKind::Banned => ("abnormal-usage-detected", "Abnormal usage detected"),
+            RefusalKind::Blocked => ("", "Forbidden"),
+            RefusalKind::Unidentified => ("", "Bad Request"),
+            RefusalKind::StoreUnavailable | RefusalKind::Overloaded => {
+                ("temporary-reduced-capacity", "Temporarily reduced capacity")
+            }
+            RefusalKind::Misconfigured => ("", "Internal Server Error"),
+        };
+        Self { kind, title }
+    }
+}
+
+/// Logs a mistake in the application, or prints it where nobody would see the
+/// log: no subscriber has ever been set.
+fn log_mistake(mistake: &str) {
+    tracing::error!("{mistake}");
+    if !tracing::dispatcher::has_been_set() {
+        eprintln!("limiter: {mistake}");
+    }
+}
+
+/// Returns true at most once a second, so that clients cannot fill the disk.
 fn once_a_second() -> bool {
     static LAST: AtomicU64 = AtomicU64::new(0);
     let now = SystemClock.now().as_micros() / 1_000_000;

@@ -3,10 +3,9 @@
 use sfv::{Integer, ItemSerializer, KeyRef, StringRef};
 
 use crate::{
-    algorithm::Wait,
     decision::QuotaStatus,
     quota::{MAX_UNITS, Quota},
-    response::headers::seconds,
+    response::headers::{effective_window, seconds},
 };
 
 /// `"api";q=10;w=60`
@@ -20,19 +19,20 @@ pub(crate) fn status_name(name: &str) -> String {
     item(name, [])
 }
 
-/// `"api";r=3;t=42`. It is made for every response, so that it costs no more than
-/// writing two numbers: `sfv` has serialised the rest once.
+/// `10;w=60`, as drafts -03 to -07 have it.
+pub(crate) fn old_policy_item(quota: &Quota) -> String {
+    let window = KeyRef::from_str("w").expect("it is a letter");
+    let item = ItemSerializer::new().bare_item(integer(quota.limit()));
+    item.parameter(window, integer(seconds(quota.window_micros()))).finish()
+}
+
+/// `"api";r=3;t=42`. It is written for every response, so it costs no more than
+/// two numbers: `sfv` has serialised the rest once.
 pub(crate) fn status_item(name: &str, status: &QuotaStatus) -> String {
-    let remaining = status.remaining();
-    let micros = match status.wait() {
-        Wait::Micros(wait) => wait,
-        Wait::None | Wait::Never => status.usage.effective_window(),
-    };
-    // With nothing left, 0 would say that there is no need to wait.
-    let window = seconds(micros).max(u64::from(remaining == 0));
     let mut digits = [itoa::Buffer::new(), itoa::Buffer::new()];
     let [r, t] = &mut digits;
-    let (r, t) = (r.format(remaining.min(MAX_UNITS)), t.format(window.min(MAX_UNITS)));
+    let r = r.format(status.remaining().min(MAX_UNITS));
+    let t = t.format(effective_window(status).min(MAX_UNITS));
     let parts = [name, ";r=", r, ";t=", t];
     let mut item = String::with_capacity(parts.iter().map(|part| part.len()).sum());
     parts.iter().for_each(|part| item.push_str(part));

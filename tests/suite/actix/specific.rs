@@ -10,7 +10,9 @@ use actix_web::{
     middleware::{Next, from_fn},
     test, web,
 };
-use limiter_actix::{BanRule, Key, Limiter, Policy, Quota, RateLimit, refusal_response};
+use limiter_actix::{
+    BanRule, Key, Limiter, Policy, Quota, RateLimit, RefusalKind, refusal_response,
+};
 
 async fn limiter(quota: &str) -> Limiter {
     let quota: Quota = quota.parse().unwrap();
@@ -93,8 +95,33 @@ fn fetch(address: std::net::SocketAddr) -> String {
     answer
 }
 
-/// A limiter that a worker builds for itself stops the server's start, under
-/// actix-web's own runtime and under a plain one.
+/// Starts a server of two workers with an application that a closure makes, and
+/// returns the statuses of some requests, which go to both.
+macro_rules! statuses_of_two_workers {
+    ($app:expr) => {{
+        let server = HttpServer::new($app).workers(2).disable_signals();
+        let server = server.bind(("127.0.0.1", 0)).unwrap();
+        let address = server.addrs()[0];
+        let running = server.run();
+        let handle = running.handle();
+        actix_web::rt::spawn(running);
+        let fetch = async || tokio::task::spawn_blocking(move || fetch(address)).await.unwrap();
+        let mut answers = Vec::new();
+        for _ in 0..10 {
+            answers.push(fetch().await);
+        }
+        handle.stop(false).await;
+        answers
+    }};
+}
+
+fn status_of(answer: &str) -> &str {
+    answer.split(' ').nth(1).unwrap()
+}
+
+/// A limiter that a worker builds for itself, be it on another thread, is found
+/// once the second worker has a request, under actix-web's own runtime and under
+/// a plain one.
 #[actix_web::test]
 async fn a_limiter_per_worker_is_refused() {
     build_per_worker().await;
@@ -102,21 +129,75 @@ async fn a_limiter_per_worker_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_limiter_per_worker_is_refused_under_tokio() {
-    build_per_worker().await;
+    tokio::task::LocalSet::new().run_until(build_per_worker()).await;
 }
 
 async fn build_per_worker() {
-    let server = HttpServer::new(|| {
-        let limiter = now(limiter("50/hour"));
+    let given = statuses_of_two_workers!(|| {
+        let limiter = std::thread::spawn(|| now(limiter("50/hour"))).join().unwrap();
         let api = RateLimit::new(limiter.policy("api").unwrap());
         App::new().wrap(api).route("/", web::get().to(hello))
-    })
-    .workers(1)
-    .disable_signals()
-    .bind(("127.0.0.1", 0))
-    .unwrap();
-    let error = server.run().await.unwrap_err();
-    assert!(error.to_string().contains("Can not start"), "{error}");
+    });
+    let named = statuses_of_two_workers!(|| {
+        let limit = RateLimit::named("api");
+        App::new().app_data(now(limiter("50/hour"))).wrap(limit).route("/", web::get().to(hello))
+    });
+    for answers in [given, named] {
+        let statuses: Vec<_> = answers.iter().map(|answer| status_of(answer)).collect();
+        assert_eq!(statuses[0], "200", "{statuses:?}");
+        assert_eq!(statuses[9], "500", "{statuses:?}");
+        // In a build with debug assertions, the answer says why.
+        let why = &answers[9];
+        assert!(why.contains("build the limiter before HttpServer::new"), "{why}");
+    }
+}
+
+/// What looks like it and is right: the limiter is built by whichever worker has
+/// the first request, or another one is built by an administrator's handler.
+#[actix_web::test]
+async fn a_limiter_that_a_worker_builds_for_all_is_none_per_worker() {
+    static LIMITER: std::sync::OnceLock<Limiter> = std::sync::OnceLock::new();
+    let answers = statuses_of_two_workers!(|| {
+        let limit = RateLimit::by(|_| {
+            let _of_the_administrator = now(limiter("1/hour"));
+            let limiter = LIMITER.get_or_init(|| now(limiter("5/hour")));
+            limiter.policy("api").unwrap()
+        });
+        App::new().wrap(limit).route("/", web::get().to(hello))
+    });
+    let statuses: Vec<_> = answers.iter().map(|answer| status_of(answer)).collect();
+    assert_eq!(statuses, [["200"; 5], ["429"; 5]].concat());
+}
+
+/// Servers that one function starts have a limiter each.
+#[actix_web::test]
+async fn two_servers_may_have_two_limiters() {
+    async fn statuses(limiter: Limiter) -> Vec<String> {
+        statuses_of_two_workers!(move || {
+            let limit = RateLimit::new(limiter.policy("api").unwrap());
+            App::new().wrap(limit).route("/", web::get().to(hello))
+        })
+    }
+    let (first, second) = (limiter("5/hour").await, limiter("5/hour").await);
+    let both = tokio::join!(statuses(first), statuses(second));
+    for answers in [both.0, both.1] {
+        let admitted = answers.iter().filter(|answer| status_of(answer) == "200").count();
+        assert_eq!(admitted, 5, "{answers:?}");
+    }
+}
+
+#[actix_web::test]
+async fn policies_of_two_limiters_are_a_mistake() {
+    let (first, second) = (limiter("5/hour").await, limiter("5/hour").await);
+    let (first, second) = (first.policy("api").unwrap(), second.policy("api").unwrap());
+    let limit =
+        RateLimit::by(
+            move |request| {
+                if request.query_string() == "2" { second.clone() } else { first.clone() }
+            },
+        );
+    let app = App::new().wrap(limit).route("/", web::get().to(hello));
+    assert_eq!(statuses!(app, get("/"), get("/?2"), get("/")), [200, 500, 200]);
 }
 
 /// Runs a future that does not wait, where a runtime is running already.
@@ -194,6 +275,9 @@ async fn a_refusal_can_be_answered_otherwise() {
     let limiter = limiter("1/hour").await;
     let api = RateLimit::new(limiter.policy("api").unwrap()).on_refusal(|_, refusal| {
         assert_eq!(refusal.status(), 429);
+        assert_eq!(refusal.kind(), RefusalKind::Limited);
+        assert_eq!(refusal.retry_after().unwrap().as_secs(), 3599);
+        assert_eq!(refusal.policy(), Some("api"));
         HttpResponse::ServiceUnavailable().content_type("text/plain").body("later")
     });
     let app = App::new().wrap(api).route("/", web::get().to(hello));

@@ -2,7 +2,7 @@
 
 use std::{net::Ipv4Addr, time::Duration};
 
-use limiter_core::{Error, Key, MemoryStore, Refusal, Verdict};
+use limiter_core::{AdmitOptions, Error, Key, MemoryStore, Refusal, Verdict};
 use redis::Commands;
 
 use super::{TEN, configured, stored};
@@ -134,8 +134,9 @@ async fn no_refusal_says_to_come_back_at_once() {
     let store = MemoryStore::builder().clock(clock()).build();
     let limiter = stored("[policies.api]\nquota = \"1/10ms\"", store).await;
     assert_eq!(from("192.0.2.1").admitted(&limiter, "api", 1).await, 1);
-    let refused = from("192.0.2.1").ask(&limiter, "api").await.unwrap();
-    let refusal: Refusal = limiter.policy("api").unwrap().refusal(&refused).unwrap();
+    let policy = limiter.policy("api").unwrap();
+    let refused = policy.admit(&from("192.0.2.1"), AdmitOptions::default()).await;
+    let refusal: Refusal = refused.unwrap_err();
     assert!(refusal.fields().contains(&("retry-after", "1".into())), "{refusal:?}");
 }
 

@@ -3,7 +3,8 @@
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use limiter_core::{
-    BanRule, Config, Error, Key, Limiter, ManualClock, MemoryStore, Policy, Quota, Verdict,
+    AdmitOptions, BanRule, Config, Error, Key, Limiter, ManualClock, MemoryStore, Policy, Quota,
+    Verdict,
 };
 use redis::Commands;
 
@@ -193,11 +194,9 @@ async fn a_ban_by_status_needs_no_answer_to_be_read() {
     let limiter = Limiter::builder().store(store).policy(policy).build().await.unwrap();
     let api = limiter.policy("api").unwrap();
     for _ in 0..3 {
-        let subjects = api.resolve_subjects(&from("192.0.2.1"), None).unwrap().unwrap();
-        let ask = api.admission(subjects, None);
-        let pass = ask.check().await.map(|decision| ask.admit(decision).unwrap()).unwrap();
+        let admission = api.admit(&from("192.0.2.1"), AdmitOptions::default()).await.unwrap();
         // The client is gone before the strike is stored.
-        drop(pass.record_response(401));
+        drop(admission.permit().unwrap().record_response(401));
     }
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(from("192.0.2.1").ask(&limiter, "api").await.unwrap().verdict(), Verdict::Banned);

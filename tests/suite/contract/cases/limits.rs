@@ -10,6 +10,10 @@ pub(super) fn cases() -> Vec<Case> {
         guards_are_each_enforced(),
         policies_together_are_all_or_nothing(),
         a_policy_met_twice_counts_once(),
+        the_highest_cost_is_charged(),
+        the_highest_cost_is_charged_beside_others(),
+        a_difference_that_does_not_fit_refuses(),
+        older_drafts(),
         several_quotas_have_names(),
         other_header_styles(),
         a_shadow_policy_is_not_seen(),
@@ -115,6 +119,79 @@ fn a_policy_met_twice_counts_once() -> Case {
             get("/twice").is(status(200).with("ratelimit", r#""default";r=1;t=1800"#)),
             get("/twice").is(status(200)),
             get("/twice").is(limited("default", 1800)),
+        ],
+        ..Case::default()
+    }
+}
+
+fn the_highest_cost_is_charged() -> Case {
+    Case {
+        name: "the highest cost is charged",
+        config: r#"policies.default = { quota = "100/hour", algorithm = "fixed_window" }"#,
+        steps: vec![
+            // Cost 1 outside, 10 inside: 10 in all, which the client is shown once.
+            get("/dear").is(status(200)
+                .with("ratelimit-policy", r#""default";q=100;w=3600"#)
+                .with("ratelimit", r#""default";r=90;t=3600"#)),
+            get("/default").is(status(200).with("ratelimit", r#""default";r=89;t=3600"#)),
+            get("/dear").times(8, status(200)),
+            get("/dear").is(limited("default", 3600)),
+        ],
+        ..Case::default()
+    }
+}
+
+fn the_highest_cost_is_charged_beside_others() -> Case {
+    Case {
+        name: "the highest cost is charged beside others",
+        config: r#"
+            policies.default = { quota = "100/hour", algorithm = "fixed_window" }
+            policies.api = { quota = "100/hour", algorithm = "fixed_window" }
+        "#,
+        steps: vec![
+            // `default` at 1, then it and `api` together at 10.
+            get("/dear-together").is(status(200)),
+            get("/default").is(status(200).with("ratelimit", r#""default";r=89;t=3600"#)),
+            get("/api").is(status(200).with("ratelimit", r#""api";r=89;t=3600"#)),
+        ],
+        ..Case::default()
+    }
+}
+
+fn a_difference_that_does_not_fit_refuses() -> Case {
+    Case {
+        name: "a difference that does not fit refuses",
+        config: r#"policies.default = { quota = "9/hour", algorithm = "fixed_window" }"#,
+        steps: vec![
+            // The difference of 9 does not fit beside the 1 of the outer limit.
+            get("/dear").is(limited("default", 3600)),
+            get("/default").is(status(200).with("ratelimit", r#""default";r=7;t=3600"#)),
+        ],
+        ..Case::default()
+    }
+}
+
+fn older_drafts() -> Case {
+    Case {
+        name: "older drafts",
+        config: r#"
+            policies.default = { quota = "3/minute; 100/hour", algorithm = "fixed_window", headers = "draft-7" }
+            policies.api = { quota = "1/minute", algorithm = "fixed_window", headers = "draft-6" }
+        "#,
+        steps: vec![
+            get("/default").is(status(200)
+                .without(&["ratelimit-limit"])
+                .with("ratelimit-policy", "3;w=60, 100;w=3600")
+                .with("ratelimit", "limit=3, remaining=2, reset=60")),
+            // Limits apart write one dictionary.
+            get("/twice").is(status(200).with("ratelimit", "limit=3, remaining=1, reset=60")),
+            get("/api").is(status(200)
+                .without(&["ratelimit"])
+                .with("ratelimit-policy", "1;w=60")
+                .with("ratelimit-limit", 1)
+                .with("ratelimit-remaining", 0)
+                .with("ratelimit-reset", 60)),
+            get("/api").is(limited("api", 60).with("ratelimit-reset", 60)),
         ],
         ..Case::default()
     }

@@ -55,6 +55,7 @@ macro_rules! conformance_tests {
             hostile_keys_are_told_apart
             a_changed_limit_keeps_what_was_used
             a_lowered_burst_keeps_what_was_used
+            a_lowered_limit_says_how_long
             a_changed_window_starts_anew
             a_reset_forgets_the_counter_and_not_the_ban
             a_clock_that_steps_back_locks_nobody_out
@@ -71,6 +72,7 @@ macro_rules! conformance_tests {
             a_request_strikes_a_group_once
             who_is_never_banned_is_only_limited
             bans_by_hand
+            a_clock_that_steps_ends_bans_at_the_latest
             a_ban_holds_without_a_counter
             bans_are_found
             what_is_owed_is_charged_once

@@ -14,18 +14,27 @@ use std::fmt;
 #[cfg(feature = "memory")]
 pub(crate) use self::compact::CompactTat;
 use super::{State, Wait, div_ceil, div_rem};
-use crate::{quota::Quota, time::Timestamp};
+use crate::{
+    quota::{MAX_WINDOW, Quota},
+    time::Timestamp,
+};
 
 /// How far the arrival time lies ahead of now, in `1 / limit` microseconds.
 ///
 /// A limit changed from 10 to 20 finds the same debt: it stands for used units
-/// times the window, whatever the limit.
+/// times the window, whatever the limit. Until the next charge it drains at the limit
+/// it was written with, since a refusal writes nothing.
 #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct Debt {
     // A u128 in halves, which are aligned as everything else in a decision is.
     high: u64,
     low: u64,
+    /// What a microsecond pays back: the limit that the debt was written with.
+    rate: u64,
 }
+
+/// An arrival time further ahead is none of a quota's.
+const MAX_LEAD: u64 = 2 * MAX_WINDOW.as_micros() as u64;
 
 fn capacity(quota: &Quota) -> u128 {
     cost_of(quota, quota.burst())
@@ -36,8 +45,8 @@ fn cost_of(quota: &Quota, units: u64) -> u128 {
 }
 
 impl Debt {
-    const fn new(debt: u128) -> Self {
-        Self { high: (debt >> 64) as u64, low: debt as u64 }
+    const fn new(quota: &Quota, debt: u128) -> Self {
+        Self { high: (debt >> 64) as u64, low: debt as u64, rate: quota.limit() }
     }
 
     const fn debt(self) -> u128 {
@@ -46,14 +55,14 @@ impl Debt {
 
     pub(super) fn at(quota: &Quota, state: Option<State>, now: Timestamp) -> Self {
         let Some(State::Gcra { tat, fraction, limit, burst }) = state else {
-            return Self::new(0);
+            return Self::new(quota, 0);
         };
         let now = now.as_micros();
-        if tat < now {
-            return Self::new(0);
+        if tat < now || tat - now > MAX_LEAD || limit == 0 {
+            return Self::new(quota, 0);
         }
         let debt = u128::from(tat - now) * u128::from(limit) + u128::from(fraction);
-        Self::bounded(quota, debt, burst)
+        Self { rate: limit, ..Self::bounded(quota, debt, burst) }
     }
 
     /// A debt that was kept, by a quota of that burst then.
@@ -65,11 +74,11 @@ impl Debt {
     #[inline]
     fn bounded(quota: &Quota, debt: u128, burst: u64) -> Self {
         let full = cost_of(quota, quota.burst().max(burst));
-        Self::new(if debt > 2 * full { 0 } else { debt })
+        Self::new(quota, if debt > 2 * full { 0 } else { debt })
     }
 
     pub(super) fn state(self, quota: &Quota, now: Timestamp) -> Option<State> {
-        let limit = quota.limit();
+        let limit = self.rate;
         let (whole, fraction) = div_rem(self.debt(), limit);
         let tat = now.as_micros().saturating_add(whole);
         (self.debt() > 0).then_some(State::Gcra { tat, fraction, limit, burst: quota.burst() })
@@ -80,34 +89,35 @@ impl Debt {
         let after = self.debt() + cost_of(quota, cost);
         match after.checked_sub(capacity(quota)) {
             None | Some(0) => Wait::None,
-            Some(over) => Wait::Micros(div_ceil(over, quota.limit())),
+            Some(over) => Wait::Micros(div_ceil(over, self.rate)),
         }
     }
 
     #[inline]
     pub(super) fn charge(self, quota: &Quota, cost: u64) -> Self {
-        Self::new(self.debt() + cost_of(quota, cost))
+        Self::new(quota, self.debt() + cost_of(quota, cost))
     }
 
     /// Units as debt.
     pub(super) fn of(quota: &Quota, units: u64) -> Self {
-        Self::new(cost_of(quota, units))
+        Self::new(quota, cost_of(quota, units))
     }
 
     pub(super) fn full(quota: &Quota) -> Self {
-        Self::new(capacity(quota))
+        Self::new(quota, capacity(quota))
     }
 
-    pub(super) const fn plus(self, other: Self) -> Self {
-        Self::new(self.debt().saturating_add(other.debt()))
+    pub(super) const fn plus(self, quota: &Quota, other: Self) -> Self {
+        Self::new(quota, self.debt().saturating_add(other.debt()))
     }
 
     /// With `added` on top, if it has any debt, and `least` in any case, up to a
     /// full bucket: had every unit been charged here, the arrival time would be
     /// the later of both.
     pub(super) fn owing(self, quota: &Quota, added: Self, least: Self) -> Self {
-        let added = if self.debt() > 0 { self.plus(added) } else { self };
-        self.max(added.max(least).min(Self::full(quota)))
+        let added = if self.debt() > 0 { self.plus(quota, added) } else { self };
+        let debt = self.max(added.max(least).min(Self::full(quota)));
+        Self { rate: quota.limit(), ..debt }
     }
 
     /// Whole microseconds, and the rest in `1 / limit` of one.
@@ -122,8 +132,8 @@ impl Debt {
         div_rem(free, quota.window_micros()).0
     }
 
-    pub(super) fn reset_after(self, quota: &Quota, _: Timestamp) -> u64 {
-        div_ceil(self.debt(), quota.limit())
+    pub(super) fn reset_after(self, _: &Quota, _: Timestamp) -> u64 {
+        div_ceil(self.debt(), self.rate)
     }
 }
 
@@ -132,3 +142,6 @@ impl fmt::Debug for Debt {
         write!(f, "Debt({})", self.debt())
     }
 }
+
+#[cfg(test)]
+mod tests;

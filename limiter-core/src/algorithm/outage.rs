@@ -84,7 +84,7 @@ impl QuotaUsage {
         let full = Debt::full(quota);
         let before = if self.units == 0 { full } else { Debt::at(quota, self.most, now) };
         // Two full buckets are as much as ever matters.
-        let most = before.plus(Debt::of(quota, units)).min(full.plus(full));
+        let most = before.plus(quota, Debt::of(quota, units)).min(full.plus(quota, full));
         self.most = most.state(quota, now);
     }
 

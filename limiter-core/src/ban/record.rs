@@ -16,11 +16,25 @@ pub struct Ban {
     pub duration: u64,
 }
 
+/// How much further than its own duration the end of a ban may lie ahead, in
+/// microseconds: the clocks of servers that share state differ by that much.
+const CLOCK_SKEW: u64 = 1_000_000;
+
 impl Ban {
-    /// Whether the ban holds at `now`.
+    /// Whether the ban holds at `now`: it has not ended, and can have begun by then.
+    ///
+    /// A ban whose end lies further ahead than its duration began in the future: the
+    /// clock has stepped back, or something else has written it. It counts as none,
+    /// since nobody is to wait until that clock comes round again; and to write a
+    /// corrected one, each refusal would have to write.
     #[must_use]
     pub fn holds(&self, now: Timestamp) -> bool {
-        now < self.until
+        now < self.until && self.can_have_begun(now)
+    }
+
+    fn can_have_begun(&self, now: Timestamp) -> bool {
+        self.duration <= micros(MAX_BAN)
+            && self.until.micros_since(now) <= self.duration + CLOCK_SKEW
     }
 }
 
@@ -44,9 +58,10 @@ impl BanRecord {
         self.ban
     }
 
-    /// What is kept of it, at `now`.
+    /// The record at `now` of strikes and a ban as they are stored.
     #[must_use]
     pub fn at(rule: &BanRule, strikes: Option<State>, ban: Option<Ban>, now: Timestamp) -> Self {
+        let ban = ban.filter(|ban| ban.can_have_begun(now));
         Self { strikes: Usage::at(rule.strikes, strikes, now), ban }
     }
 

@@ -266,3 +266,29 @@ pub async fn bans_are_found(trial: &Harness) {
     listed.dedup();
     assert_eq!(listed, clients[1..4].iter().map(|client| client.key.clone()).collect::<Vec<_>>());
 }
+
+/// No ban lasts longer than it did when it began, and none comes back, whatever the
+/// clock does.
+pub async fn a_clock_that_steps_ends_bans_at_the_latest(trial: &Harness) {
+    let (policies, start) = ([strict()], trial.clock().now());
+    for (step, name) in [(3_600, "hour"), (86_400, "day")] {
+        trial.clock().set(start.after(secs(step)));
+        let (banned, ended) = (trial.subject(name), trial.subject(&format!("ended-{name}")));
+        trial.change_ban(&policies[0], &ended, BanChange::Ban(secs(60))).await;
+        trial.advance(secs(61));
+        trial.change_ban(&policies[0], &banned, BanChange::Ban(secs(60))).await;
+        trial.clock().set(start);
+        for client in [banned, ended] {
+            assert!(trial.ask(&policies, &client, 0).await.is_allowed(), "{name}");
+            let item = crate::Item { policy: &policies[0], subject: &client };
+            assert_eq!(trial.store().ban(item).await.expect("the store answers"), None);
+        }
+    }
+    // Forwards, it ends early; a second backwards is no step.
+    let client = trial.subject("client");
+    trial.change_ban(&policies[0], &client, BanChange::Ban(secs(60))).await;
+    trial.clock().set(crate::Timestamp::from_micros(start.as_micros() - 1_000_000));
+    assert_eq!(trial.ask(&policies, &client, 0).await.verdict(), Verdict::Banned);
+    trial.clock().set(start.after(secs(3_600)));
+    assert!(trial.ask(&policies, &client, 0).await.is_allowed());
+}

@@ -104,3 +104,19 @@ pub async fn a_lowered_burst_keeps_what_was_used(trial: &Harness) {
     let refused = trial.ask(&[policy("lowered", "1/s burst 10")], &client, 1).await;
     assert_eq!(wait(&refused), secs(91));
 }
+
+/// A lowered limit makes a client wait as long as it says, to the microsecond.
+pub async fn a_lowered_limit_says_how_long(trial: &Harness) {
+    for algorithm in ALGORITHMS {
+        let client = trial.subject(algorithm.as_str());
+        assert!(trial.ask(&counted_by(algorithm, "100/2s"), &client, 82).await.is_allowed());
+        let lowered = counted_by(algorithm, "1/2s");
+        let wait = wait(&trial.ask(&lowered, &client, 1).await);
+        assert!(wait <= secs(4), "{algorithm:?}: {wait:?}");
+        let micro = std::time::Duration::from_micros(1);
+        trial.advance(wait - micro);
+        assert!(!trial.ask(&lowered, &client, 1).await.is_allowed(), "{algorithm:?}");
+        trial.advance(micro);
+        assert!(trial.ask(&lowered, &client, 1).await.is_allowed(), "{algorithm:?}");
+    }
+}

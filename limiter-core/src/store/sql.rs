@@ -121,7 +121,8 @@ impl<D: Dialect> Sql<D> {
         let now = now.map_or_else(|| self.dialect.now(), |now| now.as_micros().to_string());
         let sql = format!(
             "SELECT name, CONCAT(ends_at, ',', duration) FROM {}_bans \
-             WHERE {which} AND ends_at > {now} ORDER BY name LIMIT {limit}",
+             WHERE {which} AND ends_at > {now} AND ends_at <= {now} + duration + 1000000 \
+             ORDER BY name LIMIT {limit}",
             self.dialect.prefix()
         );
         let rows = self.pool.rows(sql).await.map_err(StoreError::new)?;

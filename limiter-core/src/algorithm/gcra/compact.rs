@@ -63,7 +63,7 @@ impl CompactTat {
         now: Timestamp,
         origin: Timestamp,
     ) -> Option<State> {
-        Debt::new(self.debt(arrival, now, origin)).state(quota, now)
+        Debt::new(quota, self.debt(arrival, now, origin)).state(quota, now)
     }
 
     fn debt(self, arrival: u64, now: Timestamp, origin: Timestamp) -> u128 {

@@ -61,7 +61,8 @@ local function level_at(q, packed, place)
   if kind == GCRA then
     local tat, rest, former_limit, former_burst, behind = unpacked('>I8I8I8I8', packed, place)
     local whole = tat - now
-    if whole < 0 then return behind, 0, 0 end
+    -- Further ahead than twice the longest window: no arrival time.
+    if whole < 0 or whole > 632448000000000 or former_limit == 0 then return behind, 0, 0 end
     if former_limit ~= limit then whole, rest = muldiv(whole, former_limit, rest, limit) end
     local most, most_rest = told[q + 9], told[q + 10]
     if former_burst > told[q + 4] then

@@ -40,7 +40,10 @@ local function decide_one(told)
     if ban and ban.err then return end
     if not ban or #ban ~= 16 then ban = string.rep('\0', 16) end
     local refusals, bannable = unpacked('>I8I8', told, 8 * 29 + 1)
-    banned = bannable == 1 and now < unpacked('>I8', ban)
+    local until_, duration = unpacked('>I8I8', ban)
+    -- As Ban::can_have_begun; what cannot have is left to the general script.
+    if until_ - now > duration + 1000000 or duration > 316224000000000 then return end
+    banned = bannable == 1 and now < until_
     strikes, offender = bannable == 1 and refusals == 1, ban .. string.rep('\0', 24)
   end
 

@@ -84,7 +84,12 @@ local function find_offender(at, rule, key, wanted)
     answer[size + 2] = strikes[at]
   end
   size = size + 2
-  bans[at], bans[at + 1] = unpacked('>I8I8', ban)
+  local until_, duration = unpacked('>I8I8', ban)
+  -- As Ban::can_have_begun: within a second, and at most 3660 days long.
+  if until_ - now > duration + 1000000 or duration > 316224000000000 then
+    until_, duration = 0, 0
+  end
+  bans[at], bans[at + 1] = until_, duration
   if told[rule + 7] == 0 then bans[at] = 0 end
 end
 

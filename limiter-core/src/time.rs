@@ -1,4 +1,4 @@
-//! The one place that asks for the time.
+//! Instants and clocks: the only module that reads the time.
 //!
 //! Instants are whole microseconds since the Unix epoch, so that they fit a
 //! `u64`, a PostgreSQL `timestamptz`, Redis' `TIME` and a Lua double alike.
@@ -34,25 +34,25 @@ pub use self::system_clock::SystemClock;
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// The instant `micros` microseconds after the Unix epoch.
+    /// Returns the instant `micros` microseconds after the Unix epoch.
     #[must_use]
     pub const fn from_micros(micros: u64) -> Self {
         Self(micros)
     }
 
-    /// Microseconds since the Unix epoch.
+    /// Returns the microseconds since the Unix epoch.
     #[must_use]
     pub const fn as_micros(self) -> u64 {
         self.0
     }
 
-    /// How long after `earlier` this instant is; zero if it is not after it.
+    /// Returns the time from `earlier` to this instant; zero if it is not after it.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.micros_since(earlier))
     }
 
-    /// The instant `duration` later, or the last one there is.
+    /// Returns the instant `duration` later, or the last one that can be represented.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
         self.after_micros(micros(duration))
@@ -67,25 +67,25 @@ impl Timestamp {
     }
 }
 
-/// Whole microseconds of a duration, at most `u64::MAX`.
+/// Returns the whole microseconds of a duration, at most `u64::MAX`.
 pub(crate) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Where a store gets the time from.
+/// A source of the present instant, for stores.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// The present instant.
     fn now(&self) -> Timestamp;
 }
 
-/// The host's wall clock at this moment, for state that processes of one host
-/// share: they have no anchor in common. It may step.
+/// Reads the host's wall clock, for state that several processes of one host share:
+/// [`SystemClock`] would differ between them. It may step.
 #[cfg(feature = "sqlite")]
 pub(crate) fn wall_clock() -> Timestamp {
     Timestamp(micros(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()))
 }
 
-/// A clock that moves only when told to, for tests that replay exact instants.
+/// A clock that moves only when it is set, for tests that replay exact instants.
 ///
 /// Clones show the same time.
 #[derive(Clone, Debug)]

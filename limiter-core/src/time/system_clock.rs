@@ -1,4 +1,5 @@
-//! The host's clock, at half its cost.
+//! The system clock, cached per thread: the processor's counter is read instead of
+//! the OS clock for up to a millisecond, at half the cost.
 
 use std::{
     cell::Cell,
@@ -8,18 +9,20 @@ use std::{
 
 use super::{Clock, Timestamp, micros};
 
-/// The host's clock: its wall clock read once, then counted on by the monotonic
-/// one, and between two readings of that by the processor's counter.
+/// The clock of the operating system: the wall clock is read once, at the first use;
+/// from then on the monotonic clock is added to it, and between two readings of the
+/// monotonic clock the processor's counter.
 ///
-/// All clocks of a process share the anchor, and on no thread does one ever step
-/// backwards. A step of the host's wall clock (NTP, a suspended machine) after
-/// the start is therefore not followed, which is what a counter wants.
+/// All instances of a process share that first reading, and no thread ever sees the
+/// time step backwards. A later step of the wall clock (NTP, a suspended machine) is
+/// not followed: a step back would lock clients out, a step forward would free them.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
-/// How long the processor's counter is followed, in nanoseconds. It may run a
-/// few millionths fast or slow: within this time, nanoseconds.
-const FRESH: u64 = 1_000_000;
+/// How long the processor's counter is trusted after a reading of the OS clock, in
+/// nanoseconds. The counter may run a few millionths fast or slow, which adds up to
+/// nanoseconds in this time.
+const MAX_COUNTER_AGE: u64 = 1_000_000;
 
 struct Anchor {
     counter: quanta::Clock,
@@ -27,28 +30,28 @@ struct Anchor {
     at: Timestamp,
 }
 
-/// What a thread has read last of the host's clock, and where the counter stood
-/// then; and what it has told since. In nanoseconds since the anchor.
-struct Reading {
+/// Per-thread cache: the last reading of the OS clock, the processor's counter at that
+/// moment, and the latest time returned. Nanoseconds since the anchor.
+struct ThreadCache {
     nanos: Cell<u64>,
     /// 0 before the first reading.
     counter: Cell<u64>,
-    told: Cell<u64>,
+    latest: Cell<u64>,
 }
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         static ANCHOR: OnceLock<Anchor> = OnceLock::new();
         thread_local! {
-            static LAST: Reading = const { Reading::new() };
+            static CACHE: ThreadCache = const { ThreadCache::new() };
         }
-        let anchor = ANCHOR.get_or_init(Anchor::cast);
-        anchor.at.after_micros(LAST.with(|last| anchor.read(last)) / 1_000)
+        let anchor = ANCHOR.get_or_init(Anchor::new);
+        anchor.at.after_micros(CACHE.with(|cache| anchor.read(cache)) / 1_000)
     }
 }
 
 impl Anchor {
-    fn cast() -> Self {
+    fn new() -> Self {
         // A host whose clock stands before 1970 counts from 1970.
         let wall = SystemTime::now().duration_since(UNIX_EPOCH);
         Self {
@@ -59,35 +62,35 @@ impl Anchor {
     }
 
     #[inline]
-    fn read(&self, last: &Reading) -> u64 {
+    fn read(&self, cache: &ThreadCache) -> u64 {
         let counter = self.counter.raw();
-        let since = self.counter.delta_as_nanos(last.counter.get(), counter);
-        if since >= FRESH || last.counter.get() == 0 {
-            return self.ask_host(last, counter);
+        let age = self.counter.delta_as_nanos(cache.counter.get(), counter);
+        if age >= MAX_COUNTER_AGE || cache.counter.get() == 0 {
+            return self.read_os_clock(cache, counter);
         }
-        last.tell(last.nanos.get() + since)
+        cache.never_back(cache.nanos.get() + age)
     }
 
     #[cold]
-    fn ask_host(&self, last: &Reading, counter: u64) -> u64 {
+    fn read_os_clock(&self, cache: &ThreadCache, counter: u64) -> u64 {
         let nanos = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        last.nanos.set(nanos);
-        last.counter.set(counter);
-        last.tell(nanos)
+        cache.nanos.set(nanos);
+        cache.counter.set(counter);
+        cache.never_back(nanos)
     }
 }
 
-impl Reading {
+impl ThreadCache {
     const fn new() -> Self {
-        Self { nanos: Cell::new(0), counter: Cell::new(0), told: Cell::new(0) }
+        Self { nanos: Cell::new(0), counter: Cell::new(0), latest: Cell::new(0) }
     }
 
-    /// Never less than before.
+    /// Returns the time, or the latest one returned before if that is later.
     #[inline]
-    fn tell(&self, nanos: u64) -> u64 {
-        let told = self.told.get().max(nanos);
-        self.told.set(told);
-        told
+    fn never_back(&self, nanos: u64) -> u64 {
+        let latest = self.latest.get().max(nanos);
+        self.latest.set(latest);
+        latest
     }
 }
 
@@ -97,9 +100,9 @@ mod tests {
 
     use super::*;
 
-    /// Through many readings of the host's clock, and what lies between.
+    /// Spans many readings of the OS clock.
     #[test]
-    fn it_goes_as_the_hosts_clock_and_never_back() {
+    fn it_follows_the_os_clock_and_never_steps_back() {
         // The first reading of all measures the processor's counter.
         SystemClock.now();
         let (start, first) = (Instant::now(), SystemClock.now());
@@ -110,8 +113,11 @@ mod tests {
             last = now;
         }
         let before = start.elapsed();
-        let told = SystemClock.now().since(first);
+        let passed = SystemClock.now().since(first);
         let slack = Duration::from_micros(100);
-        assert!(told + slack >= before && told <= start.elapsed() + slack, "{told:?} {before:?}");
+        assert!(
+            passed + slack >= before && passed <= start.elapsed() + slack,
+            "{passed:?}, {before:?}"
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! Drives a program that serves HTTP on loopback, as a stranger would.
 
 pub mod config_example;
+mod log;
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -13,7 +14,7 @@ use std::{
 
 use ureq::{Agent, http::Response};
 
-pub use self::config_example::ConfigExample;
+pub use self::{config_example::ConfigExample, log::Log};
 
 /// The README's code compiles.
 #[cfg(doctest)]
@@ -30,6 +31,7 @@ pub struct Server {
     child: Child,
     port: u16,
     agent: Agent,
+    log: Log,
 }
 
 impl Server {
@@ -45,25 +47,31 @@ impl Server {
             .env(port_variable, "0")
             .envs(environment.iter().copied())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .expect("the program can be started");
         let output = child.stdout.take().expect("its output is piped");
+        let log = Log::default();
+        log.read(child.stderr.take().expect("its errors are piped"));
         let (tell, told) = mpsc::channel();
         // To the end, or the program would wait for somebody to read.
+        let lines = log.clone();
         thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
                 if let Some(port) = port_in(&line) {
                     // Told once; later lines find nobody listening.
                     let _ = tell.send(port);
+                } else {
+                    lines.push(line);
                 }
             }
         });
         let port = told.recv_timeout(PATIENCE).unwrap_or_else(|_| {
             let _ = child.kill();
-            panic!("{program} tells of no port: {:?}", child.wait())
+            panic!("{program} tells of no port: {:?}\n{log}", child.wait())
         });
         let agent = Agent::config_builder().http_status_as_error(false).build().into();
-        let mut server = Self { child, port, agent };
+        let mut server = Self { child, port, agent, log };
         server.wait_until_it_serves();
         server
     }
@@ -94,6 +102,18 @@ impl Server {
         Response::from_parts(head, text)
     }
 
+    /// The port that it serves on.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The lines that it has printed since it started.
+    #[must_use]
+    pub const fn log(&self) -> &Log {
+        &self.log
+    }
+
     /// Sends a GET without headers.
     #[must_use]
     pub fn get(&self, path: &str) -> Response<String> {
@@ -116,6 +136,9 @@ impl Drop for Server {
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if thread::panicking() {
+            println!("the program printed {} lines:\n{}", self.log.count(), self.log);
+        }
     }
 }
 

@@ -20,6 +20,7 @@ mod remote;
 mod rocket_app;
 mod servers;
 mod sql;
+mod storm;
 mod switchable_store;
 mod test_request;
 mod tls;

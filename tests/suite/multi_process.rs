@@ -73,7 +73,7 @@ impl Pair {
 }
 
 /// A program of the examples, as `cargo test --workspace` has built it.
-fn program(name: &str) -> String {
+pub(crate) fn program(name: &str) -> String {
     let mut folder = env::current_exe().unwrap();
     folder.pop();
     folder.pop();

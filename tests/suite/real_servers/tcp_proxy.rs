@@ -6,9 +6,10 @@ use std::{
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
+        mpsc::{self, Receiver},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// What becomes of what a server answers.
@@ -113,26 +114,42 @@ impl Shared {
         thread::spawn(move || answers.pump(server, client, true));
     }
 
-    fn pump(&self, mut from: TcpStream, mut to: TcpStream, are_answers: bool) {
+    fn pump(&self, mut from: TcpStream, to: TcpStream, are_answers: bool) {
+        let (sender, receiver) = mpsc::channel();
+        let writer = thread::spawn(move || write_when_due(to, &receiver));
         let mut buffer = [0; 65_536];
         while let Ok(read @ 1..) = from.read(&mut buffer) {
             let mode = *self.mode.lock().unwrap();
+            let cut = are_answers && matches!(mode, Mode::Cut);
             let bytes = match mode {
                 Mode::Hang => continue,
-                Mode::Cut if are_answers => &buffer[..read.min(3)],
+                _ if cut => &buffer[..read.min(3)],
                 _ => &buffer[..read],
             };
-            if let (Mode::Delay(time), true) = (mode, are_answers) {
-                thread::sleep(time);
-            }
-            if to.write_all(bytes).is_err() || matches!((mode, are_answers), (Mode::Cut, true)) {
+            let delay = match mode {
+                Mode::Delay(time) if are_answers => time,
+                _ => Duration::ZERO,
+            };
+            if sender.send((Instant::now() + delay, bytes.to_vec())).is_err() || cut {
                 break;
             }
         }
-        for stream in [from, to] {
-            let _ = stream.shutdown(Shutdown::Both);
+        drop(sender);
+        let _ = writer.join();
+        let _ = from.shutdown(Shutdown::Both);
+    }
+}
+
+/// Writes each piece when its time has come, so that what comes meanwhile is
+/// not later for it.
+fn write_when_due(mut to: TcpStream, pieces: &Receiver<(Instant, Vec<u8>)>) {
+    for (due, bytes) in pieces {
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+        if to.write_all(&bytes).is_err() {
+            break;
         }
     }
+    let _ = to.shutdown(Shutdown::Both);
 }
 
 /// `host:port` of an URL.

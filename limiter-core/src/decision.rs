@@ -257,7 +257,7 @@ impl QuotaStatus {
 
     /// Returns the same refusal at a later instant.
     #[cfg(feature = "memory")]
-    fn at(&self, now: Timestamp) -> Self {
+    pub(crate) fn at(&self, now: Timestamp) -> Self {
         let usage = Usage::at(*self.quota(), self.usage.state(), now);
         let wait = match self.wait {
             NEVER => NEVER,

@@ -33,6 +33,8 @@ mod builder;
 mod deny_cache;
 mod events;
 mod fallback;
+#[cfg(feature = "memory")]
+mod last_seen;
 #[cfg(not(feature = "memory"))]
 mod no_memory;
 mod permit;

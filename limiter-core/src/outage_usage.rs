@@ -30,6 +30,12 @@ impl OutageUsage {
         Self { now, quotas, ban: None }
     }
 
+    /// The usage of quotas as it is at `now`, to be taken over by another store.
+    #[cfg(feature = "memory")]
+    pub(crate) fn of_usages(usages: &[Usage], now: Timestamp) -> Self {
+        Self { now, quotas: usages.iter().map(QuotaUsage::of_usage).collect(), ban: None }
+    }
+
     /// Notes units that were admitted at `now`.
     pub fn charge(&mut self, cost: u64, now: Timestamp) {
         self.now = now;

@@ -43,8 +43,6 @@ async fn until_healthy(limiter: &Limiter, within: Duration) {
     let deadline = Instant::now() + within;
     while limiter.health() != Health::Healthy {
         assert!(Instant::now() < deadline, "{:?}", limiter.health());
-        // Requests that come in are what lets a probe be sent.
-        let _ = ask(limiter, "allow", "prober").await;
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -112,6 +110,57 @@ async fn known_bans_hold_through_an_outage() {
     limiter.forgive("allow", &Key::user("mallory")).await.unwrap();
     store.off.store(true, Ordering::Relaxed);
     assert_eq!(ask(&limiter, "allow", "mallory").await.unwrap(), Verdict::Allowed);
+}
+
+#[tokio::test]
+async fn a_store_that_is_back_is_found_without_traffic() {
+    let store = SwitchableStore::default();
+    let limiter = limiter(store.clone()).await;
+    store.off.store(true, Ordering::Relaxed);
+    while limiter.health() == Health::Healthy {
+        ask(&limiter, "allow", "alice").await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_ne!(limiter.health(), Health::Healthy);
+    store.off.store(false, Ordering::Relaxed);
+    until_healthy(&limiter, Duration::from_secs(2)).await;
+}
+
+#[tokio::test]
+async fn a_refused_client_stays_refused_until_its_retry() {
+    let store = SwitchableStore::default();
+    let limiter = limiter(store.clone()).await;
+    for policy in ["local", "allow", "deny"] {
+        for _ in 0..3 {
+            ask(&limiter, policy, "alice").await.unwrap();
+        }
+    }
+    store.off.store(true, Ordering::Relaxed);
+    // Longer than refusals are answered from the deny cache.
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    for policy in ["local", "allow", "deny"] {
+        for _ in 0..20 {
+            assert_ne!(ask(&limiter, policy, "alice").await.unwrap(), Verdict::Allowed, "{policy}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_fallback_begins_from_the_last_usage_seen() {
+    for algorithm in [Algorithm::Gcra, Algorithm::FixedWindow, Algorithm::SlidingWindow] {
+        let store = SwitchableStore::default();
+        let limiter = counting(store.clone(), algorithm).await;
+        for _ in 0..7 {
+            ask(&limiter, "allow", "alice").await.unwrap();
+        }
+        store.off.store(true, Ordering::Relaxed);
+        let mut admitted = 0;
+        for _ in 0..20 {
+            let verdict = ask(&limiter, "allow", "alice").await.unwrap();
+            admitted += u32::from(verdict == Verdict::Allowed);
+        }
+        assert_eq!(admitted, 3, "{algorithm:?}");
+    }
 }
 
 /// One policy that counts in memory meanwhile: ten an hour, by that algorithm.

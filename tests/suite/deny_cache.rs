@@ -7,7 +7,7 @@ use std::{
 };
 
 use limiter_core::{
-    Algorithm, BanRule, Decision, Key, Limiter, MemoryStore, Policy, Quota, Store, Verdict,
+    Algorithm, BanRule, Decision, Key, KeySpec, Limiter, MemoryStore, Policy, Quota, Store, Verdict,
 };
 
 use crate::switchable_store::SwitchableStore;
@@ -117,4 +117,33 @@ async fn what_is_changed_elsewhere_is_seen_within_a_second() {
     one.forgive("api", &Key::user("mallory")).await.unwrap();
     one.reset("api", &Key::user("mallory")).await.unwrap();
     assert!(ask(&one, "mallory").await.is_allowed());
+}
+
+/// A client that sends another header value with each request is banned by its
+/// address, which answers whatever else is in the check.
+#[tokio::test]
+async fn a_banned_address_costs_a_call_a_second_whatever_its_headers() {
+    let store = SwitchableStore::default();
+    let policy = banning(1, Duration::from_secs(3_600))
+        .with_key(KeySpec::parse(["header:x-api-key"]).unwrap())
+        .with_per_address(1)
+        .unwrap();
+    let limiter = limiter(store.clone(), policy).await;
+    let api = limiter.policy("api").unwrap();
+    let ask = async |value: u32| {
+        let keys =
+            [Key::header("x-api-key", &value.to_be_bytes()), Key::ip("192.0.2.1".parse().unwrap())];
+        api.check(&limiter.subjects(keys), 1).await.unwrap().verdict()
+    };
+    let mut value = 0;
+    while ask(value).await != Verdict::Banned {
+        value += 1;
+    }
+    let (before, start) = (store.asked.load(Ordering::Relaxed), Instant::now());
+    for _ in 0..10_000 {
+        value += 1;
+        assert_eq!(ask(value).await, Verdict::Banned);
+    }
+    let asked = store.asked.load(Ordering::Relaxed) - before;
+    assert!(asked <= 1 + start.elapsed().as_secs(), "{asked} in {:?}", start.elapsed());
 }

@@ -25,6 +25,12 @@ impl QuotaUsage {
         Self { quota, units: 0, state: None, most: None }
     }
 
+    /// What another store is to take over: no more than a full count of it.
+    #[cfg(feature = "memory")]
+    pub(crate) fn of_usage(usage: &Usage) -> Self {
+        Self { state: usage.state(), ..Self::new(*usage.quota()) }
+    }
+
     pub(crate) const fn quota(&self) -> &Quota {
         &self.quota
     }

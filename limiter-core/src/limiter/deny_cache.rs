@@ -1,81 +1,88 @@
-//! The deny cache: refusals that a shared store has told need not be asked for
-//! again, up to a second.
+//! Deny cache: refusals and bans that the store has returned, answered without a call
+//! for up to a second.
 //!
-//! It never admits. What it keeps ends when the same request would pass, counted
-//! from before the store was asked, so that a client that keeps knocking gets all
-//! that it is entitled to. After a second one request asks again, while the
-//! others are still answered from here; so a refused client costs one call a
-//! second. Where refusals strike, only bans are kept, so that strikes go on
-//! counting.
+//! It never admits. A refusal ends when the same request would pass, counted from the
+//! moment before the store was called, so that a client that keeps asking gets all that
+//! it is entitled to. Once a second one request goes to the store again, while the
+//! others are still answered from here: a refused client costs one call a second. A ban
+//! answers for its client whatever else is in the check.
+//!
+//! Where refusals strike, a refusal is not answered from here, so that strikes go on
+//! counting. It is kept all the same: while the store is away, refusals hold until
+//! their retry and bans to their end.
 
 use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use moka::{policy::EvictionPolicy, sync::Cache};
+use moka::{Expiry, policy::EvictionPolicy, sync::Cache};
 use smallvec::SmallVec;
 
 use crate::{
     algorithm::Wait,
     ban::BanRule,
-    decision::{Decision, Verdict},
+    decision::{Decision, PolicyBan, Verdict},
     key::Key,
     policy::Mode,
-    store::Check,
+    store::{Check, Item},
+    time::micros,
 };
 
-/// How long a refusal is believed without asking again.
+/// How long an entry answers without a call.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// How many refusals are kept.
+/// How many refusals, and how many bans, are kept.
 const CAPACITY: u64 = 100_000;
 
 pub(super) struct DenyCache {
-    cache: Cache<Name, Arc<Entry>>,
+    refusals: Cache<CheckId, Arc<Entry>>,
+    bans: Cache<BanId, Arc<Entry>>,
     /// Whether anything was ever kept: a store in memory needs none of this.
     used: AtomicBool,
 }
 
 /// Policies, whom they count, and the cost.
 #[derive(Clone, Eq, Hash, PartialEq)]
-struct Name(SmallVec<[(u64, bool, Key); 1]>, u64);
-
-impl Name {
-    fn of(check: &Check<'_>) -> Self {
-        let item = |item: crate::store::Item<'_>| {
-            (item.policy.scope().counters, item.subject.bannable, item.subject.key.clone())
-        };
-        Self(check.items().map(item).collect(), check.cost())
-    }
+struct CheckId {
+    items: SmallVec<[(u64, bool, Key); 1]>,
+    cost: u64,
 }
 
+/// A namespace of bans, and the key that is banned.
+#[derive(Clone, Eq, Hash, PartialEq)]
+struct BanId {
+    namespace: u64,
+    key: Key,
+}
+
+/// What the store has answered.
 struct Entry {
     decision: Decision,
-    /// When the store was asked.
+    /// When it was called.
     sent: Instant,
-    /// Whether somebody is asking again.
-    asking: AtomicBool,
+    /// How long the refusal or ban holds from then.
+    holds: Duration,
+    /// Whether it answers while the store does, too.
+    answers: bool,
+    /// Microseconds from `sent` to the last request that was sent on.
+    asked: AtomicU64,
 }
 
 impl Default for DenyCache {
     fn default() -> Self {
-        let cache = Cache::builder()
-            .max_capacity(CAPACITY)
-            .eviction_policy(EvictionPolicy::lru())
-            .time_to_idle(60 * FRESH)
-            .build();
-        Self { cache, used: AtomicBool::new(false) }
+        Self { refusals: bounded(), bans: bounded(), used: AtomicBool::new(false) }
     }
 }
 
 impl fmt::Debug for DenyCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "DenyCache({})", self.cache.entry_count())
+        let (refusals, bans) = (self.refusals.entry_count(), self.bans.entry_count());
+        write!(f, "DenyCache({refusals} refusals, {bans} bans)")
     }
 }
 
@@ -85,58 +92,158 @@ impl DenyCache {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// The refusal, as it is now; `None` if the store is to be asked.
+    /// Returns the refusal of a check, as it is now, if the store need not be called.
     pub(super) fn get(&self, check: &Check<'_>) -> Option<Decision> {
+        self.find(check, Entry::answer)
+    }
+
+    /// Returns the refusal of a check that still holds while the store is away.
+    pub(super) fn get_while_away(&self, check: &Check<'_>) -> Option<Decision> {
+        self.find(check, |entry| {
+            let age = entry.sent.elapsed();
+            (age < entry.holds).then_some(age)
+        })
+    }
+
+    fn find(
+        &self,
+        check: &Check<'_>,
+        age: impl Fn(&Entry) -> Option<Duration>,
+    ) -> Option<Decision> {
         if !self.is_used() {
             return None;
         }
-        let entry = self.cache.get(&Name::of(check))?;
-        let age = entry.sent.elapsed();
-        let Wait::Micros(wait) = entry.decision.wait() else { return None };
-        if age >= Duration::from_micros(wait) {
-            return None;
+        if let Some(entry) = self.refusals.get(&CheckId::of(check))
+            && let Some(age) = age(&entry)
+        {
+            return Some(entry.decision.aged(age));
         }
-        if age >= FRESH && !entry.asking.swap(true, Ordering::Relaxed) {
-            return None;
-        }
-        // Whoever asks again may have gone away.
-        if age >= 2 * FRESH {
-            return None;
-        }
-        Some(entry.decision.aged(age))
+        self.find_ban(check, age)
     }
 
-    /// Keeps what the store, asked at `sent`, has told, if that is a refusal to
-    /// keep; else forgets what it has told before.
+    /// The ban that ends last of those known.
+    fn find_ban(
+        &self,
+        check: &Check<'_>,
+        age: impl Fn(&Entry) -> Option<Duration>,
+    ) -> Option<Decision> {
+        let known = check.items().enumerate().filter(|(_, item)| can_be_banned(item));
+        let known = known.filter_map(|(policy, item)| {
+            let entry = self.bans.get(&BanId::of(item))?;
+            Some((policy, age(&entry)?, entry))
+        });
+        let (policy, age, entry) =
+            known.max_by_key(|(_, age, entry)| entry.holds.saturating_sub(*age))?;
+        let now = entry.decision.now.after(age);
+        let until = entry.decision.banned_until()?;
+        Some(Decision::banned(PolicyBan { policy, until }, now))
+    }
+
+    /// Keeps what the store, called at `sent`, has answered, if that is a refusal that
+    /// ends; else forgets what it has answered before.
     pub(super) fn put(&self, check: &Check<'_>, decision: &Decision, sent: Instant) {
-        let timed = matches!(decision.wait(), Wait::Micros(_));
-        let keep = timed
-            && match decision.verdict {
-                Verdict::Banned => true,
-                Verdict::Limited => !strikes(check),
-                Verdict::Allowed => false,
-            };
-        if keep {
-            self.used.store(true, Ordering::Relaxed);
-            let decision = decision.clone();
-            let entry = Entry { decision, sent, asking: AtomicBool::new(false) };
-            self.cache.insert(Name::of(check), Arc::new(entry));
-        } else if self.is_used() {
-            self.cache.invalidate(&Name::of(check));
+        if decision.verdict == Verdict::Allowed && !self.is_used() {
+            return;
+        }
+        self.put_ban(check, decision, sent);
+        match decision.wait() {
+            Wait::Micros(wait) if decision.verdict != Verdict::Allowed => {
+                let answers = decision.verdict == Verdict::Banned || !may_strike(check);
+                let entry = Entry::new(decision, sent, Duration::from_micros(wait), answers);
+                self.used.store(true, Ordering::Relaxed);
+                self.refusals.insert(CheckId::of(check), Arc::new(entry));
+            }
+            _ => self.refusals.invalidate(&CheckId::of(check)),
+        }
+    }
+
+    fn put_ban(&self, check: &Check<'_>, decision: &Decision, sent: Instant) {
+        let ban = decision.ban();
+        for (policy, item) in check.items().enumerate().filter(|(_, item)| can_be_banned(item)) {
+            if let Some(ban) = ban.filter(|ban| ban.policy == policy) {
+                let entry = Entry::new(decision, sent, ban.until.since(decision.now), true);
+                self.bans.insert(BanId::of(item), Arc::new(entry));
+            } else if decision.verdict != Verdict::Banned {
+                // The store knows of none any more.
+                self.bans.invalidate(&BanId::of(item));
+            }
         }
     }
 
     /// Forgets everything: something was changed by hand.
     pub(super) fn clear(&self) {
-        self.cache.invalidate_all();
+        self.refusals.invalidate_all();
+        self.bans.invalidate_all();
     }
 }
 
+impl Entry {
+    fn new(decision: &Decision, sent: Instant, holds: Duration, answers: bool) -> Self {
+        Self { decision: decision.clone(), sent, holds, answers, asked: AtomicU64::new(0) }
+    }
+
+    /// The age at which it answers now. `None` if it does not, or if this request is the
+    /// one of this second that goes to the store.
+    fn answer(&self) -> Option<Duration> {
+        let age = self.sent.elapsed();
+        if !self.answers || age >= self.holds {
+            return None;
+        }
+        let (now, fresh) = (micros(age), micros(FRESH));
+        let due = |asked: u64| (now - asked.min(now) >= fresh).then_some(now);
+        let asks = self.asked.fetch_update(Ordering::Relaxed, Ordering::Relaxed, due).is_ok();
+        if asks { None } else { Some(age) }
+    }
+}
+
+impl CheckId {
+    fn of(check: &Check<'_>) -> Self {
+        let item = |item: Item<'_>| {
+            (item.policy.scope().counters, item.subject.bannable, item.subject.key.clone())
+        };
+        Self { items: check.items().map(item).collect(), cost: check.cost() }
+    }
+}
+
+impl BanId {
+    fn of(item: Item<'_>) -> Self {
+        Self { namespace: item.policy.scope().bans, key: item.subject.key.clone() }
+    }
+}
+
+/// An entry is kept as long as it holds.
+struct WhileItHolds;
+
+impl<K> Expiry<K, Arc<Entry>> for WhileItHolds {
+    fn expire_after_create(&self, _: &K, entry: &Arc<Entry>, _: Instant) -> Option<Duration> {
+        Some(entry.holds)
+    }
+
+    fn expire_after_update(
+        &self,
+        _: &K,
+        entry: &Arc<Entry>,
+        _: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        Some(entry.holds)
+    }
+}
+
+fn bounded<K: std::hash::Hash + Eq + Send + Sync + 'static>() -> Cache<K, Arc<Entry>> {
+    Cache::builder()
+        .max_capacity(CAPACITY)
+        .eviction_policy(EvictionPolicy::lru())
+        .expire_after(WhileItHolds)
+        .build()
+}
+
+fn can_be_banned(item: &Item<'_>) -> bool {
+    item.policy.mode() == Mode::Enforce && item.subject.bannable && item.policy.ban().is_some()
+}
+
 /// Whether a refusal of this check may be a strike.
-fn strikes(check: &Check<'_>) -> bool {
-    check.items().any(|item| {
-        item.policy.mode() == Mode::Enforce
-            && item.subject.bannable
-            && item.policy.ban().is_some_and(BanRule::strikes_on_refusal)
-    })
+fn may_strike(check: &Check<'_>) -> bool {
+    let strikes = |item: &Item<'_>| item.policy.ban().is_some_and(BanRule::strikes_on_refusal);
+    check.items().any(|item| can_be_banned(&item) && strikes(&item))
 }

@@ -6,12 +6,12 @@ use std::{
 };
 
 #[cfg(not(feature = "memory"))]
-use super::no_memory::{DenyCache, ReconciliationLog};
+use super::no_memory::{DenyCache, LastSeen, ReconciliationLog};
 #[cfg(feature = "memory")]
-use super::{deny_cache::DenyCache, reconciliation::ReconciliationLog};
+use super::{deny_cache::DenyCache, last_seen::LastSeen, reconciliation::ReconciliationLog};
 use crate::{
     ban::{Ban, BanChange},
-    decision::{Decision, PolicyBan, Verdict},
+    decision::{Decision, Verdict},
     error::{ConfigError, Error, StoreError},
     outage_usage::OutageUsage,
     policy::{Mode, OnStoreError, Policy},
@@ -30,8 +30,9 @@ pub(super) struct Fallback {
     /// when first needed.
     local: OnceLock<Arc<dyn Store>>,
     caps: MemoryLimits,
-    denied: DenyCache,
-    debts: ReconciliationLog,
+    deny_cache: DenyCache,
+    last_seen: LastSeen,
+    reconciliation: ReconciliationLog,
 }
 
 impl Fallback {
@@ -52,8 +53,9 @@ impl Fallback {
         Ok(Self {
             local: OnceLock::new(),
             caps,
-            denied: DenyCache::default(),
-            debts: ReconciliationLog::new(caps, longest),
+            deny_cache: DenyCache::default(),
+            last_seen: LastSeen::new(longest),
+            reconciliation: ReconciliationLog::new(caps, longest),
         })
     }
 
@@ -66,60 +68,36 @@ impl Fallback {
         Some(&**self.local.get_or_init(|| made))
     }
 
-    /// Whether there is nothing but to ask the store: nothing was refused as yet,
-    /// nothing fails, nothing is owed. So it stays with a store in memory.
-    #[inline]
-    pub(super) fn is_calm(&self) -> bool {
-        !self.denied.is_used() && !self.debts.is_used()
+    /// Returns a refusal that the store has returned and that still answers.
+    pub(super) fn known_refusal(&self, check: &Check<'_>) -> Option<Decision> {
+        self.deny_cache.get(check)
     }
 
-    /// A refusal that the store has told and that need not be asked for again.
-    pub(super) fn denied(&self, check: &Check<'_>) -> Option<Decision> {
-        self.denied.get(check)
-    }
-
-    /// Keeps a refusal that the store, asked at `sent`, has told. A ban holds
-    /// while the store is away, too; one that the store does not know any more
-    /// is forgotten.
-    pub(super) fn learn(&self, check: &Check<'_>, decision: &Decision, sent: Instant) {
-        self.denied.put(check, decision, sent);
-        self.debts.answered(check);
-        match decision.ban() {
-            Some(ban) => {
-                let (Some(item), Some(local)) = (check.items().nth(ban.policy), self.local())
-                else {
-                    return;
-                };
-                let left = ban.until.since(decision.now);
-                let known = at_once(local.ban(item)).flatten();
-                // To the second: an attack is not written down at each request.
-                let enough = known.is_some_and(|ban| {
-                    ban.until.after_micros(1_000_000) >= SystemClock.now().after(left)
-                });
-                if !enough {
-                    let _ = at_once(local.change_ban(item, BanChange::Ban(left)));
-                }
+    /// Learns from a decision of the store, which was called at `sent`. A ban that the
+    /// store does not know any more is forgotten.
+    pub(super) fn observe_decision(&self, check: &Check<'_>, decision: &Decision, sent: Instant) {
+        self.deny_cache.put(check, decision, sent);
+        self.reconciliation.answered(check);
+        if self.caps.local_share == 1 {
+            self.last_seen.put(check, decision);
+        }
+        if decision.verdict == Verdict::Allowed && self.local.get().is_some() {
+            for item in check.items() {
+                self.forget(item);
             }
-            None if decision.verdict == Verdict::Allowed => {
-                for item in check.items() {
-                    self.forget(item);
-                }
-            }
-            None => {}
         }
     }
 
-    /// Takes what was admitted without the store, to be charged by this check;
-    /// empty if nothing is owed. A store that has just failed is not trusted
-    /// with it: what is sent and not answered is lost.
-    pub(super) fn take_owed(&self, check: &Check<'_>) -> Vec<Option<OutageUsage>> {
-        self.debts.take(check)
+    /// Takes the usage that was admitted without the store, to be charged by this check;
+    /// empty if there is none.
+    pub(super) fn take_outage_usage(&self, check: &Check<'_>) -> Vec<Option<OutageUsage>> {
+        self.reconciliation.take(check)
     }
 
     /// Notes that the store has failed at a check, which may have brought what
     /// is owed.
     pub(super) fn failed(&self, check: &Check<'_>, error: &StoreError) {
-        self.debts.failed(check, error.is_not_applied());
+        self.reconciliation.failed(check, error.is_not_applied());
     }
 
     /// Forgets what was known of a ban and of refusals: it was changed by hand.
@@ -131,8 +109,8 @@ impl Fallback {
             }
             _ => self.forget(item),
         }
-        self.debts.forget_ban(item);
-        self.denied.clear();
+        self.reconciliation.forget_ban(item);
+        self.deny_cache.clear();
     }
 
     /// Forgets what was counted here, what is owed, and refusals: the count was
@@ -141,8 +119,9 @@ impl Fallback {
         if let Some(local) = self.local.get() {
             let _ = at_once(local.reset(item));
         }
-        self.debts.forget_units(item);
-        self.denied.clear();
+        self.last_seen.forget(item);
+        self.reconciliation.forget_units(item);
+        self.deny_cache.clear();
     }
 
     /// Forgets a ban, if one is known.
@@ -154,32 +133,19 @@ impl Fallback {
         }
     }
 
-    /// The ban that ends last of those known, and the position of its policy.
-    fn known_ban(&self, check: &Check<'_>) -> Option<PolicyBan> {
-        let local = self.local.get()?;
-        let enforced = check.items().enumerate().filter(|(_, item)| {
-            item.policy.mode() == Mode::Enforce
-                && item.policy.ban().is_some()
-                && item.subject.bannable
-        });
-        enforced
-            .filter_map(|(policy, item)| {
-                let until = at_once(local.ban(item)).flatten()?.until;
-                Some(PolicyBan { policy, until })
-            })
-            .max_by_key(|ban| ban.until)
-    }
-
-    /// Decides without the store: a ban that is known holds, one policy that
-    /// says `deny` refuses, those that say `local` count in memory, the others
-    /// admit.
+    /// Decides without the store. Refusals and bans that are known hold; too many
+    /// requests are refused; a policy that says `deny` refuses; those that say `local`
+    /// count in memory, the others admit.
     pub(super) async fn decide(
         &self,
         check: &Check<'_>,
         error: StoreError,
     ) -> Result<Decision, Error> {
-        if let Some(ban) = self.known_ban(check) {
-            return Ok(Decision::banned(ban, SystemClock.now()));
+        if let Some(refusal) = self.deny_cache.get_while_away(check) {
+            return Ok(refusal);
+        }
+        if error.is_overload() {
+            return Err(error.into());
         }
         let denies = |policy: &Policy| {
             policy.mode() == Mode::Enforce && policy.on_store_error() == OnStoreError::Deny
@@ -192,14 +158,17 @@ impl Fallback {
             return Ok(Decision::uncounted());
         }
         let Some(store) = self.local() else { return Ok(Decision::uncounted()) };
+        for item in check.items() {
+            self.last_seen.move_to(store, item);
+        }
         let part = Check::new(&local.policies, &local.subjects, check.cost());
         let mut decision = store.decide(part).await.map_err(Error::Unavailable)?;
         decision.move_to(&local.positions);
         // What the store may have charged after all is not charged again.
         if error.is_not_applied() {
-            self.debts.note(check, &decision);
+            self.reconciliation.note(check, &decision);
         }
-        self.debts.note_ban(check, &decision);
+        self.reconciliation.note_ban(check, &decision);
         Ok(decision)
     }
 
@@ -218,7 +187,8 @@ impl Fallback {
                 for ((at, item), until) in positions.into_iter().zip(local).zip(struck) {
                     bans[at] = until;
                     if let Some(until) = until {
-                        self.debts.ban(item, Ban { until, duration: until.micros_since(now) });
+                        self.reconciliation
+                            .ban(item, Ban { until, duration: until.micros_since(now) });
                     }
                 }
             }
@@ -229,7 +199,7 @@ impl Fallback {
 }
 
 /// The answer of a store that always has it at hand.
-fn at_once<T>(answer: Answer<'_, T>) -> Option<T> {
+pub(super) fn at_once<T>(answer: Answer<'_, T>) -> Option<T> {
     match answer {
         Answer::Ready(answer) => answer?.ok(),
         Answer::Pending(_) => None,

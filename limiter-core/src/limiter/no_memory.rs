@@ -7,17 +7,13 @@ use crate::{
     ban::Ban,
     decision::Decision,
     outage_usage::OutageUsage,
-    store::{Check, Item, select::MemoryLimits},
+    store::{Check, Item, Store, select::MemoryLimits},
 };
 
 #[derive(Debug, Default)]
 pub(super) struct DenyCache {}
 
 impl DenyCache {
-    pub(super) const fn is_used(&self) -> bool {
-        false
-    }
-
     pub(super) const fn get(&self, _: &Check<'_>) -> Option<Decision> {
         None
     }
@@ -27,16 +23,33 @@ impl DenyCache {
     pub(super) const fn clear(&self) {}
 }
 
+impl DenyCache {
+    pub(super) const fn get_while_away(&self, _: &Check<'_>) -> Option<Decision> {
+        None
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct LastSeen;
+
+impl LastSeen {
+    pub(super) const fn new(_: Duration) -> Self {
+        Self
+    }
+
+    pub(super) const fn put(&self, _: &Check<'_>, _: &Decision) {}
+
+    pub(super) const fn move_to(&self, _: &dyn Store, _: Item<'_>) {}
+
+    pub(super) const fn forget(&self, _: Item<'_>) {}
+}
+
 #[derive(Debug)]
 pub(super) struct ReconciliationLog;
 
 impl ReconciliationLog {
     pub(super) const fn new(_: MemoryLimits, _: Duration) -> Self {
         Self
-    }
-
-    pub(super) const fn is_used(&self) -> bool {
-        false
     }
 
     pub(super) const fn note(&self, _: &Check<'_>, _: &Decision) {}

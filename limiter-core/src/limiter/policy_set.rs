@@ -101,7 +101,8 @@ impl PolicySet {
     /// [`resolve_subjects`](Self::resolve_subjects).
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if the store fails and a policy says `deny`.
+    /// [`Error::Unavailable`] if the store fails and a policy says `deny`;
+    /// [`Error::Overloaded`] if more requests wait for the store than it can answer.
     ///
     /// # Panics
     /// If there are not as many subjects as policies.
@@ -110,13 +111,21 @@ impl PolicySet {
             return Answer::ready(Ok(decision));
         }
         let check = Check::new(&self.0.policies, subjects, cost);
-        if self.fallback().is_calm() {
-            return self.ask_store(check, subjects);
-        }
-        if let Some(refusal) = self.fallback().denied(&check) {
+        if let Some(refusal) = self.fallback().known_refusal(&check) {
             return Answer::ready(Ok(refusal));
         }
-        self.ask_and_repay(check, subjects)
+        let usage = self.fallback().take_outage_usage(&check);
+        if !usage.is_empty() {
+            return Answer::Pending(Box::pin(self.reconcile(subjects.clone(), cost, usage)));
+        }
+        match self.inner().store.decide(check) {
+            // A store that answers at once needs no deny cache.
+            Answer::Ready(Some(Ok(decision))) => {
+                self.report(&decision, subjects);
+                Answer::ready(Ok(decision))
+            }
+            answer => Answer::Pending(Box::pin(self.await_decision(check, subjects, answer))),
+        }
     }
 
     /// Decides the check at once if the store is this process's memory and its
@@ -133,53 +142,25 @@ impl PolicySet {
         None
     }
 
-    fn ask_store<'a>(
-        &'a self,
-        check: Check<'a>,
-        subjects: &'a Subjects,
-    ) -> Answer<'a, Decision, Error> {
-        // Only where there is something to wait for is there something to learn.
-        match self.inner().store.decide(check) {
-            Answer::Ready(Some(Ok(decision))) => {
-                self.report(&decision, subjects);
-                Answer::ready(Ok(decision))
-            }
-            answer => Answer::Pending(Box::pin(self.hear(check, subjects, answer))),
-        }
-    }
-
-    fn ask_and_repay<'a>(
-        &'a self,
-        check: Check<'a>,
-        subjects: &'a Subjects,
-    ) -> Answer<'a, Decision, Error> {
-        let owed = self.fallback().take_owed(&check);
-        if owed.is_empty() {
-            return self.ask_store(check, subjects);
-        }
-        Answer::Pending(Box::pin(self.repay(subjects.clone(), check.cost(), owed)))
-    }
-
-    /// Asks, and brings what is owed. To its end: a client that hangs up does not
-    /// get rid of its debts.
-    async fn repay(
+    /// Checks, and charges the usage of an outage before. To its end: a client that
+    /// hangs up does not get rid of its usage.
+    async fn reconcile(
         &self,
         subjects: Subjects,
         cost: u64,
-        owed: Vec<Option<OutageUsage>>,
+        usage: Vec<Option<OutageUsage>>,
     ) -> Result<Decision, Error> {
         let set = self.clone();
         let work = async move {
-            let check = Check::new(&set.0.policies, &subjects, cost).with_owed(&owed);
-            set.hear(check, &subjects, set.inner().store.decide(check)).await
+            let check = Check::new(&set.0.policies, &subjects, cost).with_owed(&usage);
+            set.await_decision(check, &subjects, set.inner().store.decide(check)).await
         };
         let ended = || Error::Unavailable(StoreError::new("its runtime has ended"));
         self.inner().runtime.finish(Box::pin(work)).await.unwrap_or_else(|| Err(ended()))
     }
 
-    /// Waits for the store, learns from what it says, and does without it where
-    /// it fails.
-    async fn hear(
+    /// Waits for the store's decision and learns from it, or decides without the store.
+    async fn await_decision(
         &self,
         check: Check<'_>,
         subjects: &Subjects,
@@ -188,10 +169,9 @@ impl PolicySet {
         let sent = Instant::now();
         let decision = match answer.await {
             Ok(decision) => {
-                self.fallback().learn(&check, &decision, sent);
+                self.fallback().observe_decision(&check, &decision, sent);
                 decision
             }
-            Err(error) if error.is_overload() => return Err(error.into()),
             Err(error) => {
                 self.fallback().failed(&check, &error);
                 self.fallback().decide(&check, error).await?

@@ -1,0 +1,107 @@
+//! Last seen usage: what the store has returned last of keys that have used half of a
+//! quota or more, so that the fallback begins from there when the store goes away.
+//!
+//! Keys that have used less are not kept: they would cost every request a write, and
+//! the fallback admits them less than half a limit too much.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use moka::{policy::EvictionPolicy, sync::Cache};
+use smallvec::SmallVec;
+
+use crate::{
+    decide::Usage,
+    decision::{Decision, QuotaStatus},
+    key::Key,
+    outage_usage::OutageUsage,
+    policy::OnStoreError,
+    store::{Check, Item, Store},
+    time::Timestamp,
+};
+
+/// How many keys are kept, each for a policy.
+const CAPACITY: u64 = 100_000;
+
+pub(super) struct LastSeen {
+    usages: Cache<(u64, Key), Arc<Seen>>,
+    used: AtomicBool,
+    /// One request at a time moves usage to the fallback; the others wait for it.
+    moving: Mutex<()>,
+}
+
+/// The usage of each quota of a policy, by the store's clock.
+struct Seen {
+    quotas: SmallVec<[QuotaStatus; 1]>,
+    now: Timestamp,
+    at: Instant,
+}
+
+impl LastSeen {
+    /// Usage is forgotten that is older than `longest`: by then it has expired.
+    pub(super) fn new(longest: Duration) -> Self {
+        let usages = Cache::builder()
+            .max_capacity(CAPACITY)
+            .eviction_policy(EvictionPolicy::lru())
+            .time_to_live(longest)
+            .build();
+        Self { usages, used: AtomicBool::new(false), moving: Mutex::new(()) }
+    }
+
+    /// Notes what the store has returned for a check.
+    pub(super) fn put(&self, check: &Check<'_>, decision: &Decision) {
+        for (at, item) in check.items().enumerate() {
+            let own = || decision.quotas.iter().filter(|status| status.policy() == at);
+            if item.policy.on_store_error() == OnStoreError::Local && own().any(is_half_used) {
+                let quotas = own().copied().collect();
+                let seen = Seen { quotas, now: decision.now, at: Instant::now() };
+                self.used.store(true, Ordering::Relaxed);
+                self.usages.insert(id(item), Arc::new(seen));
+            }
+        }
+    }
+
+    /// Moves what was seen of an item to the fallback's store, in place of what that
+    /// has of an outage before.
+    pub(super) fn move_to(&self, local: &dyn Store, item: Item<'_>) {
+        if !self.used.load(Ordering::Relaxed) || !self.usages.contains_key(&id(item)) {
+            return;
+        }
+        let _moving = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(seen) = self.usages.get(&id(item)) else { return };
+        let now = seen.now.after(seen.at.elapsed());
+        let usages: SmallVec<[Usage; 1]> =
+            seen.quotas.iter().map(|status| status.at(now).usage).collect();
+        let usage = [Some(OutageUsage::of_usages(&usages, now))];
+        let (policies, subjects) = ([item.policy.clone()], [item.subject.clone()]);
+        let _ = super::fallback::at_once(local.reset(item));
+        let check = Check::new(&policies, &subjects, 0).with_owed(&usage);
+        let _ = super::fallback::at_once(local.decide(check));
+        self.usages.invalidate(&id(item));
+    }
+
+    /// Forgets an item: it was reset by hand.
+    pub(super) fn forget(&self, item: Item<'_>) {
+        self.usages.invalidate(&id(item));
+    }
+}
+
+fn is_half_used(status: &QuotaStatus) -> bool {
+    status.remaining() <= status.quota().burst() / 2
+}
+
+fn id(item: Item<'_>) -> (u64, Key) {
+    (item.policy.scope().counters, item.subject.key.clone())
+}
+
+impl fmt::Debug for LastSeen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LastSeen({})", self.usages.entry_count())
+    }
+}

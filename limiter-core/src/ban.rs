@@ -30,7 +30,7 @@ use std::time::Duration;
 pub use self::record::{Ban, BanRecord};
 use crate::{
     error::ConfigError,
-    name::check_name,
+    name::{check_name, words},
     quota::{Algorithm, MAX_UNITS, Quota},
     time::{Timestamp, micros},
 };
@@ -64,6 +64,8 @@ pub enum BanAnswer {
     /// 429 Too Many Requests.
     TooManyRequests,
 }
+
+words!(BanAnswer: "403" => Self::Forbidden, "429" => Self::TooManyRequests);
 
 /// A change to a ban that an operator makes by hand.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

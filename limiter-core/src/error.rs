@@ -7,7 +7,7 @@ use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 ///
 /// The message names where the fault is (`policies.api.quota`), what is wrong
 /// and what would be right, in one line.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct ConfigError {
     path: Vec<String>,
     message: String,
@@ -36,6 +36,14 @@ impl fmt::Display for ConfigError {
             write!(f, "{}: ", self.path.join("."))?;
         }
         f.write_str(&self.message)
+    }
+}
+
+/// The message, as in `Display`: it is what `main() -> Result<(), Box<dyn Error>>`
+/// prints.
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

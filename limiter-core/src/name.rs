@@ -25,3 +25,27 @@ pub(crate) fn is_field_name(name: &str) -> bool {
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     (1..=64).contains(&name.len()) && name.bytes().all(token)
 }
+
+/// Implements `FromStr` for an enum that is written as one of a few words. The
+/// error lists all of them.
+macro_rules! words {
+    ($type:ty: $($word:literal => $value:expr),+ $(,)?) => {
+        impl std::str::FromStr for $type {
+            type Err = $crate::error::ConfigError;
+
+            fn from_str(word: &str) -> Result<Self, Self::Err> {
+                match word {
+                    $($word => Ok($value),)+
+                    _ => Err($crate::name::unknown_word(word, &[$($word),+])),
+                }
+            }
+        }
+    };
+}
+pub(crate) use words;
+
+/// The error for a word that is none of `known`.
+pub(crate) fn unknown_word(word: &str, known: &[&str]) -> ConfigError {
+    let known: Vec<_> = known.iter().map(|word| format!("{word:?}")).collect();
+    ConfigError::new(format!("{word:?} is not known; write {}", known.join(" or ")))
+}

@@ -25,7 +25,7 @@ use std::{sync::Arc, time::Duration};
 
 pub use self::error::QuotaError;
 pub(crate) use self::parse::{Length, parse_duration};
-use crate::time::micros;
+use crate::{name::words, time::micros};
 
 /// The largest `limit` and `burst`: what an RFC 9651 Integer holds (15 digits).
 pub const MAX_UNITS: u64 = 999_999_999_999_999;
@@ -75,6 +75,12 @@ impl Algorithm {
         }
     }
 }
+
+words!(Algorithm:
+    "gcra" => Self::Gcra,
+    "fixed_window" => Self::FixedWindow,
+    "sliding_window" => Self::SlidingWindow,
+);
 
 /// `limit` units per `window`, counted by one [`Algorithm`].
 ///

@@ -12,6 +12,7 @@ mod deny_cache;
 mod differential;
 mod fuzz;
 mod memory;
+mod modes;
 mod multi_process;
 mod peer_regressions;
 mod real_servers;

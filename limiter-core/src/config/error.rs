@@ -2,9 +2,13 @@
 
 use std::env;
 
-use figment::{Error, Figment, Metadata, Source, error::Kind, value::Value};
+use figment::{
+    Error, Figment, Metadata, Source,
+    error::{Actual, Kind},
+    value::Value,
+};
 
-use super::FILE_VARIABLE;
+use super::environment::is_setting;
 use crate::error::ConfigError;
 
 /// The first fault: where, what, and in which file. Further ones follow from
@@ -37,29 +41,73 @@ pub(super) fn missing(key: &str, figment: &Figment) -> ConfigError {
     ConfigError::new(format!("{message} (in {})", places(figment.metadata())))
 }
 
-/// That there is something else than a table under `key`.
+/// There is something else than a table under `key`. Its text is not shown: it
+/// may hold the URL of a store.
 pub(super) fn no_table(key: &str, figment: &Figment) -> ConfigError {
-    let found = figment.find_value(key).ok();
-    let text = found.as_ref().and_then(|value| value.as_str()).unwrap_or("something else");
     let source = figment.find_metadata(key).map_or_else(String::new, |found| places([found]));
     ConfigError::at(
         key,
         format!(
-            "{text:?} is no table; write {{policies={{api={{quota=\"10/minute\"}}}}}} (in {source})"
+            "is no table, or a table with a fault in its notation; write \
+             {{policies={{api={{quota=\"10/minute\"}}}}}} (in {source})"
         ),
     )
 }
 
 fn reason(kind: &Kind) -> String {
     match kind {
-        Kind::UnknownField(name, known) => {
-            format!("there is no key {name:?}; known are: {}", known.join(", "))
+        Kind::UnknownField(name, known) => match renamed(name) {
+            Some(right) => format!("there is no key {name:?}; write {right}"),
+            None => format!("there is no key {name:?}; known are: {}", known.join(", ")),
+        },
+        Kind::MissingField(name) => {
+            format!("the key {:?} is missing; write {}", name.as_ref(), example(name))
         }
-        Kind::UnknownVariant(name, known) => {
-            format!("{name:?} is not known; write {}", quoted(known))
+        // The value is not shown: it may be secret.
+        Kind::InvalidType(actual, expected) => {
+            format!("is {}; write {expected}", kind_of(actual))
         }
-        Kind::MissingField(name) => format!("the key {:?} is missing; write it", name.as_ref()),
         other => without_lines_of_the_file(&other.to_string()),
+    }
+}
+
+/// What to write instead of a word of the Python decorator, or of other limiters.
+fn renamed(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "limit" | "period" => {
+            "both as one quota: limit = 10 and period = 60 are quota = \"10/60s\""
+        }
+        "rate" | "requests" | "quotas" => "quota = \"10/minute\"",
+        "window" => "it behind the limit: quota = \"10/60s\"",
+        "burst" => "it in the quota: quota = \"10/second burst 20\"",
+        "identifier" => "key = \"ip\", \"user\" or \"header:<name>\"",
+        "auto_ban" | "ban_threshold" | "ban_duration" => {
+            "ban = { threshold = 10, window = \"10m\", duration = \"120s\" }"
+        }
+        "cache" | "backend" | "storage" | "url" => "store = \"redis://localhost:6379\"",
+        "deadline" => "timeout = \"100ms\"",
+        _ => return None,
+    })
+}
+
+/// A value for a key that is missing.
+fn example(name: &str) -> String {
+    match name {
+        "quota" => "quota = \"10/minute\"".to_owned(),
+        "threshold" => "threshold = 10, the strikes that ban".to_owned(),
+        "window" => "window = \"10m\", the time within which strikes count".to_owned(),
+        "duration" => "duration = \"10m\", the time a ban lasts".to_owned(),
+        _ => "it".to_owned(),
+    }
+}
+
+const fn kind_of(actual: &Actual) -> &'static str {
+    match actual {
+        Actual::Bool(_) => "true or false",
+        Actual::Unsigned(_) | Actual::Signed(_) | Actual::Float(_) => "a number",
+        Actual::Seq => "a list",
+        Actual::Map => "a table",
+        _ => "a text",
     }
 }
 
@@ -72,11 +120,6 @@ fn without_lines_of_the_file(message: &str) -> String {
     };
     let lines: Vec<_> = message.lines().filter(|line| !is_quoted(line)).collect();
     lines.join(": ")
-}
-
-fn quoted(words: &[&str]) -> String {
-    let words: Vec<_> = words.iter().map(|word| format!("{word:?}")).collect();
-    words.join(" or ")
 }
 
 /// Where the faulty value is from, or all places it may be from: of a table, or
@@ -111,9 +154,7 @@ pub(super) fn places<'a>(metadata: impl IntoIterator<Item = &'a Metadata>) -> St
 /// The variables behind figment's "`LIMITER_` environment variable(s)".
 fn variables_in_use(name: &str) -> Option<String> {
     let prefix = name.strip_suffix("` environment variable(s)")?.trim_start_matches('`');
-    let in_use = |name: &String| {
-        name.starts_with(prefix) && !name.starts_with("LIMITER_TEST_") && name != FILE_VARIABLE
-    };
+    let in_use = |name: &String| name.strip_prefix(prefix).is_some_and(is_setting);
     let names: Vec<_> =
         env::vars_os().filter_map(|(name, _)| name.into_string().ok()).filter(in_use).collect();
     (!names.is_empty()).then(|| names.join(", "))

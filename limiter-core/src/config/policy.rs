@@ -1,8 +1,8 @@
 //! The keys of a policy and of a ban.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
-use super::values::{Length, OneOrMany, Thousandths, parsed};
+use super::values::{Flag, Given, Length, List, Number, Text, Thousandths, parsed, table};
 use crate::{
     ban::{BanAnswer, BanRule},
     error::ConfigError,
@@ -11,16 +11,25 @@ use crate::{
     quota::{Algorithm, Quotas},
 };
 
+/// A policy, checked to be a table.
+pub(super) struct PolicyConfig(PolicyTable);
+
+impl<'de> Deserialize<'de> for PolicyConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        table(deserializer, "{ quota = \"10/minute\" }").map(Self)
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct PolicyConfig {
-    #[serde(deserialize_with = "parsed")]
+struct PolicyTable {
+    #[serde(deserialize_with = "quotas")]
     quota: Quotas,
     #[serde(default)]
     algorithm: Algorithm,
     #[serde(default)]
     key: KeySpec,
-    per_address: Option<u64>,
+    per_address: Option<Number<u64>>,
     #[serde(default)]
     mode: Mode,
     #[serde(default)]
@@ -33,63 +42,74 @@ pub(super) struct PolicyConfig {
 impl PolicyConfig {
     /// The policy, under its name.
     pub(super) fn named(self, name: &str) -> Result<Policy, ConfigError> {
-        let quotas = self
+        let Self(table) = self;
+        let quotas = table
             .quota
-            .with_algorithm(self.algorithm)
+            .with_algorithm(table.algorithm)
             .map_err(|error| ConfigError::at("quota", error).within(name))?;
-        if self.per_address.is_some() && !self.key.is_client_chosen() {
+        if table.per_address.is_some() && !table.key.is_client_chosen() {
             let message = "goes with a header in the key only; leave it out";
             return Err(ConfigError::at("per_address", message).within(name));
         }
         let policy = Policy::new(name, quotas)?
-            .with_key(self.key)
-            .with_mode(self.mode)
-            .with_headers(self.headers)
-            .with_on_store_error(self.on_store_error);
-        let policy = match self.ban {
+            .with_key(table.key)
+            .with_mode(table.mode)
+            .with_headers(table.headers)
+            .with_on_store_error(table.on_store_error);
+        let policy = match table.ban {
             Some(ban) => policy.with_ban(ban),
             None => policy,
         };
-        match self.per_address {
-            Some(times) => policy.with_per_address(times).map_err(|error| error.within(name)),
+        match table.per_address {
+            Some(Number(times)) => {
+                policy.with_per_address(times).map_err(|error| error.within(name))
+            }
             None => Ok(policy),
         }
+    }
+}
+
+/// Reads quotas; the commonest mistakes have messages of their own.
+fn quotas<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Quotas, D::Error> {
+    let wrong = |message: String| Err(serde::de::Error::custom(message));
+    match Given::deserialize(deserializer)? {
+        Given::Text(text) => text.parse().map_err(serde::de::Error::custom),
+        Given::Number(limit) => {
+            wrong(format!("is {limit}, a limit without a window; write \"{limit}/minute\""))
+        }
+        Given::List(list) => wrong(format!("is a list; write {:?}", list.join("; "))),
+        other => wrong(format!("{}; write \"10/minute\"", other.shown())),
     }
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct BanConfig {
-    threshold: u64,
+    threshold: Number<u64>,
     window: Length,
     duration: Length,
     factor: Option<Thousandths>,
     max_duration: Option<Length>,
     forgive_after: Option<Length>,
-    #[serde(default = "yes")]
-    refusals: bool,
+    refusals: Option<Flag>,
     #[serde(default)]
-    statuses: Vec<u16>,
+    statuses: List,
     #[serde(default)]
     status: BanAnswer,
-    group: Option<String>,
-}
-
-const fn yes() -> bool {
-    true
+    group: Option<Text>,
 }
 
 impl TryFrom<BanConfig> for BanRule {
     type Error = ConfigError;
 
     fn try_from(config: BanConfig) -> Result<Self, ConfigError> {
-        let BanConfig { refusals, statuses, status, .. } = config;
-        let mut rule = Self::after_strikes(config.threshold)
+        let refusals = config.refusals.is_none_or(|Flag(refusals)| refusals);
+        let mut rule = Self::after_strikes(config.threshold.0)
             .within(config.window.0)
             .for_duration(config.duration.0)?
-            .with_statuses(statuses)?
+            .with_statuses(statuses(&config.statuses)?)?
             .with_refusals(refusals)
-            .with_answer(status);
+            .with_answer(config.status);
         if let Some(Thousandths(factor)) = config.factor {
             rule = rule.with_factor_thousandths(factor)?;
         }
@@ -100,61 +120,46 @@ impl TryFrom<BanConfig> for BanRule {
             rule = rule.with_forgive_after(forgive_after)?;
         }
         match config.group {
-            Some(group) => rule.with_group(&group),
+            Some(Text(group)) => rule.with_group(&group),
             None => Ok(rule),
         }
     }
 }
 
+fn statuses(list: &List) -> Result<Vec<u16>, ConfigError> {
+    let status = |text: &str| {
+        text.parse().map_err(|_| {
+            let message = format!("holds {text:?}, which is no HTTP status; write [401, 403]");
+            ConfigError::at("statuses", message)
+        })
+    };
+    list.iter().map(status).collect()
+}
+
 impl<'de> Deserialize<'de> for BanRule {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        BanConfig::deserialize(deserializer)?.try_into().map_err(serde::de::Error::custom)
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let example = "{ threshold = 10, window = \"10m\", duration = \"10m\" }";
+        let config: BanConfig = table(deserializer, example)?;
+        config.try_into().map_err(serde::de::Error::custom)
     }
 }
 
 impl<'de> Deserialize<'de> for KeySpec {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let parts = OneOrMany::deserialize(deserializer)?;
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let parts = List::deserialize(deserializer)?;
         Self::parse(parts.iter()).map_err(serde::de::Error::custom)
     }
 }
 
-/// Reads one of a few words, and says all of them where it is another.
-macro_rules! words {
-    ($type:ty: $($word:literal => $value:expr),+ $(,)?) => {
+/// Reads text by the type's own parser.
+macro_rules! by_from_str {
+    ($($type:ty),+) => {$(
         impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let word = String::deserialize(deserializer)?;
-                match word.as_str() {
-                    $($word => Ok($value),)+
-                    _ => Err(serde::de::Error::unknown_variant(&word, &[$($word),+])),
-                }
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                parsed(deserializer)
             }
         }
-    };
+    )+};
 }
 
-words!(Algorithm:
-    "gcra" => Self::Gcra,
-    "fixed_window" => Self::FixedWindow,
-    "sliding_window" => Self::SlidingWindow,
-);
-words!(Mode: "enforce" => Self::Enforce, "shadow" => Self::Shadow);
-words!(HeaderStyle:
-    "draft-11" => Self::Draft11,
-    "draft-7" => Self::Draft7,
-    "draft-6" => Self::Draft6,
-    "x-ratelimit" => Self::XRateLimit,
-    "none" => Self::None,
-);
-words!(OnStoreError: "local" => Self::Local, "allow" => Self::Allow, "deny" => Self::Deny);
-
-impl<'de> Deserialize<'de> for BanAnswer {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match u16::deserialize(deserializer)? {
-            403 => Ok(Self::Forbidden),
-            429 => Ok(Self::TooManyRequests),
-            other => Err(serde::de::Error::custom(format!("the status {other} is not 403 or 429"))),
-        }
-    }
-}
+by_from_str!(Algorithm, BanAnswer, HeaderStyle, Mode, OnStoreError);

@@ -2,19 +2,19 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::{
     Config,
     policy::PolicyConfig,
-    values::{Length, Trust},
+    values::{Flag, Length, List, Number, Text, Trust, table},
 };
 use crate::{
     client_ip::{ClientIp, EVERYONE, wrong_hops},
     error::ConfigError,
     exemptions::Exemptions,
     networks::Networks,
-    policy::{Policy, check_together},
+    policy::{Mode, Policy, check_together},
     store::select::{Database, HAS_MEMORY, MAX_ENTRIES, MemoryLimits, StoreChoice, not_compiled},
     subject_resolver::SubjectResolver,
 };
@@ -26,37 +26,45 @@ const MAX_SERVERS: u32 = 10_000;
 #[serde(deny_unknown_fields)]
 pub(super) struct Root {
     #[serde(default)]
+    mode: Mode,
+    #[serde(default)]
     store: StoreUrl,
-    prefix: Option<String>,
-    key_secret: Option<String>,
+    prefix: Option<Text>,
+    key_secret: Option<Text>,
     timeout: Option<Length>,
-    pool_size: Option<usize>,
-    migrate: Option<bool>,
-    max_keys: Option<u64>,
-    max_bans: Option<u64>,
-    local_share: Option<u32>,
+    pool_size: Option<Number<usize>>,
+    migrate: Option<Flag>,
+    max_keys: Option<Number<u64>>,
+    max_bans: Option<Number<u64>>,
+    local_share: Option<Number<u32>>,
     #[serde(default)]
     trusted_proxies: Trust,
-    client_ip_header: Option<String>,
-    client_ip_header_required: Option<bool>,
+    client_ip_header: Option<Text>,
+    client_ip_header_required: Option<Flag>,
     #[serde(default)]
-    never_ban: Vec<String>,
+    never_ban: List,
     #[serde(default)]
-    allow: Vec<String>,
+    allow: List,
     #[serde(default)]
-    block: Vec<String>,
+    block: List,
     #[serde(default)]
-    exempt: Vec<String>,
-    ipv6_prefix: Option<u8>,
-    fallback_address: Option<String>,
-    #[serde(default)]
+    exempt: List,
+    ipv6_prefix: Option<Number<u8>>,
+    fallback_address: Option<Text>,
+    #[serde(default, deserialize_with = "policies")]
     policies: BTreeMap<String, PolicyConfig>,
 }
 
-/// Which store. Of an URL only the scheme is ever told: what follows may hold a
-/// password.
+fn policies<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, PolicyConfig>, D::Error> {
+    table(deserializer, "policies = { api = { quota = \"10/minute\" } }")
+}
+
+/// Which store. No message shows more of an URL than its scheme: what follows
+/// may hold a password.
 #[derive(Default, Deserialize)]
-#[serde(try_from = "String")]
+#[serde(try_from = "Text")]
 enum StoreUrl {
     #[default]
     Memory,
@@ -64,16 +72,37 @@ enum StoreUrl {
     Shared(String),
 }
 
-impl TryFrom<String> for StoreUrl {
+impl TryFrom<Text> for StoreUrl {
     type Error = ConfigError;
 
-    fn try_from(text: String) -> Result<Self, ConfigError> {
-        match text.as_str() {
+    fn try_from(Text(text): Text) -> Result<Self, ConfigError> {
+        match text.trim() {
             "memory" if !HAS_MEMORY => Err(not_compiled("memory")),
             "memory" => Ok(Self::Memory),
-            url => Database::of(url).map(|_| Self::Shared(text)),
+            "" => Err(ConfigError::new(
+                "is empty; write \"memory\", or an URL such as \"redis://localhost:6379\"",
+            )),
+            word if !word.contains("://") => Err(no_url(word)),
+            url => Database::of(url).map(|_| Self::Shared(url.to_owned())),
         }
     }
+}
+
+/// The value is shown only where it is one of these words.
+fn no_url(text: &str) -> ConfigError {
+    let url = match text {
+        "redis" | "valkey" => "redis://localhost:6379",
+        "postgres" | "postgresql" => "postgres://user:password@localhost:5432/database",
+        "mysql" | "mariadb" => "mysql://user:password@localhost:3306/database",
+        "sqlite" => "sqlite://limiter.db",
+        _ => {
+            return ConfigError::new(
+                "is no URL, since it has no \"://\"; write \"memory\", or an URL such as \
+                 \"redis://localhost:6379\"",
+            );
+        }
+    };
+    ConfigError::new(format!("{text:?} does not say where the server is; write {url:?}"))
 }
 
 impl TryFrom<Root> for Config {
@@ -95,13 +124,13 @@ impl TryFrom<Root> for Config {
             .collect();
         let policies = policies?;
         check_together(&policies)?;
-        Ok(Self { store, caps, identity, policies, place: String::new() })
+        Ok(Self { mode: root.mode, store, caps, identity, policies, place: String::new() })
     }
 }
 
 /// A cap of the memory store.
-fn entries(name: &str, given: Option<u64>, default: usize) -> Result<usize, ConfigError> {
-    let Some(given) = given else { return Ok(default) };
+fn entries(name: &str, given: Option<Number<u64>>, default: usize) -> Result<usize, ConfigError> {
+    let Some(Number(given)) = given else { return Ok(default) };
     let fits = usize::try_from(given).ok().filter(|entries| (1..=MAX_ENTRIES).contains(entries));
     fits.ok_or_else(|| ConfigError::at(name, format!("is {given}; write 1 to {MAX_ENTRIES}")))
 }
@@ -109,7 +138,7 @@ fn entries(name: &str, given: Option<u64>, default: usize) -> Result<usize, Conf
 impl Root {
     fn store(&self) -> Result<StoreChoice, ConfigError> {
         match &self.store {
-            StoreUrl::Memory => self.memory(),
+            StoreUrl::Memory => Ok(self.memory()),
             #[cfg(feature = "_shared")]
             StoreUrl::Shared(url) => self.shared(url),
             #[cfg(not(feature = "_shared"))]
@@ -120,15 +149,17 @@ impl Root {
     fn local_share(&self) -> Result<u32, ConfigError> {
         match self.local_share {
             None => Ok(1),
-            Some(servers @ 1..=MAX_SERVERS) => Ok(servers),
-            Some(servers) => {
+            Some(Number(servers @ 1..=MAX_SERVERS)) => Ok(servers),
+            Some(Number(servers)) => {
                 let message = format!("is {servers}; write how many servers there are, 1 to 10000");
                 Err(ConfigError::at("local_share", message))
             }
         }
     }
 
-    fn memory(&self) -> Result<StoreChoice, ConfigError> {
+    /// Memory needs none of the settings of a shared store. They may be there all
+    /// the same: a test sets `LIMITER_STORE=memory` over the file of production.
+    fn memory(&self) -> StoreChoice {
         let given = [
             ("prefix", self.prefix.is_some()),
             ("key_secret", self.key_secret.is_some()),
@@ -137,30 +168,34 @@ impl Root {
             ("migrate", self.migrate.is_some()),
             ("local_share", self.local_share.is_some()),
         ];
-        match given.into_iter().find(|(_, given)| *given) {
-            None => Ok(StoreChoice::Memory),
-            Some((name, _)) => {
-                Err(ConfigError::at(name, "goes with a store that servers share; leave it out"))
-            }
+        for (name, _) in given.into_iter().filter(|(_, is_given)| *is_given) {
+            tracing::info!("{name} has no effect: the store is this process's memory");
         }
+        StoreChoice::Memory
     }
 
     #[cfg(feature = "_shared")]
     fn shared(&self, url: &str) -> Result<StoreChoice, ConfigError> {
         let mut builder = crate::RemoteStore::builder(url);
-        if let Some(prefix) = &self.prefix {
+        if let Some(Text(prefix)) = &self.prefix {
             builder = builder.prefix(prefix);
         }
-        if let Some(secret) = &self.key_secret {
+        if let Some(Text(secret)) = &self.key_secret {
+            if secret.trim().is_empty() {
+                return Err(ConfigError::at(
+                    "key_secret",
+                    "is empty; write 32 random characters, or leave it out",
+                ));
+            }
             builder = builder.key_secret(secret.as_str());
         }
         if let Some(Length(timeout)) = self.timeout {
             builder = builder.timeout(timeout);
         }
-        if let Some(pool_size) = self.pool_size {
+        if let Some(Number(pool_size)) = self.pool_size {
             builder = builder.pool_size(pool_size);
         }
-        if let Some(migrate) = self.migrate {
+        if let Some(Flag(migrate)) = self.migrate {
             builder = builder.migrate(migrate);
         }
         builder.check()?;
@@ -169,13 +204,13 @@ impl Root {
 
     fn identity(&self) -> Result<SubjectResolver, ConfigError> {
         let mut client_ip = self.forwarding()?;
-        if self.client_ip_header_required == Some(false) {
+        if matches!(self.client_ip_header_required, Some(Flag(false))) {
             client_ip = client_ip.with_optional_header();
         }
-        if let Some(prefix) = self.ipv6_prefix {
+        if let Some(Number(prefix)) = self.ipv6_prefix {
             client_ip = client_ip.with_ipv6_prefix(prefix)?;
         }
-        if let Some(text) = &self.fallback_address {
+        if let Some(Text(text)) = &self.fallback_address {
             let address: IpAddr = text.parse().map_err(|_| {
                 let message =
                     format!("{text:?} is no IP address; write one, such as \"127.0.0.1\"");
@@ -188,7 +223,7 @@ impl Root {
             never_ban: networks("never_ban", &self.never_ban)?,
             allow: networks("allow", &self.allow)?,
             block: networks("block", &self.block)?,
-            exempt: Exemptions::parse(self.exempt.iter().map(String::as_str))
+            exempt: Exemptions::parse(self.exempt.iter())
                 .map_err(|error| error.within("exempt"))?,
             ..SubjectResolver::default()
         }
@@ -204,21 +239,22 @@ impl Root {
                 "trusted_proxies is set but client_ip_header is not; \
                  write the one header that your proxies set, such as \"x-forwarded-for\"",
             )),
-            (Trust::Networks(networks), Some(header)) => {
+            (Trust::Networks(networks), Some(Text(header)))
+                if networks.iter().any(|network| network == EVERYONE) =>
+            {
+                client_ip.dangerously_trusting_everyone(header)
+            }
+            (Trust::Networks(networks), Some(Text(header))) => {
                 client_ip.with_proxies(networks.iter().map(String::as_str), header)
             }
-            (Trust::Hops(hops), Some(header)) => {
+            (Trust::Hops(hops), Some(Text(header))) => {
                 let hops = u8::try_from(*hops).map_err(|_| wrong_hops(*hops))?;
                 client_ip.with_hops(hops, header)
             }
-            (Trust::Word(word), Some(header)) if word == EVERYONE => {
-                client_ip.dangerously_trusting_everyone(header)
-            }
-            (Trust::Word(word), Some(header)) => client_ip.with_proxies([word.as_str()], header),
         }
     }
 }
 
-fn networks(name: &str, list: &[String]) -> Result<Networks, ConfigError> {
-    Networks::parse(list.iter().map(String::as_str)).map_err(|error| error.within(name))
+fn networks(name: &str, list: &List) -> Result<Networks, ConfigError> {
+    Networks::parse(list.iter()).map_err(|error| error.within(name))
 }

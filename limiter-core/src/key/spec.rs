@@ -127,6 +127,15 @@ impl fmt::Display for KeyPart {
     }
 }
 
+impl FromStr for KeySpec {
+    type Err = ConfigError;
+
+    /// Reads the parts of a key, with `+` between.
+    fn from_str(text: &str) -> Result<Self, ConfigError> {
+        Self::parse(text.split('+').map(str::trim))
+    }
+}
+
 impl fmt::Display for KeySpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, part) in self.0.iter().enumerate() {

@@ -12,11 +12,11 @@ use crate::{
     error::ConfigError,
     exemptions::Exemptions,
     networks::Networks,
-    policy::{Policy, check_together},
+    policy::{Mode, Policy, check_together},
     store::{
         Store,
         guarded::GuardedStore,
-        select::{MemoryLimits, StoreChoice},
+        select::{HAS_MEMORY, MemoryLimits, StoreChoice},
     },
     subject_resolver::SubjectResolver,
 };
@@ -25,6 +25,7 @@ use crate::{
 #[derive(Debug, Default)]
 #[must_use]
 pub struct LimiterBuilder {
+    mode: Mode,
     store: StoreChoice,
     caps: MemoryLimits,
     policies: Vec<Policy>,
@@ -36,11 +37,19 @@ impl LimiterBuilder {
     /// another store, replaces it.
     pub fn from_config(config: Config) -> Self {
         Self {
+            mode: config.mode,
             store: config.store,
             caps: config.caps,
             policies: config.policies,
             identity: config.identity,
         }
+    }
+
+    /// Sets what all policies do at most: of this and a policy's own
+    /// [mode](Policy::with_mode) the more lenient holds. With [`Mode::Off`] no
+    /// store is connected to. Defaults to [`Mode::Enforce`].
+    pub fn mode(self, mode: Mode) -> Self {
+        Self { mode, ..self }
     }
 
     /// Sets where state lives. Defaults to memory.
@@ -107,8 +116,16 @@ impl LimiterBuilder {
     /// both allowed and blocked.
     pub async fn build(self) -> Result<Limiter, ConfigError> {
         check_together(&self.policies)?;
+        let mode = self.mode;
+        let lenient = |policy: Policy| {
+            let mode = policy.mode().max(mode);
+            policy.with_mode(mode)
+        };
+        let policies: Vec<_> = self.policies.into_iter().map(lenient).collect();
+        let is_store_needed = mode != Mode::Off || !HAS_MEMORY;
+        let store = if is_store_needed { self.store } else { StoreChoice::Memory };
         let identity = self.identity.checked()?;
-        for policy in &self.policies {
+        for policy in &policies {
             if policy.ban().is_some() && policy.key().names_no_client() {
                 tracing::warn!(
                     policy = policy.name(),
@@ -116,19 +133,19 @@ impl LimiterBuilder {
                 );
             }
         }
-        let store = self.store.make(self.caps).await?;
+        let store = store.make(self.caps).await?;
         let store = if store.as_memory().is_some() { store } else { GuardedStore::guard(store) };
         Ok(Limiter(Arc::new(Inner {
             #[cfg(feature = "memory")]
             memory: store.as_memory().cloned(),
             store,
-            fallback: Fallback::new(&self.policies, self.caps)?,
-            companions: by_name(self.policies.iter().flat_map(|policy| {
+            fallback: Fallback::new(&policies, self.caps)?,
+            companions: by_name(policies.iter().flat_map(|policy| {
                 let companion = policy.companion();
                 let preflights = companion.iter().chain([policy]).map(Policy::for_preflights);
                 preflights.collect::<Vec<_>>().into_iter().chain(companion)
             })),
-            policies: by_name(self.policies),
+            policies: by_name(policies),
             identity,
             warned_of_late_user: AtomicBool::new(false),
             runtime: Runtime::current(),

@@ -11,7 +11,7 @@ use crate::{
     error::{Error, StoreError},
     key::{Key, KeyPart},
     outage_usage::OutageUsage,
-    policy::Policy,
+    policy::{Mode, Policy},
     request::{RequestInfo, Subjects},
     response::headers::{Fields, SetTexts},
     store::{Answer, Check},
@@ -25,7 +25,10 @@ pub struct PolicySet(Arc<Set>);
 #[derive(Debug)]
 struct Set {
     limiter: Limiter,
+    /// Without those that are off.
     policies: Vec<Policy>,
+    /// Of each policy asked, whether it is in `policies`.
+    is_on: Vec<bool>,
     texts: Arc<SetTexts>,
     /// Whether one of the policies counts by user.
     counts_users: bool,
@@ -35,11 +38,14 @@ struct Set {
 
 impl PolicySet {
     pub(super) fn new(limiter: Limiter, policies: Vec<Policy>) -> Self {
+        let is_on: Vec<_> = policies.iter().map(|policy| policy.mode() != Mode::Off).collect();
+        let policies: Vec<_> =
+            policies.into_iter().filter(|policy| policy.mode() != Mode::Off).collect();
         let texts = Arc::new(SetTexts::new(&policies));
         let counts_users =
             policies.iter().any(|policy| policy.key().parts().contains(&KeyPart::User));
         let preflights = OnceLock::new();
-        Self(Arc::new(Set { limiter, policies, texts, counts_users, preflights }))
+        Self(Arc::new(Set { limiter, policies, texts, is_on, counts_users, preflights }))
     }
 
     /// The same policies with counters of their own, for CORS preflights.
@@ -58,7 +64,7 @@ impl PolicySet {
         &self.0.texts
     }
 
-    /// The policies, in the order asked. A policy whose key has a header is
+    /// The policies that are not off, in the order asked. A policy whose key has a header is
     /// followed by its companion that counts the address.
     #[must_use]
     pub fn policies(&self) -> &[Policy] {
@@ -72,8 +78,8 @@ impl PolicySet {
     }
 
     /// Finds whom each policy counts in a request: by its own key, or by the
-    /// one that is given. `None` if the client's address is on the allow list:
-    /// the request passes uncounted.
+    /// one that is given. `None` if the request passes uncounted: its endpoint is
+    /// exempt, the client's address is on the allow list, or all policies are off.
     ///
     /// # Errors
     /// [`Error::Blocked`] if the address is on the block list. If the client's
@@ -84,6 +90,9 @@ impl PolicySet {
         request: &dyn RequestInfo,
         key: Option<&Key>,
     ) -> Result<Option<Subjects>, Error> {
+        if self.0.policies.is_empty() {
+            return Ok(None);
+        }
         self.inner().identity.subjects(&self.0.policies, request, key)
     }
 
@@ -98,7 +107,8 @@ impl PolicySet {
     /// A cost of 0 looks without writing.
     ///
     /// The subjects are those of this set, in its order, from
-    /// [`resolve_subjects`](Self::resolve_subjects).
+    /// [`resolve_subjects`](Self::resolve_subjects). Those of policies that are off
+    /// may be among them, and are left out.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the store fails and a policy says `deny`;
@@ -107,6 +117,11 @@ impl PolicySet {
     /// # Panics
     /// If there are not as many subjects as policies.
     pub fn check<'a>(&'a self, subjects: &'a Subjects, cost: u64) -> Answer<'a, Decision, Error> {
+        if subjects.len() != self.0.policies.len() {
+            let active = self.active(subjects.clone());
+            assert_eq!(active.len(), self.0.policies.len(), "each policy needs its subject");
+            return Answer::Pending(Box::pin(async move { self.check(&active, cost).await }));
+        }
         if let Some(decision) = self.check_at_once(subjects, cost) {
             return Answer::ready(Ok(decision));
         }
@@ -128,11 +143,23 @@ impl PolicySet {
         }
     }
 
+    /// The subjects without those of policies that are off.
+    fn active(&self, subjects: Subjects) -> Subjects {
+        if subjects.len() != self.0.is_on.len() || self.0.is_on.len() == self.0.policies.len() {
+            return subjects;
+        }
+        let is_on = self.0.is_on.iter();
+        subjects.into_iter().zip(is_on).filter_map(|(one, is_on)| is_on.then_some(one)).collect()
+    }
+
     /// Decides the check at once if the store is this process's memory and its
     /// fast path applies. Otherwise returns `None`, and nothing has happened.
     #[inline]
     #[cfg_attr(not(feature = "memory"), allow(unused_variables, clippy::unused_self))]
     pub(super) fn check_at_once(&self, subjects: &Subjects, cost: u64) -> Option<Decision> {
+        if self.0.policies.is_empty() {
+            return Some(Decision::uncounted());
+        }
         #[cfg(feature = "memory")]
         {
             let memory = self.inner().memory.as_ref()?;

@@ -1,5 +1,7 @@
 //! The options of a policy: [`Mode`], [`OnStoreError`], [`HeaderStyle`].
 
+use crate::name::words;
+
 /// What a policy does with a request over its quota.
 ///
 /// The order is that of leniency: [`Off`](Self::Off) is the most lenient.
@@ -58,3 +60,13 @@ pub enum HeaderStyle {
     /// None. `Retry-After` is sent all the same.
     None,
 }
+
+words!(Mode: "enforce" => Self::Enforce, "shadow" => Self::Shadow, "off" => Self::Off);
+words!(OnStoreError: "local" => Self::Local, "allow" => Self::Allow, "deny" => Self::Deny);
+words!(HeaderStyle:
+    "draft-11" => Self::Draft11,
+    "draft-7" => Self::Draft7,
+    "draft-6" => Self::Draft6,
+    "x-ratelimit" => Self::XRateLimit,
+    "none" => Self::None,
+);

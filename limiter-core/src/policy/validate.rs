@@ -1,6 +1,6 @@
 //! What only shows with all policies side by side: names and groups.
 
-use super::Policy;
+use super::{Mode, Policy};
 use crate::{ban::BanRule, error::ConfigError};
 
 /// Checks what only shows with all policies side by side: names and groups.
@@ -40,6 +40,9 @@ fn check_group(group: &str, policy: &Policy, other: &Policy) -> Result<(), Confi
     let (Some(ban), theirs) = (policy.ban(), other.ban()) else {
         return Ok(());
     };
+    if [policy.mode(), other.mode()].contains(&Mode::Off) {
+        return Ok(());
+    }
     let name = other.name();
     match theirs.filter(|ban| ban.group() == Some(group)) {
         None if name == group => Err(ConfigError::new(format!(

@@ -45,6 +45,11 @@ impl FromStr for Quotas {
         if text.trim().is_empty() {
             return Err(QuotaError::Empty);
         }
+        if text.contains(',') {
+            let reason =
+                format!("quotas have \";\" between them, as in {:?}", text.replace(',', ";"));
+            return Err(QuotaError::Notation { text: text.to_owned(), reason });
+        }
         let quotas: Result<Vec<_>, _> = text.split(';').map(|part| part.trim().parse()).collect();
         Self::new(quotas?)
     }
@@ -61,6 +66,9 @@ fn parse_units(name: &str, text: &str) -> Result<u64, String> {
 fn parse_window(text: &str) -> Result<Duration, String> {
     match text.chars().next() {
         None => Err("there is no window behind the \"/\"".to_owned()),
+        Some(_) if text.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Err(format!("the window {text} has no unit, as in \"{text}s\" for seconds"))
+        }
         Some(_) if text.chars().all(char::is_alphabetic) => parse_duration(&format!("1{text}")),
         Some(_) => parse_duration(text),
     }
@@ -153,6 +161,7 @@ mod tests {
             ("1.5/minute", "\"1.5\" is not a whole number"),
             ("10/", "no window"),
             ("10/minute 5s", "length of time"),
+            ("10/60", "the window 60 has no unit, as in \"60s\""),
             ("10/fortnight", "fortnight"),
             ("10/month", "\"month\" has no fixed length"),
             ("10/5M", "\"M\" has no fixed length"),
@@ -186,6 +195,10 @@ mod tests {
         assert_eq!(" ".parse::<Quotas>().unwrap_err(), QuotaError::Empty);
         assert!("10/s;".parse::<Quotas>().is_err());
         assert!(";;".parse::<Quotas>().is_err());
+        let comma = "100/hour, 10/minute".parse::<Quotas>().unwrap_err().to_string();
+        assert!(comma.contains("as in \"100/hour; 10/minute\""), "{comma}");
+        let many: Vec<_> = (1..=1_000).map(|limit| format!("{limit}/s")).collect();
+        assert_eq!(many.join(";").parse::<Quotas>().unwrap_err(), QuotaError::TooMany(1_000));
     }
 
     #[test]

@@ -78,9 +78,11 @@ mod service;
 mod shared_limiter;
 
 pub use limiter_core;
+#[cfg(feature = "config")]
+pub use limiter_core::Config;
 pub use limiter_core::{
-    AdmitOptions, BanRule, Config, Decision, Key, KeySpec, Limiter, Permit, Policy, PolicySet,
-    Quota, Quotas, Refusal, RefusalKind, UnknownPolicy,
+    AdmitOptions, BanRule, Decision, Key, KeySpec, Limiter, Permit, Policy, PolicySet, Quota,
+    Quotas, Refusal, RefusalKind, UnknownPolicy,
 };
 
 pub use crate::{

@@ -6,5 +6,20 @@ pub mod algorithms {}
 #[doc = include_str!("../docs/bans.md")]
 pub mod bans {}
 
+#[doc = include_str!("../docs/client_ip.md")]
+pub mod client_ip {}
+
+#[doc = include_str!("../docs/cookbook.md")]
+pub mod cookbook {}
+
 #[doc = include_str!("../docs/migrating_from_python.md")]
 pub mod migrating_from_python {}
+
+#[doc = include_str!("../docs/performance.md")]
+pub mod performance {}
+
+#[doc = include_str!("../docs/stores.md")]
+pub mod stores {}
+
+#[doc = include_str!("../docs/writing_a_store.md")]
+pub mod writing_a_store {}

@@ -53,6 +53,7 @@
 mod algorithm;
 pub mod ban;
 pub mod client_ip;
+#[cfg(feature = "config")]
 pub mod config;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -74,6 +75,8 @@ mod store;
 mod subject_resolver;
 pub mod time;
 
+#[cfg(feature = "config")]
+pub use crate::config::Config;
 #[cfg(feature = "memory")]
 pub use crate::store::{MemoryStore, MemoryStoreBuilder};
 #[cfg(feature = "_shared")]
@@ -82,7 +85,6 @@ pub use crate::{
     algorithm::State,
     ban::{Ban, BanAnswer, BanChange, BanRule},
     client_ip::ClientIp,
-    config::Config,
     decision::{Decision, QuotaStatus, Retry, Verdict},
     error::{ConfigError, Error, StoreError, StoreErrorKind, UnknownPolicy},
     exemptions::Exemptions,

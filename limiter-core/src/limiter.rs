@@ -60,8 +60,7 @@ pub use self::{
 };
 use crate::{
     ban::{Ban, BanChange},
-    config::Config,
-    error::{ConfigError, Error, UnknownPolicy},
+    error::{Error, UnknownPolicy},
     key::Key,
     limiter::{fallback::Fallback, record_response::Runtime},
     policy::Policy,
@@ -114,7 +113,8 @@ impl Limiter {
     ///
     /// # Errors
     /// If its store cannot be reached or set up.
-    pub async fn from_config(config: Config) -> Result<Self, ConfigError> {
+    #[cfg(feature = "config")]
+    pub async fn from_config(config: crate::Config) -> Result<Self, crate::ConfigError> {
         LimiterBuilder::from_config(config).build().await
     }
 

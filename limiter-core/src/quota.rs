@@ -24,7 +24,9 @@ mod parse;
 use std::{sync::Arc, time::Duration};
 
 pub use self::error::QuotaError;
-pub(crate) use self::parse::{Length, parse_duration};
+pub(crate) use self::parse::Length;
+#[cfg(feature = "config")]
+pub(crate) use self::parse::parse_duration;
 use crate::{name::words, time::micros};
 
 /// The largest `limit` and `burst`: what an RFC 9651 Integer holds (15 digits).

@@ -85,9 +85,11 @@ mod request_state;
 mod response;
 
 pub use limiter_core;
+#[cfg(feature = "config")]
+pub use limiter_core::Config;
 pub use limiter_core::{
-    AdmitOptions, BanRule, Config, Decision, Key, KeySpec, Limiter, Permit, Policy, PolicySet,
-    Quota, Quotas, Refusal, RefusalKind,
+    AdmitOptions, BanRule, Decision, Key, KeySpec, Limiter, Permit, Policy, PolicySet, Quota,
+    Quotas, Refusal, RefusalKind,
 };
 
 pub use crate::{

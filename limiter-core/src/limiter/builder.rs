@@ -8,7 +8,6 @@ use std::{
 use super::{Inner, Limiter, fallback::Fallback, record_response::Runtime};
 use crate::{
     client_ip::ClientIp,
-    config::Config,
     error::ConfigError,
     exemptions::Exemptions,
     networks::Networks,
@@ -35,7 +34,8 @@ pub struct LimiterBuilder {
 impl LimiterBuilder {
     /// Takes over what a configuration says; what is set afterwards, such as
     /// another store, replaces it.
-    pub fn from_config(config: Config) -> Self {
+    #[cfg(feature = "config")]
+    pub fn from_config(config: crate::Config) -> Self {
         Self {
             mode: config.mode,
             store: config.store,

@@ -1,5 +1,10 @@
 //! Which store a limiter is to have, and making it.
 
+#![cfg_attr(
+    not(all(feature = "config", feature = "memory")),
+    allow(dead_code, reason = "limits are of the memory store, URLs of the configuration")
+)]
+
 use std::sync::Arc;
 
 use super::Store;

@@ -1,9 +1,7 @@
 //! [`RateLimitFairing`]: sets the limiter up at launch, adds the header fields to
 //! responses, and records them.
 
-use std::{env, path::PathBuf};
-
-use limiter_core::{Config, ConfigError, KeyPart, Limiter, Permit, PolicySet};
+use limiter_core::{KeyPart, Limiter, Permit, PolicySet};
 use rocket::{
     Build, Request, Response, Rocket,
     fairing::{self, Fairing, Info, Kind},
@@ -29,8 +27,16 @@ use crate::{
 #[derive(Debug)]
 #[must_use]
 pub struct RateLimitFairing {
-    limiter: Option<Limiter>,
+    source: Source,
     before_routing: Option<String>,
+}
+
+/// Where the limiter is from.
+#[derive(Debug)]
+enum Source {
+    Given(Limiter),
+    #[cfg(feature = "config")]
+    Config,
 }
 
 impl RateLimitFairing {
@@ -38,13 +44,14 @@ impl RateLimitFairing {
     /// Rocket.toml, other profiles, and `ROCKET_LIMITER` in the environment.
     /// The [`Limiter`] is managed, so that handlers can ask for
     /// `&State<Limiter>`.
+    #[cfg(feature = "config")]
     pub const fn from_config() -> Self {
-        Self { limiter: None, before_routing: None }
+        Self { source: Source::Config, before_routing: None }
     }
 
     /// Uses a limiter that was built in code.
     pub const fn new(limiter: Limiter) -> Self {
-        Self { limiter: Some(limiter), before_routing: None }
+        Self { source: Source::Given(limiter), before_routing: None }
     }
 
     /// Checks every request against that policy before it is routed, those for
@@ -66,16 +73,13 @@ impl RateLimitFairing {
         Ok((limiter, before_routing))
     }
 
+    #[cfg_attr(not(feature = "config"), allow(unused_variables, clippy::unused_async))]
     async fn limiter(&self, rocket: &Rocket<Build>) -> Result<Limiter, String> {
-        if let Some(limiter) = &self.limiter {
-            return Ok(limiter.clone());
+        match &self.source {
+            Source::Given(limiter) => Ok(limiter.clone()),
+            #[cfg(feature = "config")]
+            Source::Config => crate::configuration::limiter(rocket).await,
         }
-        if let Some(error) = missing_file() {
-            return Err(error);
-        }
-        let text = |error: ConfigError| error.to_string();
-        let config = Config::from_figment_at(rocket.figment(), "limiter").map_err(text)?;
-        Limiter::from_config(config).await.map_err(text)
     }
 
     fn limit_before_routing(&self, limiter: &Limiter) -> Result<Option<BeforeRouting>, String> {
@@ -97,17 +101,6 @@ impl RateLimitFairing {
         }
         Ok(Some(BeforeRouting::new(policies)))
     }
-}
-
-/// Rocket takes no notice of a `ROCKET_CONFIG` that names no file. It looks for
-/// it in the working directory and the folders above.
-fn missing_file() -> Option<String> {
-    let file = PathBuf::from(env::var_os("ROCKET_CONFIG")?);
-    let full = std::path::absolute(&file).unwrap_or_else(|_| file.clone());
-    let folder = env::current_dir().unwrap_or_default();
-    let found = folder.ancestors().any(|above| above.join(&file).is_file());
-    let named = || format!("there is no file {}, which ROCKET_CONFIG names", full.display());
-    (!found).then(named)
 }
 
 #[rocket::async_trait]

@@ -77,6 +77,8 @@
 
 mod admission;
 mod before_routing;
+#[cfg(feature = "config")]
+mod configuration;
 mod fairing;
 mod guard;
 mod limiter_state;

@@ -68,7 +68,7 @@ impl Batcher {
     pub(super) async fn run(&self, ask: &Arc<ScriptCall>) -> Result<Reply, CallError> {
         let (_waiting, others) = InFlight::new(&self.in_flight);
         if others == 0 {
-            return self.scripts.call_one(ask).await;
+            return self.scripts.run_one(ask).await;
         }
         let (reply, answer) = oneshot::channel();
         let job = Job { ask: Arc::clone(ask), reply };
@@ -85,31 +85,21 @@ async fn serve(scripts: Arc<ScriptRunner>, queue: Arc<Mutex<Queue>>) {
     loop {
         let Some(mut jobs) = queue.lock().await.gather().await else { return };
         // That may take long: whoever has gone meanwhile is left out.
-        let connected = scripts.connection().connect_if_lost().await;
+        let ready = scripts.connection().ready().await;
         jobs.retain(|job| !job.reply.is_closed());
         if jobs.is_empty() {
             continue;
         }
-        let (asked, replies): (Vec<_>, Vec<_>) =
+        let (calls, replies): (Vec<_>, Vec<_>) =
             jobs.into_iter().map(|job| (job.ask, job.reply)).unzip();
-        let answers = match connected {
-            Ok(()) => scripts.call(&asked).await,
-            Err(error) => Err(error.into()),
+        let answers = match ready {
+            Ok(()) => scripts.run(&calls).await,
+            Err(error) => vec![Err(CallError::Unsent(error)); calls.len()],
         };
-        send_replies(replies, answers);
-    }
-}
-
-/// To each its answer, or to all of them the same fault. Nobody may be waiting
-/// any more.
-fn send_replies(replies: Vec<Responder>, answers: Result<Vec<Reply>, CallError>) {
-    match answers {
-        Ok(answers) => replies.into_iter().zip(answers).for_each(|(reply, before)| {
-            let _ = reply.send(Ok(before));
-        }),
-        Err(fault) => replies.into_iter().for_each(|reply| {
-            let _ = reply.send(Err(fault.clone()));
-        }),
+        for (reply, answer) in replies.into_iter().zip(answers) {
+            // Nobody may be waiting any more.
+            let _ = reply.send(answer);
+        }
     }
 }
 

@@ -1,195 +1,105 @@
-//! Checks on a Redis Cluster whose policies count different clients: these may
-//! live on different servers, which no script can see at once.
+//! A cluster: which master has which slots, as the nodes themselves say.
 //!
-//! The clients are asked one after the other. Once one of them refuses, what
-//! the others have charged is given back, and only then do refusals strike: so
-//! the outcome is that of one atomic step, as long as nobody asks in between.
+//! The map is this store's own, and so is the connection to each master. It is
+//! asked for anew, from any node that answers, when one says that a slot is
+//! elsewhere, and while a master cannot be reached. (The client library's own
+//! cluster connection stands still after errors until somebody polls it, and
+//! takes four times as long a call.)
 
-use super::{Redis, command::ScriptCall, encoding};
-use crate::{
-    algorithm::Usage,
-    ban::Ban,
-    decide::{Change, Outcome},
-    error::StoreError,
-    policy::Mode,
-    store::remote::{
-        backend::{NamedItem, Reply, StoreRequest, StoredState, outcome},
-        operation::Operation,
-    },
-    time::Timestamp,
+use std::{
+    sync::{Arc, PoisonError, RwLock, Weak},
+    time::Duration,
 };
 
-/// Whether the items are of several clients.
-pub(super) fn spans_slots(items: &[NamedItem]) -> bool {
-    items.iter().any(|item| item.client != items[0].client)
+use redis::ConnectionInfo;
+use tokio::{sync::Notify, time::timeout};
+
+use super::{error::CallError, master::Master, scripts::Scripts, slot_map::SlotMap, url};
+
+/// The time between two looks at the masters, and the shortest between two
+/// questions for the map.
+const PAUSE: Duration = Duration::from_millis(200);
+
+pub(super) struct Cluster {
+    settings: Settings,
+    map: RwLock<Arc<SlotMap>>,
+    outdated: Notify,
 }
 
-/// Decides: all enforced items in turn, and once they admit, shadow ones.
-pub(super) async fn decide(
-    redis: &Redis,
-    run: StoreRequest,
-    cost: u64,
-) -> Result<Reply, StoreError> {
-    let mut asked = SlotGroup { redis, run: &run, kept: vec![None; run.items.len()] };
-    let mut charged = Vec::new();
-    let admitted = asked.charge_in_turn(cost, &mut charged).await;
-    if !matches!(admitted, Ok(true)) {
-        for group in charged {
-            // What could not be given back is charged.
-            asked.give_back(&group, cost).await.map_err(StoreError::new)?;
-        }
-    }
-    if !admitted? {
-        asked.strike_refusals(cost).await.map_err(StoreError::new)?;
-    }
-    Ok(asked.answer())
+/// What connections to nodes are made by.
+pub(super) struct Settings {
+    /// The nodes that the URL names.
+    pub(super) seeds: Vec<ConnectionInfo>,
+    pub(super) scripts: Arc<Scripts>,
+    pub(super) call_timeout: Duration,
 }
 
-/// Strikes each client in turn; strikes of one do not depend on another's.
-pub(super) async fn strike(redis: &Redis, run: StoreRequest) -> Result<Reply, StoreError> {
-    let mut asked = SlotGroup { redis, run: &run, kept: vec![None; run.items.len()] };
-    for mode in [Mode::Enforce, Mode::Shadow] {
-        for group in groups(&run.items, mode) {
-            asked.ask(Operation::Strike, &group).await?;
+impl Cluster {
+    /// Asks the nodes of the URL for the masters, and starts to connect to these
+    /// and to follow the map, on the runtime of the caller.
+    pub(super) async fn connect(settings: Settings) -> Result<Arc<Self>, CallError> {
+        let map = SlotMap::default().ask_anew(&settings).await?;
+        let map = RwLock::new(Arc::new(map));
+        let cluster = Arc::new(Self { settings, map, outdated: Notify::new() });
+        tokio::spawn(follow(Arc::downgrade(&cluster)));
+        Ok(cluster)
+    }
+
+    /// Returns the master of a slot.
+    pub(super) fn master_of(&self, slot: u16) -> Result<Arc<Master>, CallError> {
+        let master = self.map().master_of(slot);
+        master.ok_or_else(|| {
+            self.outdated.notify_one();
+            CallError::NoMaster(slot)
+        })
+    }
+
+    /// Returns all masters.
+    pub(super) fn masters(&self) -> Vec<Arc<Master>> {
+        self.map().masters().to_vec()
+    }
+
+    /// Returns the node at that address, and remembers it where the slot is there
+    /// to stay.
+    pub(super) fn redirected(&self, slot: u16, host: &str, port: u16, stays: bool) -> Arc<Master> {
+        let map = self.map();
+        let known = map.masters().iter().find(|master| master.is_at(host, port));
+        let master = known.map_or_else(|| self.settings.master(host, port), Arc::clone);
+        if stays {
+            self.set_map(map.with(slot, &master));
         }
-    }
-    Ok(asked.answer())
-}
-
-/// The positions of items of that mode, those of one client together.
-fn groups(items: &[NamedItem], mode: Mode) -> Vec<Vec<usize>> {
-    let mut groups: Vec<Vec<usize>> = Vec::new();
-    for (at, item) in items.iter().enumerate().filter(|(_, item)| item.policy.mode() == mode) {
-        match groups.iter_mut().find(|group| items[group[0]].client == item.client) {
-            Some(group) => group.push(at),
-            None => groups.push(vec![at]),
-        }
-    }
-    groups
-}
-
-/// What has been asked, and what was kept before.
-struct SlotGroup<'a> {
-    redis: &'a Redis,
-    run: &'a StoreRequest,
-    kept: Vec<Option<StoredState>>,
-}
-
-impl SlotGroup<'_> {
-    /// Charges all clients as long as none refuses; of the others asks only
-    /// what is kept. Returns whether all admit, and notes who was charged.
-    async fn charge_in_turn(
-        &mut self,
-        cost: u64,
-        charged: &mut Vec<Vec<usize>>,
-    ) -> Result<bool, StoreError> {
-        let mut admitted = true;
-        for group in groups(&self.run.items, Mode::Enforce) {
-            if admitted {
-                self.ask(Operation::Charge(cost), &group).await?;
-                admitted = self.outcome(&group, cost).decision.is_allowed();
-                if admitted {
-                    charged.push(group);
-                }
-            } else {
-                self.ask(Operation::Decide(0), &group).await?;
-            }
-        }
-        for group in groups(&self.run.items, Mode::Shadow) {
-            self.ask(Operation::Decide(if admitted { cost } else { 0 }), &group).await?;
-        }
-        Ok(admitted)
+        self.outdated.notify_one();
+        master
     }
 
-    async fn ask(&mut self, operation: Operation, group: &[usize]) -> Result<(), StoreError> {
-        self.ask_at(self.run.now, operation, group).await
+    fn map(&self) -> Arc<SlotMap> {
+        Arc::clone(&self.map.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    async fn ask_at(
-        &mut self,
-        now: Option<Timestamp>,
-        operation: Operation,
-        group: &[usize],
-    ) -> Result<(), StoreError> {
-        let items = group.iter().map(|at| self.run.items[*at].clone()).collect();
-        let deadline = self.run.deadline;
-        let run = StoreRequest { operation, now, items, owed: Vec::new(), deadline };
-        let before = self.redis.run_script(ScriptCall::new(run)).await?;
-        for (at, kept) in group.iter().zip(before.kept) {
-            self.kept[*at] = Some(kept);
-        }
-        Ok(())
-    }
-
-    fn outcome(&self, group: &[usize], cost: u64) -> Outcome {
-        let kept = group.iter().map(|at| self.kept[*at].clone().unwrap_or_default());
-        let (now, kept) = align_clocks(kept.collect());
-        outcome(group.iter().map(|at| &self.run.items[*at]), &kept, cost, now)
-    }
-
-    /// Takes back what these items were charged, exactly, unless somebody else
-    /// has been charged since.
-    async fn give_back(&self, group: &[usize], cost: u64) -> Result<(), StoreError> {
-        let mut states = Vec::new();
-        for (at, change) in group.iter().zip(self.outcome(group, cost).changes) {
-            // Nothing was charged to a request that only looks.
-            let Change::Charged(levels) = change else { return Ok(()) };
-            let (item, before) = (&self.run.items[*at], &self.kept[*at]);
-            let before = before.as_ref().map(|kept| kept.states.clone()).unwrap_or_default();
-            states.push(encoding::counter(item, before));
-            states.push(encoding::counter(item, levels.iter().map(Usage::state)));
-        }
-        let items = group.iter().map(|at| self.run.items[*at].clone()).collect();
-        let operation = Operation::GiveBack(cost);
-        let (now, deadline) = (self.run.now, self.run.deadline);
-        let run = StoreRequest { operation, now, items, owed: Vec::new(), deadline };
-        self.redis.run_script(ScriptCall::giving_back(run, states)).await.map(|_| ())
-    }
-
-    /// Strikes whom the whole check strikes, as what was kept says.
-    async fn strike_refusals(&mut self, cost: u64) -> Result<(), StoreError> {
-        let all: Vec<usize> = (0..self.run.items.len()).collect();
-        let changes = self.outcome(&all, cost).changes;
-        let strikes = |at: &usize| matches!(changes.get(*at), Some(Change::Struck(_)));
-        let struck: Vec<usize> = all.into_iter().filter(strikes).collect();
-        for mut group in groups(&self.run.items, Mode::Enforce) {
-            group.retain(|at| struck.contains(at));
-            if !group.is_empty() {
-                self.strike(&group).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Strikes as of the instant at which these items were asked. What the
-    /// quotas were at then is what has refused.
-    async fn strike(&mut self, group: &[usize]) -> Result<(), StoreError> {
-        let refused: Vec<StoredState> =
-            group.iter().map(|at| self.kept[*at].clone().unwrap_or_default()).collect();
-        let now = refused.first().map(|kept| kept.now);
-        self.ask_at(now, Operation::Strike, group).await?;
-        for (at, refused) in group.iter().zip(refused) {
-            if let Some(kept) = &mut self.kept[*at] {
-                kept.states = refused.states;
-            }
-        }
-        Ok(())
-    }
-
-    fn answer(self) -> Reply {
-        let (now, kept) =
-            align_clocks(self.kept.into_iter().map(Option::unwrap_or_default).collect());
-        Reply { now, kept }
+    fn set_map(&self, map: SlotMap) {
+        *self.map.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(map);
     }
 }
 
-/// What several servers kept, by one clock, the latest of theirs: a ban that
-/// holds at its server holds by it, too.
-fn align_clocks(mut kept: Vec<StoredState>) -> (Timestamp, Vec<StoredState>) {
-    let now = kept.iter().map(|kept| kept.now).max().unwrap_or_default();
-    for StoredState { now: theirs, ban, .. } in &mut kept {
-        let behind = now.since(*theirs);
-        *ban = ban.map(|ban| Ban { until: ban.until.after(behind), ..ban });
+impl Settings {
+    /// Starts to connect to the node at that address.
+    pub(super) fn master(&self, host: &str, port: u16) -> Arc<Master> {
+        let info = url::at(&self.seeds[0], host.to_owned(), port);
+        Arc::new(Master::start_at(info, &self.scripts, self.call_timeout))
     }
-    (now, kept)
+}
+
+/// Keeps the map right, as long as the cluster is used.
+async fn follow(cluster: Weak<Cluster>) {
+    loop {
+        tokio::time::sleep(PAUSE).await;
+        let Some(cluster) = cluster.upgrade() else { return };
+        let map = cluster.map();
+        let is_outdated = timeout(Duration::ZERO, cluster.outdated.notified()).await.is_ok();
+        if (is_outdated || !map.is_served())
+            && let Ok(map) = map.ask_anew(&cluster.settings).await
+        {
+            cluster.set_map(map);
+        }
+    }
 }

@@ -51,6 +51,11 @@ impl ScriptCall {
         self.run.operation
     }
 
+    /// The client whose slot the call goes to.
+    pub(super) fn client(&self) -> &str {
+        self.run.items.first().map_or("", |item| &item.client)
+    }
+
     /// How many quotas it has.
     pub(super) fn quotas(&self) -> usize {
         self.run.items.iter().map(|item| item.policy.quotas().len()).sum()

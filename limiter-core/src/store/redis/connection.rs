@@ -1,167 +1,292 @@
-//! The connection: to one server, or to a cluster.
+//! The connection to one server: one that all calls share, made anew by a task
+//! of its own as soon as it ends, whether anybody asks or not.
+//!
+//! While a new one is being made, calls wait for it. Once that has failed, a call
+//! brings the next attempt forward; where a server does not even refuse, calls
+//! fail at once until the task has succeeded. A server that closes what is idle,
+//! or that was restarted in a quiet moment, so costs nobody a request.
 
-use std::time::Duration;
-
-use redis::{
-    Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value,
-    cluster::{ClusterClientBuilder, NodeAddress},
-    cluster_async::ClusterConnection,
-    cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo, SingleNodeRoutingInfo},
-    io::tcp::TcpSettings,
+use std::{
+    hash::{BuildHasher, Hasher, RandomState},
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
-use super::{single_node::SingleNode, url::MultiHostUrl};
+use redis::{
+    AsyncConnectionConfig, ConnectionInfo, ErrorKind, Pipeline, RedisError, RedisResult, Value,
+    aio::MultiplexedConnection,
+};
+use tokio::{
+    sync::{Notify, watch},
+    time::{sleep, timeout},
+};
+
+use super::{
+    error::CallError,
+    sentinel::Sentinel,
+    stream::{self, Opened, Traffic},
+};
 use crate::store::remote::builder::{CONNECT_TIMEOUT, server_timeout};
 
+/// How often a call is sent that provably never left.
+const MAX_SENDS: u32 = 3;
+
+/// The pauses between attempts to connect that fail, each twice the last one:
+/// a server that is back is in use again within the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// The shortest pause, however many calls come.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+
+/// A connection that ends sooner than that is made anew after a pause.
+const SHORT_LIFE: Duration = Duration::from_millis(50);
+
+/// A connection is not discarded for what its server is (a replica, one that
+/// loads) before it is that old, so that a server that stays so is not connected
+/// to at every call.
+const MIN_AGE: Duration = Duration::from_millis(500);
+
+/// Where the server is.
+pub(super) enum Source {
+    Server(Box<ConnectionInfo>),
+    /// The master that Sentinel names when asked: anew for each connection.
+    Sentinel(Sentinel),
+}
+
+/// The connection to one server. Clones share it; without the last one it ends.
 #[derive(Clone)]
-pub(super) enum Connection {
-    SingleNode(SingleNode),
-    Cluster(ClusterConnection),
+pub(super) struct Connection {
+    state: watch::Receiver<State>,
+    /// Ends a pause between two attempts.
+    wanted: Arc<Notify>,
+}
+
+#[derive(Clone)]
+enum State {
+    Connecting,
+    Connected(Live),
+    /// The last attempt of so many has failed.
+    Failed {
+        attempt: u64,
+        failure: Failure,
+    },
+}
+
+/// Why an attempt to connect has failed.
+#[derive(Clone)]
+struct Failure {
+    error: RedisError,
+    /// Whether the server did not even refuse: nobody waits for the next attempt.
+    is_late: bool,
+}
+
+#[derive(Clone)]
+struct Live {
+    connection: MultiplexedConnection,
+    traffic: Arc<Traffic>,
+    since: Instant,
+    discarded: Arc<Notify>,
 }
 
 impl Connection {
-    /// Connects. The error says what is wrong, without the URL: it may hold a
-    /// password.
-    pub(super) async fn connect(url: &str, deadline: Duration) -> Result<Self, String> {
-        #[cfg(feature = "tls")]
-        if url.starts_with("rediss") {
-            // Without a choice of the application's, rustls panics where several
-            // are compiled in.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        }
-        let connect = async {
-            let server = match url.split("://").next() {
-                Some("redis-cluster" | "rediss-cluster") => {
-                    return cluster(MultiHostUrl::parse(url)?, deadline).await.map(Self::Cluster);
+    /// Starts to connect, on the runtime of the caller.
+    pub(super) fn start(source: Source, call_timeout: Duration) -> Self {
+        let (sender, state) = watch::channel(State::Connecting);
+        let wanted = Arc::new(Notify::new());
+        let keeper = Keeper { source, state: sender, wanted: Arc::clone(&wanted), call_timeout };
+        tokio::spawn(keeper.keep());
+        Self { state, wanted }
+    }
+
+    /// Returns once there is a connection, or why there is none.
+    pub(super) async fn ready(&self) -> RedisResult<()> {
+        self.live().await.map(|_| ())
+    }
+
+    /// Returns whether there is a connection now.
+    pub(super) fn is_connected(&self) -> bool {
+        matches!(*self.state.borrow(), State::Connected(_))
+    }
+
+    /// Sends commands in one write. Returns one value for each; an error of the
+    /// server is one of them.
+    ///
+    /// Sent again is only what provably never left this process.
+    pub(super) async fn send(&self, commands: &Pipeline) -> Result<Vec<Value>, CallError> {
+        let mut sends = 0;
+        loop {
+            let mut live = self.live().await.map_err(CallError::Unsent)?;
+            let (sent, received) = (live.traffic.sent(), live.traffic.received());
+            let answer = live.connection.send_packed_commands(commands, 0, commands.len()).await;
+            let error = match answer {
+                Ok(values) => {
+                    live.check_server(&values);
+                    return Ok(values);
                 }
-                Some("redis-sentinel" | "rediss-sentinel") => {
-                    SingleNode::of_sentinel(MultiHostUrl::parse(url)?, deadline)?
-                }
-                _ => SingleNode::of_url(url, deadline)?,
+                Err(error) => error,
             };
-            server.connection().await.map_err(|error| fault(&error))?;
-            Ok(Self::SingleNode(server))
-        };
-        let late = |_| "the Redis server does not answer; is it running there?".to_owned();
-        tokio::time::timeout(2 * CONNECT_TIMEOUT, connect).await.map_err(late)?
-    }
-
-    pub(super) const fn is_cluster(&self) -> bool {
-        matches!(self, Self::Cluster(_))
-    }
-
-    /// Connects, if there is no connection to that one server.
-    pub(super) async fn connect_if_lost(&self) -> RedisResult<()> {
-        match self {
-            Self::SingleNode(server) => server.connection().await.map(|_| ()),
-            Self::Cluster(_) => Ok(()),
-        }
-    }
-
-    /// Sends one command. Nothing is ever sent twice that may have been
-    /// applied: a connection that drops answers with an error.
-    pub(super) async fn send(&self, command: &Cmd) -> RedisResult<Value> {
-        match self {
-            Self::SingleNode(server) => server.send(command).await,
-            Self::Cluster(connection) => send_to_cluster(connection.clone(), command).await,
-        }
-    }
-
-    /// The addresses of a cluster's masters; one empty one where there is no
-    /// cluster.
-    pub(super) async fn masters(&self) -> RedisResult<Vec<String>> {
-        let Self::Cluster(connection) = self else { return Ok(vec![String::new()]) };
-        let routing = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
-        let answer = connection.clone().route_command(redis::cmd("PING"), routing).await?;
-        let answers: Vec<(String, Value)> = redis::from_redis_value(answer)?;
-        Ok(answers.into_iter().map(|(address, _)| address).collect())
-    }
-
-    /// Sends one command to the node of that address.
-    pub(super) async fn send_to(&self, node: &str, command: &Cmd) -> RedisResult<Value> {
-        match (self, by_address(node)) {
-            (Self::Cluster(connection), Some(route)) => {
-                let routing = RoutingInfo::SingleNode(route);
-                let answer = connection.clone().route_command(command.clone(), routing).await?;
-                answer.extract_error()
+            sends += 1;
+            if error.is_timeout() {
+                if live.traffic.received() == received {
+                    live.discarded.notify_one();
+                }
+                return Err(CallError::Redis(error));
             }
-            _ => self.send(command).await,
+            live.discarded.notify_one();
+            if live.traffic.sent() != sent {
+                return Err(CallError::Redis(error));
+            }
+            if sends == MAX_SENDS {
+                return Err(CallError::Unsent(error));
+            }
+            self.lost(&live).await;
+        }
+    }
+
+    /// Returns the connection in use, or the next one.
+    async fn live(&self) -> RedisResult<Live> {
+        let known_attempt = match &*self.state.borrow() {
+            State::Connected(live) => return Ok(live.clone()),
+            State::Failed { failure, .. } if failure.is_late => return Err(failure.error.clone()),
+            State::Failed { attempt, .. } => *attempt,
+            State::Connecting => 0,
+        };
+        self.wanted.notify_one();
+        let mut state = self.state.clone();
+        let is_news = |state: &State| match state {
+            State::Connecting => false,
+            State::Connected(_) => true,
+            State::Failed { attempt, failure } => *attempt != known_attempt || failure.is_late,
+        };
+        match state.wait_for(is_news).await.as_deref() {
+            Ok(State::Connected(live)) => Ok(live.clone()),
+            Ok(State::Failed { failure, .. }) => Err(failure.error.clone()),
+            _ => Err((ErrorKind::Io, "the runtime of the connection has ended").into()),
+        }
+    }
+
+    /// Waits until that connection is no longer the one in use.
+    async fn lost(&self, live: &Live) {
+        let is_other = |state: &State| match state {
+            State::Connected(other) => !Arc::ptr_eq(&other.discarded, &live.discarded),
+            State::Connecting | State::Failed { .. } => true,
+        };
+        // Without a sender the runtime has ended, which the next look says.
+        let _ = self.state.clone().wait_for(is_other).await;
+    }
+}
+
+impl Live {
+    /// Discards the connection where its server is no longer to be written to.
+    fn check_server(&self, values: &[Value]) {
+        let is_unusable = |value: &Value| match value {
+            Value::ServerError(error) => {
+                matches!(error.code(), "READONLY" | "MASTERDOWN" | "LOADING")
+            }
+            _ => false,
+        };
+        if self.since.elapsed() > MIN_AGE && values.iter().any(is_unusable) {
+            self.discarded.notify_one();
         }
     }
 }
 
-async fn cluster(hosts: MultiHostUrl, deadline: Duration) -> Result<ClusterConnection, String> {
-    let server = hosts.nodes[0].redis_settings().clone();
-    let mut builder = ClusterClientBuilder::new(hosts.nodes)
-        // The client's own retries would send again what may have been applied.
-        .retries(0)
-        .connection_timeout(CONNECT_TIMEOUT)
-        .response_timeout(server_timeout(deadline))
-        .overall_response_timeout(Some(server_timeout(deadline)))
-        .tcp_settings(tcp());
-    if let Some(user) = server.username() {
-        builder = builder.username(user);
-    }
-    if let Some(password) = server.password() {
-        builder = builder.password(password);
-    }
-    #[cfg(feature = "tls")]
-    if hosts.tls {
-        builder = builder.tls(redis::TlsMode::Secure);
-    }
-    let client = builder.build().map_err(|error| fault(&error))?;
-    client.get_async_connection().await.map_err(|error| fault(&error))
+/// What makes the connection, and makes it anew.
+struct Keeper {
+    source: Source,
+    state: watch::Sender<State>,
+    wanted: Arc<Notify>,
+    call_timeout: Duration,
 }
 
-/// How connections are to be: no call waits for another to fill a packet, and a
-/// host that vanishes is noticed.
-pub(super) fn tcp() -> TcpSettings {
-    let settings = TcpSettings::default().set_nodelay(true);
-    #[cfg(target_os = "linux")]
-    let settings = settings.set_user_timeout(CONNECT_TIMEOUT);
-    settings
-}
-
-/// Sends a command to the master of its slot, and to where that one points.
-async fn send_to_cluster(mut cluster: ClusterConnection, command: &Cmd) -> RedisResult<Value> {
-    let error = match command.query_async::<Value>(&mut cluster).await {
-        Ok(answer) => return Ok(answer),
-        Err(error) => error,
-    };
-    let Some(route) = error.redirect_node().and_then(|(node, _)| by_address(node)) else {
-        return Err(error);
-    };
-    let answer = if error.kind() == ErrorKind::Server(ServerErrorKind::Ask) {
-        // In one write, since other calls share the connection.
-        let mut pipe = redis::pipe();
-        pipe.cmd("ASKING").add_command(command.clone());
-        let answers = cluster.route_pipeline(pipe, 0, 2, route).await;
-        answers.map(|mut answers| answers.pop().unwrap_or(Value::Nil))
-    } else {
-        cluster.route_command(command.clone(), RoutingInfo::SingleNode(route)).await
-    };
-    match answer {
-        // Not connected to it yet: the first answer says that nothing was done.
-        Err(second) if second.kind() == ErrorKind::ClusterConnectionNotFound => Err(error),
-        answer => answer?.extract_error(),
-    }
-}
-
-fn by_address(node: &str) -> Option<SingleNodeRoutingInfo> {
-    let address = NodeAddress::try_from(node).ok()?;
-    let (host, port) = (address.host().to_owned(), address.port());
-    Some(SingleNodeRoutingInfo::ByAddress { host, port })
-}
-
-/// What went wrong, without the URL.
-pub(super) fn fault(error: &RedisError) -> String {
-    match error.kind() {
-        ErrorKind::InvalidClientConfig => "the URL is none of a Redis server; write \
-             redis://[user:password@]host:port/database"
-            .to_owned(),
-        ErrorKind::AuthenticationFailed => {
-            "the Redis server refuses the user or password".to_owned()
+impl Keeper {
+    /// Goes on until nobody holds the connection any more.
+    async fn keep(self) {
+        let (mut patience, mut pause) = (CONNECT_TIMEOUT, FIRST_PAUSE);
+        for attempt in 1.. {
+            if self.state.is_closed() {
+                return;
+            }
+            match self.connect(attempt, patience).await {
+                Ok(opened) => {
+                    pause = FIRST_PAUSE;
+                    if self.use_up(opened).await < SHORT_LIFE {
+                        sleep(SHORTEST_PAUSE).await;
+                    }
+                }
+                Err(failure) => {
+                    self.state.send_replace(State::Failed { attempt, failure });
+                    self.pause(jittered(pause)).await;
+                    pause = LONGEST_PAUSE.min(2 * pause);
+                }
+            }
+            patience = self.call_timeout;
         }
-        kind => format!("the Redis server cannot be used: {kind:?}; is it running there?"),
     }
+
+    /// Tries to connect once. Where that takes longer than calls wait for it,
+    /// they are let go meanwhile.
+    async fn connect(&self, attempt: u64, patience: Duration) -> Result<Opened, Failure> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(None)
+            .set_response_timeout(Some(server_timeout(self.call_timeout)));
+        let connect = async {
+            match &self.source {
+                Source::Server(info) => stream::open(info, config).await,
+                Source::Sentinel(sentinel) => stream::open(&sentinel.master().await?, config).await,
+            }
+        };
+        let mut connect = std::pin::pin!(connect);
+        if let Ok(made) = timeout(patience, &mut connect).await {
+            return made.map_err(|error| Failure { error, is_late: false });
+        }
+        let late = || Failure {
+            error: (ErrorKind::Io, "the server does not answer").into(),
+            is_late: true,
+        };
+        self.state.send_replace(State::Failed { attempt, failure: late() });
+        match timeout(CONNECT_TIMEOUT, connect).await {
+            Ok(made) => made.map_err(|error| Failure { error, is_late: true }),
+            Err(_) => Err(late()),
+        }
+    }
+
+    /// Offers the connection until it ends or is discarded. Returns how long that
+    /// was.
+    async fn use_up(&self, opened: Opened) -> Duration {
+        let Opened { connection, traffic, mut driver } = opened;
+        let (since, discarded) = (Instant::now(), Arc::new(Notify::new()));
+        let live = Live { connection, traffic, since, discarded: Arc::clone(&discarded) };
+        self.state.send_replace(State::Connected(live));
+        let is_over = tokio::select! {
+            () = &mut driver => true,
+            () = discarded.notified() => false,
+            () = self.state.closed() => false,
+        };
+        self.state.send_replace(State::Connecting);
+        if !is_over {
+            // Others may wait for their answers yet.
+            tokio::spawn(timeout(CONNECT_TIMEOUT, driver));
+        }
+        since.elapsed()
+    }
+
+    /// Waits before the next attempt.
+    async fn pause(&self, longest: Duration) {
+        sleep(SHORTEST_PAUSE).await;
+        tokio::select! {
+            () = sleep(longest) => {}
+            () = self.wanted.notified() => {}
+            () = self.state.closed() => {}
+        }
+    }
+}
+
+/// A time between a half of that and the whole: servers that lost the same
+/// connection do not come back in step.
+fn jittered(pause: Duration) -> Duration {
+    let random = RandomState::new().build_hasher().finish();
+    let half = pause / 2;
+    half + Duration::from_micros(random % (half.as_micros() as u64 + 1))
 }

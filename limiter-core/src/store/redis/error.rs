@@ -1,14 +1,22 @@
-//! Why something was not done.
+//! The errors of a call to a server, and what each says about whether the call
+//! was applied.
 
-use redis::{ErrorKind, RedisError, ServerErrorKind};
+use redis::{ErrorKind, ParsingError, RedisError, ServerErrorKind};
 
 use crate::error::StoreError;
 
-/// Why something was not done, or may not have been.
+/// Why a call was not answered.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(super) enum CallError {
+    /// The server said so, or the answer was lost.
     #[error(transparent)]
     Redis(#[from] RedisError),
+    /// The call never left this process.
+    #[error(transparent)]
+    Unsent(RedisError),
+    /// No node has the slot, by the map of the cluster.
+    #[error("no master of the cluster has slot {0}")]
+    NoMaster(u16),
     #[error("too many requests wait for it")]
     Full,
     #[error("its runtime has ended")]
@@ -16,7 +24,7 @@ pub(super) enum CallError {
 }
 
 impl CallError {
-    /// Whether the server proves that nothing was applied, and may say otherwise
+    /// Returns whether the server proves that nothing was applied, and may answer
     /// in a moment. (A script writes last, so that a replica refuses it before
     /// anything was written.)
     pub(super) fn has_not_begun(&self) -> bool {
@@ -32,25 +40,45 @@ impl CallError {
         )
     }
 
-    /// Whether the server cannot have heard of it.
-    fn is_unsent(&self) -> bool {
-        match self {
-            Self::Redis(error) => {
-                error.is_connection_refusal()
-                    || error.kind() == ErrorKind::ClusterConnectionNotFound
-            }
-            Self::Full => true,
-            Self::Ended => false,
+    /// Returns whether the server lacks the script.
+    pub(super) fn is_no_script(&self) -> bool {
+        let Self::Redis(error) = self else { return false };
+        error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
+    }
+
+    /// Returns the node that the slot of the call is at, and whether it stays
+    /// there (MOVED) or is only about to (ASK).
+    pub(super) fn redirection(&self) -> Option<(Redirection, &str)> {
+        let Self::Redis(error) = self else { return None };
+        let (node, _) = error.redirect_node()?;
+        match error.kind() {
+            ErrorKind::Server(ServerErrorKind::Ask) => Some((Redirection::Ask, node)),
+            _ => Some((Redirection::Moved, node)),
         }
     }
 }
 
+impl From<ParsingError> for CallError {
+    fn from(error: ParsingError) -> Self {
+        Self::Redis(error.into())
+    }
+}
+
+/// How the node of a cluster sends a call elsewhere.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Redirection {
+    Moved,
+    Ask,
+}
+
 impl From<CallError> for StoreError {
-    fn from(fault: CallError) -> Self {
-        if fault.has_not_begun() || fault.is_unsent() {
-            Self::not_applied(fault)
+    fn from(error: CallError) -> Self {
+        let is_unsent =
+            matches!(error, CallError::Unsent(_) | CallError::NoMaster(_) | CallError::Full);
+        if is_unsent || error.has_not_begun() {
+            Self::nothing_done(error)
         } else {
-            Self::new(fault)
+            Self::new(error)
         }
     }
 }

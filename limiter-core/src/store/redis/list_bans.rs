@@ -1,10 +1,12 @@
 //! The bans in force, by walking over all keys (SCAN): no index would be in
 //! the slot of every client.
 
-use futures_util::future::try_join_all;
-use redis::RedisResult;
+use std::sync::Arc;
 
-use super::{Redis, encoding::parse_ban};
+use futures_util::future::try_join_all;
+use redis::Value;
+
+use super::{Redis, encoding::parse_ban, error::CallError, master::Master};
 use crate::{
     ban::Ban,
     error::StoreError,
@@ -36,16 +38,28 @@ impl ScanCursor {
 }
 
 pub(super) async fn bans(redis: &Redis, page: BanQuery) -> Result<ListedBans, StoreError> {
-    let mut nodes = redis.connection().masters().await.map_err(StoreError::new)?;
-    nodes.sort();
+    let mut masters = redis.topology.masters();
+    masters.sort_by_key(|master| master.address());
+    // The one of an URL without a cluster may be another one after a failover.
+    let address = |master: &Arc<Master>| match redis.topology.is_cluster() {
+        true => master.address(),
+        false => String::new(),
+    };
+    let nodes: Vec<(String, Arc<Master>)> =
+        masters.iter().map(|master| (address(master), Arc::clone(master))).collect();
     let mut place = match &page.after {
         Some(text) => Some(ScanCursor::parse(text)?),
-        None => nodes.first().map(|node| ScanCursor { cursor: 0, node: node.clone() }),
+        None => nodes.first().map(|(node, _)| ScanCursor { cursor: 0, node: node.clone() }),
     };
-    let now = redis.now(page.now).await.map_err(StoreError::new)?;
+    let now = redis.time_at("", page.now).await?;
     let mut listed = ListedBans::default();
     while let Some(at) = place.take().filter(|_| listed.bans.len() < page.limit) {
-        let (cursor, found) = step(redis, &at, page.scope).await.map_err(StoreError::new)?;
+        // A node that has left goes on at the next one.
+        let node = nodes.iter().find(|(node, _)| *node == at.node);
+        let (cursor, found) = match node {
+            Some((_, master)) => step(redis, master, at.cursor, page.scope).await?,
+            None => (0, Vec::new()),
+        };
         for (client, ban) in found {
             let is_new = listed.bans.iter().all(|(known, _)| *known != client);
             if ban.holds(now) && is_new {
@@ -53,7 +67,7 @@ pub(super) async fn bans(redis: &Redis, page: BanQuery) -> Result<ListedBans, St
             }
         }
         place = match cursor {
-            0 => nodes.iter().find(|node| **node > at.node).map(|node| (0, node.clone())),
+            0 => nodes.iter().find(|(node, _)| *node > at.node).map(|(node, _)| (0, node.clone())),
             cursor => Some((cursor, at.node)),
         }
         .map(|(cursor, node)| ScanCursor { cursor, node });
@@ -65,20 +79,23 @@ pub(super) async fn bans(redis: &Redis, page: BanQuery) -> Result<ListedBans, St
 /// One step of the walk: the next cursor, and the bans met.
 async fn step(
     redis: &Redis,
-    at: &ScanCursor,
+    master: &Master,
+    cursor: u64,
     scope: u64,
-) -> RedisResult<(u64, Vec<(String, Ban)>)> {
+) -> Result<(u64, Vec<(String, Ban)>), CallError> {
     let part = storage_key::part('b', scope);
-    let mut scan = redis::cmd("SCAN");
-    scan.arg(at.cursor).arg("MATCH").arg(redis.name("*", &part)).arg("COUNT").arg(STEP);
-    let answer = redis.connection().send_to(&at.node, &scan).await?;
-    let (cursor, names): (u64, Vec<String>) = redis::from_redis_value(answer)?;
-    let found = try_join_all(names.iter().map(async |name| {
-        let mut get = redis::cmd("GET");
-        get.arg(name);
-        let kept: Option<Vec<u8>> = redis::from_redis_value(redis.connection().send(&get).await?)?;
-        let ban = kept.as_deref().and_then(parse_ban);
-        RedisResult::Ok(redis.client_of(name, &part).zip(ban))
+    let mut scan = redis::pipe();
+    scan.cmd("SCAN").arg(cursor).arg("MATCH").arg(redis.name("*", &part)).arg("COUNT").arg(STEP);
+    let answer = master.connection().send(&scan).await?.pop().unwrap_or(Value::Nil);
+    let (cursor, names): (u64, Vec<String>) = redis::from_redis_value(answer.extract_error()?)?;
+    let found = try_join_all(names.iter().filter_map(|name| {
+        let client = redis.client_of(name, &part)?;
+        Some(async move {
+            let mut get = redis::cmd("GET");
+            get.arg(name);
+            let kept: Option<Vec<u8>> = redis::from_redis_value(redis.read(&client, get).await?)?;
+            Ok::<_, CallError>(Some(client).zip(kept.as_deref().and_then(parse_ban)))
+        })
     }))
     .await?;
     Ok((cursor, found.into_iter().flatten().collect()))
@@ -87,7 +104,7 @@ async fn step(
 impl Redis {
     /// The client that a key's name is of.
     fn client_of(&self, name: &str, part: &str) -> Option<String> {
-        let rest = name.strip_prefix(&format!("{}:{{", self.scripts.prefix()))?;
+        let rest = name.strip_prefix(&format!("{}:{{", self.scripts.prefix))?;
         rest.strip_suffix(&format!("}}:{part}")).map(str::to_owned)
     }
 }

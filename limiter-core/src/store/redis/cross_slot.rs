@@ -1,0 +1,193 @@
+//! Checks on a Redis Cluster whose policies count different clients: these may
+//! live on different servers, which no script can see at once.
+//!
+//! The clients are asked one after the other. Once one of them refuses, what
+//! the others have charged is given back, and only then do refusals strike: so
+//! the outcome is that of one atomic step, as long as nobody asks in between.
+
+use super::{Redis, command::ScriptCall, encoding};
+use crate::{
+    algorithm::Usage,
+    ban::Ban,
+    decide::{Change, Outcome},
+    error::StoreError,
+    policy::Mode,
+    store::remote::{
+        backend::{NamedItem, Reply, StoreRequest, StoredState, outcome},
+        operation::Operation,
+    },
+    time::Timestamp,
+};
+
+/// Whether the items are of several clients.
+pub(super) fn spans_slots(items: &[NamedItem]) -> bool {
+    items.iter().any(|item| item.client != items[0].client)
+}
+
+/// Decides: all enforced items in turn, and once they admit, shadow ones.
+pub(super) async fn decide(
+    redis: &Redis,
+    run: StoreRequest,
+    cost: u64,
+) -> Result<Reply, StoreError> {
+    let mut asked = SlotGroup { redis, run: &run, kept: vec![None; run.items.len()] };
+    let mut charged = Vec::new();
+    let admitted = asked.charge_in_turn(cost, &mut charged).await;
+    if !matches!(admitted, Ok(true)) {
+        for group in charged {
+            // What could not be given back is charged.
+            asked.give_back(&group, cost).await.map_err(StoreError::new)?;
+        }
+    }
+    if !admitted? {
+        asked.strike_refusals(cost).await.map_err(StoreError::new)?;
+    }
+    Ok(asked.answer())
+}
+
+/// Strikes each client in turn; strikes of one do not depend on another's.
+pub(super) async fn strike(redis: &Redis, run: StoreRequest) -> Result<Reply, StoreError> {
+    let mut asked = SlotGroup { redis, run: &run, kept: vec![None; run.items.len()] };
+    for mode in [Mode::Enforce, Mode::Shadow] {
+        for group in groups(&run.items, mode) {
+            asked.ask(Operation::Strike, &group).await?;
+        }
+    }
+    Ok(asked.answer())
+}
+
+/// The positions of items of that mode, those of one client together.
+fn groups(items: &[NamedItem], mode: Mode) -> Vec<Vec<usize>> {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for (at, item) in items.iter().enumerate().filter(|(_, item)| item.policy.mode() == mode) {
+        match groups.iter_mut().find(|group| items[group[0]].client == item.client) {
+            Some(group) => group.push(at),
+            None => groups.push(vec![at]),
+        }
+    }
+    groups
+}
+
+/// What has been asked, and what was kept before.
+struct SlotGroup<'a> {
+    redis: &'a Redis,
+    run: &'a StoreRequest,
+    kept: Vec<Option<StoredState>>,
+}
+
+impl SlotGroup<'_> {
+    /// Charges all clients as long as none refuses; of the others asks only
+    /// what is kept. Returns whether all admit, and notes who was charged.
+    async fn charge_in_turn(
+        &mut self,
+        cost: u64,
+        charged: &mut Vec<Vec<usize>>,
+    ) -> Result<bool, StoreError> {
+        let mut admitted = true;
+        for group in groups(&self.run.items, Mode::Enforce) {
+            if admitted {
+                self.ask(Operation::Charge(cost), &group).await?;
+                admitted = self.outcome(&group, cost).decision.is_allowed();
+                if admitted {
+                    charged.push(group);
+                }
+            } else {
+                self.ask(Operation::Decide(0), &group).await?;
+            }
+        }
+        for group in groups(&self.run.items, Mode::Shadow) {
+            self.ask(Operation::Decide(if admitted { cost } else { 0 }), &group).await?;
+        }
+        Ok(admitted)
+    }
+
+    async fn ask(&mut self, operation: Operation, group: &[usize]) -> Result<(), StoreError> {
+        self.ask_at(self.run.now, operation, group).await
+    }
+
+    async fn ask_at(
+        &mut self,
+        now: Option<Timestamp>,
+        operation: Operation,
+        group: &[usize],
+    ) -> Result<(), StoreError> {
+        let items = group.iter().map(|at| self.run.items[*at].clone()).collect();
+        let run = StoreRequest { operation, now, items, owed: Vec::new() };
+        let before = self.redis.run_script(ScriptCall::new(run)).await?;
+        for (at, kept) in group.iter().zip(before.kept) {
+            self.kept[*at] = Some(kept);
+        }
+        Ok(())
+    }
+
+    fn outcome(&self, group: &[usize], cost: u64) -> Outcome {
+        let kept = group.iter().map(|at| self.kept[*at].clone().unwrap_or_default());
+        let (now, kept) = align_clocks(kept.collect());
+        outcome(group.iter().map(|at| &self.run.items[*at]), &kept, cost, now)
+    }
+
+    /// Takes back what these items were charged, exactly, unless somebody else
+    /// has been charged since.
+    async fn give_back(&self, group: &[usize], cost: u64) -> Result<(), StoreError> {
+        let mut states = Vec::new();
+        for (at, change) in group.iter().zip(self.outcome(group, cost).changes) {
+            // Nothing was charged to a request that only looks.
+            let Change::Charged(levels) = change else { return Ok(()) };
+            let (item, before) = (&self.run.items[*at], &self.kept[*at]);
+            let before = before.as_ref().map(|kept| kept.states.clone()).unwrap_or_default();
+            states.push(encoding::counter(item, before));
+            states.push(encoding::counter(item, levels.iter().map(Usage::state)));
+        }
+        let items = group.iter().map(|at| self.run.items[*at].clone()).collect();
+        let operation = Operation::GiveBack(cost);
+        let run = StoreRequest { operation, now: self.run.now, items, owed: Vec::new() };
+        self.redis.run_script(ScriptCall::giving_back(run, states)).await.map(|_| ())
+    }
+
+    /// Strikes whom the whole check strikes, as what was kept says.
+    async fn strike_refusals(&mut self, cost: u64) -> Result<(), StoreError> {
+        let all: Vec<usize> = (0..self.run.items.len()).collect();
+        let changes = self.outcome(&all, cost).changes;
+        let strikes = |at: &usize| matches!(changes.get(*at), Some(Change::Struck(_)));
+        let struck: Vec<usize> = all.into_iter().filter(strikes).collect();
+        for mut group in groups(&self.run.items, Mode::Enforce) {
+            group.retain(|at| struck.contains(at));
+            if !group.is_empty() {
+                self.strike(&group).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Strikes as of the instant at which these items were asked. What the
+    /// quotas were at then is what has refused.
+    async fn strike(&mut self, group: &[usize]) -> Result<(), StoreError> {
+        let refused: Vec<StoredState> =
+            group.iter().map(|at| self.kept[*at].clone().unwrap_or_default()).collect();
+        let now = refused.first().map(|kept| kept.now);
+        self.ask_at(now, Operation::Strike, group).await?;
+        for (at, refused) in group.iter().zip(refused) {
+            if let Some(kept) = &mut self.kept[*at] {
+                kept.states = refused.states;
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(self) -> Reply {
+        let (now, kept) =
+            align_clocks(self.kept.into_iter().map(Option::unwrap_or_default).collect());
+        Reply { now, kept }
+    }
+}
+
+/// What several servers kept, by one clock, the latest of theirs: a ban that
+/// holds at its server holds by it, too.
+fn align_clocks(mut kept: Vec<StoredState>) -> (Timestamp, Vec<StoredState>) {
+    let now = kept.iter().map(|kept| kept.now).max().unwrap_or_default();
+    for StoredState { now: theirs, ban, .. } in &mut kept {
+        let behind = now.since(*theirs);
+        *ban = ban.map(|ban| Ban { until: ban.until.after(behind), ..ban });
+    }
+    (now, kept)
+}

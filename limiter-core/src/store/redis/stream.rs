@@ -1,0 +1,148 @@
+//! The byte stream to one server: TCP, or TLS over it, with a count of the bytes
+//! that went out and came in.
+//!
+//! The counts prove two things that no error says: a call that failed while no
+//! byte went out was never sent, and a server from which no byte has come while
+//! a call waited is gone, not slow.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+};
+
+use futures_core::future::BoxFuture;
+use redis::{
+    AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, RedisResult,
+    aio::MultiplexedConnection,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+
+/// The bytes that have passed a stream.
+#[derive(Debug, Default)]
+pub(super) struct Traffic {
+    sent: AtomicU64,
+    received: AtomicU64,
+}
+
+impl Traffic {
+    /// Returns how many bytes were given to the operating system, at least.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Acquire)
+    }
+
+    /// Returns how many bytes came.
+    pub(super) fn received(&self) -> u64 {
+        self.received.load(Ordering::Acquire)
+    }
+}
+
+/// A connection that was just made.
+pub(super) struct Opened {
+    pub(super) connection: MultiplexedConnection,
+    pub(super) traffic: Arc<Traffic>,
+    /// What drives the connection; it ends when the connection does.
+    pub(super) driver: BoxFuture<'static, ()>,
+}
+
+/// Connects to the server at that address, with password and database.
+pub(super) async fn open(
+    info: &ConnectionInfo,
+    config: AsyncConnectionConfig,
+) -> RedisResult<Opened> {
+    let traffic = Arc::new(Traffic::default());
+    let stream = match info.addr() {
+        ConnectionAddr::Tcp(host, port) => Box::new(tcp(host, *port).await?) as Box<dyn Bytes>,
+        #[cfg(feature = "tls")]
+        ConnectionAddr::TcpTls { host, port, insecure: false, .. } => {
+            Box::new(tls::connect(host, tcp(host, *port).await?).await?)
+        }
+        _ => {
+            let message = "an address must be host:port, and a certificate is always checked";
+            return Err(RedisError::from((ErrorKind::InvalidClientConfig, message)));
+        }
+    };
+    let stream = CountedStream { stream, traffic: Arc::clone(&traffic) };
+    let (connection, driver) =
+        MultiplexedConnection::new_with_config(info.redis_settings(), stream, config).await?;
+    Ok(Opened { connection, traffic, driver: Box::pin(driver) })
+}
+
+async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect((host, port)).await?;
+    // No call waits for another to fill a packet.
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+#[cfg(feature = "tls")]
+mod tls {
+    use std::{io, sync::Arc};
+
+    use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName};
+    use tokio::net::TcpStream;
+    use tokio_rustls::{TlsConnector, client::TlsStream};
+
+    /// Encrypts the stream, if the system trusts the server's certificate.
+    pub(super) async fn connect(host: &str, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(io::Error::other)?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await
+    }
+}
+
+trait Bytes: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Bytes for T {}
+
+struct CountedStream {
+    stream: Box<dyn Bytes>,
+    traffic: Arc<Traffic>,
+}
+
+impl AsyncRead for CountedStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        let received = buffer.filled().len() - before;
+        self.traffic.received.fetch_add(received as u64, Ordering::Release);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for CountedStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let sent = ready!(Pin::new(&mut self.stream).poll_write(context, bytes))?;
+        self.traffic.sent.fetch_add(sent as u64, Ordering::Release);
+        Poll::Ready(Ok(sent))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

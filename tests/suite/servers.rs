@@ -24,7 +24,7 @@ pub(crate) use self::{
     postgres::{bouncer_url, postgres_url, start_postgres},
     redis::{
         cluster_url, redis_url, sentinel_url, start_cluster, start_redis, start_redis_at,
-        start_redis_with_tls, start_sentinel,
+        start_redis_with, start_redis_with_tls, start_sentinel,
     },
 };
 

@@ -39,7 +39,7 @@ async fn redis_is_spoken_to_by_tls() {
     assert_eq!(told, [200, 200, 429]);
     // This process does not trust that certificate.
     let error = builder(&url, "limiter").connect().await.unwrap_err().to_string();
-    assert!(error.starts_with("store: the Redis server cannot be used"), "{error}");
+    assert!(error.contains("invalid peer certificate"), "{error}");
 }
 
 #[tokio::test]

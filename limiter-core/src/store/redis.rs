@@ -1,6 +1,7 @@
 //! Redis and Valkey: one call of a script, however many quotas, under load for
 //! several checks, and the server's clock.
 
+mod advice;
 mod batcher;
 mod cluster;
 mod command;
@@ -10,6 +11,7 @@ mod encoding;
 mod error;
 mod list_bans;
 mod master;
+mod probe;
 mod scripts;
 mod sentinel;
 mod slot;

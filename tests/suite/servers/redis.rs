@@ -41,6 +41,11 @@ pub(crate) fn start_redis() -> String {
     format!("redis://127.0.0.1:{}/0", start(&[]))
 }
 
+/// Starts a Redis server of the caller's own, with options of its command line.
+pub(crate) fn start_redis_with(options: &[&str]) -> String {
+    format!("redis://127.0.0.1:{}/0", start(options))
+}
+
 /// Starts a server that speaks TLS on another port, with that certificate and
 /// its key; returns the URL.
 pub(crate) fn start_redis_with_tls(certificate: &str, key: &str) -> String {

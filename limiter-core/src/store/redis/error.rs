@@ -17,6 +17,13 @@ pub(super) enum CallError {
     /// No node has the slot, by the map of the cluster.
     #[error("no master of the cluster has slot {0}")]
     NoMaster(u16),
+    /// A server of its own is named, and is none.
+    #[error("the server is a node of a cluster of several masters")]
+    IsClusterNode,
+    /// The check of a server has not found what it had written, or has found what
+    /// it had removed.
+    #[error("the server does not keep what is written to it")]
+    NotKept,
     #[error("too many requests wait for it")]
     Full,
     #[error("its runtime has ended")]
@@ -24,6 +31,11 @@ pub(super) enum CallError {
 }
 
 impl CallError {
+    /// The error of a server that did not answer in time.
+    pub(super) fn late() -> Self {
+        Self::Redis((ErrorKind::Io, "the server does not answer").into())
+    }
+
     /// Returns whether the server proves that nothing was applied, and may answer
     /// in a moment. (A script writes last, so that a replica refuses it before
     /// anything was written.)

@@ -3,7 +3,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use redis::ConnectionInfo;
+use redis::{ConnectionInfo, Value};
 
 use super::{
     batcher::Batcher,
@@ -71,6 +71,24 @@ impl Master {
     /// Runs a script, at once or together with others that wait.
     pub(super) async fn run(&self, call: &Arc<ScriptCall>) -> Result<Reply, CallError> {
         self.batcher.run(call).await
+    }
+
+    /// Runs a script at once, past those that wait.
+    pub(super) async fn run_alone(&self, call: &Arc<ScriptCall>) -> Result<Reply, CallError> {
+        self.runner.run_one(call).await
+    }
+
+    /// Checks that it is no node of a cluster of several masters: what is kept
+    /// there for a client would depend on the slot.
+    pub(super) async fn check_is_alone(&self) -> Result<(), CallError> {
+        let mut slots = redis::pipe();
+        slots.cmd("CLUSTER").arg("SLOTS");
+        let answer = self.connection().send(&slots).await?.pop();
+        // A server that is none has an error to say.
+        match answer {
+            Some(Value::Array(ranges)) if ranges.len() != 1 => Err(CallError::IsClusterNode),
+            _ => Ok(()),
+        }
     }
 
     /// Runs a script on keys that are about to move here (ASK).

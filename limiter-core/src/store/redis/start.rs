@@ -1,21 +1,23 @@
-//! How the store starts: it connects to what the URL names.
+//! How the store starts: it connects to what the URL names, and checks that each
+//! master does what a check needs.
 
 use std::sync::Arc;
 
-use redis::{ErrorKind, RedisError};
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::timeout};
 
 use super::{
     Redis,
+    advice::explain,
     cluster::{Cluster, Settings},
     connection::Source,
     error::CallError,
     master::Master,
+    probe::probe,
     scripts::Scripts,
     topology::Topology,
     url::Target,
 };
-use crate::store::remote::{RemoteStoreBuilder, backend::Backend};
+use crate::store::remote::{RemoteStoreBuilder, backend::Backend, builder::CONNECT_TIMEOUT};
 
 /// Connects. The error says what is wrong, without the URL: it may hold a
 /// password.
@@ -23,13 +25,15 @@ pub(in crate::store) async fn connect(
     builder: &RemoteStoreBuilder,
 ) -> Result<Arc<dyn Backend>, String> {
     let target = Target::parse(&builder.url)?;
-    let is_cluster = matches!(target, Target::Cluster(_));
-    let scripts = Arc::new(Scripts::new(&builder.prefix, is_cluster));
+    let scripts = Scripts::new(&builder.prefix, matches!(target, Target::Cluster(_)));
+    let scripts = Arc::new(scripts);
     let topology = match target {
         Target::Cluster(seeds) => {
-            let settings =
-                Settings { seeds, scripts: Arc::clone(&scripts), call_timeout: builder.timeout };
-            Topology::Cluster(Cluster::connect(settings).await.map_err(|error| fault(&error))?)
+            let address = seeds[0].addr().to_string();
+            let call_timeout = builder.timeout;
+            let settings = Settings { seeds, scripts: Arc::clone(&scripts), call_timeout };
+            let cluster = Cluster::connect(settings).await;
+            Topology::Cluster(cluster.map_err(|error| explain(&error, &address, &builder.prefix))?)
         }
         Target::Server(info) => {
             Topology::Single(Arc::new(Master::start_at(*info, &scripts, builder.timeout)))
@@ -41,25 +45,21 @@ pub(in crate::store) async fn connect(
         }
     };
     for master in topology.masters() {
-        let ready = master.connection().ready().await;
-        ready.map_err(|error| fault(&CallError::Unsent(error)))?;
+        let checked = timeout(2 * CONNECT_TIMEOUT, check(&topology, &master)).await;
+        let checked = checked.unwrap_or_else(|_| Err(CallError::late()));
+        checked.map_err(|error| explain(&error, &master.address(), &builder.prefix))?;
     }
     Ok(Arc::new(Redis { topology: Arc::new(topology), scripts, runtime: Handle::current() }))
 }
 
-/// What went wrong, without the URL.
-fn fault(error: &CallError) -> String {
-    match error {
-        CallError::Redis(error) | CallError::Unsent(error) => redis_fault(error),
-        error => error.to_string(),
+async fn check(topology: &Topology, master: &Arc<Master>) -> Result<(), CallError> {
+    master.connection().ready().await.map_err(CallError::Unsent)?;
+    if !topology.is_cluster() {
+        master.check_is_alone().await?;
     }
-}
-
-fn redis_fault(error: &RedisError) -> String {
-    match error.kind() {
-        ErrorKind::AuthenticationFailed => {
-            "the Redis server refuses the user or password".to_owned()
-        }
-        kind => format!("the Redis server cannot be used: {kind:?}; is it running there?"),
+    match topology.client_at(master) {
+        Some(client) => probe(master, &client).await,
+        // It has no slot, and so no client.
+        None => Ok(()),
     }
 }

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{cluster::Cluster, error::CallError, master::Master, slot::slot_of};
+use super::{cluster::Cluster, error::CallError, master::Master, probe, slot::slot_of};
+
+/// So many names are tried for one of a slot of a master: more than ten times as
+/// many as there are slots.
+const MAX_NAMES: usize = 200_000;
 
 /// The masters.
 pub(super) enum Topology {
@@ -28,6 +32,20 @@ impl Topology {
         match self {
             Self::Single(master) => vec![Arc::clone(master)],
             Self::Cluster(cluster) => cluster.masters(),
+        }
+    }
+
+    /// Returns the name of a client whose state that master keeps, and nobody's.
+    pub(super) fn client_at(&self, master: &Arc<Master>) -> Option<String> {
+        match self {
+            Self::Single(_) => probe::clients().next(),
+            Self::Cluster(cluster) => {
+                let is_there = |client: &String| {
+                    let found = cluster.master_of(slot_of(client));
+                    found.is_ok_and(|found| Arc::ptr_eq(&found, master))
+                };
+                probe::clients().take(MAX_NAMES).find(is_there)
+            }
         }
     }
 

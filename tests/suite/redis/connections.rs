@@ -1,0 +1,100 @@
+//! Connections that servers close: nobody loses a request by one.
+
+use std::time::Duration;
+
+use limiter_core::{Check, Key, Store};
+use redis::{Connection, cmd};
+use tokio::time::sleep;
+
+use super::{at, connection, ports};
+use crate::{
+    databases::{builder, unique},
+    remote::{policy, subject},
+    servers::{start_cluster, start_redis, start_redis_at, start_sentinel},
+};
+
+/// Asks after each time that somebody has closed the connections, so many times:
+/// each is counted, exactly.
+async fn loses_nothing(url: &str, times: u64, close: impl AsyncFn()) {
+    let store = builder(url, &unique("closing")).timeout(Duration::from_millis(100));
+    let store = store.connect().await.unwrap();
+    let policies = [policy("300/day")];
+    let users: Vec<_> = (0..8).map(|user| subject(Key::user(&format!("user-{user}")))).collect();
+    for round in 0..times {
+        close().await;
+        for user in &users {
+            let decision = store.decide(Check::new(&policies, user, 1)).await;
+            let decision = decision.unwrap_or_else(|error| panic!("round {round}: {error}"));
+            assert_eq!(decision.quotas()[0].remaining(), 300 - 1 - round, "round {round}");
+        }
+    }
+}
+
+fn close_all(servers: &mut [Connection]) {
+    for server in servers {
+        let _: u64 =
+            cmd("CLIENT").arg(&["KILL", "TYPE", "normal", "SKIPME", "yes"]).query(server).unwrap();
+    }
+}
+
+/// As long as another connection takes to be made, more or less.
+const MOMENT: Duration = Duration::from_millis(3);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_are_killed_on_one_server() {
+    let url = start_redis();
+    loses_nothing(&url, 200, async || {
+        close_all(&mut [connection(&url)]);
+        sleep(MOMENT).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_are_killed_behind_sentinel() {
+    let url = start_sentinel();
+    let (_, port): (String, u16) = cmd("SENTINEL")
+        .arg(&["GET-MASTER-ADDR-BY-NAME", "limits"])
+        .query(&mut at(ports(&url)[0]))
+        .unwrap();
+    loses_nothing(&url, 200, async || {
+        close_all(&mut [at(port)]);
+        sleep(MOMENT).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_are_killed_on_a_cluster() {
+    let url = start_cluster();
+    loses_nothing(&url, 200, async || {
+        close_all(&mut ports(&url).into_iter().map(at).collect::<Vec<_>>());
+        sleep(MOMENT).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_connections_are_closed() {
+    let url = start_redis();
+    let () = cmd("CONFIG").arg(&["SET", "timeout", "1"]).query(&mut connection(&url)).unwrap();
+    loses_nothing(&url, 3, async || sleep(Duration::from_millis(2_500)).await).await;
+}
+
+/// In a quiet moment, for longer than the store waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_is_restarted_while_nobody_asks() {
+    let url = start_redis();
+    let port = ports(&url)[0];
+    for _ in 0..5 {
+        let store = builder(&url, &unique("restart")).timeout(Duration::from_millis(100));
+        let store = store.connect().await.unwrap();
+        let (policies, client) = ([policy("9/hour")], subject(Key::user("alice")));
+        store.decide(Check::new(&policies, &client, 1)).await.unwrap();
+        let _ = cmd("SHUTDOWN").arg("NOSAVE").query::<()>(&mut connection(&url));
+        sleep(Duration::from_millis(300)).await;
+        start_redis_at(port);
+        let decision = store.decide(Check::new(&policies, &client, 1)).await.unwrap();
+        assert_eq!(decision.quotas()[0].remaining(), 8);
+    }
+}

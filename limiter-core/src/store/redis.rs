@@ -2,7 +2,6 @@
 //! several checks, and the server's clock.
 
 mod advice;
-mod batcher;
 mod cluster;
 mod command;
 mod connection;
@@ -11,7 +10,7 @@ mod encoding;
 mod error;
 mod list_bans;
 mod master;
-mod probe;
+mod runner;
 mod scripts;
 mod sentinel;
 mod slot;
@@ -21,30 +20,23 @@ mod stream;
 mod topology;
 mod url;
 
-use std::{fmt, future::Future, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use futures_core::future::BoxFuture;
 use redis::{Cmd, Value};
 use tokio::runtime::Handle;
 
 pub(super) use self::start::connect;
-use self::{
-    command::ScriptCall,
-    error::{CallError, Redirection},
-    master::Master,
-    scripts::Scripts,
-    topology::Topology,
-};
-use super::remote::{
-    backend::{Backend, BanQuery, ListedBans, Reply, StoreRequest},
-    operation::Operation,
-    storage_key,
+use self::{error::CallError, scripts::Scripts, topology::Topology};
+use super::{
+    ServerHealth,
+    remote::{
+        backend::{Backend, BanQuery, ListedBans, Reply, StoreRequest},
+        operation::Operation,
+        storage_key,
+    },
 };
 use crate::{ban::Ban, error::StoreError, time::Timestamp};
-
-/// How often a call is repeated that the server has refused to begin: with the
-/// pauses between, for about 30 ms.
-const MAX_ATTEMPTS: u32 = 6;
 
 #[derive(Clone)]
 pub(super) struct Redis {
@@ -73,7 +65,7 @@ impl Backend for Redis {
                     task.await.map_err(StoreError::new)?
                 }
                 Operation::Strike if is_apart => cross_slot::strike(self, run).await,
-                _ => self.run_script(ScriptCall::new(run)).await,
+                _ => self.run_on_slot(run).await,
             }
         })
     }
@@ -91,71 +83,37 @@ impl Backend for Redis {
         Box::pin(async move { list_bans::bans(self, page).await })
     }
 
+    fn health(&self) -> Vec<ServerHealth> {
+        self.topology.masters().iter().map(|master| master.breaker().health()).collect()
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.check_masters())
+    }
+
     fn migrate(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async { Ok(()) })
     }
 }
 
 impl Redis {
-    /// Runs a script for items of one slot.
-    async fn run_script(&self, call: ScriptCall) -> Result<Reply, StoreError> {
-        let call = Arc::new(call);
-        let run = |master: Arc<Master>, is_asking| {
-            let call = Arc::clone(&call);
-            async move {
-                if is_asking { master.run_asking(&call).await } else { master.run(&call).await }
-            }
-        };
-        Ok(self.routed(call.client(), run).await?)
+    /// Does one step for items of one slot.
+    async fn run_on_slot(&self, request: StoreRequest) -> Result<Reply, StoreError> {
+        let client = request.items.first().map_or("", |item| &item.client);
+        self.topology.master_of(client)?.run(request).await
     }
 
-    /// Sends one command that only reads, about a key of that client.
+    /// Sends one command that only reads, about a key of that client: again where
+    /// the slot has just moved.
     async fn read(&self, client: &str, command: Cmd) -> Result<Value, CallError> {
-        let send = |master: Arc<Master>, is_asking| {
-            let mut pipeline = redis::pipe();
-            if is_asking {
-                pipeline.cmd("ASKING");
-            }
-            pipeline.add_command(command.clone());
-            async move {
-                let answer = master.connection().send(&pipeline).await?.pop();
-                Ok(answer.unwrap_or(Value::Nil).extract_error()?)
-            }
-        };
-        self.routed(client, send).await
-    }
-
-    /// Does something at the master that keeps the state of that client: again
-    /// where it says that it has not begun, and elsewhere where it says so.
-    async fn routed<T, F: Future<Output = Result<T, CallError>>>(
-        &self,
-        client: &str,
-        attempt: impl Fn(Arc<Master>, bool) -> F,
-    ) -> Result<T, CallError> {
-        let (mut pause, mut next) = (Duration::from_millis(1), None);
-        for _ in 1..MAX_ATTEMPTS {
-            let (master, is_asking) = match next.take() {
-                Some(next) => next,
-                None => (self.topology.master_of(client)?, false),
-            };
-            match attempt(master, is_asking).await {
-                Err(error) if error.has_not_begun() => next = self.redirected(client, &error),
-                answer => return answer,
-            }
-            if next.is_none() {
-                tokio::time::sleep(pause).await;
-                pause *= 2;
-            }
+        let answer = self.topology.master_of(client)?.read(command.clone()).await;
+        match answer {
+            Err(error) => match self.topology.redirected(client, &error) {
+                Some(master) => master.read(command).await,
+                None => Err(error),
+            },
+            answer => answer,
         }
-        attempt(self.topology.master_of(client)?, false).await
-    }
-
-    /// Returns where the server sends a call, and whether it has to be asked there
-    /// (ASK).
-    fn redirected(&self, client: &str, error: &CallError) -> Option<(Arc<Master>, bool)> {
-        let (kind, node) = error.redirection()?;
-        let stays = kind == Redirection::Moved;
-        Some((self.topology.redirected(client, node, stays)?, !stays))
     }
 
     async fn find_ban(

@@ -14,33 +14,46 @@ use std::{
 use redis::ConnectionInfo;
 use tokio::{sync::Notify, time::timeout};
 
-use super::{error::CallError, master::Master, scripts::Scripts, slot_map::SlotMap, url};
+use super::{
+    connection::{Connection, Source},
+    error::{CallError, Redirection},
+    master::Master,
+    runner::ScriptRunner,
+    scripts::Scripts,
+    slot::slot_of,
+    slot_map::SlotMap,
+    url,
+};
 
 /// The time between two looks at the masters, and the shortest between two
 /// questions for the map.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// So many names are tried for one of a slot of a master: more than ten times as
+/// many as there are slots.
+const MAX_NAMES: u64 = 200_000;
+
 pub(super) struct Cluster {
-    settings: Settings,
+    /// The nodes that the URL names.
+    seeds: Vec<ConnectionInfo>,
+    scripts: Arc<Scripts>,
+    call_timeout: Duration,
     map: RwLock<Arc<SlotMap>>,
     outdated: Notify,
-}
-
-/// What connections to nodes are made by.
-pub(super) struct Settings {
-    /// The nodes that the URL names.
-    pub(super) seeds: Vec<ConnectionInfo>,
-    pub(super) scripts: Arc<Scripts>,
-    pub(super) call_timeout: Duration,
 }
 
 impl Cluster {
     /// Asks the nodes of the URL for the masters, and starts to connect to these
     /// and to follow the map, on the runtime of the caller.
-    pub(super) async fn connect(settings: Settings) -> Result<Arc<Self>, CallError> {
-        let map = SlotMap::default().ask_anew(&settings).await?;
+    pub(super) async fn connect(
+        seeds: Vec<ConnectionInfo>,
+        scripts: &Arc<Scripts>,
+        call_timeout: Duration,
+    ) -> Result<Arc<Self>, CallError> {
+        let (map, scripts) = (SlotMap::default(), Arc::clone(scripts));
         let map = RwLock::new(Arc::new(map));
-        let cluster = Arc::new(Self { settings, map, outdated: Notify::new() });
+        let cluster = Arc::new(Self { seeds, scripts, call_timeout, map, outdated: Notify::new() });
+        cluster.set_map(cluster.map().ask_anew(&cluster).await?);
         tokio::spawn(follow(Arc::downgrade(&cluster)));
         Ok(cluster)
     }
@@ -59,17 +72,51 @@ impl Cluster {
         self.map().masters().to_vec()
     }
 
-    /// Returns the node at that address, and remembers it where the slot is there
-    /// to stay.
-    pub(super) fn redirected(&self, slot: u16, host: &str, port: u16, stays: bool) -> Arc<Master> {
-        let map = self.map();
+    /// Returns the node that a redirection names, and remembers it where the slot
+    /// is there to stay.
+    pub(super) fn redirected(
+        self: &Arc<Self>,
+        slot: u16,
+        kind: Redirection,
+        node: &str,
+    ) -> Option<Arc<Master>> {
+        let (host, port) = node.rsplit_once(':')?;
+        let (map, port) = (self.map(), port.parse().ok()?);
         let known = map.masters().iter().find(|master| master.is_at(host, port));
-        let master = known.map_or_else(|| self.settings.master(host, port), Arc::clone);
-        if stays {
+        let master = known.map_or_else(|| self.start_master(host, port), Arc::clone);
+        if kind == Redirection::Moved {
             self.set_map(map.with(slot, &master));
         }
         self.outdated.notify_one();
-        master
+        Some(master)
+    }
+
+    /// Starts to connect to the node at that address.
+    pub(super) fn start_master(self: &Arc<Self>, host: &str, port: u16) -> Arc<Master> {
+        let info = url::at(&self.seeds[0], host.to_owned(), port);
+        let source = Source::Server(Box::new(info.clone()));
+        let runner =
+            |connection| ScriptRunner::new(connection, &self.scripts, Some(Arc::downgrade(self)));
+        Arc::new(Master::start(source, info, runner, self.call_timeout))
+    }
+
+    /// Returns the first of so many names that is of a client whose state is at
+    /// the server of that connection.
+    pub(super) fn client_at(
+        &self,
+        connection: &Connection,
+        name: fn(u64) -> String,
+    ) -> Option<String> {
+        let map = self.map();
+        let is_there = |client: &String| {
+            let master = map.master_of(slot_of(client));
+            master.is_some_and(|master| master.connection().is(connection))
+        };
+        (0..MAX_NAMES).map(name).find(is_there)
+    }
+
+    pub(super) fn seeds(&self) -> &[ConnectionInfo] {
+        &self.seeds
     }
 
     fn map(&self) -> Arc<SlotMap> {
@@ -81,14 +128,6 @@ impl Cluster {
     }
 }
 
-impl Settings {
-    /// Starts to connect to the node at that address.
-    pub(super) fn master(&self, host: &str, port: u16) -> Arc<Master> {
-        let info = url::at(&self.seeds[0], host.to_owned(), port);
-        Arc::new(Master::start_at(info, &self.scripts, self.call_timeout))
-    }
-}
-
 /// Keeps the map right, as long as the cluster is used.
 async fn follow(cluster: Weak<Cluster>) {
     loop {
@@ -97,7 +136,7 @@ async fn follow(cluster: Weak<Cluster>) {
         let map = cluster.map();
         let is_outdated = timeout(Duration::ZERO, cluster.outdated.notified()).await.is_ok();
         if (is_outdated || !map.is_served())
-            && let Ok(map) = map.ask_anew(&cluster.settings).await
+            && let Ok(map) = map.ask_anew(&cluster).await
         {
             cluster.set_map(map);
         }

@@ -14,6 +14,7 @@ use crate::{
         BanChange,
         remote::{
             backend::{NamedItem, Reply, StoreRequest},
+            batcher::BatchEntry,
             operation::{Operation, ttl_grace},
             storage_key,
         },
@@ -24,30 +25,33 @@ use crate::{
 /// What is to be done in one atomic step.
 #[derive(Debug)]
 pub(super) struct ScriptCall {
-    run: StoreRequest,
+    run: Arc<StoreRequest>,
+    /// How often it is decided in a row.
+    times: u32,
     /// What this operation alone is told, behind all else.
     further: Vec<Vec<u8>>,
 }
 
 impl ScriptCall {
-    pub(super) fn new(run: StoreRequest) -> Self {
+    pub(super) fn of_entry(BatchEntry { request, times }: &BatchEntry) -> Self {
+        let (run, times) = (Arc::clone(request), *times);
         let mut told = Vec::new();
         match run.operation {
             Operation::Owe => write_owed(&mut told, &run),
             Operation::ChangeBan(BanChange::Ban(_)) => {
                 encoding::write(&mut told, [run.operation.duration()]);
             }
-            _ => return Self { run, further: Vec::new() },
+            _ => return Self { run, times, further: Vec::new() },
         }
-        Self { run, further: vec![told] }
+        Self { run, times, further: vec![told] }
     }
 
     /// To give back: of each item the counter before it was charged, and after.
-    pub(super) const fn giving_back(run: StoreRequest, counters: Vec<Vec<u8>>) -> Self {
-        Self { run, further: counters }
+    pub(super) fn giving_back(run: StoreRequest, counters: Vec<Vec<u8>>) -> Self {
+        Self { run: Arc::new(run), times: 1, further: counters }
     }
 
-    pub(super) const fn operation(&self) -> Operation {
+    pub(super) fn operation(&self) -> Operation {
         self.run.operation
     }
 
@@ -56,15 +60,10 @@ impl ScriptCall {
         self.run.items.first().map_or("", |item| &item.client)
     }
 
-    /// How many quotas it has.
-    pub(super) fn quotas(&self) -> usize {
-        self.run.items.iter().map(|item| item.policy.quotas().len()).sum()
-    }
-
     /// Whether both differ in their clients and clocks alone, so that a script
     /// is told their numbers once.
     fn has_one_template(&self, other: &Self) -> bool {
-        let (one, other) = (&self.run, &other.run);
+        let (one, other) = (&*self.run, &*other.run);
         let alike = |(one, other): (&NamedItem, &NamedItem)| {
             one.policy.is(&other.policy) && one.subject.bannable == other.subject.bannable
         };
@@ -129,7 +128,7 @@ fn write_arguments(command: &mut Cmd, asked: &[Arc<ScriptCall>]) {
     let (mut numbers, mut places) = (Vec::with_capacity(48), Vec::new());
     for ScriptCall { run, .. } in forms {
         let operation = run.operation;
-        places.push(numbers.len() + 3 * runs.len() + 3);
+        places.push(numbers.len() + 4 * runs.len() + 3);
         numbers.extend([code(operation), operation.capped_cost(), run.items.len() as u64]);
         for item in &run.items {
             numbers.push(encoding::counter_length(item));
@@ -139,9 +138,9 @@ fn write_arguments(command: &mut Cmd, asked: &[Arc<ScriptCall>]) {
     let own_clock = asked.first().and_then(|ask| ask.run.now);
     let mut told = Vec::with_capacity(512);
     encoding::write(&mut told, [ttl_grace(own_clock), runs.len() as u64]);
-    for (form, now, count) in runs {
+    for TemplateRun { form, now, times, count } in runs {
         let now = now.unwrap_or_default().as_micros();
-        encoding::write(&mut told, [places[form] as u64, now, count]);
+        encoding::write(&mut told, [places[form] as u64, now, times.into(), count]);
     }
     encoding::write(&mut told, numbers);
     command.arg(&told);
@@ -150,8 +149,14 @@ fn write_arguments(command: &mut Cmd, asked: &[Arc<ScriptCall>]) {
     }
 }
 
-/// So many checks of one form, at an instant of the store's own clock.
-type TemplateRun = (usize, Option<Timestamp>, u64);
+/// So many checks of one form that follow each other, each decided so many times
+/// in a row, at an instant of the store's own clock.
+struct TemplateRun {
+    form: usize,
+    now: Option<Timestamp>,
+    times: u32,
+    count: u64,
+}
 
 /// What is told once for all checks of one form, and in which order they come.
 fn templates_and_runs(asked: &[Arc<ScriptCall>]) -> (Vec<&ScriptCall>, Vec<TemplateRun>) {
@@ -162,9 +167,12 @@ fn templates_and_runs(asked: &[Arc<ScriptCall>]) -> (Vec<&ScriptCall>, Vec<Templ
         if known.is_none() {
             forms.push(ask);
         }
+        let (now, times) = (ask.run.now, ask.times);
         match runs.last_mut() {
-            Some((last, now, count)) if (*last, *now) == (form, ask.run.now) => *count += 1,
-            _ => runs.push((form, ask.run.now, 1)),
+            Some(last) if (last.form, last.now, last.times) == (form, now, times) => {
+                last.count += 1;
+            }
+            _ => runs.push(TemplateRun { form, now, times, count: 1 }),
         }
     }
     (forms, runs)

@@ -109,6 +109,18 @@ impl Connection {
         matches!(*self.state.borrow(), State::Connected(_))
     }
 
+    /// Drops the connection, if there is one, for another one.
+    pub(super) fn discard(&self) {
+        if let State::Connected(live) = &*self.state.borrow() {
+            live.discarded.notify_one();
+        }
+    }
+
+    /// Returns whether both are one and the same.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.wanted, &other.wanted)
+    }
+
     /// Sends commands in one write. Returns one value for each; an error of the
     /// server is one of them.
     ///

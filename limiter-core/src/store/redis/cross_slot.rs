@@ -5,6 +5,8 @@
 //! the others have charged is given back, and only then do refusals strike: so
 //! the outcome is that of one atomic step, as long as nobody asks in between.
 
+use std::sync::Arc;
+
 use super::{Redis, command::ScriptCall, encoding};
 use crate::{
     algorithm::Usage,
@@ -112,8 +114,9 @@ impl SlotGroup<'_> {
         group: &[usize],
     ) -> Result<(), StoreError> {
         let items = group.iter().map(|at| self.run.items[*at].clone()).collect();
-        let run = StoreRequest { operation, now, items, owed: Vec::new() };
-        let before = self.redis.run_script(ScriptCall::new(run)).await?;
+        let deadline = self.run.deadline;
+        let run = StoreRequest { operation, now, items, owed: Vec::new(), deadline };
+        let before = self.redis.run_on_slot(run).await?;
         for (at, kept) in group.iter().zip(before.kept) {
             self.kept[*at] = Some(kept);
         }
@@ -140,8 +143,11 @@ impl SlotGroup<'_> {
         }
         let items = group.iter().map(|at| self.run.items[*at].clone()).collect();
         let operation = Operation::GiveBack(cost);
-        let run = StoreRequest { operation, now: self.run.now, items, owed: Vec::new() };
-        self.redis.run_script(ScriptCall::giving_back(run, states)).await.map(|_| ())
+        let (now, deadline) = (self.run.now, self.run.deadline);
+        let run = StoreRequest { operation, now, items, owed: Vec::new(), deadline };
+        let call = Arc::new(ScriptCall::giving_back(run, states));
+        let master = self.redis.topology.master_of(call.client())?;
+        Ok(master.runner().run_one(&call).await.map(|_| ())?)
     }
 
     /// Strikes whom the whole check strikes, as what was kept says.

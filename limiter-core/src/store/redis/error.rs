@@ -9,10 +9,10 @@ use crate::error::StoreError;
 #[derive(Clone, Debug, thiserror::Error)]
 pub(super) enum CallError {
     /// The server said so, or the answer was lost.
-    #[error(transparent)]
+    #[error("{}", words(.0))]
     Redis(#[from] RedisError),
     /// The call never left this process.
-    #[error(transparent)]
+    #[error("{}", words(.0))]
     Unsent(RedisError),
     /// No node has the slot, by the map of the cluster.
     #[error("no master of the cluster has slot {0}")]
@@ -20,22 +20,11 @@ pub(super) enum CallError {
     /// A server of its own is named, and is none.
     #[error("the server is a node of a cluster of several masters")]
     IsClusterNode,
-    /// The check of a server has not found what it had written, or has found what
-    /// it had removed.
-    #[error("the server does not keep what is written to it")]
-    NotKept,
-    #[error("too many requests wait for it")]
-    Full,
     #[error("its runtime has ended")]
     Ended,
 }
 
 impl CallError {
-    /// The error of a server that did not answer in time.
-    pub(super) fn late() -> Self {
-        Self::Redis((ErrorKind::Io, "the server does not answer").into())
-    }
-
     /// Returns whether the server proves that nothing was applied, and may answer
     /// in a moment. (A script writes last, so that a replica refuses it before
     /// anything was written.)
@@ -76,6 +65,15 @@ impl From<ParsingError> for CallError {
     }
 }
 
+/// The server's own words, or the system's.
+fn words(error: &RedisError) -> String {
+    match (error.code(), error.detail()) {
+        (Some(code), Some(detail)) => format!("{code} {detail}"),
+        (Some(code), None) => code.to_owned(),
+        _ => error.to_string(),
+    }
+}
+
 /// How the node of a cluster sends a call elsewhere.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Redirection {
@@ -85,12 +83,7 @@ pub(super) enum Redirection {
 
 impl From<CallError> for StoreError {
     fn from(error: CallError) -> Self {
-        let is_unsent =
-            matches!(error, CallError::Unsent(_) | CallError::NoMaster(_) | CallError::Full);
-        if is_unsent || error.has_not_begun() {
-            Self::nothing_done(error)
-        } else {
-            Self::new(error)
-        }
+        let is_unsent = matches!(error, CallError::Unsent(_) | CallError::NoMaster(_));
+        if is_unsent || error.has_not_begun() { Self::not_applied(error) } else { Self::new(error) }
     }
 }

@@ -1,25 +1,36 @@
-//! One master: its connection, the scripts on it, and the checks that wait for
-//! it. What is wrong with one is nothing to another.
+//! One master: its connection, the scripts on it, its circuit breaker, and the
+//! requests that wait for it. What is wrong with one is nothing to another.
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use futures_core::future::BoxFuture;
 use redis::{ConnectionInfo, Value};
 
 use super::{
-    batcher::Batcher,
-    command::ScriptCall,
     connection::{Connection, Source},
     error::CallError,
-    scripts::{ScriptRunner, Scripts},
+    runner::ScriptRunner,
     url::host_and_port,
 };
-use crate::store::remote::backend::Reply;
+use crate::{
+    error::StoreError,
+    store::{
+        circuit_breaker::CircuitBreaker,
+        prober::{Probe, spawn_prober},
+        remote::{
+            backend::{Reply, StoreRequest},
+            batcher::Batcher,
+            probe::{probe, probe_client},
+        },
+    },
+};
 
 pub(super) struct Master {
     /// Where it is; of a service of Sentinel the first sentinel.
     info: ConnectionInfo,
-    runner: Arc<ScriptRunner>,
-    batcher: Batcher,
+    batcher: Batcher<Arc<ScriptRunner>>,
+    /// Kept for the prober, which ends with it.
+    probe: Arc<dyn Probe>,
 }
 
 impl fmt::Debug for Master {
@@ -29,30 +40,31 @@ impl fmt::Debug for Master {
 }
 
 impl Master {
-    /// Starts to connect to that address.
-    pub(super) fn start_at(
-        info: ConnectionInfo,
-        scripts: &Arc<Scripts>,
-        call_timeout: Duration,
-    ) -> Self {
-        let source = Source::Server(Box::new(info.clone()));
-        Self::start(source, info, scripts, call_timeout)
-    }
-
-    /// Starts to connect, on the runtime of the caller.
+    /// Starts to connect, and to probe while it fails, on the runtime of the
+    /// caller.
     pub(super) fn start(
         source: Source,
         info: ConnectionInfo,
-        scripts: &Arc<Scripts>,
-        call_timeout: Duration,
+        runner: impl FnOnce(Connection) -> ScriptRunner,
+        timeout: Duration,
     ) -> Self {
-        let connection = Connection::start(source, call_timeout);
-        let runner = Arc::new(ScriptRunner::new(connection, scripts));
-        Self { info, batcher: Batcher::start(&runner), runner }
+        let runner = Arc::new(runner(Connection::start(source, timeout)));
+        let breaker = CircuitBreaker::new(format!("Redis at {}", info.addr()), timeout);
+        let probe: Arc<dyn Probe> = Arc::new(MasterProbe { runner: Arc::clone(&runner), timeout });
+        spawn_prober(&breaker, &probe);
+        Self { info, batcher: Batcher::new(runner, breaker, timeout), probe }
+    }
+
+    pub(super) fn runner(&self) -> &ScriptRunner {
+        self.batcher.executor()
     }
 
     pub(super) fn connection(&self) -> &Connection {
-        self.runner.connection()
+        self.runner().connection()
+    }
+
+    pub(super) fn breaker(&self) -> &CircuitBreaker {
+        self.batcher.breaker()
     }
 
     pub(super) const fn info(&self) -> &ConnectionInfo {
@@ -68,31 +80,56 @@ impl Master {
         self.info.addr().to_string()
     }
 
-    /// Runs a script, at once or together with others that wait.
-    pub(super) async fn run(&self, call: &Arc<ScriptCall>) -> Result<Reply, CallError> {
-        self.batcher.run(call).await
+    /// Does one step, at once or together with others that wait.
+    pub(super) async fn run(&self, request: StoreRequest) -> Result<Reply, StoreError> {
+        self.batcher.run(request).await
     }
 
-    /// Runs a script at once, past those that wait.
-    pub(super) async fn run_alone(&self, call: &Arc<ScriptCall>) -> Result<Reply, CallError> {
-        self.runner.run_one(call).await
+    /// Sends one command that only reads.
+    pub(super) async fn read(&self, command: redis::Cmd) -> Result<Value, CallError> {
+        let mut pipeline = redis::pipe();
+        pipeline.add_command(command);
+        let answer = self.connection().send(&pipeline).await?.pop();
+        Ok(answer.unwrap_or(Value::Nil).extract_error()?)
+    }
+
+    /// Checks that it does all that a check needs.
+    pub(super) async fn probe(&self) -> Result<(), StoreError> {
+        self.probe.probe().await
     }
 
     /// Checks that it is no node of a cluster of several masters: what is kept
     /// there for a client would depend on the slot.
     pub(super) async fn check_is_alone(&self) -> Result<(), CallError> {
-        let mut slots = redis::pipe();
-        slots.cmd("CLUSTER").arg("SLOTS");
-        let answer = self.connection().send(&slots).await?.pop();
+        let mut slots = redis::cmd("CLUSTER");
+        slots.arg("SLOTS");
         // A server that is none has an error to say.
-        match answer {
-            Some(Value::Array(ranges)) if ranges.len() != 1 => Err(CallError::IsClusterNode),
+        match self.read(slots).await {
+            Ok(Value::Array(ranges)) if ranges.len() != 1 => Err(CallError::IsClusterNode),
             _ => Ok(()),
         }
     }
+}
 
-    /// Runs a script on keys that are about to move here (ASK).
-    pub(super) async fn run_asking(&self, call: &Arc<ScriptCall>) -> Result<Reply, CallError> {
-        self.runner.run_asking(call).await
+/// What the prober does to a master.
+struct MasterProbe {
+    runner: Arc<ScriptRunner>,
+    timeout: Duration,
+}
+
+impl Probe for MasterProbe {
+    fn probe(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            // A cluster that has taken all slots away from it has no client there.
+            let Some(client) = self.runner.client_here(probe_client) else { return Ok(()) };
+            probe(&self.runner, &client, None, self.timeout).await
+        })
+    }
+
+    fn reconnect(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            self.runner.connection().discard();
+            let _ = self.runner.connection().ready().await;
+        })
     }
 }

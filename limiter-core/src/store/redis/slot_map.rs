@@ -6,7 +6,7 @@ use redis::{AsyncConnectionConfig, ConnectionInfo, Pipeline, RedisResult, Value}
 use tokio::time::timeout;
 
 use super::{
-    cluster::Settings,
+    cluster::Cluster,
     error::CallError,
     master::Master,
     slot::SLOTS,
@@ -73,20 +73,20 @@ impl SlotMap {
     /// Asks one node after the other who has which slots now: first the masters
     /// that there is a connection to. Returns the map by the first that answers,
     /// with the masters of this one that are masters still.
-    pub(super) async fn ask_anew(&self, settings: &Settings) -> Result<Self, CallError> {
+    pub(super) async fn ask_anew(&self, cluster: &Arc<Cluster>) -> Result<Self, CallError> {
         let mut slots = redis::pipe();
         slots.cmd("CLUSTER").arg("SLOTS");
         for master in self.masters.iter().filter(|master| master.connection().is_connected()) {
             if let Ok(Ok(values)) = timeout(MAP_TIMEOUT, master.connection().send(&slots)).await
-                && let Ok(map) = self.next(values, master.info(), settings)
+                && let Ok(map) = self.next(values, master.info(), cluster)
             {
                 return Ok(map);
             }
         }
         let mut last = CallError::Ended;
-        for node in self.nodes.iter().chain(&settings.seeds) {
+        for node in self.nodes.iter().chain(cluster.seeds()) {
             let answer = timeout(MAP_TIMEOUT, ask(node, &slots)).await.map_err(|_| late());
-            match answer.flatten().and_then(|values| self.next(values, node, settings)) {
+            match answer.flatten().and_then(|values| self.next(values, node, cluster)) {
                 Ok(map) => return Ok(map),
                 Err(error) => last = CallError::Unsent(error),
             }
@@ -99,19 +99,19 @@ impl SlotMap {
         &self,
         mut values: Vec<Value>,
         asked: &ConnectionInfo,
-        settings: &Settings,
+        cluster: &Arc<Cluster>,
     ) -> RedisResult<Self> {
         let answer = values.pop().unwrap_or(Value::Nil).extract_error()?;
         let mut map = Self::default();
         for range in redis::from_redis_value::<Vec<Value>>(answer)? {
             let (first, last, nodes) = read_range(range, asked)?;
             for (host, port) in &nodes {
-                map.nodes.push(url::at(&settings.seeds[0], host.clone(), *port));
+                map.nodes.push(url::at(&cluster.seeds()[0], host.clone(), *port));
             }
             let Some((host, port)) = nodes.first() else { continue };
             let mut known = map.masters.iter().chain(&self.masters);
             let known = known.find(|master| master.is_at(host, *port)).cloned();
-            let master = known.unwrap_or_else(|| settings.master(host, *port));
+            let master = known.unwrap_or_else(|| cluster.start_master(host, *port));
             let position = map.position(&master);
             let slots = usize::from(first)..=usize::from(last.min(SLOTS - 1));
             if let Some(slots) = map.slots.get_mut(slots) {

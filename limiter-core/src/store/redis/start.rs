@@ -6,60 +6,62 @@ use std::sync::Arc;
 use tokio::{runtime::Handle, time::timeout};
 
 use super::{
-    Redis,
-    advice::explain,
-    cluster::{Cluster, Settings},
-    connection::Source,
-    error::CallError,
-    master::Master,
-    probe::probe,
-    scripts::Scripts,
-    topology::Topology,
-    url::Target,
+    Redis, advice::explain, cluster::Cluster, connection::Source, master::Master,
+    runner::ScriptRunner, scripts::Scripts, topology::Topology, url::Target,
 };
-use crate::store::remote::{RemoteStoreBuilder, backend::Backend, builder::CONNECT_TIMEOUT};
+use crate::{
+    error::StoreError,
+    store::remote::{RemoteStoreBuilder, backend::Backend, builder::CONNECT_TIMEOUT},
+};
 
 /// Connects. The error says what is wrong, without the URL: it may hold a
 /// password.
 pub(in crate::store) async fn connect(
     builder: &RemoteStoreBuilder,
 ) -> Result<Arc<dyn Backend>, String> {
-    let target = Target::parse(&builder.url)?;
-    let scripts = Scripts::new(&builder.prefix, matches!(target, Target::Cluster(_)));
-    let scripts = Arc::new(scripts);
-    let topology = match target {
+    let scripts = Arc::new(Scripts::new(&builder.prefix));
+    let single = |source, info| {
+        let runner = |connection| ScriptRunner::new(connection, &scripts, None);
+        Topology::Single(Arc::new(Master::start(source, info, runner, builder.timeout)))
+    };
+    let topology = match Target::parse(&builder.url)? {
         Target::Cluster(seeds) => {
             let address = seeds[0].addr().to_string();
-            let call_timeout = builder.timeout;
-            let settings = Settings { seeds, scripts: Arc::clone(&scripts), call_timeout };
-            let cluster = Cluster::connect(settings).await;
-            Topology::Cluster(cluster.map_err(|error| explain(&error, &address, &builder.prefix))?)
+            let cluster = Cluster::connect(seeds, &scripts, builder.timeout).await;
+            Topology::Cluster(
+                cluster.map_err(|error| explain(&error.to_string(), &address, &builder.prefix))?,
+            )
         }
-        Target::Server(info) => {
-            Topology::Single(Arc::new(Master::start_at(*info, &scripts, builder.timeout)))
-        }
+        Target::Server(info) => single(Source::Server(info.clone()), *info),
         Target::Sentinel(sentinel) => {
             let info = sentinel.sentinels[0].clone();
-            let source = Source::Sentinel(sentinel);
-            Topology::Single(Arc::new(Master::start(source, info, &scripts, builder.timeout)))
+            single(Source::Sentinel(sentinel), info)
         }
     };
-    for master in topology.masters() {
-        let checked = timeout(2 * CONNECT_TIMEOUT, check(&topology, &master)).await;
-        let checked = checked.unwrap_or_else(|_| Err(CallError::late()));
-        checked.map_err(|error| explain(&error, &master.address(), &builder.prefix))?;
-    }
     Ok(Arc::new(Redis { topology: Arc::new(topology), scripts, runtime: Handle::current() }))
 }
 
-async fn check(topology: &Topology, master: &Arc<Master>) -> Result<(), CallError> {
-    master.connection().ready().await.map_err(CallError::Unsent)?;
-    if !topology.is_cluster() {
-        master.check_is_alone().await?;
+impl Redis {
+    /// Checks each master. The error has the server's own words, its host and
+    /// port, and says what to do.
+    pub(super) async fn check_masters(&self) -> Result<(), StoreError> {
+        for master in self.topology.masters() {
+            let checked = timeout(2 * CONNECT_TIMEOUT, self.check_master(&master)).await;
+            let late = |_| StoreError::new("the server does not answer");
+            checked.map_err(late).flatten().map_err(|error| {
+                let (words, address) = (error.to_string(), master.address());
+                StoreError::new(explain(&words, &address, &self.scripts.prefix))
+            })?;
+        }
+        Ok(())
     }
-    match topology.client_at(master) {
-        Some(client) => probe(master, &client).await,
-        // It has no slot, and so no client.
-        None => Ok(()),
+
+    async fn check_master(&self, master: &Master) -> Result<(), StoreError> {
+        let ready = master.connection().ready().await;
+        ready.map_err(super::error::CallError::Unsent)?;
+        if !self.topology.is_cluster() {
+            master.check_is_alone().await?;
+        }
+        master.probe().await
     }
 }

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{cluster::Cluster, error::CallError, master::Master, probe, slot::slot_of};
-
-/// So many names are tried for one of a slot of a master: more than ten times as
-/// many as there are slots.
-const MAX_NAMES: usize = 200_000;
+use super::{
+    cluster::Cluster,
+    error::{CallError, Redirection},
+    master::Master,
+    slot::slot_of,
+};
 
 /// The masters.
 pub(super) enum Topology {
@@ -35,25 +36,13 @@ impl Topology {
         }
     }
 
-    /// Returns the name of a client whose state that master keeps, and nobody's.
-    pub(super) fn client_at(&self, master: &Arc<Master>) -> Option<String> {
-        match self {
-            Self::Single(_) => probe::clients().next(),
-            Self::Cluster(cluster) => {
-                let is_there = |client: &String| {
-                    let found = cluster.master_of(slot_of(client));
-                    found.is_ok_and(|found| Arc::ptr_eq(&found, master))
-                };
-                probe::clients().take(MAX_NAMES).find(is_there)
-            }
-        }
-    }
-
-    /// Returns the node that a redirection names, and remembers it where the slot
-    /// is there to stay.
-    pub(super) fn redirected(&self, client: &str, node: &str, stays: bool) -> Option<Arc<Master>> {
-        let Self::Cluster(cluster) = self else { return None };
-        let (host, port) = node.rsplit_once(':')?;
-        Some(cluster.redirected(slot_of(client), host, port.parse().ok()?, stays))
+    /// Returns the node that has the slot of that client, where an error says that
+    /// it is there to stay.
+    pub(super) fn redirected(&self, client: &str, error: &CallError) -> Option<Arc<Master>> {
+        let (Self::Cluster(cluster), (Redirection::Moved, node)) = (self, error.redirection()?)
+        else {
+            return None;
+        };
+        cluster.redirected(slot_of(client), Redirection::Moved, node)
     }
 }

@@ -40,12 +40,12 @@ pub(in crate::store) async fn probe<E: BatchExecutor>(
     now: Option<Timestamp>,
     timeout: Duration,
 ) -> Result<(), StoreError> {
-    let run = async |operation| run(executor, client, operation, now, timeout).await;
-    clear(&run).await?;
-    let admitted = run(Operation::Decide(1)).await?;
-    let refused = run(Operation::Decide(1)).await?;
-    let banned = run(Operation::Decide(0)).await?;
-    clear(&run).await?;
+    let probe = Probed { executor, client, now, timeout };
+    probe.clear().await?;
+    let admitted = probe.run(Operation::Decide(1)).await?;
+    let refused = probe.run(Operation::Decide(1)).await?;
+    let banned = probe.run(Operation::Decide(0)).await?;
+    probe.clear().await?;
     let verdicts = [Verdict::Allowed, Verdict::Banned, Verdict::Banned];
     if [admitted, refused, banned] == verdicts {
         return Ok(());
@@ -53,35 +53,37 @@ pub(in crate::store) async fn probe<E: BatchExecutor>(
     Err(StoreError::new("the server does not keep what it is sent"))
 }
 
-async fn clear(
-    run: &impl AsyncFn(Operation) -> Result<Verdict, StoreError>,
-) -> Result<(), StoreError> {
-    run(Operation::ChangeBan(BanChange::Forgive)).await?;
-    run(Operation::Reset).await?;
-    Ok(())
-}
-
-/// Does one operation. Returns what follows from it for a check.
-async fn run<E: BatchExecutor>(
-    executor: &E,
-    client: &str,
-    operation: Operation,
+/// A server that is probed, and the client that it is probed by.
+struct Probed<'a, E> {
+    executor: &'a E,
+    client: &'a str,
     now: Option<Timestamp>,
     timeout: Duration,
-) -> Result<Verdict, StoreError> {
-    let subject = Subject { key: Key::custom("probe", client), bannable: true };
-    let item = NamedItem { policy: Policy::probe(), subject, client: client.to_owned() };
-    let request = Arc::new(StoreRequest {
-        operation,
-        now,
-        items: vec![item],
-        owed: Vec::new(),
-        deadline: Instant::now() + timeout,
-    });
-    let batch = [BatchEntry { request: Arc::clone(&request), times: 1 }];
-    let mut replies = executor.execute(&batch).await?;
-    let none = || StoreError::new("the server answered another number of requests");
-    let Reply { now, kept } = replies.pop().ok_or_else(none)?;
-    let Operation::Decide(cost) = operation else { return Ok(Verdict::Allowed) };
-    Ok(outcome(request.items.iter(), &kept, cost, now).decision.verdict)
+}
+
+impl<E: BatchExecutor> Probed<'_, E> {
+    async fn clear(&self) -> Result<(), StoreError> {
+        self.run(Operation::ChangeBan(BanChange::Forgive)).await?;
+        self.run(Operation::Reset).await?;
+        Ok(())
+    }
+
+    /// Does one operation. Returns what follows from it for a check.
+    async fn run(&self, operation: Operation) -> Result<Verdict, StoreError> {
+        let subject = Subject { key: Key::custom("probe", self.client), bannable: true };
+        let client = self.client.to_owned();
+        let request = Arc::new(StoreRequest {
+            operation,
+            now: self.now,
+            items: vec![NamedItem { policy: Policy::probe(), subject, client }],
+            owed: Vec::new(),
+            deadline: Instant::now() + self.timeout,
+        });
+        let batch = [BatchEntry { request: Arc::clone(&request), times: 1 }];
+        let mut replies = self.executor.execute(&batch).await?;
+        let none = || StoreError::new("the server answered another number of requests");
+        let Reply { now, kept } = replies.pop().ok_or_else(none)?;
+        let Operation::Decide(cost) = operation else { return Ok(Verdict::Allowed) };
+        Ok(outcome(request.items.iter(), &kept, cost, now).decision.verdict)
+    }
 }

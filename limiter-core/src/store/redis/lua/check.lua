@@ -98,11 +98,20 @@ local function strike_all(form, key)
 end
 
 local key = 1
-for run = 3, 3 * told[2], 3 do
-  local form = told[run]
+for run = 3, 4 * told[2], 4 do
+  local form, times = told[run], told[run + 2]
   set_now(told[run + 1])
-  for _ = 1, told[run + 2] do
-    key = told[form] == STRIKE and strike_all(form, key) or decide(form, key)
+  for _ = 1, told[run + 3] do
+    local first, next_key, before, told_so_far = key, key, -1, size
+    for time = 1, times do
+      -- What changes nothing once changes nothing again.
+      if changes == before then break end
+      before = changes
+      next_key = told[form] == STRIKE and strike_all(form, first) or decide(form, first)
+      -- What was kept is told as it was before the first time.
+      if time == 1 then told_so_far = size else size = told_so_far end
+    end
+    key = next_key
   end
 end
 return finish()

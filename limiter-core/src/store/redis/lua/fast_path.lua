@@ -9,10 +9,10 @@
 
 local function decide_one(told)
   local call, pack, unpacked = redis.call, struct.pack, struct.unpack
-  local slack, runs, _, now, count, operation, cost, items, _, shadow, quotas, ruled,
+  local slack, runs, _, now, times, count, operation, cost, items, _, shadow, quotas, ruled,
     kind, limit, _, never, burst, more, more_rest, full, full_rest, most, most_rest =
-    unpacked('>I8I8I8I8I8I8I8I8I8I8I8I8I8I8I8I8I8I8I8I8I8I8I8', told)
-  if runs ~= 1 or count ~= 1 or operation ~= 0 or cost == 0 or items ~= 1
+    unpacked('>I8I8I8I8I8I8I8I8I8I8I8I8I8I8I8I8I8I8I8I8I8I8I8I8', told)
+  if runs ~= 1 or count ~= 1 or times ~= 1 or operation ~= 0 or cost == 0 or items ~= 1
     or shadow ~= 0 or quotas ~= 1 or kind ~= 0 or never ~= 0 then return end
 
   local clock = 0
@@ -39,11 +39,8 @@ local function decide_one(told)
     local ban = redis.pcall('GET', KEYS[2])
     if ban and ban.err then return end
     if not ban or #ban ~= 16 then ban = string.rep('\0', 16) end
-    local refusals, bannable = unpacked('>I8I8', told, 8 * 29 + 1)
-    local until_, duration = unpacked('>I8I8', ban)
-    -- As Ban::can_have_begun; what cannot have is left to the general script.
-    if until_ - now > duration + 1000000 or duration > 316224000000000 then return end
-    banned = bannable == 1 and now < until_
+    local refusals, bannable = unpacked('>I8I8', told, 8 * 30 + 1)
+    banned = bannable == 1 and now < unpacked('>I8', ban)
     strikes, offender = bannable == 1 and refusals == 1, ban .. string.rep('\0', 24)
   end
 
@@ -60,7 +57,7 @@ local function decide_one(told)
   return pack('>I8', clock) .. counter .. offender
 end
 
-if #ARGV[1] == 8 * 23 or #ARGV[1] == 8 * 31 then
+if #ARGV[1] == 8 * 24 or #ARGV[1] == 8 * 32 then
   local answer = decide_one(ARGV[1])
   if answer then return answer end
 end

@@ -7,7 +7,8 @@
 --       there are several)
 -- ARGV  [1] numbers, packed as states are:
 --             slack runs run* form*
---             run   = form now count             so many checks of one form
+--             run   = form now times count       so many checks of one form, each
+--                                                decided so many times in a row
 --             form  = operation cost count item*
 --           where the slack is for how many microseconds state is kept beyond its
 --           use, a run's form is the place of its first number, counted from 1,
@@ -44,13 +45,14 @@ end
 
 -- What to write, once everything is decided: scripts do not roll back.
 local writes, written, lasting = 0, { '' }, {}
+local changes = 0
 
 local function write(name, packed, micros)
   if lasting[name] == nil then
     writes = writes + 1
     written[writes] = name
   end
-  kept[name], lasting[name] = packed, micros
+  kept[name], lasting[name], changes = packed, micros, changes + 1
 end
 
 -- What is told back.

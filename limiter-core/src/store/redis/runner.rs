@@ -1,0 +1,213 @@
+//! Runs the scripts on one server, which may not have them yet: the executor of
+//! a master's batches.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use futures_core::future::BoxFuture;
+use redis::{Pipeline, Value};
+
+use super::{
+    cluster::Cluster,
+    command::{self, ScriptCall},
+    connection::Connection,
+    error::{CallError, Redirection},
+    scripts::{Scripts, is_batchable},
+    slot::slot_of,
+};
+use crate::{
+    error::StoreError,
+    store::remote::{
+        backend::{Reply, StoreRequest},
+        batcher::{BatchEntry, BatchExecutor, BatchLimits},
+    },
+};
+
+/// What goes to a server by one write, and how often: enough that what a call
+/// costs in itself is little, and few enough that the server decides one while
+/// another is on its way.
+const LIMITS: BatchLimits = BatchLimits {
+    entries: 32,
+    // Lua takes some thousand numbers at once.
+    quotas: 256,
+    times: 1_024,
+    min_in_flight: 1,
+    max_in_flight: 3,
+};
+
+/// How often a call is repeated that the server has refused to begin: with the
+/// pauses between, for about 30 ms.
+const MAX_ATTEMPTS: u32 = 6;
+
+/// Calls the scripts on one server.
+pub(super) struct ScriptRunner {
+    connection: Connection,
+    scripts: Arc<Scripts>,
+    /// The cluster that the server is a master of, if it is of one.
+    cluster: Option<Weak<Cluster>>,
+}
+
+/// What each call was answered, in their order.
+type Answers = Vec<Result<Reply, CallError>>;
+
+impl BatchExecutor for Arc<ScriptRunner> {
+    fn limits(&self) -> BatchLimits {
+        LIMITS
+    }
+
+    fn is_batchable(&self, request: &StoreRequest) -> bool {
+        is_batchable(request.operation)
+    }
+
+    fn execute<'a>(
+        &'a self,
+        batch: &'a [BatchEntry],
+    ) -> BoxFuture<'a, Result<Vec<Reply>, StoreError>> {
+        Box::pin(async move {
+            let calls: Vec<_> = batch.iter().map(ScriptCall::of_entry).map(Arc::new).collect();
+            let mut replies = Vec::with_capacity(calls.len());
+            for (call, answer) in calls.iter().zip(self.run(&calls).await) {
+                replies.push(match answer {
+                    Err(error) if error.has_not_begun() => self.run_elsewhere(call, error).await?,
+                    answer => answer?,
+                });
+            }
+            Ok(replies)
+        })
+    }
+}
+
+impl ScriptRunner {
+    pub(super) fn new(
+        connection: Connection,
+        scripts: &Arc<Scripts>,
+        cluster: Option<Weak<Cluster>>,
+    ) -> Self {
+        Self { connection, scripts: Arc::clone(scripts), cluster }
+    }
+
+    pub(super) const fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Returns the first of so many names that is of a client whose state is here.
+    pub(super) fn client_here(&self, name: fn(u64) -> String) -> Option<String> {
+        let Some(cluster) = &self.cluster else { return Some(name(0)) };
+        cluster.upgrade()?.client_at(&self.connection, name)
+    }
+
+    /// Runs one call.
+    pub(super) async fn run_one(&self, call: &Arc<ScriptCall>) -> Result<Reply, CallError> {
+        self.run(std::slice::from_ref(call)).await.pop().unwrap_or(Err(CallError::Ended))
+    }
+
+    /// Runs calls, in one write: one, or several of which each is
+    /// [batchable](is_batchable). On a cluster each slot has a script run of its
+    /// own.
+    async fn run(&self, calls: &[Arc<ScriptCall>]) -> Answers {
+        if self.cluster.is_none() || calls.len() == 1 {
+            let answer = self.send(&[calls]).await;
+            return answer.into_iter().next().unwrap_or_default();
+        }
+        let slot = |call: &Arc<ScriptCall>| slot_of(call.client());
+        let mut order: Vec<usize> = (0..calls.len()).collect();
+        order.sort_by_key(|at| slot(&calls[*at]));
+        let sorted: Vec<_> = order.iter().map(|at| Arc::clone(&calls[*at])).collect();
+        let groups: Vec<_> = sorted.chunk_by(|a, b| slot(a) == slot(b)).collect();
+        let answers = self.send(&groups).await.into_iter().flatten();
+        let mut answers: Vec<_> = order.into_iter().zip(answers).collect();
+        answers.sort_by_key(|(at, _)| *at);
+        answers.into_iter().map(|(_, answer)| answer).collect()
+    }
+
+    /// Runs a call again that the server has not begun: at the node that it names,
+    /// or after a pause.
+    async fn run_elsewhere(
+        &self,
+        call: &Arc<ScriptCall>,
+        mut error: CallError,
+    ) -> Result<Reply, CallError> {
+        let mut pause = Duration::from_millis(1);
+        for _ in 1..MAX_ATTEMPTS {
+            let cluster = self.cluster.as_ref().and_then(Weak::upgrade);
+            let next = cluster.as_ref().and_then(|cluster| {
+                let (kind, node) = error.redirection()?;
+                Some((kind, cluster.redirected(slot_of(call.client()), kind, node)?))
+            });
+            let answer = match &next {
+                Some((Redirection::Ask, node)) => node.runner().run_asking(call).await,
+                Some((Redirection::Moved, node)) => node.runner().run_one(call).await,
+                None => {
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                    match cluster {
+                        Some(cluster) => {
+                            let master = cluster.master_of(slot_of(call.client()))?;
+                            master.runner().run_one(call).await
+                        }
+                        None => self.run_one(call).await,
+                    }
+                }
+            };
+            match answer {
+                Err(again) if again.has_not_begun() => error = again,
+                answer => return answer,
+            }
+        }
+        Err(error)
+    }
+
+    /// Runs a call on a node that its keys are about to move to.
+    async fn run_asking(&self, call: &Arc<ScriptCall>) -> Result<Reply, CallError> {
+        let calls = std::slice::from_ref(call);
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("ASKING").add_command(self.scripts.command(calls, false));
+        let answer = self.connection.send(&pipeline).await?.pop();
+        read(answer, calls).pop().unwrap_or(Err(CallError::Ended))
+    }
+
+    /// Runs one script for each group of calls.
+    async fn send(&self, groups: &[&[Arc<ScriptCall>]]) -> Vec<Answers> {
+        let mut answers = self.send_once(groups, true).await;
+        // As after a restart. EVAL leaves the script there.
+        let lacks = |answers: &Answers| match answers.first() {
+            Some(Err(error)) => error.is_no_script(),
+            _ => false,
+        };
+        let missing: Vec<usize> = (0..groups.len()).filter(|at| lacks(&answers[*at])).collect();
+        if !missing.is_empty() {
+            let again: Vec<_> = missing.iter().map(|at| groups[*at]).collect();
+            for (at, answer) in missing.into_iter().zip(self.send_once(&again, false).await) {
+                answers[at] = answer;
+            }
+        }
+        answers
+    }
+
+    async fn send_once(&self, groups: &[&[Arc<ScriptCall>]], by_hash: bool) -> Vec<Answers> {
+        let mut pipeline = Pipeline::with_capacity(groups.len());
+        for calls in groups {
+            pipeline.add_command(self.scripts.command(calls, by_hash));
+        }
+        match self.connection.send(&pipeline).await {
+            Ok(values) => {
+                let mut values = values.into_iter();
+                groups.iter().map(|calls| read(values.next(), calls)).collect()
+            }
+            Err(error) => {
+                groups.iter().map(|calls| vec![Err(error.clone()); calls.len()]).collect()
+            }
+        }
+    }
+}
+
+/// Reads what a script has answered, to each of its calls.
+fn read(answer: Option<Value>, calls: &[Arc<ScriptCall>]) -> Answers {
+    let answer = answer.unwrap_or(Value::Nil).extract_error();
+    match answer.and_then(|answer| command::answers(answer, calls)) {
+        Ok(replies) => replies.into_iter().map(Ok).collect(),
+        Err(error) => vec![Err(CallError::Redis(error)); calls.len()],
+    }
+}

@@ -3,6 +3,7 @@
 mod batching;
 mod connections;
 mod start;
+mod storm;
 
 use std::time::{Duration, Instant};
 

@@ -23,8 +23,8 @@ pub(crate) use self::{
     mariadb::{mysql_url, start_mariadb},
     postgres::{bouncer_url, postgres_url, start_postgres},
     redis::{
-        cluster_url, redis_url, sentinel_url, start_cluster, start_redis, start_redis_at,
-        start_redis_with, start_redis_with_tls, start_sentinel,
+        cluster_url, redis_url, sentinel_url, start_cluster, start_cluster_node_at, start_redis,
+        start_redis_at, start_redis_with, start_redis_with_tls, start_sentinel,
     },
 };
 

@@ -8,7 +8,7 @@ use redis::{Commands, cmd};
 
 use super::{calls, connection};
 use crate::{
-    databases::{builder, store, unique},
+    databases::store,
     real_servers::{Mode, Proxy},
     remote::{policy, subject},
     servers::start_redis,
@@ -108,23 +108,6 @@ async fn answers_that_are_cut_off_may_have_been_charged_to_all() {
     let left = store.decide(Check::new(&policies, &client, 0)).await.unwrap();
     let charged = 950 - left.quotas()[0].remaining();
     assert!((1..=unknown as u64).contains(&charged), "{charged} of {unknown}");
-}
-
-#[tokio::test]
-async fn no_more_wait_than_there_is_room_for() {
-    let url = start_redis();
-    let store = builder(&url, &unique("full")).timeout(Duration::from_secs(10));
-    let store = store.connect().await.unwrap();
-    let policies = [policy("10000/hour")];
-    let () = cmd("CLIENT").arg("PAUSE").arg(300).query(&mut connection(&url)).unwrap();
-    let users = (0..2_000).map(|user| format!("user-{user}"));
-    let answers = ask_at_once(&store, &policies, users).await;
-    let (admitted, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
-    assert!((1_025..1_200).contains(&admitted.len()), "{}", admitted.len());
-    for error in refused.into_iter().map(Result::unwrap_err) {
-        assert!(error.is_not_applied(), "{error}");
-        assert_eq!(error.to_string(), "too many requests wait for it");
-    }
 }
 
 /// Those who have gone are left out, and take nobody with them.

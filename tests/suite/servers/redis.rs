@@ -62,6 +62,14 @@ pub(crate) fn start_redis_at(port: u16) {
     start_at(port, &[]);
 }
 
+/// Starts a node of a cluster where one has stopped, which finds in that folder
+/// what it is.
+pub(crate) fn start_cluster_node_at(port: u16, folder: &str) {
+    let bus = free_port().to_string();
+    let options = ["--cluster-enabled", "yes", "--cluster-port", &bus, "--dir", folder];
+    start_at(port, &options);
+}
+
 fn start(options: &[&str]) -> u16 {
     let port = free_port();
     start_at(port, options);

@@ -51,6 +51,19 @@ impl ScriptCall {
         Self { run: Arc::new(run), times: 1, further: counters }
     }
 
+    pub(super) fn request(&self) -> &StoreRequest {
+        &self.run
+    }
+
+    pub(super) const fn times(&self) -> u32 {
+        self.times
+    }
+
+    /// Returns whether both differ in their clients alone.
+    pub(super) fn is_decided_as(&self, other: &Self) -> bool {
+        self.times == other.times && self.has_one_template(other)
+    }
+
     pub(super) fn operation(&self) -> Operation {
         self.run.operation
     }

@@ -2,13 +2,15 @@
 //! first, which Lua reads and writes much faster than text.
 //!
 //! ```text
-//! counter = state*                             one a quota, in the policy's order
+//! counter = state* kept_until                  one a quota, in the policy's order
 //! state   = tat fraction limit burst           gcra
 //!         | start used                         fixed window
 //!         | start current previous             sliding window, and strikes
 //! ban     = until duration
 //! ```
-//! Zeros stand for nothing used. What is of another length counts as nothing: a
+//! `kept_until` is an instant at which the key is still there, or 0: where it lies
+//! late enough, a change leaves the time to live as it is. Replies, and what is
+//! given back, have no `kept_until`. Zeros stand for nothing used. What is of another length counts as nothing: a
 //! store that was written to by something else starts anew, and does not fail.
 
 use crate::{
@@ -18,6 +20,9 @@ use crate::{
     store::remote::backend::{NamedItem, StoredState},
     time::Timestamp,
 };
+
+/// The bytes of a counter behind its states.
+pub(super) const RECORD_END: usize = 8;
 
 /// Reads numbers, one after the other.
 pub(super) struct Numbers<'a>(&'a [u8]);
@@ -50,7 +55,7 @@ impl<'a> Numbers<'a> {
         Some(kept)
     }
 
-    fn state(&mut self, algorithm: Algorithm) -> Option<Option<State>> {
+    pub(super) fn state(&mut self, algorithm: Algorithm) -> Option<Option<State>> {
         let mut next = || self.next();
         let state = match algorithm {
             Algorithm::Gcra => {

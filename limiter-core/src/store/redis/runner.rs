@@ -14,6 +14,8 @@ use super::{
     command::{self, ScriptCall},
     connection::Connection,
     error::{CallError, Redirection},
+    fast_path,
+    plan::{Part, plan},
     scripts::{Scripts, is_batchable},
     slot::slot_of,
 };
@@ -51,6 +53,9 @@ pub(super) struct ScriptRunner {
 
 /// What each call was answered, in their order.
 type Answers = Vec<Result<Reply, CallError>>;
+
+/// The same of one script; none where it has left a call undecided.
+type PartAnswers = Vec<Result<Option<Reply>, CallError>>;
 
 impl BatchExecutor for Arc<ScriptRunner> {
     fn limits(&self) -> BatchLimits {
@@ -104,22 +109,23 @@ impl ScriptRunner {
     }
 
     /// Runs calls, in one write: one, or several of which each is
-    /// [batchable](is_batchable). On a cluster each slot has a script run of its
-    /// own.
+    /// [batchable](is_batchable). What the fast path leaves undecided is decided
+    /// by a second one.
     async fn run(&self, calls: &[Arc<ScriptCall>]) -> Answers {
-        if self.cluster.is_none() || calls.len() == 1 {
-            let answer = self.send(&[calls]).await;
-            return answer.into_iter().next().unwrap_or_default();
+        let mut answers: Vec<Option<Result<Reply, CallError>>> = vec![None; calls.len()];
+        for may_be_fast in [true, false] {
+            let open: Vec<usize> = (0..calls.len()).filter(|at| answers[*at].is_none()).collect();
+            if open.is_empty() {
+                break;
+            }
+            let parts = plan(calls, open, self.cluster.is_some(), may_be_fast);
+            for (part, answer) in parts.iter().zip(self.send(&parts).await) {
+                for (at, answer) in part.positions.iter().zip(answer) {
+                    answers[*at] = answer.transpose();
+                }
+            }
         }
-        let slot = |call: &Arc<ScriptCall>| slot_of(call.client());
-        let mut order: Vec<usize> = (0..calls.len()).collect();
-        order.sort_by_key(|at| slot(&calls[*at]));
-        let sorted: Vec<_> = order.iter().map(|at| Arc::clone(&calls[*at])).collect();
-        let groups: Vec<_> = sorted.chunk_by(|a, b| slot(a) == slot(b)).collect();
-        let answers = self.send(&groups).await.into_iter().flatten();
-        let mut answers: Vec<_> = order.into_iter().zip(answers).collect();
-        answers.sort_by_key(|(at, _)| *at);
-        answers.into_iter().map(|(_, answer)| answer).collect()
+        answers.into_iter().map(|answer| answer.unwrap_or(Err(CallError::Ended))).collect()
     }
 
     /// Runs a call again that the server has not begun: at the node that it names,
@@ -161,24 +167,28 @@ impl ScriptRunner {
 
     /// Runs a call on a node that its keys are about to move to.
     async fn run_asking(&self, call: &Arc<ScriptCall>) -> Result<Reply, CallError> {
-        let calls = std::slice::from_ref(call);
+        let parts = plan(std::slice::from_ref(call), vec![0], false, false);
         let mut pipeline = redis::pipe();
-        pipeline.cmd("ASKING").add_command(self.scripts.command(calls, false));
+        for part in &parts {
+            pipeline.cmd("ASKING").add_command(self.scripts.command(part, false));
+        }
         let answer = self.connection.send(&pipeline).await?.pop();
-        read(answer, calls).pop().unwrap_or(Err(CallError::Ended))
+        let reply = parts.first().and_then(|part| read(answer, part).pop());
+        reply.unwrap_or(Err(CallError::Ended))?.ok_or(CallError::Ended)
     }
 
-    /// Runs one script for each group of calls.
-    async fn send(&self, groups: &[&[Arc<ScriptCall>]]) -> Vec<Answers> {
-        let mut answers = self.send_once(groups, true).await;
+    /// Runs one script for each part.
+    async fn send(&self, parts: &[Part]) -> Vec<PartAnswers> {
+        let all: Vec<&Part> = parts.iter().collect();
+        let mut answers = self.send_once(&all, true).await;
         // As after a restart. EVAL leaves the script there.
-        let lacks = |answers: &Answers| match answers.first() {
+        let lacks = |answers: &PartAnswers| match answers.first() {
             Some(Err(error)) => error.is_no_script(),
             _ => false,
         };
-        let missing: Vec<usize> = (0..groups.len()).filter(|at| lacks(&answers[*at])).collect();
+        let missing: Vec<usize> = (0..parts.len()).filter(|at| lacks(&answers[*at])).collect();
         if !missing.is_empty() {
-            let again: Vec<_> = missing.iter().map(|at| groups[*at]).collect();
+            let again: Vec<_> = missing.iter().map(|at| &parts[*at]).collect();
             for (at, answer) in missing.into_iter().zip(self.send_once(&again, false).await) {
                 answers[at] = answer;
             }
@@ -186,28 +196,33 @@ impl ScriptRunner {
         answers
     }
 
-    async fn send_once(&self, groups: &[&[Arc<ScriptCall>]], by_hash: bool) -> Vec<Answers> {
-        let mut pipeline = Pipeline::with_capacity(groups.len());
-        for calls in groups {
-            pipeline.add_command(self.scripts.command(calls, by_hash));
+    async fn send_once(&self, parts: &[&Part], by_hash: bool) -> Vec<PartAnswers> {
+        let mut pipeline = Pipeline::with_capacity(parts.len());
+        for part in parts {
+            pipeline.add_command(self.scripts.command(part, by_hash));
         }
         match self.connection.send(&pipeline).await {
             Ok(values) => {
                 let mut values = values.into_iter();
-                groups.iter().map(|calls| read(values.next(), calls)).collect()
+                parts.iter().map(|part| read(values.next(), part)).collect()
             }
             Err(error) => {
-                groups.iter().map(|calls| vec![Err(error.clone()); calls.len()]).collect()
+                parts.iter().map(|part| vec![Err(error.clone()); part.calls.len()]).collect()
             }
         }
     }
 }
 
 /// Reads what a script has answered, to each of its calls.
-fn read(answer: Option<Value>, calls: &[Arc<ScriptCall>]) -> Answers {
+fn read(answer: Option<Value>, part: &Part) -> PartAnswers {
     let answer = answer.unwrap_or(Value::Nil).extract_error();
-    match answer.and_then(|answer| command::answers(answer, calls)) {
+    let replies = answer.and_then(|answer| match part.is_fast {
+        true => fast_path::replies(answer, &part.calls),
+        false => command::answers(answer, &part.calls)
+            .map(|replies| replies.into_iter().map(Some).collect()),
+    });
+    match replies {
         Ok(replies) => replies.into_iter().map(Ok).collect(),
-        Err(error) => vec![Err(CallError::Redis(error)); calls.len()],
+        Err(error) => vec![Err(CallError::Redis(error)); part.calls.len()],
     }
 }

@@ -1,10 +1,8 @@
 //! The scripts, and which of them does what.
 
-use std::sync::Arc;
-
 use redis::Cmd;
 
-use super::command::{self, ScriptCall};
+use super::{command, fast_path, plan::Part};
 use crate::store::remote::operation::Operation;
 
 macro_rules! script {
@@ -34,6 +32,7 @@ impl Script {
 /// All scripts, and what the names of all keys begin with.
 pub(super) struct Scripts {
     pub(super) prefix: String,
+    fast_path: Script,
     decide: Script,
     by_hand: Script,
 }
@@ -42,19 +41,19 @@ impl Scripts {
     pub(super) fn new(prefix: &str) -> Self {
         Self {
             prefix: prefix.to_owned(),
-            decide: Script::new(script!(
-                "lua/fast_path.lua",
-                "lua/algorithms.lua",
-                "lua/state.lua",
-                "lua/check.lua"
-            )),
+            fast_path: Script::new(script!("lua/fast_path.lua")),
+            decide: Script::new(script!("lua/algorithms.lua", "lua/state.lua", "lua/check.lua")),
             by_hand: Script::new(script!("lua/algorithms.lua", "lua/state.lua", "lua/admin.lua")),
         }
     }
 
-    /// Returns the command that runs calls of one slot.
-    pub(super) fn command(&self, calls: &[Arc<ScriptCall>], by_hash: bool) -> Cmd {
-        let script = match calls {
+    /// Returns the command that runs the calls of a part.
+    pub(super) fn command(&self, part: &Part, by_hash: bool) -> Cmd {
+        let calls = &part.calls;
+        if part.is_fast {
+            return fast_path::command(&self.fast_path, by_hash, &self.prefix, calls);
+        }
+        let script = match &calls[..] {
             [call, ..] if !is_batchable(call.operation()) => &self.by_hand,
             _ => &self.decide,
         };

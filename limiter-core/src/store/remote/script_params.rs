@@ -93,6 +93,13 @@ pub(in crate::store) fn debt(quota: &Quota, units: u128) -> [u64; 2] {
 /// What a double holds exactly.
 const MAX_EXACT: u128 = 1 << 53;
 
+/// A gcra quota and the cost of a check, as `redis/lua/fast_path.lua` takes them.
+pub(in crate::store) fn fast_quota(quota: &Quota, cost: u64) -> impl Iterator<Item = u64> {
+    let units = [cost.into(), quota.burst().into(), 2 * u128::from(quota.burst())];
+    let debts = units.map(|units| debt(quota, units));
+    [quota.limit(), quota.burst()].into_iter().chain(debts.into_iter().flatten())
+}
+
 fn rule_numbers(numbers: &mut Vec<u64>, rule: &BanRule, bannable: bool) {
     numbers.extend(rule.numbers());
     numbers.extend([rule.strikes_on_refusal(), bannable].map(u64::from));

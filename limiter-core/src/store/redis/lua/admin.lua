@@ -62,8 +62,14 @@ local function given_back(q, one, two, three, charged_in)
   return one, two, three
 end
 
+-- Writes a counter, or removes it where nothing is used.
+local function put_counter(name, packed, micros)
+  if packed == string.rep('\0', #packed) then return write(name, false, 0) end
+  write_counter(name, packed, micros)
+end
+
 -- Writes the counter, with what is owed or without what `after` says was charged.
-local function write_counter(item, key, after)
+local function change_counter(item, key, after)
   local packed, longest, slot, place = '', 0, 1, 1
   for q = item + 4, item + 11 * told[item + 2], 11 do
     local state, lasts_for
@@ -77,7 +83,7 @@ local function write_counter(item, key, after)
     packed, longest, slot = packed .. state, max(longest, lasts_for), slot + 3
     place = place + #state
   end
-  write(keys[key], packed ~= string.rep('\0', told[item]) and packed, longest)
+  put_counter(keys[key], packed, longest)
 end
 
 -- A ban that was brought elsewhere: the later end holds, and the longer one is
@@ -92,7 +98,7 @@ local function owe_ban(at, rule, key, left, lasted)
 end
 
 local function owe(at, item, rule, key, ruled)
-  write_counter(item, key)
+  change_counter(item, key)
   local left, lasted = number(), number()
   if left > 0 and ruled and told[rule + 7] == 1 then owe_ban(at, rule, key, left, lasted) end
 end
@@ -101,12 +107,12 @@ end
 -- are taken out of what is used.
 local function give_back(each, item, key)
   local before, after = ARGV[2 * each], ARGV[2 * each + 1]
-  local packed, nothing = find(keys[key], told[item]), string.rep('\0', told[item])
+  local packed, nothing = find_counter(keys[key], told[item]), string.rep('\0', told[item])
   if packed == after then
     local left = call('PTTL', keys[key])
-    write(keys[key], before ~= nothing and before, max(left * 1000 - slack, 0))
+    put_counter(keys[key], before, max(left * 1000 - slack, 0))
   elseif packed ~= nothing then
-    write_counter(item, key, after)
+    change_counter(item, key, after)
   end
 end
 

@@ -14,7 +14,7 @@ local function charge(item, key, slot, cost)
       packed_level(q, charged(q, cost, levels[slot], levels[slot + 1], levels[slot + 2]))
     packed, longest, slot = packed .. state, max(longest, lasts_for), slot + 3
   end
-  write(keys[key], packed, longest)
+  write_counter(keys[key], packed, longest)
 end
 
 local function strike(at, rule, key)

@@ -1,63 +1,83 @@
--- The commonest check by the shortest way: one client by one policy of one gcra
--- quota, of which it takes something. First part of the script that decides.
+-- Fast path: decides checks that are decided by one gcra quota alone, each as
+-- often as its group says, in one atomic step. Mirrors Debt::at, Debt::wait and
+-- Debt::charge of algorithm/gcra.rs.
 --
--- The rest makes some lists and functions anew in each call, which takes three
--- times as long as such a check itself. It is gone on with where this answers
--- nothing, having done nothing: for checks of another kind, and where there is
--- more to do: to strike, to go by a limit that was changed, to make do with a key
--- of another type. For KEYS, ARGV and the answer see items.lua.
+-- It leaves alone, as undecided, what takes more: a ban in force, a refusal that
+-- strikes, a quota that was changed. general.lua decides those.
+--
+-- KEYS  for each check: the counter, and the ban, where its group has bans; no
+--       counter twice
+-- ARGV  [1] numbers of eight bytes each:
+--             slack own_now groups group*
+--             group = checks times has_bans strikes quota
+--             quota = LIMIT .. MOST_REST, see script_params.rs
+--           where the slack is the time that state is kept beyond its use, in
+--           microseconds, and own_now the instant by the store's own clock, or 0
+-- Returns one string: the server's time, or 0 if it was not asked, then for each
+-- check the counter as it was before, 40 bytes: zeros if there was none, and the
+-- highest byte throughout if the check is undecided.
 
-local function decide_one(told)
-  local call, pack, unpacked = redis.call, struct.pack, struct.unpack
-  local slack, runs, _, now, times, count, operation, cost, items, _, shadow, quotas, ruled,
-    kind, limit, _, never, burst, more, more_rest, full, full_rest, most, most_rest =
-    unpacked('>I8I8I8I8I8I8I8I8I8I8I8I8I8I8I8I8I8I8I8I8I8I8I8I8', told)
-  if runs ~= 1 or count ~= 1 or times ~= 1 or operation ~= 0 or cost == 0 or items ~= 1
-    or shadow ~= 0 or quotas ~= 1 or kind ~= 0 or never ~= 0 then return end
+local call, pack, unpacked = redis.call, struct.pack, struct.unpack
+local floor, format = math.floor, string.format
+local NOTHING, UNDECIDED = string.rep('\0', 40), string.rep('\255', 40)
 
-  local clock = 0
-  if now == 0 then
-    local time = call('TIME')
-    clock = time[1] * 1000000 + time[2]
-    now = clock
-  end
+local parameters = ARGV[1]
+local slack, own_now, groups, place = unpacked('>I8I8I8', parameters)
+local clock, now = 0, own_now
+if own_now == 0 then
+  local time = call('TIME')
+  clock = time[1] * 1000000 + time[2]
+  now = clock
+end
 
-  -- An error is a table, which has an `err`; text has none.
-  local counter, whole, rest = redis.pcall('GET', KEYS[1]), 0, 0
-  if counter and counter.err then return end
-  if counter and #counter == 32 then
-    local tat, fraction, former_limit, former_burst = unpacked('>I8I8I8I8', counter)
-    if former_limit ~= limit or former_burst ~= burst then return end
-    if tat >= now then whole, rest = tat - now, fraction end
-    if whole > most or (whole == most and rest > most_rest) then whole, rest = 0, 0 end
-  else
-    counter = string.rep('\0', 32)
-  end
-
-  local banned, strikes, offender = false, false, ''
-  if ruled == 1 then
-    local ban = redis.pcall('GET', KEYS[2])
-    if ban and ban.err then return end
-    if not ban or #ban ~= 16 then ban = string.rep('\0', 16) end
-    local refusals, bannable = unpacked('>I8I8', told, 8 * 30 + 1)
-    banned = bannable == 1 and now < unpacked('>I8', ban)
-    strikes, offender = bannable == 1 and refusals == 1, ban .. string.rep('\0', 24)
-  end
-
-  if not banned then
-    whole, rest = whole + more, rest + more_rest
-    if rest >= limit then whole, rest = whole + 1, rest - limit end
-    if whole < full or (whole == full and rest <= full_rest) then
-      local seconds = string.format('%.0f', math.floor((whole + 1 + slack) / 1000000) + 1)
-      call('SETEX', KEYS[1], seconds, pack('>I8I8I8I8', now + whole, rest, limit, burst))
-    elseif strikes then
-      return
+-- One table for what is kept and for what is returned. (A key of another type is
+-- as one that is not there.)
+local found, key = call('MGET', unpack(KEYS)), 1
+for _ = 1, groups do
+  local checks, times, has_bans, strikes, limit, burst, cost, cost_rest, full, full_rest,
+    most, most_rest, next_place =
+    unpacked('>I8I8I8I8I8I8I8I8I8I8I8I8', parameters, place)
+  place = next_place
+  for _ = 1, checks do
+    local record, whole, rest, kept_until, is_decided = found[key], 0, 0, 0, true
+    if record and #record == 40 then
+      local tat, fraction, kept_limit, kept_burst
+      tat, fraction, kept_limit, kept_burst, kept_until = unpacked('>I8I8I8I8I8', record)
+      is_decided = kept_limit == limit and kept_burst == burst
+      if tat >= now then whole, rest = tat - now, fraction end
+      if whole > most or (whole == most and rest > most_rest) then whole, rest = 0, 0 end
+    else
+      found[key] = NOTHING
     end
-  end
-  return pack('>I8', clock) .. counter .. offender
-end
+    if has_bans == 1 then
+      local ban = found[key + 1]
+      if ban and #ban == 16 and now < unpacked('>I8', ban) then is_decided = false end
+      found[key + 1] = ''
+    end
 
-if #ARGV[1] == 8 * 24 or #ARGV[1] == 8 * 32 then
-  local answer = decide_one(ARGV[1])
-  if answer then return answer end
+    local admitted = 0
+    while admitted < times do
+      local next_whole, next_rest = whole + cost, rest + cost_rest
+      if next_rest >= limit then next_whole, next_rest = next_whole + 1, next_rest - limit end
+      if next_whole > full or (next_whole == full and next_rest > full_rest) then break end
+      whole, rest, admitted = next_whole, next_rest, admitted + 1
+    end
+    if admitted < times and strikes == 1 then is_decided = false end
+
+    if not is_decided then
+      found[key] = UNDECIDED
+    elseif admitted > 0 then
+      if own_now == 0 and kept_until >= now + whole + slack then
+        -- It lives long enough: the time to live stays as it is.
+        call('SETRANGE', KEYS[key], 0, pack('>I8I8', now + whole, rest))
+      else
+        local lasts = whole + 1 + 2 * slack
+        kept_until = own_now == 0 and now + lasts or 0
+        call('SETEX', KEYS[key], format('%.0f', floor(lasts / 1000000) + 1),
+          pack('>I8I8I8I8I8', now + whole, rest, limit, burst, kept_until))
+      end
+    end
+    key = key + 1 + has_bans
+  end
 end
+return pack('>I8', clock) .. table.concat(found)

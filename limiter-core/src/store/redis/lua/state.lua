@@ -43,6 +43,11 @@ local function find(name, bytes)
   return string.rep('\0', bytes)
 end
 
+-- The states of a counter, so many bytes, without the instant behind them.
+local function find_counter(name, bytes)
+  return string.sub(find(name, bytes + 8), 1, bytes)
+end
+
 -- What to write, once everything is decided: scripts do not roll back.
 local writes, written, lasting = 0, { '' }, {}
 local changes = 0
@@ -55,6 +60,14 @@ local function write(name, packed, micros)
   kept[name], lasting[name], changes = packed, micros, changes + 1
 end
 
+-- Writes a counter, and behind it until when it is kept (see fast_path.lua), by
+-- the server's clock.
+local is_own_clock = false
+local function write_counter(name, packed, micros)
+  local kept_until = is_own_clock and 0 or now + micros + slack
+  write(name, packed .. pack('>I8', kept_until), micros)
+end
+
 -- What is told back.
 local answer, size = { '', '', '', '' }, 1
 
@@ -65,7 +78,7 @@ local levels, bans, strikes = { 0, 0, 0 }, { 0, 0 }, {}
 -- Finds what is kept of a counter, and the levels from `slot` on. Returns the
 -- slot behind them.
 local function find_levels(item, key, slot)
-  local packed, place = find(keys[key], told[item]), 1
+  local packed, place = find_counter(keys[key], told[item]), 1
   size = size + 1
   answer[size] = packed
   for q = item + 4, item + 11 * told[item + 2], 11 do
@@ -106,7 +119,7 @@ local function set_now(own)
     local time = call('TIME')
     clock = time[1] * 1000000 + time[2]
   end
-  now = own == 0 and clock or own
+  now, is_own_clock = own == 0 and clock or own, own ~= 0
 end
 
 -- Writes, and returns the answer. Many last equally long, to the second, and a
@@ -125,5 +138,5 @@ local function finish()
     end
   end
   answer[1] = pack('>I8', clock)
-  return table.concat(answer)
+  return table.concat(answer, '', 1, size)
 end

@@ -1,5 +1,5 @@
 //! One call of a script: what is asked, as its arguments, and what it answers.
-//! Both scripts take the same, see `items.lua`.
+//! Both general scripts take the same, see `state.lua`.
 
 use std::sync::Arc;
 

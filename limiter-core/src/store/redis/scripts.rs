@@ -3,7 +3,7 @@
 use redis::Cmd;
 
 use super::{command, fast_path, plan::Part};
-use crate::store::remote::operation::Operation;
+use crate::store::remote::{operation::Operation, script_params::lua_names};
 
 macro_rules! script {
     ($($part:literal),+) => { concat!($(include_str!($part), "\n"),+) };
@@ -11,17 +11,17 @@ macro_rules! script {
 
 /// A script, and the hash by which a server knows it.
 pub(super) struct Script {
-    text: &'static str,
+    text: String,
     hash: String,
 }
 
 impl Script {
-    fn new(text: &'static str) -> Self {
-        Self { text, hash: redis::Script::new(text).get_hash().to_owned() }
+    fn new(text: String) -> Self {
+        Self { hash: redis::Script::new(&text).get_hash().to_owned(), text }
     }
 
-    pub(super) const fn text(&self) -> &str {
-        self.text
+    pub(super) fn text(&self) -> &str {
+        &self.text
     }
 
     pub(super) fn hash(&self) -> &str {
@@ -39,11 +39,12 @@ pub(super) struct Scripts {
 
 impl Scripts {
     pub(super) fn new(prefix: &str) -> Self {
+        let general = |text: &str| Script::new(lua_names() + text);
         Self {
             prefix: prefix.to_owned(),
-            fast_path: Script::new(script!("lua/fast_path.lua")),
-            decide: Script::new(script!("lua/algorithms.lua", "lua/state.lua", "lua/check.lua")),
-            by_hand: Script::new(script!("lua/algorithms.lua", "lua/state.lua", "lua/admin.lua")),
+            fast_path: Script::new(script!("lua/fast_path.lua").to_owned()),
+            decide: general(script!("lua/algorithms.lua", "lua/state.lua", "lua/check.lua")),
+            by_hand: general(script!("lua/algorithms.lua", "lua/state.lua", "lua/admin.lua")),
         }
     }
 

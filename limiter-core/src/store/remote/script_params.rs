@@ -1,16 +1,9 @@
-//! An operation as numbers, for servers that decide themselves: see
-//! `redis/lua/check.lua`.
+//! Parameters of the Redis scripts: an operation as numbers, and the names by
+//! which the scripts find each of them.
 //!
-//! For each item:
-//! ```text
-//! item  = shadow count ruled count*quota [rule]
-//! quota = algorithm limit window never burst 2cost 2burst 2twice
-//! rule  = threshold window duration factor longest forgive refusals bannable
-//! ```
-//! Flags are 1 or 0, algorithms 0 (gcra), 1 (fixed) and 2 (sliding window), times
-//! microseconds. `never` says that the cost is over the burst. The last three
-//! are units as debt, that is whole microseconds and a rest in units of
-//! `1 / limit`: the request's cost, the bucket, and twice the bucket.
+//! [`lua_names`] makes the names from the lists below, so that Rust and Lua have
+//! one order. Flags are 1 or 0, algorithms 0 (gcra), 1 (fixed) and 2 (sliding
+//! window), times microseconds.
 
 use super::operation::Operation;
 use crate::{
@@ -20,6 +13,56 @@ use crate::{
     store::{BanChange, Item},
     time::micros,
 };
+
+/// The numbers of a check, before those of its items.
+const FORM: [&str; 3] = ["OPERATION", "UNITS", "ITEMS"];
+
+/// The numbers of an item, before those of its quotas and of its ban rule, if it
+/// has one: the length of its counter, whether it is a shadow one, how many quotas
+/// it has, and whether it has a rule.
+const ITEM: [&str; 4] = ["BYTES", "SHADOW", "QUOTAS", "RULED"];
+
+/// The numbers of a quota. NEVER says that the cost is over the burst. The cost of
+/// the check, the full bucket, and the most debt that is believed (two buckets) are
+/// debts: whole microseconds, and a rest in units of `1 / limit` of one.
+const QUOTA: [&str; 11] = [
+    "ALGORITHM",
+    "LIMIT",
+    "WINDOW",
+    "NEVER",
+    "BURST",
+    "COST",
+    "COST_REST",
+    "FULL",
+    "FULL_REST",
+    "MOST",
+    "MOST_REST",
+];
+
+/// The numbers of a ban rule.
+const RULE: [&str; 8] = [
+    "THRESHOLD",
+    "STRIKE_WINDOW",
+    "DURATION",
+    "FACTOR",
+    "MAX_DURATION",
+    "FORGIVE_AFTER",
+    "REFUSALS",
+    "BANNABLE",
+];
+
+/// Returns the first lines of a script: the place of each number behind the first
+/// of its form, item, quota or rule, and how many numbers each of these has.
+pub(in crate::store) fn lua_names() -> String {
+    let mut lua = String::new();
+    let lists: [(&str, &[&str]); 4] =
+        [("FORM", &FORM), ("ITEM", &ITEM), ("QUOTA", &QUOTA), ("RULE", &RULE)];
+    for (list, names) in lists {
+        let places: Vec<String> = (0..=names.len()).map(|place| place.to_string()).collect();
+        lua += &format!("local {}, {list}_SIZE = {}\n", names.join(", "), places.join(", "));
+    }
+    lua
+}
 
 impl Operation {
     /// Units to take, or to give back.

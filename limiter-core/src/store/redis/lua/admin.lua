@@ -1,8 +1,8 @@
 -- Changes what is kept of one check's items, in one atomic step. Mirrors
--- ban/offender.rs and algorithm/owed.rs of limiter-core.
+-- ban/record.rs and algorithm/outage.rs of limiter-core.
 --
 -- ARGV  [2] of a ban for how long, in microseconds; of what is owed, for each
---           quota four numbers, see algorithm/owed.rs, and for the item how much
+--           quota four numbers, see QuotaUsage::numbers, and for the item how much
 --           longer a ban lasts that was brought elsewhere (or 0), and how long it
 --           was when it began; packed
 --       to give back, for each item two arguments: the counter as it was before
@@ -10,9 +10,9 @@
 
 local GIVE_BACK, OWE, BAN, LIFT, FORGIVE = 3, 4, 5, 6, 7
 
-local form = told[3]
-local operation, cost, further = told[form], told[form + 1], 1
-set_now(told[4])
+local form = parameters[3]
+local operation, cost, further = parameters[form + OPERATION], parameters[form + UNITS], 1
+set_now(parameters[4])
 
 local function number()
   local found
@@ -26,16 +26,16 @@ end
 
 -- The level with what was admitted while this server was away.
 local function owed(q, one, two, three)
-  local limit, a, b, c, d = told[q + 1], number(), number(), number(), number()
-  if told[q] == GCRA then
+  local limit, a, b, c, d = parameters[q + LIMIT], number(), number(), number(), number()
+  if parameters[q + ALGORITHM] == GCRA then
     local debt, part = one, two
     if debt > 0 or part > 0 then debt, part = owing(q, one, two, a, b) end
     if less(debt, part, c, d) then debt, part = c, d end
-    if less(told[q + 7], told[q + 8], debt, part) then debt, part = told[q + 7], told[q + 8] end
+    if less(parameters[q + FULL], parameters[q + FULL_REST], debt, part) then debt, part = parameters[q + FULL], parameters[q + FULL_REST] end
     if less(one, two, debt, part) then return debt, part end
     return one, two
   end
-  if told[q] == FIXED then
+  if parameters[q + ALGORITHM] == FIXED then
     if b > 0 and two == 0 then one = a end
     if b > 0 then two = max(two, min(two + b, limit)) end
     return one, two
@@ -47,18 +47,18 @@ end
 -- time of: units that a window which has begun since does not hold are gone
 -- already.
 local function given_back(q, one, two, three, charged_in)
-  if told[q] == GCRA then
-    one, two = one - told[q + 5], two - told[q + 6]
-    if two < 0 then one, two = one - 1, two + told[q + 1] end
+  if parameters[q + ALGORITHM] == GCRA then
+    one, two = one - parameters[q + COST], two - parameters[q + COST_REST]
+    if two < 0 then one, two = one - 1, two + parameters[q + LIMIT] end
     if one < 0 then return 0, 0 end
     return one, two
   end
-  if told[q] == FIXED then
-    if charged_in == max(now + one - told[q + 2], 0) then two = two - cost end
+  if parameters[q + ALGORITHM] == FIXED then
+    if charged_in == max(now + one - parameters[q + WINDOW], 0) then two = two - cost end
     return one, max(two, 0)
   end
   if charged_in == one then two = max(two - cost, 0) end
-  if charged_in == one - told[q + 2] then three = max(three - cost, 0) end
+  if charged_in == one - parameters[q + WINDOW] then three = max(three - cost, 0) end
   return one, two, three
 end
 
@@ -71,7 +71,7 @@ end
 -- Writes the counter, with what is owed or without what `after` says was charged.
 local function change_counter(item, key, after)
   local packed, longest, slot, place = '', 0, 1, 1
-  for q = item + 4, item + 11 * told[item + 2], 11 do
+  for q = item + ITEM_SIZE, item + QUOTA_SIZE * parameters[item + QUOTAS], QUOTA_SIZE do
     local state, lasts_for
     local one, two, three = levels[slot], levels[slot + 1], levels[slot + 2]
     if operation == OWE then
@@ -90,7 +90,7 @@ end
 -- what the next is longer than.
 local function owe_ban(at, rule, key, left, lasted)
   write(keys[key + 2], false, 0)
-  if now < bans[at] + told[rule + 5] then
+  if now < bans[at] + parameters[rule + FORGIVE_AFTER] then
     if bans[at] >= now + left then return end
     lasted = max(lasted, bans[at + 1])
   end
@@ -100,14 +100,14 @@ end
 local function owe(at, item, rule, key, ruled)
   change_counter(item, key)
   local left, lasted = number(), number()
-  if left > 0 and ruled and told[rule + 7] == 1 then owe_ban(at, rule, key, left, lasted) end
+  if left > 0 and ruled and parameters[rule + BANNABLE] == 1 then owe_ban(at, rule, key, left, lasted) end
 end
 
 -- Exactly as before where nobody else has been charged since; else the units
 -- are taken out of what is used.
 local function give_back(each, item, key)
   local before, after = ARGV[2 * each], ARGV[2 * each + 1]
-  local packed, nothing = find_counter(keys[key], told[item]), string.rep('\0', told[item])
+  local packed, nothing = find_counter(keys[key], parameters[item + BYTES]), string.rep('\0', parameters[item + BYTES])
   if packed == after then
     local left = call('PTTL', keys[key])
     put_counter(keys[key], before, max(left * 1000 - slack, 0))
@@ -125,7 +125,7 @@ end
 -- Strikes are written as they count at now, which after a step of the clock may
 -- be as none.
 local function lift(at, rule, key)
-  local window = told[rule + 1]
+  local window = parameters[rule + STRIKE_WINDOW]
   local _, start, current, previous = slid(window, strikes[at], 1)
   local packed = pack('>I8I8I8', start, current, previous)
   local is_any = current > 0 or previous > 0
@@ -133,9 +133,9 @@ local function lift(at, rule, key)
   if bans[at] > 0 then write_ban(rule, key, min(bans[at], now), bans[at + 1]) end
 end
 
-local item, key = form + 3, 1
-for each = 1, told[form + 2] do
-  local at, ruled, rule = 2 * each - 1, told[item + 3] == 1, item + 4 + 11 * told[item + 2]
+local item, key = form + FORM_SIZE, 1
+for each = 1, parameters[form + ITEMS] do
+  local at, ruled, rule = 2 * each - 1, parameters[item + RULED] == 1, item + ITEM_SIZE + QUOTA_SIZE * parameters[item + QUOTAS]
   find_levels(item, key, 1)
   if ruled then find_offender(at, rule, key, true) end
   if operation == OWE then
@@ -152,6 +152,6 @@ for each = 1, told[form + 2] do
   else
     write(keys[key], false, 0)
   end
-  item, key = ruled and rule + 8 or rule, ruled and key + 3 or key + 1
+  item, key = ruled and rule + RULE_SIZE or rule, ruled and key + 3 or key + 1
 end
 return finish()

@@ -1,19 +1,22 @@
--- The algorithms, as in algorithm/ of limiter-core: a part of both scripts.
+-- The algorithms, a part of both general scripts. Mirrors algorithm/gcra.rs,
+-- algorithm/fixed_window.rs and algorithm/sliding_window.rs: level_at mirrors their
+-- `at`, passes their `wait`, charged their `charge`, packed_level their `state`.
 --
 -- Numbers are doubles: exact below 2^53. All times are, and so are all units
 -- (below 10^15); their products are not, and are never formed beyond it.
 --
 -- A script is as fast as it makes few tables and functions: a call makes all of
--- them anew. So what is told is one list of numbers, `told`, of which a quota is
--- the place `q` where its own begin (numbers.rs has their order), and a level is
--- up to three numbers, which travel side by side:
+-- them anew. So all parameters are one list of numbers, in which an item, a quota
+-- `q` or a rule is the place where its own begin (script_params.rs has their order
+-- and makes the names, such as LIMIT), and a level is up to three numbers, which
+-- travel side by side:
 --   gcra             whole microseconds of debt, and a rest in units of 1 / limit
 --   fixed window     microseconds left, units used
 --   sliding windows  start of the current one, units used in it, and in the one
 --                    before
 -- What is kept of one is whole numbers of eight bytes each, the highest first
--- (see packed.rs); zeros stand for nothing used, and so does what has come here
--- otherwise: read as a state it is of a clock gone wrong.
+-- (see encoding.rs); zeros stand for nothing used, and so does what somebody else
+-- has written: read as a state it is of a clock gone wrong.
 
 local floor, max, min = math.floor, math.max, math.min
 local pack, unpacked = struct.pack, struct.unpack
@@ -22,8 +25,8 @@ local pack, unpacked = struct.pack, struct.unpack
 -- windows, too.
 local GCRA, FIXED = 0, 1
 
--- The numbers that the script is told, and the instant of what is being decided.
-local told, now = { unpacked('>' .. string.rep('I8', #ARGV[1] / 8), ARGV[1]) }, 0
+-- All parameters, and the instant of what is being decided.
+local parameters, now = { unpacked('>' .. string.rep('I8', #ARGV[1] / 8), ARGV[1]) }, 0
 
 -- (a * b + c) / d, quotient and remainder; bit by bit where a * b is too large.
 local function muldiv(a, b, c, d)
@@ -57,15 +60,15 @@ end
 
 -- The place behind what is kept from that place on, and its level at now.
 local function level_at(q, packed, place)
-  local kind, limit, window = told[q], told[q + 1], told[q + 2]
+  local kind, limit, window = parameters[q + ALGORITHM], parameters[q + LIMIT], parameters[q + WINDOW]
   if kind == GCRA then
     local tat, rest, former_limit, former_burst, behind = unpacked('>I8I8I8I8', packed, place)
     local whole = tat - now
     -- Further ahead than twice the longest window: no arrival time.
     if whole < 0 or whole > 632448000000000 or former_limit == 0 then return behind, 0, 0 end
     if former_limit ~= limit then whole, rest = muldiv(whole, former_limit, rest, limit) end
-    local most, most_rest = told[q + 9], told[q + 10]
-    if former_burst > told[q + 4] then
+    local most, most_rest = parameters[q + MOST], parameters[q + MOST_REST]
+    if former_burst > parameters[q + BURST] then
       most, most_rest = muldiv(2 * former_burst, window, 0, limit)
     end
     if whole > most or (whole == most and rest > most_rest) then return behind, 0, 0 end
@@ -91,29 +94,29 @@ end
 -- The level after more debt of a bucket.
 local function owing(q, whole, rest, more, more_rest)
   rest = rest + more_rest
-  if rest >= told[q + 1] then return whole + more + 1, rest - told[q + 1] end
+  if rest >= parameters[q + LIMIT] then return whole + more + 1, rest - parameters[q + LIMIT] end
   return whole + more, rest
 end
 
 -- Whether the cost passes.
 local function passes(q, cost, one, two, three)
-  local kind, limit = told[q], told[q + 1]
-  if told[q + 3] == 1 then return false end
+  local kind, limit = parameters[q + ALGORITHM], parameters[q + LIMIT]
+  if parameters[q + NEVER] == 1 then return false end
   if kind == GCRA then
-    local whole, rest = owing(q, one, two, told[q + 5], told[q + 6])
-    return whole < told[q + 7] or (whole == told[q + 7] and rest <= told[q + 8])
+    local whole, rest = owing(q, one, two, parameters[q + COST], parameters[q + COST_REST])
+    return whole < parameters[q + FULL] or (whole == parameters[q + FULL] and rest <= parameters[q + FULL_REST])
   end
   if cost == 0 then return true end
   if kind == FIXED then return two + cost <= limit end
-  return weighing(told[q + 2], one, two, three) + cost <= limit
+  return weighing(parameters[q + WINDOW], one, two, three) + cost <= limit
 end
 
 -- What to keep of a level, and the microseconds until nothing is used.
 local function packed_level(q, one, two, three)
-  local kind, window = told[q], told[q + 2]
+  local kind, window = parameters[q + ALGORITHM], parameters[q + WINDOW]
   if kind == GCRA then
     if one == 0 and two == 0 then return pack('>I8I8I8I8', 0, 0, 0, 0), 0 end
-    return pack('>I8I8I8I8', now + one, two, told[q + 1], told[q + 4]), one + 1
+    return pack('>I8I8I8I8', now + one, two, parameters[q + LIMIT], parameters[q + BURST]), one + 1
   end
   if kind == FIXED then
     if two == 0 then return pack('>I8I8', 0, 0), 0 end
@@ -125,6 +128,6 @@ end
 
 -- The level after the cost.
 local function charged(q, cost, one, two, three)
-  if told[q] == GCRA then return owing(q, one, two, told[q + 5], told[q + 6]) end
+  if parameters[q + ALGORITHM] == GCRA then return owing(q, one, two, parameters[q + COST], parameters[q + COST_REST]) end
   return one, two + cost, three
 end

@@ -9,7 +9,7 @@ local DECIDE, STRIKE = 0, 2
 
 local function charge(item, key, slot, cost)
   local packed, longest = '', 0
-  for q = item + 4, item + 11 * told[item + 2], 11 do
+  for q = item + ITEM_SIZE, item + QUOTA_SIZE * parameters[item + QUOTAS], QUOTA_SIZE do
     local state, lasts_for =
       packed_level(q, charged(q, cost, levels[slot], levels[slot + 1], levels[slot + 2]))
     packed, longest, slot = packed .. state, max(longest, lasts_for), slot + 3
@@ -19,18 +19,18 @@ end
 
 local function strike(at, rule, key)
   local until_, last = bans[at], bans[at + 1]
-  if told[rule + 7] == 0 or now < until_ then return end
-  local window = told[rule + 1]
+  if parameters[rule + BANNABLE] == 0 or now < until_ then return end
+  local window = parameters[rule + STRIKE_WINDOW]
   local _, start, current, previous = slid(window, strikes[at], 1)
-  if told[rule] > weighing(window, start, current, previous) + 1 then
+  if parameters[rule + THRESHOLD] > weighing(window, start, current, previous) + 1 then
     local packed = pack('>I8I8I8', start, current + 1, previous)
     return write(keys[key + 2], packed, 2 * window - now + start)
   end
-  local duration = told[rule + 2]
-  if now < until_ + told[rule + 5] then
-    duration = max(muldiv(last, told[rule + 3], 0, 1000), duration)
+  local duration = parameters[rule + DURATION]
+  if now < until_ + parameters[rule + FORGIVE_AFTER] then
+    duration = max(muldiv(last, parameters[rule + FACTOR], 0, 1000), duration)
   end
-  duration = min(duration, told[rule + 4])
+  duration = min(duration, parameters[rule + MAX_DURATION])
   write(keys[key + 2], false, 0)
   write_ban(rule, key, now + duration, duration)
 end
@@ -40,13 +40,13 @@ end
 -- check; whether each of them passes is in a list.
 local passing = { true }
 local function look(form, key)
-  local strikes_all, cost = told[form] == STRIKE, told[form + 1]
-  local item, slot, banned, admitted = form + 3, 1, false, true
-  for each = 1, told[form + 2] do
-    local shadow, ruled = told[item + 1] == 1, told[item + 3] == 1
-    local rule, passes_all, first = item + 4 + 11 * told[item + 2], true, slot
+  local strikes_all, cost = parameters[form + OPERATION] == STRIKE, parameters[form + UNITS]
+  local item, slot, banned, admitted = form + FORM_SIZE, 1, false, true
+  for each = 1, parameters[form + ITEMS] do
+    local shadow, ruled = parameters[item + SHADOW] == 1, parameters[item + RULED] == 1
+    local rule, passes_all, first = item + ITEM_SIZE + QUOTA_SIZE * parameters[item + QUOTAS], true, slot
     slot = find_levels(item, key, slot)
-    for q = item + 4, rule - 1, 11 do
+    for q = item + ITEM_SIZE, rule - 1, QUOTA_SIZE do
       passes_all = passes_all
         and passes(q, cost, levels[first], levels[first + 1], levels[first + 2])
       first = first + 3
@@ -56,7 +56,7 @@ local function look(form, key)
     if not shadow then
       banned, admitted = banned or now < bans[2 * each - 1], admitted and passes_all
     end
-    item, key = ruled and rule + 8 or rule, ruled and key + 3 or key + 1
+    item, key = ruled and rule + RULE_SIZE or rule, ruled and key + 3 or key + 1
   end
   return banned, admitted, key
 end
@@ -64,22 +64,22 @@ end
 -- Decides a check whose keys begin there. Returns where the next one's do.
 local function decide(form, key)
   local banned, admitted, next_key = look(form, key)
-  local operation, cost, item, slot = told[form], told[form + 1], form + 3, 1
+  local operation, cost, item, slot = parameters[form + OPERATION], parameters[form + UNITS], form + FORM_SIZE, 1
   if banned or cost == 0 then return next_key end
-  for each = 1, told[form + 2] do
-    local shadow, count, ruled = told[item + 1] == 1, told[item + 2], told[item + 3] == 1
-    local rule, takes = item + 4 + 11 * count, admitted
+  for each = 1, parameters[form + ITEMS] do
+    local shadow, count, ruled = parameters[item + SHADOW] == 1, parameters[item + QUOTAS], parameters[item + RULED] == 1
+    local rule, takes = item + ITEM_SIZE + QUOTA_SIZE * count, admitted
     -- A shadow item is decided alone, once the others admit.
     local decided = not shadow or (admitted and now >= bans[2 * each - 1])
     if shadow then takes = passing[each] end
     if decided and takes then
       charge(item, key, slot, cost)
     elseif decided and ruled and operation == DECIDE and not passing[each]
-      and told[rule + 6] == 1 then
+      and parameters[rule + REFUSALS] == 1 then
       strike(2 * each - 1, rule, key)
     end
     slot = slot + 3 * count
-    item, key = ruled and rule + 8 or rule, ruled and key + 3 or key + 1
+    item, key = ruled and rule + RULE_SIZE or rule, ruled and key + 3 or key + 1
   end
   return next_key
 end
@@ -88,28 +88,28 @@ end
 -- a ban strike once, as in a decision.
 local function strike_all(form, key)
   local _, _, next_key = look(form, key)
-  local item = form + 3
-  for each = 1, told[form + 2] do
-    local rule = item + 4 + 11 * told[item + 2]
+  local item = form + FORM_SIZE
+  for each = 1, parameters[form + ITEMS] do
+    local rule = item + ITEM_SIZE + QUOTA_SIZE * parameters[item + QUOTAS]
     strike(2 * each - 1, rule, key)
-    item, key = rule + 8, key + 3
+    item, key = rule + RULE_SIZE, key + 3
   end
   return next_key
 end
 
 local key = 1
-for run = 3, 4 * told[2], 4 do
-  local form, times = told[run], told[run + 2]
-  set_now(told[run + 1])
-  for _ = 1, told[run + 3] do
-    local first, next_key, before, told_so_far = key, key, -1, size
+for run = 3, 4 * parameters[2], 4 do
+  local form, times = parameters[run], parameters[run + 2]
+  set_now(parameters[run + 1])
+  for _ = 1, parameters[run + 3] do
+    local first, next_key, before, returned = key, key, -1, size
     for time = 1, times do
       -- What changes nothing once changes nothing again.
       if changes == before then break end
       before = changes
-      next_key = told[form] == STRIKE and strike_all(form, first) or decide(form, first)
-      -- What was kept is told as it was before the first time.
-      if time == 1 then told_so_far = size else size = told_so_far end
+      next_key = parameters[form + OPERATION] == STRIKE and strike_all(form, first) or decide(form, first)
+      -- What was kept is returned as it was before the first time.
+      if time == 1 then returned = size else size = returned end
     end
     key = next_key
   end

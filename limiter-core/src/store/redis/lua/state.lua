@@ -14,14 +14,14 @@
 --           use, a run's form is the place of its first number, counted from 1,
 --           now is in microseconds, or 0 for the server's clock, the cost is at
 --           most 999999999999999 (more never passes, see `never`), and the
---           numbers of an item are those of numbers.rs, behind the length of its
+--           numbers of an item are those of script_params.rs, behind the length of its
 --           counter in bytes
 -- Returns one string, packed: the server's time, if it was asked, or 0; then for
 -- each check, for each of its items: the counter, and with a ban rule ban and
 -- strikes, as they were before, zeros for what was not there.
 
 local call, keys = redis.call, KEYS
-local slack, NO_STRIKES = told[1], string.rep('\0', 24)
+local slack, NO_STRIKES = parameters[1], string.rep('\0', 24)
 
 -- What is kept, by its key's name, as earlier checks of this call have left it;
 -- false if there is nothing.
@@ -68,7 +68,7 @@ local function write_counter(name, packed, micros)
   write(name, packed .. pack('>I8', kept_until), micros)
 end
 
--- What is told back.
+-- What is returned.
 local answer, size = { '', '', '', '' }, 1
 
 -- The levels of a check's quotas, three numbers each; of its items the end and
@@ -78,10 +78,10 @@ local levels, bans, strikes = { 0, 0, 0 }, { 0, 0 }, {}
 -- Finds what is kept of a counter, and the levels from `slot` on. Returns the
 -- slot behind them.
 local function find_levels(item, key, slot)
-  local packed, place = find_counter(keys[key], told[item]), 1
+  local packed, place = find_counter(keys[key], parameters[item + BYTES]), 1
   size = size + 1
   answer[size] = packed
-  for q = item + 4, item + 11 * told[item + 2], 11 do
+  for q = item + ITEM_SIZE, item + QUOTA_SIZE * parameters[item + QUOTAS], QUOTA_SIZE do
     place, levels[slot], levels[slot + 1], levels[slot + 2] = level_at(q, packed, place)
     slot = slot + 3
   end
@@ -105,11 +105,11 @@ local function find_offender(at, rule, key, wanted)
     until_, duration = 0, 0
   end
   bans[at], bans[at + 1] = until_, duration
-  if told[rule + 7] == 0 then bans[at] = 0 end
+  if parameters[rule + BANNABLE] == 0 then bans[at] = 0 end
 end
 
 local function write_ban(rule, key, until_, duration)
-  write(keys[key + 1], pack('>I8I8', until_, duration), max(until_ + told[rule + 5] - now, 0))
+  write(keys[key + 1], pack('>I8I8', until_, duration), max(until_ + parameters[rule + FORGIVE_AFTER] - now, 0))
 end
 
 -- The server's clock is asked once.

@@ -89,6 +89,8 @@ impl Drill {
         match answer.map(|decision| decision.verdict()) {
             Ok(Verdict::Allowed) => seen.admitted = 1,
             Ok(_) => seen.limited = 1,
+            // This process, or the line, was too slow: refused, and no fault of the store.
+            Err(Error::Overloaded { .. }) => seen.limited = 1,
             Err(Error::Unavailable(_)) => seen.unavailable = 1,
             Err(error) => panic!("{error}"),
         }

@@ -9,6 +9,7 @@ mod cross_slot;
 mod encoding;
 mod error;
 mod fast_path;
+mod keeper;
 mod list_bans;
 mod master;
 mod plan;

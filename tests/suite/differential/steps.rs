@@ -37,6 +37,20 @@ pub(super) enum Step {
     Back(u64),
 }
 
+impl Step {
+    /// The keys that it is about, as bits.
+    pub(super) fn keys(&self) -> u32 {
+        match self {
+            Self::Decide { policies, keys, .. } | Self::Strike { policies, keys, .. } => {
+                let used = keys.iter().enumerate().filter(|(at, _)| policies & (1 << at) > 0);
+                used.fold(0, |bits, (_, key)| bits | 1 << key)
+            }
+            Self::ChangeBan { key, .. } | Self::Reset { key, .. } => 1 << key,
+            Self::Forward(_) | Self::Back(_) => 0,
+        }
+    }
+}
+
 /// What the policies whose bit is set are owed, since how long, and the ban that
 /// was brought.
 #[derive(Clone, Debug)]

@@ -14,7 +14,7 @@ use limiter_core::{
     Error, Health, Key, Limiter, OnStoreError, Policy, Quota, RemoteStore, Verdict,
 };
 use redis::cmd;
-use tokio::time::sleep;
+use tokio::{sync::Mutex, time::sleep};
 
 use super::{at, ports};
 use crate::{
@@ -23,6 +23,11 @@ use crate::{
 };
 
 const LIMIT: u64 = 20;
+
+/// One at a time, and with time enough for a build that is not optimised on a busy
+/// machine: it is not this machine that is tested.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 async fn limiter(url: &str, way: OnStoreError, limit: u64, timeout: Duration) -> Limiter {
     let store = RemoteStore::builder(url).prefix(&unique("storm")).timeout(timeout);
@@ -56,12 +61,9 @@ async fn honest_clients(limiter: Limiter, name: &str, end: Arc<AtomicBool>) -> V
 /// Of so many checks at once, wave upon wave, as many are admitted as fit, and
 /// none by any stand-in; nobody else notices.
 async fn storm(url: &str, checks: usize) {
-    // One at a time, and with time enough for a build that is not optimised: it is
-    // not this machine that is tested.
-    static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
     let _alone = ONE_AT_A_TIME.lock().await;
     for way in [OnStoreError::Local, OnStoreError::Allow, OnStoreError::Deny] {
-        let limiter = limiter(url, way, LIMIT, Duration::from_secs(2)).await;
+        let limiter = limiter(url, way, LIMIT, TIMEOUT).await;
         let end = Arc::new(AtomicBool::new(false));
         let honest = tokio::spawn(honest_clients(limiter.clone(), "honest", Arc::clone(&end)));
         let mut admitted = 0;
@@ -125,6 +127,7 @@ fn info(node: u16) -> String {
 /// comes back empty: the clients of the others never notice, its own are served
 /// within two seconds.
 async fn master_dies(is_under_load: bool) {
+    let _alone = ONE_AT_A_TIME.lock().await;
     let url = start_cluster();
     let masters = ports(&url);
     for master in &masters {
@@ -135,7 +138,7 @@ async fn master_dies(is_under_load: bool) {
         set("cluster-require-full-coverage", "no");
         set("cluster-node-timeout", "2000");
     }
-    let limiter = limiter(&url, OnStoreError::Deny, 1_000_000, Duration::from_millis(100)).await;
+    let limiter = limiter(&url, OnStoreError::Deny, 1_000_000, TIMEOUT).await;
     let (lost, other) = (user_in(masters[1], 10_923..=16_383), user_in(masters[1], 5_461..=10_922));
     for round in 0..3 {
         let end = Arc::new(AtomicBool::new(false));

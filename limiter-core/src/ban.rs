@@ -250,8 +250,10 @@ impl BanRule {
         numbers(self) == numbers(other)
     }
 
-    /// When the last trace of that ban may be forgotten.
-    pub(crate) fn forget_at(&self, ban: &Ban) -> Timestamp {
+    /// Returns the instant at which a store may forget that ban: the next one is longer
+    /// until then.
+    #[must_use]
+    pub fn forget_at(&self, ban: &Ban) -> Timestamp {
         ban.until.after(self.forgive_after)
     }
 

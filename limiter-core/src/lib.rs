@@ -94,7 +94,7 @@ pub use crate::{
     },
     networks::Networks,
     outage_usage::OutageUsage,
-    policy::{HeaderStyle, Mode, OnStoreError, Policy},
+    policy::{HeaderStyle, Mode, Namespaces, OnStoreError, Policy},
     quota::{Algorithm, Quota, QuotaError, Quotas},
     request::{RequestInfo, Subjects},
     response::{Refusal, RefusalKind, headers::Fields},

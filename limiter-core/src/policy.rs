@@ -23,8 +23,9 @@ use std::{sync::Arc, time::Duration};
 
 #[cfg(feature = "memory")]
 pub(crate) use self::counters::{Counted, Hint, Hints, Kind};
+pub use self::namespaces::Namespaces;
 pub use self::options::{HeaderStyle, Mode, OnStoreError};
-pub(crate) use self::{namespaces::Namespaces, validate::check_together};
+pub(crate) use self::validate::check_together;
 use crate::{
     ban::{BanRule, MAX_BAN},
     error::ConfigError,
@@ -191,6 +192,13 @@ impl Policy {
     }
 
     pub(crate) fn scope(&self) -> Namespaces {
+        self.0.scope
+    }
+
+    /// Returns the namespaces under which a store keeps the policy's state. Policies of
+    /// one name and windows share counters, policies of one group strikes and bans.
+    #[must_use]
+    pub fn namespaces(&self) -> Namespaces {
         self.0.scope
     }
 

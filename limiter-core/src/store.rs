@@ -180,6 +180,14 @@ pub struct Banned {
     pub ban: Ban,
 }
 
+impl Banned {
+    /// Returns the ban of a key.
+    #[must_use]
+    pub const fn new(key: Key, ban: Ban) -> Self {
+        Self { key, ban }
+    }
+}
+
 /// A part of all bans in force.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
@@ -188,6 +196,14 @@ pub struct BanPage {
     pub bans: Vec<Banned>,
     /// Where the next page begins; `None` after the last one.
     pub next: Option<String>,
+}
+
+impl BanPage {
+    /// Returns a page, and where the next one begins.
+    #[must_use]
+    pub const fn new(bans: Vec<Banned>, next: Option<String>) -> Self {
+        Self { bans, next }
+    }
 }
 
 /// Decides checks, each in one atomic step, and keeps what they leave.

@@ -133,8 +133,7 @@ impl LimiterBuilder {
                 );
             }
         }
-        let store = store.make(self.caps).await?;
-        let store = if store.as_memory().is_some() { store } else { GuardedStore::guard(store) };
+        let store = GuardedStore::guard(store.make(self.caps).await?);
         Ok(Limiter(Arc::new(Inner {
             #[cfg(feature = "memory")]
             memory: store.as_memory().cloned(),

@@ -8,15 +8,17 @@ use crate::{ban::BanRule, quota::Quotas};
 /// The layout of what stores keep. State of another layout starts anew.
 const LAYOUT: u8 = 1;
 
-/// The names under which stores keep a policy's state.
+/// The namespaces under which stores keep a policy's state, each key by itself. They
+/// are digests, and the same in every process.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Namespaces {
-    /// Of the counters: name, layout and fingerprint (algorithms, windows).
-    pub(crate) counters: u64,
-    /// Of bans: the group's, or the policy's own.
-    pub(crate) bans: u64,
-    /// Of strikes: as bans, with the window in which they count.
-    pub(crate) strikes: u64,
+#[non_exhaustive]
+pub struct Namespaces {
+    /// Of the counters: a digest of name, layout, algorithms and windows.
+    pub counters: u64,
+    /// Of bans: a digest of the group's name, or of the policy's own.
+    pub bans: u64,
+    /// Of strikes: that of bans, with the window in which they count.
+    pub strikes: u64,
 }
 
 impl Namespaces {

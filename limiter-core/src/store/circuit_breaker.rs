@@ -311,3 +311,6 @@ impl fmt::Debug for CircuitBreaker {
         self.health().fmt(f)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -351,3 +351,6 @@ async fn serve<E: BatchExecutor>(mut slot: WorkerSlot<E>) {
     }
     slot.is_done = true;
 }
+
+#[cfg(test)]
+mod tests;

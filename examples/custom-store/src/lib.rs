@@ -1,0 +1,157 @@
+//! A store outside of `limiter-core`: maps behind one lock.
+//!
+//! It shows what a store has to do: read what is stored, decide by the pure functions
+//! of [`limiter_core::decide`], and write what changed, all under one lock or in one
+//! transaction. Its test is the conformance suite that every store passes. A store for
+//! production also bounds what it keeps, and drops what is in force no more.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use limiter_core::{
+    Answer, Ban, BanChange, BanPage, BanRule, Banned, Check, Clock, Decision, Item, Key, Policy,
+    State, Store, Timestamp,
+    decide::{BanRecord, Change, PriorState, Usage, decide},
+};
+
+/// A namespace of a policy, and the encoded key that is counted there.
+type Row = (u64, Vec<u8>);
+
+/// Keeps counters, strikes and bans in maps. Clones share them.
+#[derive(Clone, Debug)]
+pub struct MapStore {
+    clock: Arc<dyn Clock>,
+    tables: Arc<Mutex<Tables>>,
+}
+
+#[derive(Debug, Default)]
+struct Tables {
+    /// One state a quota, in the policy's order.
+    counters: BTreeMap<Row, Vec<Option<State>>>,
+    strikes: BTreeMap<Row, State>,
+    bans: BTreeMap<Row, (Key, Ban)>,
+}
+
+impl MapStore {
+    /// Returns an empty store that takes the time from that clock.
+    pub fn new(clock: impl Clock) -> Self {
+        Self { clock: Arc::new(clock), tables: Arc::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn row(namespace: u64, item: Item<'_>) -> Row {
+    (namespace, item.subject.key.as_bytes().to_vec())
+}
+
+impl Tables {
+    fn prior_state(&self, item: Item<'_>, now: Timestamp) -> PriorState {
+        let namespaces = item.policy.namespaces();
+        let states = self.counters.get(&row(namespaces.counters, item)).cloned();
+        let strikes = self.strikes.get(&row(namespaces.strikes, item)).copied();
+        let ban = self.bans.get(&row(namespaces.bans, item)).map(|(_, ban)| *ban);
+        PriorState::new(item, states.unwrap_or_default(), strikes, ban, now)
+    }
+
+    /// The rule and the record of a subject that may be banned.
+    fn ban_record<'a>(&self, item: Item<'a>, now: Timestamp) -> Option<(&'a BanRule, BanRecord)> {
+        let rule = item.policy.ban().filter(|_| item.subject.bannable)?;
+        let namespaces = item.policy.namespaces();
+        let strikes = self.strikes.get(&row(namespaces.strikes, item)).copied();
+        let ban = self.bans.get(&row(namespaces.bans, item)).map(|(_, ban)| *ban);
+        Some((rule, BanRecord::at(rule, strikes, ban, now)))
+    }
+
+    fn save_counters(&mut self, item: Item<'_>, usages: &[Usage]) {
+        let states = usages.iter().map(Usage::state).collect();
+        self.counters.insert(row(item.policy.namespaces().counters, item), states);
+    }
+
+    fn save_ban_record(&mut self, item: Item<'_>, record: &BanRecord) {
+        let namespaces = item.policy.namespaces();
+        let (strikes, bans) = (row(namespaces.strikes, item), row(namespaces.bans, item));
+        match record.strikes() {
+            Some(state) => self.strikes.insert(strikes, state),
+            None => self.strikes.remove(&strikes),
+        };
+        match record.ban() {
+            Some(ban) => self.bans.insert(bans, (item.subject.key.clone(), ban)),
+            None => self.bans.remove(&bans),
+        };
+    }
+}
+
+impl Store for MapStore {
+    fn decide<'a>(&'a self, check: Check<'a>) -> Answer<'a, Decision> {
+        let mut tables = self.lock();
+        let now = self.clock.now();
+        // What was admitted while the store was away is charged first.
+        for (_, item, usage) in check.owed() {
+            let charged = tables.prior_state(item, now).repaid(item, usage, now);
+            tables.save_counters(item, &charged.levels);
+            if let Some(record) = &charged.offender {
+                tables.save_ban_record(item, record);
+            }
+        }
+        let priors: Vec<_> = check.items().map(|item| tables.prior_state(item, now)).collect();
+        let outcome = decide(&check, &priors, now);
+        for (item, change) in check.items().zip(&outcome.changes) {
+            match change {
+                Change::None => {}
+                Change::Charged(usages) => tables.save_counters(item, usages),
+                Change::Struck(record) => tables.save_ban_record(item, record),
+            }
+        }
+        Answer::ready(Ok(outcome.decision))
+    }
+
+    fn strike<'a>(&'a self, offenders: Vec<Item<'a>>) -> Answer<'a, Vec<Option<Timestamp>>> {
+        let mut tables = self.lock();
+        let now = self.clock.now();
+        let mut bans = Vec::with_capacity(offenders.len());
+        for item in offenders {
+            let new_ban = tables.ban_record(item, now).and_then(|(rule, before)| {
+                let after = before.strike(rule, now);
+                tables.save_ban_record(item, &after);
+                after.new_ban(&before, now)
+            });
+            bans.push(new_ban);
+        }
+        Answer::ready(Ok(bans))
+    }
+
+    fn change_ban<'a>(&'a self, item: Item<'a>, change: BanChange) -> Answer<'a, ()> {
+        let mut tables = self.lock();
+        let now = self.clock.now();
+        if let Some((rule, record)) = tables.ban_record(item, now) {
+            tables.save_ban_record(item, &record.change(rule, change, now));
+        }
+        Answer::ready(Ok(()))
+    }
+
+    fn reset<'a>(&'a self, item: Item<'a>) -> Answer<'a, ()> {
+        self.lock().counters.remove(&row(item.policy.namespaces().counters, item));
+        Answer::ready(Ok(()))
+    }
+
+    fn ban<'a>(&'a self, item: Item<'a>) -> Answer<'a, Option<Ban>> {
+        let tables = self.lock();
+        let ban = tables.bans.get(&row(item.policy.namespaces().bans, item));
+        let now = self.clock.now();
+        Answer::ready(Ok(ban.map(|(_, ban)| *ban).filter(|ban| ban.holds(now))))
+    }
+
+    /// All on one page.
+    fn bans<'a>(&'a self, policy: &'a Policy, _: Option<&'a str>, _: usize) -> Answer<'a, BanPage> {
+        let (now, namespace) = (self.clock.now(), policy.namespaces().bans);
+        let tables = self.lock();
+        let own = tables.bans.iter().filter(|(row, (_, ban))| row.0 == namespace && ban.holds(now));
+        let bans = own.map(|(_, (key, ban))| Banned::new(key.clone(), *ban)).collect();
+        Answer::ready(Ok(BanPage::new(bans, None)))
+    }
+}

@@ -305,9 +305,6 @@ impl<E: BatchExecutor> Inner<E> {
             state.queue.answer_refused(&refusal);
         }
         state.queue.finish(&clients);
-        if let Err(error) = self.breaker.check() {
-            state.queue.fail_all(&error);
-        }
     }
 
     /// The error of a request whose deadline has passed.
@@ -333,6 +330,9 @@ async fn serve<E: BatchExecutor>(mut slot: WorkerSlot<E>) {
     loop {
         let mut batch = {
             let mut state = inner.state();
+            if let Err(error) = inner.breaker.check() {
+                state.queue.fail_all(&error);
+            }
             if state.in_flight > state.concurrency.limit() {
                 break;
             }

@@ -36,7 +36,6 @@
 
 mod environment;
 mod error;
-mod given;
 mod policy;
 mod root;
 mod values;

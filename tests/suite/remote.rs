@@ -209,7 +209,7 @@ async fn a_password_is_never_shown() {
         }
     }
     let error = builder("sqlite:///no/such/folder/x", "limiter").connect().await.unwrap_err();
-    assert!(error.to_string().starts_with("store: the database cannot be used"), "{error}");
+    assert!(error.to_string().starts_with("store: the SQLite file /no/such/folder/x "), "{error}");
 }
 
 #[tokio::test]

@@ -2,10 +2,7 @@
 
 use serde::{Deserialize, Deserializer};
 
-use super::{
-    given::{Given, table},
-    values::{Flag, Length, List, Number, Text, Thousandths, parsed},
-};
+use super::values::{Flag, Given, Length, List, Number, Text, Thousandths, parsed, table};
 use crate::{
     ban::{BanAnswer, BanRule},
     error::ConfigError,

@@ -6,9 +6,8 @@ use serde::{Deserialize, Deserializer};
 
 use super::{
     Config,
-    given::table,
     policy::PolicyConfig,
-    values::{Flag, Length, List, Number, Text, Trust},
+    values::{Flag, Length, List, Number, Text, Trust, table},
 };
 use crate::{
     client_ip::{ClientIp, EVERYONE, wrong_hops},

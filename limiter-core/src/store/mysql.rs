@@ -20,7 +20,8 @@ use crate::{
     policy::Policy,
     store::remote::{
         RemoteStoreBuilder,
-        backend::{Backend, Reply, StoreRequest},
+        backend::{Backend, Reply},
+        batcher::BatchEntry,
         builder::server_timeout,
         text_encoding,
     },
@@ -102,17 +103,9 @@ impl Dialect for MySql {
     fn run<'c>(
         &'c self,
         connection: &'c mut MySqlConnection,
-        requests: &'c [&'c StoreRequest],
-        replies: &'c mut [Option<Reply>],
-    ) -> BoxFuture<'c, Result<(), sqlx::Error>> {
-        async move {
-            let decided = transaction::transact(self, connection, requests).await?;
-            for (reply, decided) in replies.iter_mut().zip(decided) {
-                *reply = Some(decided);
-            }
-            Ok(())
-        }
-        .boxed()
+        batch: &'c [BatchEntry],
+    ) -> BoxFuture<'c, Result<Vec<Reply>, sqlx::Error>> {
+        transaction::transact(self, connection, batch).boxed()
     }
 
     fn rows(
@@ -129,6 +122,10 @@ impl Dialect for MySql {
             pairs.map(|row| Ok((text(row, 0)?, text(row, 1)?))).collect()
         }
         .boxed()
+    }
+
+    fn server(&self) -> String {
+        format!("the MySQL server at {}:{}", self.options.get_host(), self.options.get_port())
     }
 
     fn prefix(&self) -> &str {

@@ -35,7 +35,8 @@ use self::{
 use super::sql::{Dialect, TextRows, join, transaction};
 use crate::store::remote::{
     RemoteStoreBuilder,
-    backend::{Backend, Reply, StoreRequest},
+    backend::{Backend, Reply},
+    batcher::BatchEntry,
     builder::server_timeout,
 };
 
@@ -108,6 +109,9 @@ pub(in crate::store) async fn connect(
     let settings = settings(timeout);
     let with_settings = plain.clone().options(settings.iter().map(|(name, value)| (*name, value)));
     let is_pooled = !keeps_settings(&with_settings, &settings).await;
+    if is_pooled {
+        check_transactions(&plain).await?;
+    }
     let postgres = Postgres {
         options: if is_pooled { plain } else { with_settings },
         prefix: builder.prefix.clone(),
@@ -159,36 +163,67 @@ async fn keeps_settings(options: &PgConnectOptions, settings: &[(&str, String)])
     }
 }
 
+/// Fails behind a pooler that lends a connection for one statement.
+async fn check_transactions(options: &PgConnectOptions) -> Result<(), String> {
+    let begin_and_end = async {
+        let mut connection = options.connect().await.ok()?;
+        for sql in ["BEGIN", "ROLLBACK"] {
+            if let Err(error) = run_text(&mut connection, sql.to_owned()).await {
+                return Some(error.to_string());
+            }
+        }
+        None
+    };
+    let timeout = crate::store::remote::builder::CONNECT_TIMEOUT;
+    match tokio::time::timeout(timeout, begin_and_end).await {
+        Ok(Some(words)) => {
+            let (host, port) = (options.get_host(), options.get_port());
+            Err(format!(
+                "the PostgreSQL server at {host}:{port} cannot be used: {words}; a pooler has to \
+                 lend a connection for a transaction: set pool_mode = transaction"
+            ))
+        }
+        // Any other fault is found by the start check.
+        _ => Ok(()),
+    }
+}
+
 impl Postgres {
-    /// Replies to each request, by the fast path where that is possible.
+    /// Decides by the fast path what that charges, and all else by the general form.
     async fn decide(
         &self,
         connection: &mut PgConnection,
-        requests: &[&StoreRequest],
-        replies: &mut [Option<Reply>],
-    ) -> Result<(), sqlx::Error> {
-        self.charge(connection, requests, replies).await?;
-        let open: Vec<usize> =
-            (0..requests.len()).filter(|place| replies[*place].is_none()).collect();
-        if open.is_empty() {
-            return Ok(());
+        batch: &[BatchEntry],
+    ) -> Result<Vec<Reply>, sqlx::Error> {
+        let mut replies: Vec<Option<Reply>> = batch.iter().map(|_| None).collect();
+        self.charge(connection, batch, &mut replies).await?;
+        let left = |replies: &[Option<Reply>]| -> Vec<BatchEntry> {
+            let pairs = batch.iter().zip(replies).filter(|(_, reply)| reply.is_none());
+            pairs.map(|(entry, _)| entry.clone()).collect()
+        };
+        let left = left(&replies);
+        if !left.is_empty() {
+            let has_charged = left.len() < batch.len();
+            let mut decided = transaction::transact(self, connection, &left)
+                .await
+                // The error of a database says else that nothing was applied.
+                .map_err(|error| if has_charged { partial(&error) } else { error })?
+                .into_iter();
+            replies.iter_mut().filter(|reply| reply.is_none()).for_each(|reply| {
+                *reply = decided.next();
+            });
         }
-        let general: Vec<&StoreRequest> = open.iter().map(|place| requests[*place]).collect();
-        let decided = transaction::transact(self, connection, &general).await?;
-        for (place, reply) in open.into_iter().zip(decided) {
-            replies[place] = Some(reply);
-        }
-        Ok(())
+        Ok(replies.into_iter().flatten().collect())
     }
 
-    /// Replies to the requests that the fast path charges.
+    /// Replies to the entries that the fast path charges.
     async fn charge(
         &self,
         connection: &mut PgConnection,
-        requests: &[&StoreRequest],
+        batch: &[BatchEntry],
         replies: &mut [Option<Reply>],
     ) -> Result<(), sqlx::Error> {
-        let fast_path = FastPath::of(requests);
+        let fast_path = FastPath::of(batch);
         if fast_path.is_empty() {
             return Ok(());
         }
@@ -241,6 +276,11 @@ impl Postgres {
     }
 }
 
+/// The error of a batch of which a part was applied.
+fn partial(error: &sqlx::Error) -> sqlx::Error {
+    sqlx::Error::Protocol(format!("a part of the batch was not decided: {error}"))
+}
+
 /// Whether a prepared statement was not found (26000), or another one has its name
 /// (42P05): nothing was executed. So a pooler lends each transaction another session.
 fn is_unknown_statement(error: &sqlx::Error) -> bool {
@@ -251,6 +291,8 @@ fn is_unknown_statement(error: &sqlx::Error) -> bool {
 impl Dialect for Postgres {
     type Connection = PgConnection;
 
+    const IS_ONE_STATEMENT: bool = true;
+
     fn connect(&self) -> BoxFuture<'_, Result<PgConnection, sqlx::Error>> {
         self.options.connect().boxed()
     }
@@ -258,15 +300,9 @@ impl Dialect for Postgres {
     fn run<'c>(
         &'c self,
         connection: &'c mut PgConnection,
-        requests: &'c [&'c StoreRequest],
-        replies: &'c mut [Option<Reply>],
-    ) -> BoxFuture<'c, Result<(), sqlx::Error>> {
-        self.decide(connection, requests, replies).boxed()
-    }
-
-    /// No lock outlives a statement, unless a check has met others.
-    fn is_single_statement(&self, _: &StoreRequest) -> bool {
-        true
+        batch: &'c [BatchEntry],
+    ) -> BoxFuture<'c, Result<Vec<Reply>, sqlx::Error>> {
+        self.decide(connection, batch).boxed()
     }
 
     fn rows(
@@ -279,6 +315,10 @@ impl Dialect for Postgres {
             pairs.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
         }
         .boxed()
+    }
+
+    fn server(&self) -> String {
+        format!("the PostgreSQL server at {}:{}", self.options.get_host(), self.options.get_port())
     }
 
     fn prefix(&self) -> &str {

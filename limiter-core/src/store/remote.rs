@@ -5,7 +5,6 @@ pub(super) mod backend;
 #[allow(dead_code, reason = "the backends are about to use it")]
 pub(super) mod batcher;
 pub(super) mod builder;
-pub(super) mod in_flight;
 pub(super) mod operation;
 #[allow(dead_code, reason = "the backends are about to use it")]
 pub(super) mod probe;

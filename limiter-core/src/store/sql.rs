@@ -1,59 +1,77 @@
 //! SQL databases: what they have in common. Each is a [`Dialect`].
+//!
+//! Input: store requests, which go through the database's [`Batcher`] to a connection
+//! of its pool. Output: the state before each, and bans.
 
+mod advice;
 mod dialect;
 mod error;
+mod executor;
 mod pool;
 mod sweep;
 pub(super) mod transaction;
 
-use std::{
-    fmt::{self},
-    hash::{DefaultHasher, Hash as _, Hasher as _},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
+
+use futures_core::future::BoxFuture;
 
 pub(super) use self::dialect::{Dialect, TextRows, is_simple, join, name, number};
-use self::{error::SqlError, pool::Pool};
-use super::remote::{
-    RemoteStoreBuilder,
-    backend::{Backend, BanQuery, ListedBans, Reply, StoreRequest, parse_ban},
-    storage_key,
+use self::{advice::explain, error::SqlError, executor::SqlExecutor, pool::Pool};
+use super::{
+    circuit_breaker::{CircuitBreaker, ServerHealth},
+    prober::{Probe, spawn_prober},
+    remote::{
+        RemoteStoreBuilder,
+        backend::{Backend, BanQuery, ListedBans, Reply, StoreRequest, parse_ban},
+        batcher::Batcher,
+        builder::CONNECT_TIMEOUT,
+        probe::{probe, probe_client},
+        storage_key,
+    },
 };
 use crate::{
     ban::Ban,
     error::StoreError,
     time::{Clock, Timestamp},
 };
-use futures_core::future::BoxFuture;
+
+/// How long statements may take that are no check: those that make tables.
+const LONG_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A store in a SQL database.
 struct Sql<D: Dialect> {
     dialect: Arc<D>,
-    pool: Pool<D>,
+    pool: Arc<Pool<D>>,
+    batcher: Batcher<SqlExecutor<D>>,
+    /// The name of the client that probes ask for.
+    probe_client: String,
+    timeout: Duration,
     clock: Option<Arc<dyn Clock>>,
 }
 
-/// Connects, and makes what is missing if the builder says so. The error says
-/// what is wrong, without the URL: it may hold a password.
+/// Connects, and makes the tables that are missing if the builder says so. The error
+/// says what is wrong, without the URL: it may hold a password.
 pub(super) async fn connect<D: Dialect>(
     dialect: D,
     builder: &RemoteStoreBuilder,
     connections: usize,
 ) -> Result<Arc<dyn Backend>, String> {
     let dialect = Arc::new(dialect);
-    let pool = Pool::start(&dialect, connections, builder.timeout);
-    let sql = Arc::new(Sql { dialect, pool, clock: builder.clock.clone() });
-    if let Err(error) = sql.patiently(sql.dialect.probe()).await {
-        if !error.is_missing {
-            return Err(format!("the database cannot be used: {error}"));
-        }
-        if !builder.migrate {
-            return Err(error.to_string());
-        }
-        let cannot = |error| format!("the tables of the store cannot be made: {error}");
-        sql.patiently(sql.dialect.schema()).await.map_err(cannot)?;
-    }
+    let pool = Pool::new(Arc::clone(&dialect), connections, builder.timeout);
+    let breaker = CircuitBreaker::new(dialect.server(), builder.timeout);
+    let executor = SqlExecutor { pool: Arc::clone(&pool) };
+    let sql = Arc::new(Sql {
+        batcher: Batcher::new(executor, breaker, builder.timeout),
+        probe_client: probe_client(0),
+        timeout: builder.timeout,
+        clock: builder.clock.clone(),
+        dialect,
+        pool,
+    });
+    sql.check_tables(builder.migrate).await?;
+    sql.pool.start_keep_alive();
+    let prober: Arc<dyn Probe> = Arc::clone(&sql) as Arc<dyn Probe>;
+    spawn_prober(sql.batcher.breaker(), &prober);
     sweep::start(&sql);
     Ok(sql)
 }
@@ -66,10 +84,7 @@ impl<D: Dialect> fmt::Debug for Sql<D> {
 
 impl<D: Dialect> Backend for Sql<D> {
     fn run(&self, run: StoreRequest) -> BoxFuture<'_, Result<Reply, StoreError>> {
-        // A client goes by the same connection as long as as many are used: its
-        // requests wait for each other here, not for a lock there.
-        let lane = run.items.first().map_or(0, |item| lane(&item.client));
-        Box::pin(async move { self.pool.run(lane, run).await.map_err(StoreError::from) })
+        Box::pin(self.batcher.run(run))
     }
 
     fn ban(
@@ -103,10 +118,34 @@ impl<D: Dialect> Backend for Sql<D> {
         })
     }
 
-    fn migrate(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+    fn health(&self) -> Vec<ServerHealth> {
+        vec![self.batcher.breaker().health()]
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
-            self.patiently(self.dialect.schema()).await.map(|_| ()).map_err(StoreError::new)
+            let probed = tokio::time::timeout(2 * CONNECT_TIMEOUT, self.probe_once()).await;
+            let late = |_| StoreError::new("the server does not answer");
+            probed.map_err(late).flatten().map_err(|error| {
+                StoreError::new(self.explain("cannot be used", &error.to_string()))
+            })
         })
+    }
+
+    fn migrate(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move { self.make_tables().await.map(|_| ()).map_err(StoreError::new) })
+    }
+}
+
+/// Recovery without traffic.
+impl<D: Dialect> Probe for Sql<D> {
+    fn probe(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.probe_once())
+    }
+
+    fn reconnect(&self) -> BoxFuture<'_, ()> {
+        self.pool.clear();
+        Box::pin(std::future::ready(()))
     }
 }
 
@@ -125,7 +164,8 @@ impl<D: Dialect> Sql<D> {
              ORDER BY name LIMIT {limit}",
             self.dialect.prefix()
         );
-        let rows = self.pool.rows(sql).await.map_err(StoreError::new)?;
+        self.batcher.breaker().check()?;
+        let rows = self.pool.rows(self.timeout, sql).await.map_err(StoreError::new)?;
         let ban = |(name, ban): (String, String)| {
             let (_, client) = name.split_once(':')?;
             Some((client.to_owned(), parse_ban(&ban)?))
@@ -133,16 +173,33 @@ impl<D: Dialect> Sql<D> {
         Ok(rows.into_iter().filter_map(ban).collect())
     }
 
-    /// Runs statements that may take longer than the deadline.
-    async fn patiently(&self, sql: String) -> Result<TextRows, SqlError> {
-        let patience = super::remote::builder::CONNECT_TIMEOUT + Duration::from_secs(8);
-        self.pool.rows_within(patience, sql).await
+    /// Makes the tables if some are missing, unless it is not to.
+    async fn check_tables(&self, migrate: bool) -> Result<(), String> {
+        let checked = self.pool.rows(LONG_TIMEOUT, self.dialect.probe()).await;
+        match checked {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_missing && migrate => {
+                let made = self.make_tables().await;
+                made.map(|_| ()).map_err(|error| {
+                    self.explain("does not let the tables be made", &error.to_string())
+                })
+            }
+            Err(error) => Err(self.explain("cannot be used", &error.to_string())),
+        }
     }
-}
 
-/// A number for a client that spreads clients over the connections.
-fn lane(client: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    client.hash(&mut hasher);
-    hasher.finish()
+    async fn make_tables(&self) -> Result<TextRows, SqlError> {
+        self.pool.rows(LONG_TIMEOUT, self.dialect.schema()).await
+    }
+
+    /// Decides, reads back and removes, as a check does.
+    async fn probe_once(&self) -> Result<(), StoreError> {
+        let now = self.clock.as_ref().map(|clock| clock.now());
+        probe(self.batcher.executor(), &self.probe_client, now, self.timeout).await
+    }
+
+    /// The database, what is wrong with it in its own words, and what to do.
+    fn explain(&self, what: &str, words: &str) -> String {
+        format!("{} {what}: {}", self.dialect.server(), explain(words, self.dialect.prefix()))
+    }
 }

@@ -17,7 +17,8 @@ use crate::{
     policy::Policy,
     store::remote::{
         RemoteStoreBuilder,
-        backend::{Backend, Reply, StoreRequest},
+        backend::{Backend, Reply},
+        batcher::BatchEntry,
         builder::server_timeout,
         text_encoding,
     },
@@ -62,17 +63,9 @@ impl Dialect for Sqlite {
     fn run<'c>(
         &'c self,
         connection: &'c mut SqliteConnection,
-        requests: &'c [&'c StoreRequest],
-        replies: &'c mut [Option<Reply>],
-    ) -> BoxFuture<'c, Result<(), sqlx::Error>> {
-        async move {
-            let decided = transaction::transact(self, connection, requests).await?;
-            for (reply, decided) in replies.iter_mut().zip(decided) {
-                *reply = Some(decided);
-            }
-            Ok(())
-        }
-        .boxed()
+        batch: &'c [BatchEntry],
+    ) -> BoxFuture<'c, Result<Vec<Reply>, sqlx::Error>> {
+        transaction::transact(self, connection, batch).boxed()
     }
 
     fn rows(
@@ -85,6 +78,10 @@ impl Dialect for Sqlite {
             pairs.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
         }
         .boxed()
+    }
+
+    fn server(&self) -> String {
+        format!("the SQLite file {}", self.options.get_filename().display())
     }
 
     fn prefix(&self) -> &str {

@@ -3,13 +3,12 @@
 //! Input: store requests. Output: the replies of those that `sql/fast_path.sql` has
 //! charged; all others are left to the [general form](crate::store::sql::transaction).
 //!
-//! Requests of one batch are concurrent, but those of one client stay in the order in
-//! which they came: a client is decided here only if all of its requests are the
-//! same, and then as one charge.
+//! Entries of one batch are concurrent, but those of one client stay in the order in
+//! which they came: a client with several is left to the general form.
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::collections::HashMap;
 
-use smallvec::{SmallVec, smallvec};
+use smallvec::smallvec;
 use sqlx::{Row as _, postgres::PgRow};
 
 use super::{
@@ -20,7 +19,8 @@ use crate::{
     policy::Mode,
     store::{
         remote::{
-            backend::{NamedItem, Reply, StoreRequest, StoredState},
+            backend::{NamedItem, Reply, StoredState},
+            batcher::BatchEntry,
             operation::{Operation, ttl_grace},
             storage_key,
         },
@@ -37,47 +37,38 @@ pub(super) struct FastPath {
     now: Option<Timestamp>,
 }
 
-/// Equal checks of one counter.
+/// A check of one counter.
 struct Charge {
     counter: String,
     ban: Option<String>,
     /// The place of the quota in [`FastPath::quotas`].
     quota: usize,
-    /// The units of arrival time that one check adds.
+    /// The units of arrival time that all repetitions of the check add.
     units: i64,
-    /// The places of the requests.
-    places: SmallVec<[usize; 1]>,
+    /// The place of the entry in the batch.
+    place: usize,
 }
 
-/// The requests of a client so far: a check that the fast path may decide, and the
-/// places of those like it.
+/// A check that the fast path may decide.
 struct Candidate<'r> {
     item: &'r NamedItem,
     cost: u64,
+    times: u32,
     quota: GcraUnits,
-    places: SmallVec<[usize; 1]>,
+    place: usize,
 }
 
 impl FastPath {
-    /// Returns the checks among these requests that may fit.
-    pub(super) fn of(requests: &[&StoreRequest]) -> Self {
-        let now = requests.first().and_then(|request| request.now);
-        // `None` where a client has asked for different things.
+    /// Returns the checks of a batch that may fit.
+    pub(super) fn of(batch: &[BatchEntry]) -> Self {
+        let now = batch.first().and_then(|entry| entry.request.now);
+        // `None` where a client has several entries, or one of another kind.
         let mut clients: HashMap<&str, Option<Candidate<'_>>> = HashMap::new();
-        for (place, request) in requests.iter().enumerate() {
-            if let Some(candidate) = Candidate::of(request, place, now) {
-                let client = candidate.item.client.as_str();
-                match clients.entry(client) {
-                    Entry::Vacant(entry) => {
-                        entry.insert(Some(candidate));
-                    }
-                    Entry::Occupied(mut entry) => {
-                        let known = entry.get_mut().take();
-                        *entry.get_mut() = known.and_then(|known| known.fold(candidate));
-                    }
-                }
-            } else {
-                clients.extend(request.items.iter().map(|item| (item.client.as_str(), None)));
+        for (place, entry) in batch.iter().enumerate() {
+            let mut candidate = Candidate::of(entry, place, now);
+            for item in &entry.request.items {
+                let candidate = candidate.take();
+                clients.entry(&item.client).and_modify(|known| *known = None).or_insert(candidate);
             }
         }
         let mut fast_path = Self { charges: Vec::new(), quotas: Vec::new(), now };
@@ -96,12 +87,12 @@ impl FastPath {
         self.charges.len() == 1
     }
 
-    /// Adds checks, unless all of them together can never fit: sent as a charge over
-    /// the capacity they would leave negative room, which an old arrival time has.
+    /// Adds a check, unless all its repetitions together can never fit: sent as a charge
+    /// over the capacity they would leave negative room, which an old arrival time has.
     fn push(&mut self, candidate: Candidate<'_>) {
-        let Candidate { item, cost, quota, places } = candidate;
-        let most = u64::try_from(quota.burst()).unwrap_or_default() / places.len() as u64;
-        let Some(units) = i64::try_from(cost).ok().filter(|_| cost <= most) else { return };
+        let Candidate { item, cost, times, quota, place } = candidate;
+        let units = cost.checked_mul(times.into()).and_then(|units| i64::try_from(units).ok());
+        let Some(units) = units.filter(|units| *units <= quota.burst()) else { return };
         let scope = item.scope();
         let name = |kind, scope| name(&item.client, &storage_key::part(kind, scope));
         let bannable = item.policy.ban().is_some() && item.subject.bannable;
@@ -111,7 +102,7 @@ impl FastPath {
             ban: bannable.then(|| name('b', scope.bans)),
             quota: known.unwrap_or(self.quotas.len()),
             units: units * quota.p,
-            places,
+            place,
         });
         if known.is_none() {
             self.quotas.push(quota);
@@ -130,7 +121,7 @@ impl FastPath {
         [
             Argument::Texts(self.charges.iter().map(|it| Some(it.counter.as_str())).collect()),
             Argument::Texts(self.charges.iter().map(|it| it.ban.as_deref()).collect()),
-            of_charges(|charge| charge.units * charge.places.len() as i64),
+            of_charges(|charge| charge.units),
             of_charges(|charge| charge.quota as i64 + 1),
             of_quotas(|quota| quota.q),
             of_quotas(GcraUnits::capacity),
@@ -153,15 +144,9 @@ impl FastPath {
             let now = Timestamp::from_micros(now.cast_unsigned());
             let charge = usize::try_from(place - 1).ok().and_then(|at| self.charges.get(at));
             let Some(charge) = charge else { continue };
-            // Each check found what those before it had left.
-            let mut before = tat - charge.units * charge.places.len() as i64;
-            for place in &charge.places {
-                let state = self.quotas[charge.quota].state(before);
-                let kept =
-                    StoredState { now, states: smallvec![Some(state)], ..Default::default() };
-                replies[*place] = Some(Reply { now, kept: vec![kept] });
-                before += charge.units;
-            }
+            let state = self.quotas[charge.quota].state(tat - charge.units);
+            let kept = StoredState { now, states: smallvec![Some(state)], ..Default::default() };
+            replies[charge.place] = Some(Reply { now, kept: vec![kept] });
         }
         Ok(())
     }
@@ -171,7 +156,8 @@ impl<'r> Candidate<'r> {
     /// `None` where the fast path cannot decide the request: it has several items or
     /// quotas, does not enforce, costs nothing, or brings an instant of its own that
     /// is not the batch's.
-    fn of(request: &'r StoreRequest, place: usize, now: Option<Timestamp>) -> Option<Self> {
+    fn of(entry: &'r BatchEntry, place: usize, now: Option<Timestamp>) -> Option<Self> {
+        let BatchEntry { request, times } = entry;
         let (Operation::Decide(cost @ 1..), [item]) = (request.operation, &request.items[..])
         else {
             return None;
@@ -179,15 +165,6 @@ impl<'r> Candidate<'r> {
         let enforces = item.policy.mode() == Mode::Enforce;
         let timely = request.now == now && now.is_none_or(|now| now.as_micros() <= MAX_INSTANT);
         let quota = GcraUnits::of(&item.policy).filter(|_| enforces && timely)?;
-        Some(Self { item, cost, quota, places: smallvec![place] })
-    }
-
-    /// Both together, if they are the same check.
-    fn fold(mut self, other: Self) -> Option<Self> {
-        let same = self.item.scope() == other.item.scope()
-            && self.item.subject.bannable == other.item.subject.bannable
-            && (self.cost, self.quota) == (other.cost, other.quota);
-        self.places.extend(other.places);
-        same.then_some(self)
+        Some(Self { item, cost, times: *times, quota, place })
     }
 }

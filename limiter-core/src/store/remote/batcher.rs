@@ -105,8 +105,10 @@ struct Inner<E> {
 
 struct State {
     queue: FairQueue,
-    /// Calls in flight.
+    /// Calls in flight, and how many of them are made by workers. A request that makes
+    /// its own may be in a task that nobody polls for a while: it takes no worker's place.
     in_flight: usize,
+    workers: usize,
     concurrency: ConcurrencyLimit,
 }
 
@@ -119,8 +121,9 @@ enum Route {
 impl State {
     /// Takes a slot for one more worker, if there is one and something to send.
     fn reserve_worker(&mut self) -> bool {
-        let wants = self.in_flight < self.concurrency.limit() && self.queue.is_ready();
+        let wants = self.workers < self.concurrency.limit() && self.queue.is_ready();
         self.in_flight += usize::from(wants);
+        self.workers += usize::from(wants);
         wants
     }
 }
@@ -142,6 +145,7 @@ struct WorkerSlot<E: BatchExecutor> {
 
 impl<E: BatchExecutor> Drop for WorkerSlot<E> {
     fn drop(&mut self) {
+        self.inner.state().workers -= 1;
         if self.is_done {
             return self.inner.release_slot();
         }
@@ -169,6 +173,7 @@ impl<E: BatchExecutor> Batcher<E> {
         let state = State {
             queue: FairQueue::new(limits),
             in_flight: 0,
+            workers: 0,
             concurrency: ConcurrencyLimit::new(limits.min_in_flight, limits.max_in_flight),
         };
         let (runtime, state) = (Handle::current(), Mutex::new(state));
@@ -333,7 +338,7 @@ async fn serve<E: BatchExecutor>(mut slot: WorkerSlot<E>) {
             if let Err(error) = inner.breaker.check() {
                 state.queue.fail_all(&error);
             }
-            if state.in_flight > state.concurrency.limit() {
+            if state.workers > state.concurrency.limit() {
                 break;
             }
             state.queue.take_batch(Instant::now())

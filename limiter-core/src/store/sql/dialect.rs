@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use futures_core::future::BoxFuture;
 use sha2::{Digest, Sha256};
 
-use crate::store::remote::backend::{Reply, StoreRequest};
+use crate::store::remote::{backend::Reply, batcher::BatchEntry};
 
 /// Two columns, as text.
 pub(in crate::store) type TextRows = Vec<(String, String)>;
@@ -16,26 +16,26 @@ pub(in crate::store) trait Dialect: fmt::Debug + Send + Sync + 'static {
 
     fn connect(&self) -> BoxFuture<'_, Result<Self::Connection, sqlx::Error>>;
 
-    /// Decides requests, one after the other, with the answers that they would have
-    /// had alone, and leaves no transaction open. Where it fails, the requests that have
-    /// a reply were done, and all others not, or as the error says.
+    /// Whether a check that fits is one statement, and no lock outlives it: then a
+    /// request may make its call in its own task.
+    const IS_ONE_STATEMENT: bool = false;
+
+    /// Decides the entries, one after the other, and returns the state before each.
+    /// No transaction is left open, whatever the database answers.
     fn run<'c>(
         &'c self,
         connection: &'c mut Self::Connection,
-        requests: &'c [&'c StoreRequest],
-        replies: &'c mut [Option<Reply>],
-    ) -> BoxFuture<'c, Result<(), sqlx::Error>>;
-
-    /// Whether that takes one statement alone, and no lock beyond it.
-    fn is_single_statement(&self, _: &StoreRequest) -> bool {
-        false
-    }
+        batch: &'c [BatchEntry],
+    ) -> BoxFuture<'c, Result<Vec<Reply>, sqlx::Error>>;
 
     /// Runs statements, and returns all rows of two columns.
     fn rows(
         connection: &mut Self::Connection,
         sql: String,
     ) -> BoxFuture<'_, Result<TextRows, sqlx::Error>>;
+
+    /// The server and the database in words, with host and port, and no password.
+    fn server(&self) -> String;
 
     /// What the names of tables begin with.
     fn prefix(&self) -> &str;

@@ -4,8 +4,6 @@ use std::{error::Error as StdError, fmt};
 
 use sqlx::error::DatabaseError;
 
-use crate::error::StoreError;
-
 /// Why work was not done, or not in time.
 #[derive(Debug)]
 pub(in crate::store) struct SqlError {
@@ -34,11 +32,6 @@ impl SqlError {
     /// It has begun, and whether it comes to its end is not known.
     pub(in crate::store) fn unfinished() -> Self {
         Self { did_nothing: false, ..Self::late() }
-    }
-
-    /// The same, for another who asked.
-    pub(in crate::store) fn again(&self) -> Self {
-        Self { message: self.message.clone(), source: None, ..*self }
     }
 
     /// A connection that could not be made.
@@ -76,12 +69,6 @@ impl From<sqlx::Error> for SqlError {
             && !error.to_string().contains("read-only");
         let did_nothing = matches!(error, sqlx::Error::Database(_));
         Self { message, is_healthy, did_nothing, is_missing, source: Some(error) }
-    }
-}
-
-impl From<SqlError> for StoreError {
-    fn from(fault: SqlError) -> Self {
-        if fault.did_nothing { Self::not_applied(fault) } else { Self::new(fault) }
     }
 }
 

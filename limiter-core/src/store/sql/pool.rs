@@ -1,180 +1,243 @@
-//! Connections, each with a task of its own.
+//! Connection pool of one database.
 //!
-//! A pool would lend its connections to the requests, and a request that is
-//! dropped would leave one in the middle of a transaction. Here a request hands
-//! its work in and may go away: what has begun comes to its end, what has not
-//! is left out. (sqlx's pool also asks the server after each use whether it is
-//! still there, which is a round trip.) Where nothing else waits, a request does
-//! what is but one statement [itself](mod@connection): it saves two changes of tasks.
+//! Input: work for a connection. Output: its result. Work that has begun comes to its
+//! end on the store's runtime, even if the request that waits for it goes away, so that
+//! no transaction is left half way. (sqlx's pool would lend its connections to the
+//! requests.)
 //!
-//! Under load it [coalesces](batch): a transaction takes whatever has come in
-//! while the one before was under way.
-
-mod batch;
-
-mod connection;
+//! A connection that the server has closed costs nobody a request: one that was idle is
+//! pinged before it is used, and every second a task pings the idle ones and replaces
+//! those that are gone.
 
 use std::{
-    sync::{Arc, atomic::AtomicUsize},
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    task::{Context, Poll},
     time::Duration,
 };
 
+use futures_core::future::BoxFuture;
+use futures_util::FutureExt;
 use tokio::{
     runtime::Handle,
-    sync::{mpsc, oneshot},
-    task::yield_now,
-    time::Instant,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep, timeout},
 };
 
-use self::{
-    batch::Batch,
-    connection::{PooledConnection, run_inline},
-};
 use super::{Dialect, TextRows, error::SqlError};
-use crate::store::remote::{
-    backend::{Reply, StoreRequest},
-    in_flight::InFlight,
-};
+use crate::store::remote::builder::CONNECT_TIMEOUT;
 
-/// How much may wait for one connection.
-const QUEUE: usize = 1_024;
+/// A connection that was idle that long is pinged before it is used. Under load none
+/// is; where checks are rare, one waits for a round trip more, and is not lost.
+const IDLE: Duration = Duration::from_millis(10);
 
-/// Up to so many requests a connection, all connections are used: each answers
-/// soon. Beyond that, as many as have `TARGET_BATCH` to do (at least two, of which one
-/// is heard while the other is told): transactions of 32 checks cost the
-/// database and us a third less than such of 16.
-const LOW_LOAD: usize = 2;
-const TARGET_BATCH: usize = 32;
+/// How often idle connections are pinged.
+const KEEP_ALIVE: Duration = Duration::from_secs(1);
 
+/// Connections to one database.
 pub(in crate::store) struct Pool<D: Dialect> {
-    pool: Box<[Slot<D>]>,
-    deadline: Duration,
+    dialect: Arc<D>,
+    size: usize,
+    /// The longest time that work may take.
+    timeout: Duration,
     runtime: Handle,
-    /// How many requests wait for an answer.
-    in_flight: AtomicUsize,
+    permits: Arc<Semaphore>,
+    /// The connection that was used last is at the end, and is used next.
+    idle: Mutex<Vec<IdleConnection<D::Connection>>>,
 }
 
-struct Slot<D: Dialect> {
-    line: Arc<PooledConnection<D>>,
-    jobs: mpsc::Sender<Job>,
+struct IdleConnection<C> {
+    connection: C,
+    since: Instant,
 }
 
-struct Job {
-    until: Instant,
-    task: Task,
-}
-
-enum Task {
-    StoreRequest(StoreRequest, Responder<Reply>),
-    Rows(String, Responder<TextRows>),
-}
-
-type Responder<T> = oneshot::Sender<Result<T, SqlError>>;
+/// Work on a connection.
+pub(in crate::store) type Work<'c, T> = BoxFuture<'c, Result<T, sqlx::Error>>;
 
 impl<D: Dialect> Pool<D> {
-    /// Starts as many connections.
-    pub(in crate::store) fn start(
-        dialect: &Arc<D>,
-        connections: usize,
-        deadline: Duration,
-    ) -> Self {
-        let lane = |_| {
-            let (jobs, receiver) = mpsc::channel(QUEUE);
-            let line = Arc::new(PooledConnection::new(Arc::clone(dialect), deadline));
-            tokio::spawn(serve(Arc::clone(&line), receiver));
-            Slot { line, jobs }
-        };
-        Self {
-            pool: (0..connections).map(lane).collect(),
-            deadline,
+    /// A pool of that many connections, which are made when they are needed.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime.
+    pub(in crate::store) fn new(dialect: Arc<D>, size: usize, timeout: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            dialect,
+            size,
+            timeout,
             runtime: Handle::current(),
-            in_flight: AtomicUsize::new(0),
-        }
-    }
-
-    /// Does what is asked, on the connection for that number.
-    pub(in crate::store) async fn run(
-        &self,
-        number: u64,
-        run: StoreRequest,
-    ) -> Result<Reply, SqlError> {
-        let (_waiting, others) = InFlight::new(&self.in_flight);
-        let lane = usize::try_from(number % self.used(others + 1) as u64).unwrap_or_default();
-        self.submit(lane, self.deadline, |reply| Task::StoreRequest(run, reply)).await
-    }
-
-    /// How many connections to use while so many requests wait.
-    fn used(&self, in_flight: usize) -> usize {
-        let all = self.pool.len();
-        match in_flight <= LOW_LOAD * all {
-            true => all,
-            false => (in_flight / TARGET_BATCH).clamp(all.min(2), all),
-        }
-    }
-
-    /// Runs statements, and returns all rows of two columns.
-    pub(in crate::store) async fn rows(&self, sql: String) -> Result<TextRows, SqlError> {
-        self.submit(0, self.deadline, |reply| Task::Rows(sql, reply)).await
-    }
-
-    /// The same for statements that may take longer than the deadline.
-    pub(in crate::store) async fn rows_within(
-        &self,
-        patience: Duration,
-        sql: String,
-    ) -> Result<TextRows, SqlError> {
-        self.submit(0, patience, |reply| Task::Rows(sql, reply)).await
-    }
-
-    async fn submit<T>(
-        &self,
-        lane: usize,
-        patience: Duration,
-        task: impl FnOnce(Responder<T>) -> Task,
-    ) -> Result<T, SqlError> {
-        let (reply, answer) = oneshot::channel();
-        let job = Job { until: Instant::now() + patience, task: task(reply) };
-        self.pool[lane].perform(job, &self.runtime).await?;
-        answer.await.unwrap_or_else(|_| Err(SqlError::unfinished()))
-    }
-}
-
-impl<D: Dialect> Slot<D> {
-    /// Does a short job here, if nothing else is to be done; else hands it in.
-    async fn perform(&self, job: Job, runtime: &Handle) -> Result<(), SqlError> {
-        let idle = self.jobs.capacity() == self.jobs.max_capacity();
-        let job = match idle && self.line.is_single_statement(&job) {
-            true => match run_inline(&self.line, job, runtime).await {
-                Ok(()) => return Ok(()),
-                Err(job) => job,
-            },
-            false => job,
-        };
-        self.jobs.try_send(job).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => SqlError::new("too many requests wait for it"),
-            mpsc::error::TrySendError::Closed(_) => SqlError::new("its runtime has ended"),
+            permits: Arc::new(Semaphore::new(size)),
+            idle: Mutex::default(),
         })
     }
+
+    pub(in crate::store) const fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Starts the task that keeps connections alive. It ends with the pool.
+    pub(in crate::store) fn start_keep_alive(self: &Arc<Self>) {
+        self.runtime.spawn(keep_alive(Arc::downgrade(self)));
+    }
+
+    /// Drops all connections that are not in use.
+    pub(in crate::store) fn clear(&self) {
+        self.idle().clear();
+    }
+
+    /// Does work on a connection, unless the deadline has passed before it begins. Once
+    /// it has begun, it comes to its end. It begins in the caller's own task if
+    /// `is_inline`, which saves two changes of tasks.
+    pub(in crate::store) async fn run<T: Send + 'static>(
+        self: &Arc<Self>,
+        deadline: Instant,
+        is_inline: bool,
+        work: impl for<'c> FnOnce(&'c D, &'c mut D::Connection) -> Work<'c, T> + Send + 'static,
+    ) -> Result<T, SqlError> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        let permit = permit.map_err(|_| SqlError::new("the pool is closed"))?;
+        let pool = Arc::clone(self);
+        let work = async move { pool.run_with(permit, deadline, work).await }.boxed();
+        if is_inline {
+            return RunToCompletion { work: Some(work), runtime: &self.runtime }.await;
+        }
+        self.runtime.spawn(work).await.unwrap_or_else(|_| Err(SqlError::unfinished()))
+    }
+
+    /// Runs SQL without arguments, and returns the rows of two columns.
+    pub(in crate::store) async fn rows(
+        self: &Arc<Self>,
+        timeout: Duration,
+        sql: String,
+    ) -> Result<TextRows, SqlError> {
+        let deadline = Instant::now() + timeout;
+        let work = self.run(deadline, false, |_, connection| {
+            async {
+                let rows = D::rows(connection, sql).await;
+                if matches!(rows, Err(sqlx::Error::Database(_))) {
+                    // One of several statements may have left a transaction open.
+                    let _ = D::rows(connection, "ROLLBACK".to_owned()).await;
+                }
+                rows
+            }
+            .boxed()
+        });
+        work.await
+    }
+
+    async fn run_with<T>(
+        &self,
+        _permit: OwnedSemaphorePermit,
+        deadline: Instant,
+        work: impl for<'c> FnOnce(&'c D, &'c mut D::Connection) -> Work<'c, T>,
+    ) -> Result<T, SqlError> {
+        let mut connection = self.connection().await?;
+        let now = Instant::now();
+        if now >= deadline {
+            self.put_back(connection);
+            return Err(SqlError::late());
+        }
+        let time = self.timeout.max(deadline - now);
+        let result = match timeout(time, work(&self.dialect, &mut connection)).await {
+            Ok(result) => result.map_err(SqlError::from),
+            Err(_) => return Err(SqlError::unfinished()),
+        };
+        if result.as_ref().err().is_none_or(|error| error.is_healthy) {
+            self.put_back(connection);
+        }
+        result
+    }
+
+    /// Takes a connection that lives, or makes one.
+    async fn connection(&self) -> Result<D::Connection, SqlError> {
+        // Not in the condition: the lock would be held until the end of the loop.
+        let mut next = self.idle().pop();
+        while let Some(idle) = next {
+            if let Some(connection) = idle.alive(IDLE).await {
+                return Ok(connection);
+            }
+            next = self.idle().pop();
+        }
+        match timeout(CONNECT_TIMEOUT, self.dialect.connect()).await {
+            Ok(connection) => connection.map_err(SqlError::unconnected),
+            Err(_) => Err(SqlError::new("it does not answer")),
+        }
+    }
+
+    fn put_back(&self, connection: D::Connection) {
+        self.idle().push(IdleConnection { connection, since: Instant::now() });
+    }
+
+    /// Pings the connections that nobody has used since the last time, and makes new
+    /// ones in place of those that are gone.
+    async fn check_idle(&self) {
+        for _ in 0..self.size {
+            let Ok(_permit) = self.permits.try_acquire() else { return };
+            let Some(oldest) = self.take_oldest() else { return };
+            let since = oldest.since;
+            let connection = match oldest.alive(KEEP_ALIVE).await {
+                Some(connection) => connection,
+                None => match timeout(CONNECT_TIMEOUT, self.dialect.connect()).await {
+                    Ok(Ok(connection)) => connection,
+                    _ => continue,
+                },
+            };
+            let since = if since.elapsed() < KEEP_ALIVE { since } else { Instant::now() };
+            self.idle().push(IdleConnection { connection, since });
+        }
+    }
+
+    fn take_oldest(&self) -> Option<IdleConnection<D::Connection>> {
+        let mut idle = self.idle();
+        if idle.is_empty() { None } else { Some(idle.remove(0)) }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<IdleConnection<D::Connection>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// Serves one connection, until nobody can ask for it any more. What has come
-/// in meanwhile goes into one transaction.
-async fn serve<D: Dialect>(line: Arc<PooledConnection<D>>, mut jobs: mpsc::Receiver<Job>) {
-    // Reply there is work, so that the first request need not wait for it.
-    line.free(line.connect().await);
-    let mut next = None;
-    loop {
-        let job = match next.take() {
-            Some(job) => job,
-            None => match jobs.recv().await {
-                Some(job) => job,
-                None => return,
-            },
-        };
-        let idle = line.take().await;
-        // Those who have just been answered may ask again at once.
-        yield_now().await;
-        let batch = Batch::gather(job, &mut jobs, &mut next);
-        line.free(line.perform(idle, batch).await);
+impl<C: sqlx::Connection> IdleConnection<C> {
+    /// The connection, if it was used within that time or answers a ping.
+    async fn alive(mut self, fresh: Duration) -> Option<C> {
+        let is_alive = self.since.elapsed() < fresh
+            || matches!(timeout(CONNECT_TIMEOUT, self.connection.ping()).await, Ok(Ok(())));
+        is_alive.then_some(self.connection)
+    }
+}
+
+async fn keep_alive<D: Dialect>(pool: Weak<Pool<D>>) {
+    while let Some(pool) = pool.upgrade() {
+        pool.check_idle().await;
+        drop(pool);
+        sleep(KEEP_ALIVE).await;
+    }
+}
+
+/// Work in the task of its caller; if that goes away, the runtime does the rest.
+struct RunToCompletion<'a, T: Send + 'static> {
+    work: Option<BoxFuture<'static, T>>,
+    runtime: &'a Handle,
+}
+
+impl<T: Send + 'static> Future for RunToCompletion<'_, T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        // Its timers and sockets are to be of the runtime that outlives the request.
+        let _entered = self.runtime.enter();
+        let Some(work) = self.work.as_mut() else { return Poll::Pending };
+        let result = work.poll_unpin(context);
+        if result.is_ready() {
+            self.work = None;
+        }
+        result
+    }
+}
+
+impl<T: Send + 'static> Drop for RunToCompletion<'_, T> {
+    fn drop(&mut self) {
+        if let Some(work) = self.work.take() {
+            self.runtime.spawn(work);
+        }
     }
 }

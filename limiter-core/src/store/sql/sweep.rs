@@ -60,7 +60,7 @@ impl<D: Dialect> Sql<D> {
             None => self.dialect.now(),
         };
         let sql = self.dialect.sweep(&table, &place.behind, STEP, &now);
-        let rows = self.pool.rows(sql).await?;
+        let rows = self.pool.rows(self.timeout, sql).await?;
         let told = |name: &str| {
             rows.iter().find(|(told, _)| told == name).map(|(_, value)| value.as_str())
         };

@@ -15,7 +15,7 @@ pub(in crate::store) use self::rows::{BanRow, Changes, CounterRow, Names, Rows, 
 use super::Dialect;
 use crate::{
     policy::Policy,
-    store::remote::backend::{Reply, StoreRequest},
+    store::remote::{backend::Reply, batcher::BatchEntry},
     time::Timestamp,
 };
 
@@ -70,15 +70,15 @@ pub(in crate::store) struct LoadedRow {
 /// How often a request is tried that meets others.
 const MAX_ATTEMPTS: usize = 8;
 
-/// Decides requests one after the other, in one atomic step.
+/// Decides the entries of a batch one after the other, in one atomic step.
 pub(in crate::store) async fn transact<D: Transactional>(
     dialect: &D,
     connection: &mut D::Connection,
-    requests: &[&StoreRequest],
+    batch: &[BatchEntry],
 ) -> Result<Vec<Reply>, sqlx::Error> {
     let mut attempt = 0;
     loop {
-        let result = attempt_once(dialect, connection, requests, attempt).await;
+        let result = attempt_once(dialect, connection, batch, attempt).await;
         let (conflict, error) = match result {
             Ok(Some(replies)) => return Ok(replies),
             Ok(None) => (true, sqlx::Error::Protocol("its rows change all the time".to_owned())),
@@ -100,22 +100,30 @@ pub(in crate::store) async fn transact<D: Transactional>(
 async fn attempt_once<D: Transactional>(
     dialect: &D,
     connection: &mut D::Connection,
-    requests: &[&StoreRequest],
+    batch: &[BatchEntry],
     attempt: usize,
 ) -> Result<Option<Vec<Reply>>, sqlx::Error> {
-    let (mut rows, places) = Rows::of(requests);
+    let (mut rows, places) = Rows::of(batch);
     let loaded = dialect.read(connection, &rows, attempt).await?;
     let server_now = loaded.now.map(Timestamp::from_micros);
     rows.fill::<D>(loaded);
-    let mut replies = Vec::with_capacity(requests.len());
-    for (request, places) in requests.iter().zip(&places) {
+    let mut replies = Vec::with_capacity(batch.len());
+    for (BatchEntry { request, times }, places) in batch.iter().zip(&places) {
         let now = request.now.or(server_now).ok_or_else(|| {
             sqlx::Error::Protocol("the database answered without the time".to_owned())
         })?;
-        let kept = places.iter().map(|places| rows.kept(*places, now)).collect();
-        let before = Reply { now, kept };
-        Apply::new(&mut rows, request, now).perform(places, &before.kept);
-        replies.push(before);
+        let kept = |rows: &Rows<'_>| places.iter().map(|places| rows.kept(*places, now)).collect();
+        let before: Vec<_> = kept(&rows);
+        let mut is_changed = Apply::new(&mut rows, request, now).perform(places, &before);
+        for _ in 1..*times {
+            if !is_changed {
+                // The same request again changes nothing either.
+                break;
+            }
+            let before: Vec<_> = kept(&rows);
+            is_changed = Apply::new(&mut rows, request, now).perform(places, &before);
+        }
+        replies.push(Reply { now, kept: before });
     }
     let changes = rows.changes();
     // A transaction has to be ended, whatever there is to write.

@@ -1,4 +1,6 @@
-//! What a run makes of the rows.
+//! What a store request makes of the rows, by the pure functions.
+//!
+//! Input: a request, and the state of its items. Output: changed rows.
 
 use super::rows::{Places, Rows};
 use crate::{
@@ -13,29 +15,30 @@ use crate::{
     time::Timestamp,
 };
 
-/// A run at its instant.
+/// A request at its instant.
 pub(in crate::store) struct Apply<'a, 'r> {
     rows: &'a mut Rows<'r>,
-    run: &'r StoreRequest,
+    request: &'r StoreRequest,
     now: Timestamp,
 }
 
 impl<'a, 'r> Apply<'a, 'r> {
     pub(in crate::store) fn new(
         rows: &'a mut Rows<'r>,
-        run: &'r StoreRequest,
+        request: &'r StoreRequest,
         now: Timestamp,
     ) -> Self {
-        Self { rows, run, now }
+        Self { rows, request, now }
     }
 
-    /// Changes the rows of its items, of which that was kept.
-    pub(in crate::store) fn perform(mut self, places: &[Places], kept: &[StoredState]) {
-        let items = self.run.items.iter().zip(places).zip(kept);
-        match self.run.operation {
-            Operation::Decide(cost) => self.decide(places, kept, cost),
+    /// Changes the rows of its items, of which that was kept. Returns whether a check
+    /// has changed anything.
+    pub(in crate::store) fn perform(mut self, places: &[Places], kept: &[StoredState]) -> bool {
+        let items = self.request.items.iter().zip(places).zip(kept);
+        match self.request.operation {
+            Operation::Decide(cost) => return self.decide(places, kept, cost),
             Operation::Owe => {
-                items.zip(&self.run.owed).for_each(|(((item, places), kept), owed)| {
+                items.zip(&self.request.owed).for_each(|(((item, places), kept), owed)| {
                     self.repay(item, *places, kept, owed);
                 });
             }
@@ -57,11 +60,14 @@ impl<'a, 'r> Apply<'a, 'r> {
                 unreachable!("only a cluster is asked item by item")
             }
         }
+        false
     }
 
-    fn decide(&mut self, places: &[Places], kept: &[StoredState], cost: u64) {
-        let outcome = outcome(self.run.items.iter(), kept, cost, self.now);
-        for ((item, places), change) in self.run.items.iter().zip(places).zip(outcome.changes) {
+    fn decide(&mut self, places: &[Places], kept: &[StoredState], cost: u64) -> bool {
+        let outcome = outcome(self.request.items.iter(), kept, cost, self.now);
+        let mut is_changed = false;
+        for ((item, places), change) in self.request.items.iter().zip(places).zip(outcome.changes) {
+            is_changed |= !matches!(change, Change::None);
             match change {
                 Change::None => {}
                 Change::Charged(levels) => self.count(places.counter, &levels),
@@ -72,6 +78,7 @@ impl<'a, 'r> Apply<'a, 'r> {
                 }
             }
         }
+        is_changed
     }
 
     fn repay(&mut self, item: &NamedItem, places: Places, kept: &StoredState, owed: &OutageUsage) {
@@ -102,7 +109,7 @@ impl<'a, 'r> Apply<'a, 'r> {
         let Some((strikes, ban)) = places.offender else { return };
         self.count(strikes, std::slice::from_ref(&offender.strikes));
         let forgotten = offender.ban().map_or(self.now, |ban| rule.forget_at(&ban).max(self.now));
-        let expires = forgotten.as_micros().saturating_add(ttl_grace(self.run.now));
+        let expires = forgotten.as_micros().saturating_add(ttl_grace(self.request.now));
         self.rows.write_ban(ban, offender.ban(), expires);
     }
 
@@ -113,7 +120,7 @@ impl<'a, 'r> Apply<'a, 'r> {
         self.rows.write_counter(
             at,
             states,
-            self.now.as_micros() + longest + ttl_grace(self.run.now),
+            self.now.as_micros() + longest + ttl_grace(self.request.now),
         );
     }
 }

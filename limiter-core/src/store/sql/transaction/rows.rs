@@ -11,7 +11,8 @@ use crate::{
     policy::Policy,
     store::{
         remote::{
-            backend::{NamedItem, StoreRequest, StoredState, parse_ban},
+            backend::{NamedItem, StoredState, parse_ban},
+            batcher::BatchEntry,
             storage_key,
         },
         sql::name,
@@ -98,13 +99,11 @@ impl Changes<'_> {
 
 impl<'r> Rows<'r> {
     /// The rows of all items, and where each item's are, run by run.
-    pub(in crate::store) fn of(
-        requests: &[&'r StoreRequest],
-    ) -> (Self, Vec<SmallVec<[Places; 1]>>) {
+    pub(in crate::store) fn of(batch: &'r [BatchEntry]) -> (Self, Vec<SmallVec<[Places; 1]>>) {
         let mut rows = Self::default();
-        let places = requests
+        let places = batch
             .iter()
-            .map(|request| request.items.iter().map(|item| rows.add(item)).collect())
+            .map(|entry| entry.request.items.iter().map(|item| rows.add(item)).collect())
             .collect();
         (rows, places)
     }

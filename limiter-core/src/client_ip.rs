@@ -40,12 +40,16 @@
 
 mod forwarded;
 mod header;
+mod hops;
 mod misconfiguration;
 
 use std::net::IpAddr;
 
 pub(crate) use self::misconfiguration::ProxyWarning;
-use self::{forwarded::Hop, header::Header};
+use self::{
+    header::Header,
+    hops::{count_back, walk},
+};
 use crate::{
     error::{ConfigError, Error},
     networks::{IPV6_PREFIX, Networks, canonical},
@@ -240,7 +244,9 @@ impl ClientIp {
             return Ok(Resolution::NoHeader(peer));
         }
         let client = forwarding.header.hops(&lines).and_then(|hops| match forwarding.trusted {
-            Trusted::Proxies | Trusted::Everyone => self.walk(forwarding, peer, &hops),
+            Trusted::Proxies | Trusted::Everyone => {
+                walk(&hops, peer, |hop| self.trusts(forwarding, hop))
+            }
             Trusted::Hops(count) => count_back(&hops, count.into()),
         });
         client.map(Resolution::Client).map_err(|reason| self.fault(reason))
@@ -267,27 +273,6 @@ impl ClientIp {
         forwarding.trusted != Trusted::Proxies || self.proxies.contains(peer)
     }
 
-    /// Walks from the nearest hop outwards to the first that is no proxy.
-    fn walk(
-        &self,
-        forwarding: &Forwarding,
-        peer: IpAddr,
-        hops: &[Hop],
-    ) -> Result<IpAddr, &'static str> {
-        let mut nearest = peer;
-        for (passed, hop) in hops.iter().rev().enumerate() {
-            if passed == MAX_HOPS {
-                return Err("names more than 32 proxies");
-            }
-            // Going on to the left of a hop that names nobody would trust the client.
-            nearest = hop.ok_or(NOBODY)?;
-            if !self.trusts(forwarding, nearest) {
-                break;
-            }
-        }
-        Ok(nearest)
-    }
-
     pub(crate) const fn proxies(&self) -> &Networks {
         &self.proxies
     }
@@ -300,14 +285,6 @@ impl ClientIp {
 pub(crate) fn wrong_hops(hops: u64) -> ConfigError {
     let message = format!("is {hops}; write how many proxies there are, 1 to {MAX_HOPS}");
     ConfigError::at("trusted_proxies", message)
-}
-
-const NOBODY: &str = "names no address where the client's should be";
-
-/// What the first of so many proxies has appended.
-fn count_back(hops: &[Hop], count: usize) -> Result<IpAddr, &'static str> {
-    let at = hops.len().checked_sub(count).ok_or("names fewer addresses than there are proxies")?;
-    hops[at].ok_or(NOBODY)
 }
 
 #[cfg(test)]

@@ -36,6 +36,7 @@
 
 mod environment;
 mod error;
+mod given;
 mod policy;
 mod root;
 mod values;

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Deserializer};
 
-use super::values::{Flag, Given, Length, List, Number, Text, Thousandths, parsed, table};
+use super::{
+    given::{Given, table},
+    values::{Flag, Length, List, Number, Text, Thousandths, parsed},
+};
 use crate::{
     ban::{BanAnswer, BanRule},
     error::ConfigError,

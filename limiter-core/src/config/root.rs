@@ -6,8 +6,9 @@ use serde::{Deserialize, Deserializer};
 
 use super::{
     Config,
+    given::table,
     policy::PolicyConfig,
-    values::{Flag, Length, List, Number, Text, Trust, table},
+    values::{Flag, Length, List, Number, Text, Trust},
 };
 use crate::{
     client_ip::{ClientIp, EVERYONE, wrong_hops},

@@ -5,18 +5,18 @@
 //! is left, how long to wait, and what the state becomes when a request is
 //! charged. No clock, no lock, no float.
 
+#[cfg(feature = "memory")]
+mod compact;
 mod fixed_window;
 mod gcra;
 mod outage;
-
 mod sliding_window;
 
 #[cfg(test)]
 mod tests;
 
-pub use self::fixed_window::Inherited;
 #[cfg(feature = "memory")]
-pub(crate) use self::gcra::CompactTat;
+pub(crate) use self::compact::{CompactUsage, MAX_WORD};
 pub(crate) use self::outage::QuotaUsage;
 use crate::{
     quota::{Algorithm, Quota},
@@ -145,57 +145,6 @@ impl Usage {
         }
     }
 
-    /// The more indebted of both, part by part: no request passes it that
-    /// either of them would refuse. Both are of one quota and instant.
-    #[must_use]
-    pub fn merge(self, other: Self) -> Self {
-        let used = match (self.used, other.used) {
-            (AlgorithmUsage::Gcra(a), AlgorithmUsage::Gcra(b)) => AlgorithmUsage::Gcra(a.max(b)),
-            (AlgorithmUsage::FixedWindow(a), AlgorithmUsage::FixedWindow(b)) => {
-                AlgorithmUsage::FixedWindow(a.merge(b))
-            }
-            (AlgorithmUsage::SlidingWindow(a), AlgorithmUsage::SlidingWindow(b)) => {
-                AlgorithmUsage::SlidingWindow(a.merge(b))
-            }
-            (used, _) => used,
-        };
-        Self { used, ..self }
-    }
-
-    /// What a key that is displaced leaves to newcomers of a store that is full.
-    #[must_use]
-    pub fn left_behind(self) -> Self {
-        let used = match self.used {
-            AlgorithmUsage::FixedWindow(window) => {
-                AlgorithmUsage::FixedWindow(window.left_behind(&self.quota, self.now))
-            }
-            other => other,
-        };
-        Self { used, ..self }
-    }
-
-    /// The same, with what a newcomer has taken over, beside its state.
-    #[must_use]
-    pub fn inheriting(self, kept: Option<Inherited>) -> Self {
-        let used = match self.used {
-            AlgorithmUsage::FixedWindow(window) => {
-                AlgorithmUsage::FixedWindow(window.inheriting(&self.quota, kept, self.now))
-            }
-            other => other,
-        };
-        Self { used, ..self }
-    }
-
-    /// What to keep of that. Other algorithms than `fixed_window` have it in
-    /// their state.
-    #[must_use]
-    pub fn inherited(&self) -> Option<Inherited> {
-        match self.used {
-            AlgorithmUsage::FixedWindow(window) => window.inherited(&self.quota, self.now),
-            AlgorithmUsage::Gcra(_) | AlgorithmUsage::SlidingWindow(_) => None,
-        }
-    }
-
     #[cfg(feature = "memory")]
     pub(crate) const fn now(&self) -> Timestamp {
         self.now
@@ -235,7 +184,7 @@ impl Usage {
     pub(crate) fn effective_window(&self) -> u64 {
         let remaining = self.remaining();
         if let AlgorithmUsage::FixedWindow(window) = self.used {
-            return window.next_end(&self.quota, self.now);
+            return window.next_end();
         }
         let one_more = match self.wait(remaining + 1) {
             Wait::Micros(micros) => micros,
@@ -245,9 +194,11 @@ impl Usage {
         one_more.max(div_ceil(in_windows, self.quota.limit()))
     }
 
-    /// AlgorithmUsage units in proportion to what can be used at once, 0 to 1,000,000.
+    /// Returns the units used in proportion to what can be used at once, 0 to
+    /// 1,000,000.
+    #[cfg(feature = "memory")]
     #[must_use]
-    pub fn fill(&self) -> u32 {
+    pub(crate) fn fill(&self) -> u32 {
         let burst = u128::from(self.quota.burst());
         let used = burst - u128::from(self.remaining()).min(burst);
         u32::try_from(used * 1_000_000 / burst).unwrap_or(1_000_000)

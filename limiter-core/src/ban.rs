@@ -28,6 +28,8 @@ mod threshold;
 
 use std::time::Duration;
 
+#[cfg(feature = "memory")]
+pub(crate) use self::record::CLOCK_SKEW;
 pub use self::{
     record::{Ban, BanRecord},
     threshold::{BanThreshold, BanThresholdWithin},

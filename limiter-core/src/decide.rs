@@ -31,11 +31,7 @@
 
 use smallvec::SmallVec;
 
-pub use crate::{
-    algorithm::{Inherited, Usage},
-    ban::BanRecord,
-    outage_usage::OutageUsage,
-};
+pub use crate::{algorithm::Usage, ban::BanRecord, outage_usage::OutageUsage};
 use crate::{
     algorithm::{State, Wait},
     ban::Ban,

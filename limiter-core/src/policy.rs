@@ -22,7 +22,7 @@ mod validate;
 use std::{sync::Arc, time::Duration};
 
 #[cfg(feature = "memory")]
-pub(crate) use self::counters::{Counted, Hint, Hints, Kind};
+pub(crate) use self::counters::{CachedId, Counter, CounterSpec, Counters};
 pub use self::namespaces::Namespaces;
 pub use self::options::{HeaderStyle, Mode, OnStoreError};
 pub(crate) use self::validate::check_together;
@@ -59,7 +59,7 @@ struct Rule {
     per_address: u64,
     scope: Namespaces,
     #[cfg(feature = "memory")]
-    hints: Hints,
+    counters: Counters,
 }
 
 impl Policy {
@@ -203,8 +203,8 @@ impl Policy {
     }
 
     #[cfg(feature = "memory")]
-    pub(crate) fn hints(&self) -> &Hints {
-        &self.0.hints
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.0.counters
     }
 
     /// The policy with one of `parts` parts of its quotas, but as much as `cost`
@@ -267,7 +267,7 @@ impl Rule {
             per_address: PER_ADDRESS,
             scope: Namespaces { counters: 0, bans: 0, strikes: 0 },
             #[cfg(feature = "memory")]
-            hints: Hints::default(),
+            counters: Counters::default(),
         }
     }
 
@@ -286,7 +286,7 @@ impl Rule {
     fn with_counters(mut self) -> Self {
         #[cfg(feature = "memory")]
         {
-            self.hints = Hints::of(self.scope, &self.quotas, self.ban.as_ref());
+            self.counters = Counters::of(self.scope, &self.quotas, self.ban.as_ref());
         }
         self
     }

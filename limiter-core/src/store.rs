@@ -114,20 +114,18 @@ impl<'a> Check<'a> {
         self.owed.is_empty() && self.policies.iter().all(|policy| policy.mode() == Mode::Enforce)
     }
 
-    /// The only policy, if there is but one.
+    /// The policies, in the order of the items.
     #[cfg(feature = "memory")]
-    #[inline]
-    pub(crate) fn only_policy(&self) -> Option<&'a Policy> {
-        let [policy] = self.policies else { return None };
-        Some(policy)
+    pub(crate) const fn policies(&self) -> &'a [Policy] {
+        self.policies
     }
 
-    /// The key that all items have, if they have one and the same.
+    /// The only item, if there is but one.
     #[cfg(feature = "memory")]
     #[inline]
-    pub(crate) fn only_key(&self) -> Option<&'a Key> {
-        let (first, others) = self.subjects.split_first()?;
-        others.iter().all(|other| other.key == first.key).then_some(&first.key)
+    pub(crate) fn only_item(&self) -> Option<Item<'a>> {
+        let ([policy], [subject]) = (self.policies, self.subjects) else { return None };
+        Some(Item { policy, subject })
     }
 
     /// Whether a refusal may be a strike.

@@ -6,13 +6,8 @@
 //! `1 / limit` microseconds, in which one unit of the quota is exactly
 //! `window`, and one microsecond pays back exactly `limit`.
 
-#[cfg(feature = "memory")]
-mod compact;
-
 use std::fmt;
 
-#[cfg(feature = "memory")]
-pub(crate) use self::compact::CompactTat;
 use super::{State, Wait, div_ceil, div_rem};
 use crate::{
     quota::{MAX_WINDOW, Quota},
@@ -45,12 +40,18 @@ fn cost_of(quota: &Quota, units: u64) -> u128 {
 }
 
 impl Debt {
-    const fn new(quota: &Quota, debt: u128) -> Self {
+    pub(super) const fn new(quota: &Quota, debt: u128) -> Self {
         Self { high: (debt >> 64) as u64, low: debt as u64, rate: quota.limit() }
     }
 
-    const fn debt(self) -> u128 {
+    pub(super) const fn debt(self) -> u128 {
         (self.high as u128) << 64 | self.low as u128
+    }
+
+    /// Whether it was written with the quota's limit, or charged since.
+    #[cfg(feature = "memory")]
+    pub(super) const fn is_of(self, quota: &Quota) -> bool {
+        self.rate == quota.limit()
     }
 
     pub(super) fn at(quota: &Quota, state: Option<State>, now: Timestamp) -> Self {
@@ -72,7 +73,7 @@ impl Debt {
     /// clamping would not help: a refusal writes nothing, so the client would
     /// find the clamp again until the clock has caught up.
     #[inline]
-    fn bounded(quota: &Quota, debt: u128, burst: u64) -> Self {
+    pub(super) fn bounded(quota: &Quota, debt: u128, burst: u64) -> Self {
         let full = cost_of(quota, quota.burst().max(burst));
         Self::new(quota, if debt > 2 * full { 0 } else { debt })
     }

@@ -84,17 +84,6 @@ impl Windows {
         Self { current, ..self }
     }
 
-    pub(super) fn merge(self, other: Self) -> Self {
-        // At one instant both stand in the same window, unless one is ahead:
-        // the later one is taken for the window, the larger counts for both.
-        let later = if self.start >= other.start { self } else { other };
-        Self {
-            current: self.current.max(other.current),
-            previous: self.previous.max(other.previous),
-            ..later
-        }
-    }
-
     /// With what was used elsewhere, window by window.
     pub(super) fn owing(self, quota: &Quota, owed: Self) -> Self {
         let sum = |own: u64, owed: u64| own.max(own.saturating_add(owed).min(quota.limit()));

@@ -229,26 +229,4 @@ proptest! {
         }
         prop_assert!(level.remaining() <= quota.burst());
     }
-
-    /// Of two levels merged, every request waits as for the worse one at least.
-    #[test]
-    fn a_merge_admits_no_more_than_either(
-        quota in quotas(), first in requests(), second in requests(), cost in 0u64..12,
-    ) {
-        let mut levels = Vec::new();
-        let end = 10_000;
-        for requests in [first, second] {
-            let mut counter = Counter { quota, state: None };
-            let mut now = end - requests.iter().map(|(step, _)| step).sum::<u64>();
-            for (step, taken) in requests {
-                now += step;
-                counter.take(now, taken);
-            }
-            levels.push(counter.level(end));
-        }
-        let merged = levels[0].merge(levels[1]);
-        prop_assert!(merged.wait(cost) >= levels[0].wait(cost));
-        prop_assert!(merged.wait(cost) >= levels[1].wait(cost));
-        prop_assert!(merged.fill() >= levels[0].fill().max(levels[1].fill()));
-    }
 }

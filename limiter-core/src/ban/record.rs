@@ -18,7 +18,7 @@ pub struct Ban {
 
 /// How much further than its own duration the end of a ban may lie ahead, in
 /// microseconds: the clocks of servers that share state differ by that much.
-const CLOCK_SKEW: u64 = 1_000_000;
+pub(crate) const CLOCK_SKEW: u64 = 1_000_000;
 
 impl Ban {
     /// Whether the ban holds at `now`: it has not ended, and can have begun by then.

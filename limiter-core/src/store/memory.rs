@@ -1,35 +1,39 @@
 //! The embedded store: this process's memory, with a hard bound.
 
 mod bans;
-mod bucket;
 mod builder;
 mod counter_ids;
-mod encoding;
+mod displaced;
 mod eviction;
 mod fast_path;
-mod location;
-mod locked_buckets;
-mod locked_keys;
 mod locking;
+mod slot;
 mod table;
 
 use std::{
     fmt,
-    hash::{BuildHasher, RandomState},
+    hash::{BuildHasher, Hasher, RandomState},
     sync::Arc,
 };
 
 use smallvec::SmallVec;
 
 pub use self::builder::MemoryStoreBuilder;
-use self::{bans::Bans, counter_ids::Kinds, location::Spot, locking::Locked, table::Table};
+use self::{
+    bans::Bans,
+    counter_ids::{CounterIds, Id},
+    locking::{Location, LockedSegments},
+    slot::Tag,
+    table::Table,
+};
 use super::{Answer, BanChange, BanPage, Banned, Check, Item, Store};
 use crate::{
     ban::{Ban, BanRecord, BanRule},
-    decide::{Change, PriorState, decide},
+    decide::{Change, Levels, PriorState, decide},
     decision::Decision,
     error::StoreError,
-    policy::Policy,
+    key::Key,
+    policy::{Counter, Policy},
     time::{Clock, Timestamp},
 };
 
@@ -80,11 +84,11 @@ pub struct MemoryStore(Arc<Shared>);
 
 struct Shared {
     clock: Arc<dyn Clock>,
-    /// Since when arrival times are counted.
+    /// The instant from which slots count time.
     origin: Timestamp,
     hasher: RandomState,
     table: Table,
-    kinds: Kinds,
+    counter_ids: CounterIds,
     bans: Bans,
 }
 
@@ -123,7 +127,7 @@ impl Default for MemoryStore {
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryStore")
-            .field("table", &self.0.table)
+            .field("bans", &self.0.bans)
             .field("clock", &self.0.clock)
             .finish_non_exhaustive()
     }
@@ -167,131 +171,189 @@ impl Store for MemoryStore {
     }
 }
 
+/// Where the state of an item is, and the ids of its counters.
+struct Found {
+    location: Location,
+    /// One a quota.
+    quotas: SmallVec<[Id; 1]>,
+    strikes: Option<Id>,
+}
+
+/// Items with their segments locked.
+struct Locked<'a> {
+    found: SmallVec<[Found; 1]>,
+    segments: LockedSegments<'a>,
+}
+
 impl Shared {
-    fn decide(&self, check: &Check<'_>) -> Result<Decision, StoreError> {
-        let (spots, mut locked) = self.lock(check.items())?;
-        let now = self.clock.now();
-        for (at, item, owed) in check.owed() {
-            let spot = &spots[at];
-            let repaid = self.prior(&mut locked, spot, item, now).repaid(item, owed, now);
-            spot.charge(&mut locked, &repaid.levels);
-            if let Some(offender) = &repaid.offender {
-                self.offend(&mut locked, spot, item, offender, now);
+    #[inline]
+    fn location(&self, key: &Key) -> Location {
+        // A key's bytes say themselves where they end.
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(key.as_bytes());
+        let digest = hasher.finish();
+        Location { digest, bucket: self.table.bucket_of(digest) }
+    }
+
+    /// Locks the segments of all items.
+    ///
+    /// # Errors
+    /// If there are more different counters than there are ids.
+    fn lock<'a>(
+        &self,
+        items: impl Iterator<Item = Item<'a>> + Clone,
+    ) -> Result<Locked<'_>, StoreError> {
+        loop {
+            let token = self.counter_ids.token();
+            let found: Result<SmallVec<[Found; 1]>, _> =
+                items.clone().map(|item| self.find(item)).collect();
+            let found = found?;
+            let locations = found.iter().map(|found| found.location);
+            let segments = LockedSegments::lock(self, locations);
+            // Ids that were valid under the lock stay so until it is released.
+            if self.counter_ids.token() == token {
+                return Ok(Locked { found, segments });
             }
         }
-        let items = check.items().zip(&spots);
+    }
+
+    fn find(&self, item: Item<'_>) -> Result<Found, StoreError> {
+        let id = |counter| self.counter_ids.id(counter, || self.ids_in_use());
+        let counters = item.policy.counters();
+        Ok(Found {
+            location: self.location(&item.subject.key),
+            quotas: counters.quotas.iter().map(id).collect::<Result<_, _>>()?,
+            strikes: counters.strikes.as_ref().map(id).transpose()?,
+        })
+    }
+
+    fn decide(&self, check: &Check<'_>) -> Result<Decision, StoreError> {
+        let mut locked = self.lock(check.items())?;
+        let now = self.clock.now();
+        for (at, item, owed) in check.owed() {
+            let repaid = locked.prior(at, item, now).repaid(item, owed, now);
+            locked.charge(at, item, &repaid.levels);
+            if let Some(record) = &repaid.offender {
+                locked.write_record(at, item, record, now);
+            }
+        }
         let priors: SmallVec<[PriorState; 1]> =
-            items.clone().map(|(item, spot)| self.prior(&mut locked, spot, item, now)).collect();
+            check.items().enumerate().map(|(at, item)| locked.prior(at, item, now)).collect();
         let outcome = decide(check, &priors, now);
-        for ((item, spot), change) in items.zip(&outcome.changes) {
+        for ((at, item), change) in check.items().enumerate().zip(&outcome.changes) {
             match change {
                 Change::None => {}
-                Change::Charged(levels) => spot.charge(&mut locked, levels),
-                Change::Struck(offender) => self.offend(&mut locked, spot, item, offender, now),
+                Change::Charged(levels) => locked.charge(at, item, levels),
+                Change::Struck(record) => locked.write_record(at, item, record, now),
             }
         }
         Ok(outcome.decision)
     }
 
     fn strike(&self, offenders: &[Item<'_>]) -> Result<Vec<Option<Timestamp>>, StoreError> {
-        let (spots, mut locked) = self.lock(offenders.iter().copied())?;
+        let mut locked = self.lock(offenders.iter().copied())?;
         let now = self.clock.now();
-        let strike = |(item, spot): (&Item<'_>, &Spot)| {
+        let strike = |(at, item): (usize, &Item<'_>)| {
             let rule = item.policy.ban()?;
-            let before = self.offender(&mut locked, spot, *item, rule, now);
+            let before = locked.record(at, *item, rule, now);
             if before.banned_until(now).is_some() {
                 return None;
             }
             let after = before.strike(rule, now);
-            self.offend(&mut locked, spot, *item, &after, now);
+            locked.write_record(at, *item, &after, now);
             after.new_ban(&before, now)
         };
-        Ok(offenders.iter().zip(&spots).map(strike).collect())
+        Ok(offenders.iter().enumerate().map(strike).collect())
     }
 
     fn change_ban(&self, item: Item<'_>, change: BanChange) -> Result<(), StoreError> {
-        let Some(rule) = item.policy.ban().filter(|_| item.subject.bannable) else {
-            return Ok(());
-        };
-        let (spots, mut locked) = self.lock(std::iter::once(item))?;
-        let now = self.clock.now();
-        let before = self.offender(&mut locked, &spots[0], item, rule, now);
-        self.offend(&mut locked, &spots[0], item, &before.change(rule, change, now), now);
+        let Some(rule) = item.policy.ban() else { return Ok(()) };
+        if item.subject.bannable {
+            let mut locked = self.lock(std::iter::once(item))?;
+            let now = self.clock.now();
+            let before = locked.record(0, item, rule, now);
+            locked.write_record(0, item, &before.change(rule, change, now), now);
+        }
         Ok(())
     }
 
     fn reset(&self, item: Item<'_>) -> Result<(), StoreError> {
-        let (spots, mut locked) = self.lock(std::iter::once(item))?;
-        spots[0].forget(&mut locked);
+        let mut locked = self.lock(std::iter::once(item))?;
+        let Found { location, quotas, .. } = &locked.found[0];
+        for (counter, id) in item.policy.counters().quotas.iter().zip(quotas) {
+            let tag = Tag::counter(location.digest, counter.spec.namespace, *id);
+            locked.segments.remove(*location, tag);
+        }
         Ok(())
     }
 
     fn ban(&self, item: Item<'_>) -> Result<Option<Ban>, StoreError> {
-        let (spots, _locked) = self.lock(std::iter::once(item))?;
-        let ban = self.bans.get(spots[0].place, item.policy.scope().bans, &item.subject.key);
+        let bucket = self.location(&item.subject.key).bucket;
+        let ban = self.bans.get(bucket, item.policy.scope().bans, &item.subject.key);
         Ok(ban.filter(|ban| ban.holds(self.clock.now())))
     }
 
-    /// The bans in force with a number of their own above that of the page
-    /// before, in the order of these numbers.
-    fn page(&self, scope: u64, after: Option<&str>, limit: usize) -> Result<BanPage, StoreError> {
+    /// Returns the bans in force with a number of their own above that of the
+    /// page before, in the order of these numbers.
+    fn page(
+        &self,
+        namespace: u64,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<BanPage, StoreError> {
         let after: u64 = after.unwrap_or("0").parse().map_err(|_| {
             StoreError::new(format!("{after:?} is not where a page of bans has ended"))
         })?;
         let now = self.clock.now();
         let number = |banned: &Banned| self.hasher.hash_one(&banned.key) | 1;
-        let mut bans: Vec<Banned> = self.bans.of(scope).filter(|b| b.ban.holds(now)).collect();
+        let mut bans: Vec<Banned> =
+            self.bans.of(namespace).filter(|banned| banned.ban.holds(now)).collect();
         bans.retain(|banned| number(banned) > after);
         bans.sort_by_key(number);
         let more = bans.len() > limit;
         bans.truncate(limit);
-        let next = bans.last().filter(|_| more).map(|last| number(last).to_string());
+        let next = if more { bans.last().map(|last| number(last).to_string()) } else { None };
         Ok(BanPage { bans, next })
     }
+}
 
-    fn prior(
-        &self,
-        locked: &mut Locked<'_>,
-        spot: &Spot,
-        item: Item<'_>,
-        now: Timestamp,
-    ) -> PriorState {
-        let levels = spot.levels(locked, now);
+impl Locked<'_> {
+    fn prior(&mut self, at: usize, item: Item<'_>, now: Timestamp) -> PriorState {
+        let Found { location, quotas, .. } = &self.found[at];
+        let counters = item.policy.counters().quotas.iter().zip(quotas);
+        let usage =
+            |(counter, id): (&Counter, &Id)| self.segments.read(*location, &counter.spec, *id, now);
+        let levels: Levels = counters.map(usage).collect();
         let rule = item.policy.ban().filter(|_| item.subject.bannable);
-        let offender = rule.map(|rule| self.offender(locked, spot, item, rule, now));
+        let offender = rule.map(|rule| self.record(at, item, rule, now));
         PriorState { levels, offender }
     }
 
-    fn offender(
-        &self,
-        locked: &mut Locked<'_>,
-        spot: &Spot,
-        item: Item<'_>,
-        rule: &BanRule,
-        now: Timestamp,
-    ) -> BanRecord {
-        let ban = self.bans.get(spot.place, item.policy.scope().bans, &item.subject.key);
-        BanRecord::at(rule, spot.strikes(locked, now), ban, now)
+    fn record(&mut self, at: usize, item: Item<'_>, rule: &BanRule, now: Timestamp) -> BanRecord {
+        let Found { location, strikes, .. } = &self.found[at];
+        let bans = &self.segments.shared.bans;
+        let ban = bans.get(location.bucket, item.policy.scope().bans, &item.subject.key);
+        let strikes = item.policy.counters().strikes.as_ref().zip(*strikes);
+        let strikes = strikes.and_then(|(counter, id)| {
+            self.segments.read(*location, &counter.spec, id, now).state()
+        });
+        BanRecord::at(rule, strikes, ban, now)
     }
 
-    fn offend(
-        &self,
-        locked: &mut Locked<'_>,
-        spot: &Spot,
-        item: Item<'_>,
-        offender: &BanRecord,
-        now: Timestamp,
-    ) {
-        let Some(rule) = item.policy.ban() else {
-            return;
-        };
-        self.bans.set(
-            spot.place,
-            item.policy.scope().bans,
-            &item.subject.key,
-            offender.ban,
-            |ban| rule.forget_at(ban).since(now),
-        );
-        spot.strike(locked, &offender.strikes);
+    fn charge(&mut self, at: usize, item: Item<'_>, levels: &Levels) {
+        let Found { location, quotas, .. } = &self.found[at];
+        let counters = item.policy.counters().quotas.iter().zip(quotas);
+        for ((counter, id), level) in counters.zip(levels) {
+            self.segments.write(*location, &counter.spec, *id, level);
+        }
+    }
+
+    fn write_record(&mut self, at: usize, item: Item<'_>, record: &BanRecord, now: Timestamp) {
+        let Found { location, strikes, .. } = &self.found[at];
+        let shared = self.segments.shared;
+        shared.write_ban(&mut self.segments, *location, item, record, now);
+        if let Some((counter, id)) = item.policy.counters().strikes.as_ref().zip(*strikes) {
+            self.segments.write(*location, &counter.spec, id, &record.strikes);
+        }
     }
 }

@@ -1,27 +1,43 @@
-//! Bans, in moka: apart from the counters, under a cap of their own.
+//! Bans, in force and past ones: in `moka`, apart from the counters and under a
+//! cap of their own, and those in force also in a slot of the table.
+//!
+//! The slot answers for a banned key without a lock and without the cache. A
+//! bucket gives at most half of its slots to bans; a ban that finds none is
+//! *hidden*, and checks in its segment look into the cache from then on.
 
 use std::{
     fmt,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use moka::{Expiry, policy::EvictionPolicy, sync::Cache};
 
-use super::table::{Group, SETS};
-use crate::{ban::Ban, key::Key, store::Banned};
+use super::{
+    Shared,
+    fast_path::Declined,
+    locking::{Location, LockedSegments},
+    slot::{Slot, Tag},
+    table::{Segment, segment_of},
+};
+use crate::{
+    algorithm::MAX_WORD,
+    ban::{Ban, BanRecord, BanRule, CLOCK_SKEW},
+    key::Key,
+    store::{Banned, Item},
+    time::Timestamp,
+};
 
-/// A ban's scope (a policy or a group) and key, and the place of its set.
-type Name = (u64, Key, usize);
-
-/// Every ban in force or not yet forgotten.
-///
-/// Calls for one key are made under the lock of its set.
-pub(super) struct Bans {
-    cache: Cache<Name, Entry>,
-    /// Which count the bans of their keys. Shared with the listener that hears of
-    /// evictions, which may run under any set's lock and so must not take one.
-    groups: Arc<[Group]>,
+/// Whose ban it is.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+struct Name {
+    /// The namespace of a policy's or a group's bans.
+    namespace: u64,
+    key: Key,
+    segment: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -30,69 +46,163 @@ struct Entry {
     keep: Duration,
 }
 
+/// Every ban in force or not yet forgotten.
+///
+/// Calls for one key are made under the lock of its segment.
+pub(super) struct Bans {
+    cache: Cache<Name, Entry>,
+    /// How many bans the keys of each segment have. Shared with the listener of
+    /// evictions, which may run under any segment's lock and so must not take one.
+    counts: Arc<[AtomicU32]>,
+}
+
 impl Bans {
     /// `real_time` says whether the store's clock runs like moka's own, so that
-    /// moka may drop what has been forgotten by then.
-    pub(super) fn new(max: usize, groups: &Arc<[Group]>, real_time: bool) -> Self {
-        let listened = Arc::clone(groups);
+    /// moka may drop what is forgotten by then.
+    pub(super) fn new(max: usize, segments: usize, real_time: bool) -> Self {
+        let counts: Arc<[AtomicU32]> = (0..segments).map(|_| AtomicU32::new(0)).collect();
+        let listened = Arc::clone(&counts);
         let builder = Cache::builder()
             .max_capacity(max as u64)
             // The default, TinyLFU, may refuse a newcomer: a ban that never began.
             .eviction_policy(EvictionPolicy::lru())
             .eviction_listener(move |name: Arc<Name>, _, _| {
-                listened[name.2 / SETS].bans.fetch_sub(1, Ordering::Relaxed);
+                listened[name.segment].fetch_sub(1, Ordering::Relaxed);
             });
         let cache = match real_time {
             true => builder.expire_after(Forgotten).build(),
             false => builder.build(),
         };
-        Self { cache, groups: Arc::clone(groups) }
+        Self { cache, counts }
     }
 
-    /// Whether a key of that set, or of one in its group, has a ban.
-    pub(super) fn any(&self, place: usize) -> bool {
-        self.groups[place / SETS].bans.load(Ordering::Relaxed) > 0
+    /// Whether a key of that bucket, or of one in its segment, has a ban.
+    #[inline]
+    pub(super) fn has_any(&self, bucket: usize) -> bool {
+        self.counts[segment_of(bucket)].load(Ordering::Relaxed) > 0
     }
 
-    pub(super) fn get(&self, place: usize, scope: u64, key: &Key) -> Option<Ban> {
-        if !self.any(place) {
+    pub(super) fn get(&self, bucket: usize, namespace: u64, key: &Key) -> Option<Ban> {
+        if !self.has_any(bucket) {
             return None;
         }
-        self.cache.get(&(scope, key.clone(), place)).map(|entry| entry.ban)
+        let name = Name { namespace, key: key.clone(), segment: segment_of(bucket) };
+        self.cache.get(&name).map(|entry| entry.ban)
     }
 
     /// All bans of a policy or group, past ones included.
-    pub(super) fn of(&self, scope: u64) -> impl Iterator<Item = Banned> + '_ {
-        let named = move |(name, entry): (Arc<Name>, Entry)| {
-            (name.0 == scope).then(|| Banned { key: name.1.clone(), ban: entry.ban })
+    pub(super) fn of(&self, namespace: u64) -> impl Iterator<Item = Banned> + '_ {
+        let own = move |(name, entry): (Arc<Name>, Entry)| {
+            (name.namespace == namespace).then(|| Banned { key: name.key.clone(), ban: entry.ban })
         };
-        self.cache.iter().filter_map(named)
+        self.cache.iter().filter_map(own)
     }
 
-    /// Keeps `ban`, or drops what is kept if there is none; `keep` says for
-    /// how long it matters.
-    pub(super) fn set(
-        &self,
-        place: usize,
-        scope: u64,
-        key: &Key,
-        ban: Option<Ban>,
-        keep: impl FnOnce(&Ban) -> Duration,
-    ) {
-        let known = self.get(place, scope, key);
-        if known == ban {
+    /// Keeps a ban for as long as the rule remembers it, or drops what is kept if
+    /// there is none.
+    fn set(&self, bucket: usize, item: Item<'_>, rule: &BanRule, ban: Option<Ban>, now: Timestamp) {
+        let namespace = item.policy.scope().bans;
+        if self.get(bucket, namespace, &item.subject.key) == ban {
             return;
         }
-        let name = (scope, key.clone(), place);
+        let segment = segment_of(bucket);
+        let name = Name { namespace, key: item.subject.key.clone(), segment };
         match ban {
             None => self.cache.invalidate(&name),
             Some(ban) => {
                 // Counted before it is there, and uncounted by the listener
                 // once it is gone: a count may be high for a moment, never low.
-                self.groups[place / SETS].bans.fetch_add(1, Ordering::Relaxed);
-                self.cache.insert(name, Entry { ban, keep: keep(&ban) });
+                self.counts[segment].fetch_add(1, Ordering::Relaxed);
+                self.cache.insert(name, Entry { ban, keep: rule.forget_at(&ban).since(now) });
             }
         }
+    }
+}
+
+impl Shared {
+    /// Returns the end of the ban in force on an item, if it has a slot.
+    ///
+    /// # Errors
+    /// If there may be a ban that only the general path finds.
+    #[inline]
+    pub(super) fn slotted_ban(
+        &self,
+        item: Item<'_>,
+        location: Location,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, Declined> {
+        let is_bannable = item.subject.bannable && item.policy.ban().is_some();
+        if !is_bannable || !self.bans.has_any(location.bucket) {
+            return Ok(None);
+        }
+        let tag = Tag::ban(location.digest, item.policy.scope().bans);
+        match self.table.bucket(location.bucket).find_same(location.digest, tag) {
+            Some(slot) => {
+                let tag = Some(slot.tag()).filter(|now| now.is_same(tag)).ok_or(Declined)?;
+                let until = self.origin.after_micros(slot.read(tag).ok_or(Declined)?.payload());
+                // A ban that ends later than it can is none: the clock has stepped
+                // back, or stands so near the beginning that rounding hides it.
+                if until.micros_since(now) > tag.micros() {
+                    return Err(Declined);
+                }
+                Ok((now < until).then_some(until))
+            }
+            None if self.segment(location).hides_bans() => Err(Declined),
+            None => Ok(None),
+        }
+    }
+
+    /// Writes the ban of a record.
+    pub(super) fn write_ban(
+        &self,
+        locked: &mut LockedSegments<'_>,
+        location: Location,
+        item: Item<'_>,
+        record: &BanRecord,
+        now: Timestamp,
+    ) {
+        let Some(rule) = item.policy.ban() else { return };
+        if !self.bans.has_any(location.bucket) {
+            self.segment(location).set_hides_bans(false);
+        }
+        self.bans.set(location.bucket, item, rule, record.ban, now);
+        let tag = Tag::ban(location.digest, item.policy.scope().bans);
+        let Some(ban) = record.ban.filter(|ban| ban.holds(now)) else {
+            return locked.remove(location, tag);
+        };
+        let until = ban.until.micros_since(self.origin);
+        let slot = if until < MAX_WORD { self.ban_slot(locked, location, tag, now) } else { None };
+        match slot {
+            Some(slot) => {
+                let longest = ban.duration.saturating_add(CLOCK_SKEW);
+                slot.release(tag.with_micros(longest), until);
+            }
+            None => self.segment(location).set_hides_bans(true),
+        }
+    }
+
+    /// Returns the slot of a ban, claimed: the one that it has, or another's.
+    fn ban_slot<'a>(
+        &self,
+        locked: &mut LockedSegments<'a>,
+        location: Location,
+        tag: Tag,
+        now: Timestamp,
+    ) -> Option<&'a Slot> {
+        if let Some(known) = locked.take_slot(location, tag) {
+            return Some(known);
+        }
+        let elapsed = now.micros_since(self.origin);
+        let in_force = |slot: &&Slot| slot.tag().is_ban() && slot.payload() > elapsed;
+        let slots = locked.bucket(location.bucket).slots_from(location.digest);
+        if slots.filter(in_force).count() >= self.table.ways() / 2 {
+            return None;
+        }
+        locked.make_room(location, now)
+    }
+
+    fn segment(&self, location: Location) -> &Segment {
+        self.table.segment(segment_of(location.bucket))
     }
 }
 

@@ -2,15 +2,15 @@
 
 use std::{hash::RandomState, sync::Arc};
 
-use super::{MemoryStore, Shared, bans::Bans, counter_ids::Kinds, table::Table};
+use super::{MemoryStore, Shared, bans::Bans, counter_ids::CounterIds, table::Table};
 use crate::{
     store::select::{MAX_ENTRIES, MemoryLimits},
     time::{Clock, SystemClock, Timestamp},
 };
 
-/// By how much the store's clock may step back, and arrival times still be told
-/// in one word: a year or so, in microseconds.
-const BEHIND: u64 = 1 << 45;
+/// How far before the store's start slots count time from, in microseconds: the
+/// clock may step back by so much (52 days) and arrival times still fit a word.
+const BEHIND: u64 = 1 << 42;
 
 /// Sets up a [`MemoryStore`].
 #[derive(Debug)]
@@ -48,9 +48,9 @@ impl MemoryStoreBuilder {
             origin: Timestamp::from_micros(clock.now().as_micros().saturating_sub(BEHIND)),
             clock,
             hasher: RandomState::new(),
-            bans: Bans::new(self.max_bans, table.groups(), is_real_time),
+            bans: Bans::new(self.max_bans, table.segments(), is_real_time),
             table,
-            kinds: Kinds::new(),
+            counter_ids: CounterIds::new(),
         }))
     }
 }

@@ -1,8 +1,8 @@
-//! What records count: an [`Id`] stands for a quota and for whose it is, so that
-//! a record need not say it.
+//! The ids of counters: 16 bits that stand for a [`CounterSpec`], so that a slot of
+//! the table has room for it.
 //!
-//! Ids are few enough for sixteen bits, however many quotas there are over the
-//! life of a process: those that no record uses any more are given to others.
+//! However many quotas there are over the life of a process, 16 bits are enough:
+//! ids that no slot uses any more are given to other counters.
 
 use std::{
     collections::HashMap,
@@ -13,80 +13,98 @@ use std::{
     },
 };
 
+use super::{
+    Shared,
+    locking::{Location, LockedSegments},
+};
 use crate::{
     error::StoreError,
-    policy::{Counted, Hint, Kind},
+    policy::{CachedId, Counter, CounterSpec},
     quota::Quota,
 };
 
-/// Stands for a [`Kind`].
+/// Stands for a [`CounterSpec`].
 pub(super) type Id = NonZeroU16;
 
 #[derive(Debug)]
-pub(super) struct Kinds {
-    /// Differs from store to store, and changes when ids are given to others:
-    /// hints of before are void.
+pub(super) struct CounterIds {
+    /// Differs from store to store, and changes when ids are given to other
+    /// counters: ids that were cached before are void then.
     token: AtomicU64,
     /// Held by whoever looks an id up, so that none is given while unused ones
-    /// are being looked for.
+    /// are collected.
     assigning: Mutex<()>,
     known: RwLock<Known>,
 }
 
 #[derive(Debug, Default)]
 struct Known {
+    /// By namespace and quota.
     ids: HashMap<(u64, Quota), Id>,
     /// By id; the one of 0 is never used.
-    kinds: Vec<Option<Kind>>,
+    specs: Vec<Option<CounterSpec>>,
     free: Vec<Id>,
 }
 
 /// All that can be kept at once.
 const MOST: usize = u16::MAX as usize;
 
-impl Kinds {
+impl CounterIds {
     pub(super) fn new() -> Self {
         Self { token: fresh_token().into(), assigning: Mutex::default(), known: RwLock::default() }
     }
 
-    /// While that is the same, ids stand for the same.
+    /// Returns the token: while it is the same, ids stand for the same counters.
     pub(super) fn token(&self) -> u64 {
         self.token.load(Ordering::Acquire)
     }
 
-    pub(super) fn all(&self) -> AllKinds<'_> {
-        AllKinds(self.known.read().unwrap_or_else(PoisonError::into_inner))
+    /// Returns what the id of a slot stands for. It stands for the same while the
+    /// lock of the slot's segment is held.
+    pub(super) fn spec(&self, id: Id) -> Option<CounterSpec> {
+        self.read().specs.get(usize::from(id.get())).copied().flatten()
     }
 
-    /// The id of what is counted, if it is at hand.
+    fn read(&self) -> RwLockReadGuard<'_, Known> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the id of a counter, if it is cached.
     #[inline]
-    pub(super) fn hinted(&self, hint: &Hint) -> Option<Id> {
-        hint.get(self.token()).and_then(Id::new)
+    pub(super) fn cached(&self, id: &CachedId) -> Option<Id> {
+        id.get(self.token()).and_then(Id::new)
     }
 
-    /// The id of what is counted. `in_use` tells which ids records have, where
-    /// there are none left.
+    /// Returns the id of a counter. `in_use` is called where there are none left,
+    /// and returns which ids slots have.
+    ///
+    /// # Errors
+    /// If all ids are in use.
     pub(super) fn id(
         &self,
-        counted: &Counted,
+        counter: &Counter,
         in_use: impl FnOnce() -> Vec<bool>,
     ) -> Result<Id, StoreError> {
-        if let Some(id) = self.hinted(&counted.id) {
+        if let Some(id) = self.cached(&counter.id) {
             return Ok(id);
         }
         let _assigning = self.assigning.lock().unwrap_or_else(PoisonError::into_inner);
-        let kind = counted.kind;
-        let known = self.all().0.ids.get(&(kind.scope, kind.quota)).copied();
+        let spec = counter.spec;
+        let known = self.read().ids.get(&(spec.namespace, spec.quota)).copied();
         let id = match known {
             Some(id) => id,
-            None => self.assign(kind, in_use)?,
+            None => self.assign(spec, in_use)?,
         };
-        counted.id.set(self.token(), id.get());
+        counter.id.set(self.token(), id.get());
         Ok(id)
     }
 
-    fn assign(&self, kind: Kind, in_use: impl FnOnce() -> Vec<bool>) -> Result<Id, StoreError> {
-        if self.all().0.is_full() {
+    fn assign(
+        &self,
+        spec: CounterSpec,
+        in_use: impl FnOnce() -> Vec<bool>,
+    ) -> Result<Id, StoreError> {
+        if self.read().is_full() {
             // Whoever has an id of before sees, once it holds its locks, that
             // the token has changed; what it wrote until then is seen here.
             self.token.store(fresh_token(), Ordering::Release);
@@ -94,7 +112,7 @@ impl Kinds {
             self.known.write().unwrap_or_else(PoisonError::into_inner).retain(&in_use);
         }
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        known.add(kind).ok_or_else(|| {
+        known.add(spec).ok_or_else(|| {
             StoreError::not_applied(format!("more than {MOST} different quotas are in use"))
         })
     }
@@ -102,50 +120,61 @@ impl Kinds {
 
 impl Known {
     fn is_full(&self) -> bool {
-        self.free.is_empty() && self.kinds.len() > MOST
+        self.free.is_empty() && self.specs.len() > MOST
     }
 
     fn retain(&mut self, in_use: &[bool]) {
-        let Self { ids, kinds, free } = self;
+        let Self { ids, specs, free } = self;
         ids.retain(|_, id| {
             let kept = in_use.get(usize::from(id.get())).copied().unwrap_or_default();
             if !kept {
-                kinds[usize::from(id.get())] = None;
+                specs[usize::from(id.get())] = None;
                 free.push(*id);
             }
             kept
         });
     }
 
-    fn add(&mut self, kind: Kind) -> Option<Id> {
-        if self.kinds.is_empty() {
-            self.kinds.push(None);
+    fn add(&mut self, spec: CounterSpec) -> Option<Id> {
+        if self.specs.is_empty() {
+            self.specs.push(None);
         }
         let id = match self.free.pop() {
             Some(id) => id,
             None => {
-                let next = u16::try_from(self.kinds.len()).ok().and_then(Id::new)?;
-                self.kinds.push(None);
+                let next = u16::try_from(self.specs.len()).ok().and_then(Id::new)?;
+                self.specs.push(None);
                 next
             }
         };
-        self.kinds[usize::from(id.get())] = Some(kind);
-        self.ids.insert((kind.scope, kind.quota), id);
+        self.specs[usize::from(id.get())] = Some(spec);
+        self.ids.insert((spec.namespace, spec.quota), id);
         Some(id)
     }
 }
 
-/// All kinds, none of which changes meanwhile.
-pub(super) struct AllKinds<'a>(RwLockReadGuard<'a, Known>);
-
-impl AllKinds<'_> {
-    pub(super) fn get(&self, id: Id) -> Option<&Kind> {
-        self.0.kinds.get(usize::from(id.get()))?.as_ref()
-    }
-}
-
-/// 48 bits, so that a hint has room for an id beside it.
+/// 48 bits, so that a cached id has room beside it.
 fn fresh_token() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+impl Shared {
+    /// Returns which ids stand for something that is in force. Slots whose state
+    /// has expired are freed, since their ids are wanted.
+    pub(super) fn ids_in_use(&self) -> Vec<bool> {
+        let mut in_use = vec![false; 1 + usize::from(u16::MAX)];
+        let now = self.clock.now();
+        for bucket in self.table.needed_buckets() {
+            let location = Location { digest: 0, bucket };
+            let mut locked = LockedSegments::lock(self, std::iter::once(location));
+            for slot in locked.bucket(bucket).slots_from(0) {
+                let Some(id) = slot.tag().id() else { continue };
+                if !locked.free_if_expired(bucket, slot, now) {
+                    in_use[usize::from(id.get())] = true;
+                }
+            }
+        }
+        in_use
+    }
 }

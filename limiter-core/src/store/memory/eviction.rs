@@ -1,116 +1,115 @@
-//! Making room in a group that is full: see [`MemoryStore`](super::MemoryStore).
-
-use std::sync::atomic::Ordering;
+//! Eviction: which key of a full bucket gives its slot to a newcomer. See
+//! [`MemoryStore`](super::MemoryStore).
 
 use smallvec::SmallVec;
 
 use super::{
-    bucket::Name,
-    encoding,
-    locking::{Locked, group_of},
+    locking::{Location, LockedSegments},
+    slot::{Slot, Tag},
 };
-use crate::{algorithm::Usage, policy::Kind, time::Timestamp};
+use crate::time::Timestamp;
 
-/// A record that may have to go.
-struct Candidate {
-    place: usize,
-    name: Name,
-    kind: Kind,
-    level: Usage,
+/// Of the slots that one counter has in a bucket, the least indebted one: that of
+/// the smallest payload.
+struct Candidate<'a> {
+    slot: &'a Slot,
+    tag: Tag,
+    payload: u64,
 }
 
-impl Locked<'_> {
-    /// Sees that there is room for one record more: expired ones go, else the
-    /// least indebted does, whose debt newcomers inherit from now on.
-    ///
-    /// A group that has filled up since it was locked in part gets one more than
-    /// it should, and the next newcomer displaces two.
-    pub(super) fn make_room(&mut self, place: usize, now: Timestamp) {
-        if !self.holds_group(place) {
-            return;
+impl<'a> LockedSegments<'a> {
+    /// Returns a slot for a newcomer, claimed and empty: a free one, an expired
+    /// one, or that of the least indebted key, whose usage is remembered. `None`
+    /// if all slots are claimed or have bans in force.
+    pub(super) fn make_room(&mut self, location: Location, now: Timestamp) -> Option<&'a Slot> {
+        let ways = self.shared.table.ways();
+        // A tiny table uses the first slots alone, whatever the digest.
+        let digest = if ways < super::table::WAYS { 0 } else { location.digest };
+        let slots = self.bucket(location.bucket).slots_from(digest).take(ways);
+        if let Some(free) = slots.clone().find(|slot| slot.tag().is_free()) {
+            free.claim();
+            return Some(free);
         }
-        self.drop_expired_debts(place, now);
-        while self.table.is_full(place) {
-            let (expired, least) = self.dispensable(place, now);
-            for (place, name) in &expired {
-                self.remove(*place, *name);
-            }
-            match least.filter(|_| expired.is_empty()) {
-                Some(least) => self.displace(&least, now),
-                None if expired.is_empty() => return,
-                None => {}
-            }
-        }
+        let candidates = candidates(slots.filter(|slot| !slot.is_claimed()));
+        let slot = self.least_indebted(location, &candidates, now)?;
+        let (tag, payload) = (slot.tag(), slot.claim());
+        self.remember(location, tag, payload, now);
+        Some(slot)
     }
 
-    /// What has expired in a group, and the least indebted of the rest.
-    fn dispensable(
-        &self,
-        place: usize,
+    fn least_indebted(
+        &mut self,
+        location: Location,
+        candidates: &[Candidate<'a>],
         now: Timestamp,
-    ) -> (SmallVec<[(usize, Name); 8]>, Option<Candidate>) {
-        let mut expired = SmallVec::new();
-        let mut least: Option<(u32, Candidate)> = None;
-        for candidate in self.candidates(place, now) {
-            if candidate.level.is_expired() {
-                expired.push((candidate.place, candidate.name));
-                continue;
-            }
-            let fill = candidate.level.fill();
-            if least.as_ref().is_none_or(|(lowest, _)| fill < *lowest) {
-                least = Some((fill, candidate));
-            }
-        }
-        (expired, least.map(|(_, candidate)| candidate))
-    }
-
-    fn candidates(&self, place: usize, now: Timestamp) -> impl Iterator<Item = Candidate> + '_ {
-        let group = group_of(place);
-        let sets = self.sets.iter().filter(move |(at, _)| group.contains(at));
-        let records = sets.flat_map(|(place, set)| {
-            set.records()
-                .filter(|(name, _)| !name.is_left_behind())
-                .map(move |found| (place, set, found))
-        });
-        records.filter_map(move |(place, set, (name, found))| {
-            let kind = *self.kinds.get(name.id()?)?;
-            let level = encoding::read(set, found, &kind, &self.kinds, now, self.origin);
-            Some(Candidate { place, name, kind, level })
-        })
-    }
-
-    /// Removes a record, and merges its debt into what newcomers of its kind
-    /// inherit.
-    fn displace(&mut self, Candidate { place, name, kind, level }: &Candidate, now: Timestamp) {
-        if let Some(id) = name.id().filter(|_| kind.inherited) {
-            let first = group_of(*place).start;
-            let left = Name::left_behind(kind.scope, id);
-            let known = self.read(first, left, kind, now);
-            let most = known.into_iter().fold(level.left_behind(), |most, known| most.merge(known));
-            let words = encoding::words(&most, kind, self.origin);
-            self.sets.of_mut(first).put(left, &words);
-            self.table.group(first).left_behind.store(true, Ordering::Relaxed);
-        }
-        self.remove(*place, *name);
-    }
-
-    fn drop_expired_debts(&mut self, place: usize, now: Timestamp) {
-        if !self.table.group(place).left_behind.load(Ordering::Relaxed) {
-            return;
-        }
-        let first = group_of(place).start;
-        let records = self.sets.of_mut(first).records();
-        let left: Vec<Name> =
-            records.map(|(name, _)| name).filter(|name| name.is_left_behind()).collect();
-        let mut remain = false;
-        for name in left {
-            let kind = name.id().and_then(|id| self.kinds.get(id)).copied();
-            let level = kind.and_then(|kind| self.read(first, name, &kind, now));
-            match level.is_none_or(|level| level.is_expired()) {
-                true => self.remove(first, name),
-                false => remain = true,
+    ) -> Option<&'a Slot> {
+        let mut least: Option<(u32, &'a Slot)> = None;
+        for Candidate { slot, tag, payload } in candidates {
+            let fill = match self.fill(location.bucket, *tag, *payload, now) {
+                Some(0) => return Some(slot),
+                Some(fill) => fill,
+                None => continue,
+            };
+            if least.is_none_or(|(lowest, _)| fill < lowest) {
+                least = Some((fill, slot));
             }
         }
-        self.table.group(first).left_behind.store(remain, Ordering::Relaxed);
+        least.map(|(_, slot)| slot)
     }
+
+    /// Frees a slot if its state has expired; returns whether it did.
+    pub(super) fn free_if_expired(&mut self, bucket: usize, slot: &Slot, now: Timestamp) -> bool {
+        // Claimed first: it may be charged until then.
+        let (tag, payload) = (slot.tag(), slot.claim());
+        let is_expired = self.fill(bucket, tag, payload, now) == Some(0);
+        if is_expired {
+            self.forget_wide(bucket, tag, payload);
+            slot.release(Tag::FREE, 0);
+        } else {
+            slot.release(tag, payload);
+        }
+        is_expired
+    }
+
+    /// How indebted the key of a slot is: 0 if its state has expired, `None` if it
+    /// has a ban in force.
+    fn fill(&mut self, bucket: usize, tag: Tag, payload: u64, now: Timestamp) -> Option<u32> {
+        if tag.is_ban() {
+            return (payload <= now.micros_since(self.shared.origin)).then_some(0);
+        }
+        // Without a counter nobody can read it any more.
+        let Some(spec) = tag.id().and_then(|id| self.shared.counter_ids.spec(id)) else {
+            return Some(0);
+        };
+        let usage = self.usage(bucket, tag, payload, &spec, now);
+        if usage.is_expired() { Some(0) } else { Some(usage.fill().max(1)) }
+    }
+
+    /// Remembers what a displaced key has used.
+    fn remember(&mut self, location: Location, tag: Tag, payload: u64, now: Timestamp) {
+        if let Some(spec) = tag.id().and_then(|id| self.shared.counter_ids.spec(id))
+            && spec.is_remembered
+        {
+            let usage = self.usage(location.bucket, tag, payload, &spec, now);
+            self.state(location.bucket).displaced.insert(tag, &usage);
+        }
+        self.forget_wide(location.bucket, tag, payload);
+    }
+}
+
+/// Returns the slot of the smallest payload of each counter, and every wide one.
+fn candidates<'a>(slots: impl Iterator<Item = &'a Slot>) -> SmallVec<[Candidate<'a>; 4]> {
+    let mut candidates: SmallVec<[Candidate<'a>; 4]> = SmallVec::new();
+    for slot in slots {
+        let (tag, payload) = (slot.tag(), slot.payload());
+        let alike = candidates
+            .iter_mut()
+            .find(|other| other.tag.id() == tag.id() && !tag.is_wide() && !other.tag.is_wide());
+        match alike {
+            Some(other) if other.payload <= payload => {}
+            Some(other) => *other = Candidate { slot, tag, payload },
+            None => candidates.push(Candidate { slot, tag, payload }),
+        }
+    }
+    candidates
 }

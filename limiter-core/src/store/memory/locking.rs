@@ -1,137 +1,212 @@
-//! The sets that a check needs, all of them locked.
+//! The segments that a check needs, locked, and the slots in them that it has
+//! claimed.
 
-use std::sync::atomic::Ordering;
+use std::sync::MutexGuard;
 
 use smallvec::SmallVec;
 
 use super::{
-    bucket::Name,
-    counter_ids::{AllKinds, Id},
-    encoding,
-    locked_buckets::Sets,
-    table::{SETS, Table},
+    Shared,
+    counter_ids::Id,
+    slot::{Slot, Tag},
+    table::{Bucket, SegmentState, segment_of},
 };
-use crate::{algorithm::Usage, policy::Kind, time::Timestamp};
+use crate::{
+    algorithm::{State, Usage},
+    policy::CounterSpec,
+    time::Timestamp,
+};
 
-pub(super) struct Locked<'a> {
-    pub(super) table: &'a Table,
-    pub(super) kinds: AllKinds<'a>,
-    /// Since when arrival times are counted.
-    pub(super) origin: Timestamp,
-    pub(super) sets: Sets<'a>,
+/// Where everything of one key is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Location {
+    /// The keyed hash of the key.
+    pub(super) digest: u64,
+    /// The number of its bucket.
+    pub(super) bucket: usize,
 }
 
-impl<'a> Locked<'a> {
-    /// Locks the sets of those places, and the rest of a group in which there
-    /// may be no room for so many new records.
-    pub(super) fn new(
-        table: &'a Table,
-        kinds: AllKinds<'a>,
-        origin: Timestamp,
-        places: &[usize],
-        records: usize,
-    ) -> Self {
-        let mut locked = Self { table, kinds, origin, sets: Sets::default() };
-        loop {
-            locked.sets = Sets::lock(table, needed(table, places, records));
-            // It may have become tight while the locks were waited for. What is
-            // left behind is so under the locks of the whole group.
-            let is_held =
-                |place: &usize| !table.is_tight(*place, records) || locked.holds_group(*place);
-            if places.iter().all(is_held) {
-                return locked;
-            }
-            locked.sets = Sets::default();
-        }
-    }
+/// Segments under their locks. Slots that were read in them are claimed until
+/// they are written; what is left is released unchanged at the end.
+pub(super) struct LockedSegments<'a> {
+    pub(super) shared: &'a Shared,
+    segments: SmallVec<[LockedSegment<'a>; 1]>,
+    claims: SmallVec<[Claim<'a>; 4]>,
+}
 
-    /// Whether all sets of a group are locked.
-    pub(super) fn holds_group(&self, place: usize) -> bool {
-        let group = group_of(place);
-        self.sets.iter().filter(|(at, _)| group.contains(at)).count() == SETS
-    }
+struct LockedSegment<'a> {
+    number: usize,
+    state: MutexGuard<'a, SegmentState>,
+}
 
-    /// What a key has used; of a newcomer, what it inherits.
-    pub(super) fn level(&mut self, place: usize, hash: u64, id: Id, now: Timestamp) -> Usage {
-        let kind = self.kind(id);
-        let name = Name::new(hash, kind.scope, id);
-        let known = self.read(place, name, &kind, now);
-        let inherited = || match kind.inherited {
-            true => self.inheritance(place, &kind, id, now),
-            false => None,
+struct Claim<'a> {
+    bucket: usize,
+    slot: &'a Slot,
+    tag: Tag,
+    payload: u64,
+}
+
+/// The content of a slot.
+enum Content {
+    Nothing,
+    Compact(u64),
+    Wide(State),
+}
+
+impl<'a> LockedSegments<'a> {
+    /// Locks the segments of those buckets in the order of their numbers, so that
+    /// two checks that cross never wait for each other.
+    pub(super) fn lock(shared: &'a Shared, locations: impl Iterator<Item = Location>) -> Self {
+        let mut numbers: SmallVec<[usize; 4]> =
+            locations.map(|location| segment_of(location.bucket)).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        let lock = |number| {
+            let state = shared.table.segment(number).lock();
+            LockedSegment { number, state }
         };
-        known.or_else(inherited).unwrap_or_else(|| Usage::at(kind.quota, None, now))
+        let segments = numbers.into_iter().map(lock).collect();
+        Self { shared, segments, claims: SmallVec::new() }
     }
 
-    /// Writes what a key has used, or that it has used nothing.
-    pub(super) fn write(&mut self, place: usize, hash: u64, id: Id, level: &Usage) {
-        let kind = self.kind(id);
-        let name = Name::new(hash, kind.scope, id);
-        let words = encoding::words(level, &kind, self.origin);
-        if words.is_empty() {
-            return self.remove(place, name);
-        }
-        if self.sets.of_mut(place).find(name).is_none() {
-            self.make_room(place, level.now());
-        }
-        if self.sets.of_mut(place).put(name, &words) {
-            self.table.added(place);
-        }
-    }
-
-    pub(super) fn forget(&mut self, place: usize, hash: u64, id: Id) {
-        let name = Name::new(hash, self.kind(id).scope, id);
-        self.remove(place, name);
-    }
-
-    pub(super) fn remove(&mut self, place: usize, name: Name) {
-        if self.sets.of_mut(place).remove(name) && !name.is_left_behind() {
-            self.table.removed(place);
-        }
-    }
-
-    pub(super) fn kind(&self, id: Id) -> Kind {
-        *self.kinds.get(id).expect("an id stands for its kind while its token is valid")
-    }
-
+    /// Returns what a key has used of a counter, and claims its slot. Without a
+    /// slot, it is what the key may have used before it was displaced.
     pub(super) fn read(
         &mut self,
-        place: usize,
-        name: Name,
-        kind: &Kind,
+        location: Location,
+        spec: &CounterSpec,
+        id: Id,
         now: Timestamp,
-    ) -> Option<Usage> {
-        let set = self.sets.of(place);
-        let found = set.find(name)?;
-        Some(encoding::read(set, found, kind, &self.kinds, now, self.origin))
+    ) -> Usage {
+        let tag = Tag::counter(location.digest, spec.namespace, id);
+        if let Some(at) = self.claim(location, tag) {
+            let Claim { tag, payload, .. } = self.claims[at];
+            return self.usage(location.bucket, tag, payload, spec, now);
+        }
+        let displaced = match spec.is_remembered {
+            true => self.state(location.bucket).displaced.find(tag, &spec.quota, now),
+            false => None,
+        };
+        displaced.unwrap_or_else(|| Usage::at(spec.quota, None, now))
     }
 
-    /// What displaced keys have left to newcomers of that kind. It is kept in the
-    /// group's first set.
-    fn inheritance(&mut self, place: usize, kind: &Kind, id: Id, now: Timestamp) -> Option<Usage> {
-        if !self.table.group(place).left_behind.load(Ordering::Relaxed) {
-            return None;
+    /// Writes what a key has used of a counter.
+    pub(super) fn write(&mut self, location: Location, spec: &CounterSpec, id: Id, usage: &Usage) {
+        let tag = Tag::counter(location.digest, spec.namespace, id);
+        let slot = self.take_slot(location, tag);
+        let content = match spec.compact.pack(usage, self.shared.origin) {
+            Some(payload) => Content::Compact(payload),
+            None => usage.state().map_or(Content::Nothing, Content::Wide),
+        };
+        let slot = match (slot, &content) {
+            (None, Content::Nothing) => return,
+            (None, _) => self.make_room(location, usage.now()),
+            (slot, _) => slot,
+        };
+        match slot {
+            Some(slot) => self.put(location, slot, tag, content),
+            // All slots of the bucket are this check's own, or have bans.
+            None if spec.is_remembered => {
+                self.state(location.bucket).displaced.insert(tag, usage);
+            }
+            None => {}
         }
-        let first = group_of(place).start;
-        self.read(first, Name::left_behind(kind.scope, id), kind, now)
+    }
+
+    /// Removes what a key has used of a counter, or its ban.
+    pub(super) fn remove(&mut self, location: Location, tag: Tag) {
+        if let Some(slot) = self.take_slot(location, tag) {
+            slot.release(Tag::FREE, 0);
+        }
+    }
+
+    /// Claims the slot of that key and namespace for good; its wide state is gone.
+    pub(super) fn take_slot(&mut self, location: Location, tag: Tag) -> Option<&'a Slot> {
+        let at = self.claim(location, tag)?;
+        let claim = self.claims.swap_remove(at);
+        self.forget_wide(location.bucket, claim.tag, claim.payload);
+        Some(claim.slot)
+    }
+
+    fn claim(&mut self, location: Location, tag: Tag) -> Option<usize> {
+        let Location { digest, bucket } = location;
+        let known = |claim: &Claim<'_>| claim.bucket == bucket && claim.tag.is_same(tag);
+        if let Some(at) = self.claims.iter().position(known) {
+            return Some(at);
+        }
+        let slot = self.bucket(bucket).find_same(digest, tag)?;
+        let (tag, payload) = (slot.tag(), slot.claim());
+        self.claims.push(Claim { bucket, slot, tag, payload });
+        Some(self.claims.len() - 1)
+    }
+
+    fn put(&mut self, location: Location, slot: &Slot, tag: Tag, content: Content) {
+        match content {
+            Content::Nothing => slot.release(Tag::FREE, 0),
+            Content::Compact(payload) => slot.release(tag, payload),
+            Content::Wide(state) => {
+                let wide = &mut self.state(location.bucket).wide;
+                let at = wide.iter().position(Option::is_none).unwrap_or(wide.len());
+                wide.resize(wide.len().max(at + 1), None);
+                wide[at] = Some(state);
+                slot.release(tag.wide(), at as u64);
+            }
+        }
+    }
+
+    /// Returns what a slot amounts to, to a quota that may have other numbers than
+    /// the one that has written it.
+    pub(super) fn usage(
+        &mut self,
+        bucket: usize,
+        tag: Tag,
+        payload: u64,
+        spec: &CounterSpec,
+        now: Timestamp,
+    ) -> Usage {
+        let origin = self.shared.origin;
+        if tag.is_wide() {
+            let wide = &self.state(bucket).wide;
+            let state = usize::try_from(payload).ok().and_then(|at| *wide.get(at)?);
+            return Usage::at(spec.quota, state, now);
+        }
+        match tag.id().and_then(|id| self.shared.counter_ids.spec(id)) {
+            Some(writer) if writer.quota != spec.quota => {
+                Usage::at(spec.quota, writer.compact.state(payload, now, origin), now)
+            }
+            _ => spec.compact.unpack(payload, now, origin),
+        }
+    }
+
+    pub(super) fn forget_wide(&mut self, bucket: usize, tag: Tag, payload: u64) {
+        if tag.is_wide()
+            && let Some(state) = self.state(bucket).wide.get_mut(payload as usize)
+        {
+            *state = None;
+        }
+    }
+
+    pub(super) fn bucket(&self, bucket: usize) -> &'a Bucket {
+        self.shared.table.bucket(bucket)
+    }
+
+    pub(super) fn state(&mut self, bucket: usize) -> &mut SegmentState {
+        let at = self.position(bucket);
+        &mut self.segments[at].state
+    }
+
+    fn position(&self, bucket: usize) -> usize {
+        let number = segment_of(bucket);
+        let held = self.segments.iter().position(|segment| segment.number == number);
+        held.expect("the segment of each key is locked")
     }
 }
 
-/// The sets of those places, and the rest of a group in which there may be no
-/// room for so many new records.
-fn needed(table: &Table, places: &[usize], records: usize) -> SmallVec<[usize; SETS]> {
-    let mut needed = SmallVec::new();
-    for &place in places {
-        match table.is_tight(place, records) {
-            true => needed.extend(group_of(place)),
-            false => needed.push(place),
+impl Drop for LockedSegments<'_> {
+    /// Releases the slots that were read and not written, also after a panic.
+    fn drop(&mut self) {
+        for claim in &self.claims {
+            claim.slot.release(claim.tag, claim.payload);
         }
     }
-    needed
-}
-
-/// The places of a set's whole group.
-pub(super) fn group_of(place: usize) -> std::ops::Range<usize> {
-    let first = place - place % SETS;
-    first..first + SETS
 }

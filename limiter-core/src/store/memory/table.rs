@@ -1,134 +1,170 @@
-//! The table: sets in groups. A key's set follows from its hash; a group bounds
-//! how many records its sets hold together.
+//! The table of the memory store: slots in buckets, buckets in segments.
+//!
+//! ```text
+//! keyed hash of the key ──► bucket (high bits), line to begin with (lowest bits), tag (low bits)
+//!
+//!            ┌──────────────────────── segment ────────────────────────┐
+//!            │ bucket 0         bucket 1       bucket 2       bucket 3 │
+//!            │ ┌─────────────┐ ┌─────────────┐                         │
+//!    line 0  │ │tag word  ×4 │ │tag word  ×4 │     ...           ...   │
+//!    line 1  │ │tag word  ×4 │ │tag word  ×4 │                         │
+//!    line 2  │ │tag word  ×4 │ │tag word  ×4 │                         │
+//!    line 3  │ │tag word  ×4 │ │tag word  ×4 │                         │
+//!            │ └─────────────┘ └─────────────┘                         │
+//!            │ hides_bans   lock: wide states, displaced usage         │
+//!            └─────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! Everything of one key is in one bucket, in whichever of its 16 slots was free
+//! when it came: mostly in the line of four to begin with, which is one cache
+//! line. A slot is never moved. Memory for 64 segments at a time is taken when
+//! the first of them is needed.
 
-use std::{
-    fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU32, Ordering},
-    },
+use std::sync::{
+    Mutex, MutexGuard, OnceLock, PoisonError,
+    atomic::{AtomicBool, Ordering},
 };
 
-use super::bucket::Set;
+use super::{
+    displaced::DisplacedUsage,
+    slot::{Slot, Tag},
+};
+use crate::algorithm::State;
 
-/// How many sets make a group, and how many records it holds at most. Fewer
-/// would fill up unevenly, more take longer to make room in.
-pub(super) const SETS: usize = 8;
-const RECORDS: usize = 64;
+const LINE: usize = 4;
+const LINES: usize = 4;
 
-/// Memory is taken by so many sets at a time, when the first of them is needed.
-const CHUNK: usize = 64 * SETS;
+/// Slots of a bucket.
+pub(super) const WAYS: usize = LINE * LINES;
 
-/// A set with its lock, in a pair of cache lines of its own.
+/// Buckets of a segment.
+const BUCKETS: usize = 4;
+
+/// Segments of a chunk.
+const CHUNK: usize = 64;
+
+/// The slots in which the state of a key may be.
 #[derive(Debug, Default)]
-#[repr(align(128))]
-struct Cell(Mutex<Set>);
+#[repr(align(64))]
+pub(super) struct Bucket([Slot; WAYS]);
 
-/// What is known of a group without a lock.
+impl Bucket {
+    /// All slots, from the line on that the digest says.
+    #[inline]
+    pub(super) fn slots_from(&self, digest: u64) -> impl Iterator<Item = &Slot> + Clone {
+        let first = digest as usize % LINES;
+        (0..LINES).flat_map(move |line| {
+            let at = (first + line) % LINES * LINE;
+            &self.0[at..at + LINE]
+        })
+    }
+
+    /// Returns the slot of that tag, written by a quota of the same numbers.
+    #[inline]
+    pub(super) fn find(&self, digest: u64, tag: Tag) -> Option<&Slot> {
+        self.slots_from(digest).find(|slot| slot.tag() == tag)
+    }
+
+    /// Returns the slot of that key and namespace.
+    pub(super) fn find_same(&self, digest: u64, tag: Tag) -> Option<&Slot> {
+        self.slots_from(digest).find(|slot| slot.tag().is_same(tag))
+    }
+}
+
+/// Buckets under one lock.
 #[derive(Debug, Default)]
-pub(super) struct Group {
-    records: AtomicU32,
-    /// Of its keys. moka is asked only where there is one.
-    pub(super) bans: AtomicU32,
-    /// Whether displaced keys have left something behind that newcomers inherit.
-    pub(super) left_behind: AtomicBool,
+pub(super) struct Segment {
+    buckets: [Bucket; BUCKETS],
+    /// Whether a ban in force may have no slot.
+    hides_bans: AtomicBool,
+    state: Mutex<SegmentState>,
+}
+
+/// What is kept under the lock of a segment.
+#[derive(Debug, Default)]
+pub(super) struct SegmentState {
+    /// States that do not fit into a word, by the payload of their slots.
+    pub(super) wide: Vec<Option<State>>,
+    pub(super) displaced: DisplacedUsage,
+}
+
+impl Segment {
+    /// A panic under the lock leaves every slot whole. So a poisoned lock is
+    /// taken all the same.
+    pub(super) fn lock(&self) -> MutexGuard<'_, SegmentState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[inline]
+    pub(super) fn hides_bans(&self) -> bool {
+        self.hides_bans.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_hides_bans(&self, hides: bool) {
+        self.hides_bans.store(hides, Ordering::Relaxed);
+    }
 }
 
 pub(super) struct Table {
-    chunks: Box<[OnceLock<Box<[Cell]>>]>,
-    groups: Arc<[Group]>,
-    /// How many records a group holds, and how many groups hold one more.
-    share: usize,
-    rest: usize,
+    chunks: Box<[OnceLock<Box<[Segment]>>]>,
+    buckets: usize,
+    /// Slots of a bucket that are used: fewer than there are in a tiny table.
+    ways: usize,
 }
 
 impl Table {
-    /// A table of at most so many records.
+    /// Returns a table of at most so many slots, and fewer by 15 at most.
     pub(super) fn new(max: usize) -> Self {
-        let groups = max.div_ceil(RECORDS);
-        let chunks = (groups * SETS).div_ceil(CHUNK);
+        let buckets = (max / WAYS).max(1);
+        let chunks = buckets.div_ceil(BUCKETS * CHUNK);
         Self {
             chunks: (0..chunks).map(|_| OnceLock::new()).collect(),
-            groups: (0..groups).map(|_| Group::default()).collect(),
-            share: max / groups,
-            rest: max % groups,
+            buckets,
+            ways: max.min(WAYS),
         }
     }
 
-    pub(super) fn groups(&self) -> &Arc<[Group]> {
-        &self.groups
+    pub(super) fn segments(&self) -> usize {
+        self.buckets.div_ceil(BUCKETS)
     }
 
-    /// The place of a hash's set: by the high bits, through multiplication.
-    /// Names are made of the low ones.
+    pub(super) fn ways(&self) -> usize {
+        self.ways
+    }
+
+    /// Returns the number of the bucket that the high bits of a digest choose.
     #[inline]
-    pub(super) fn place(&self, hash: u64) -> usize {
-        ((u128::from(hash) * (self.groups.len() * SETS) as u128) >> 64) as usize
-    }
-
-    pub(super) fn group(&self, place: usize) -> &Group {
-        &self.groups[place / SETS]
+    pub(super) fn bucket_of(&self, digest: u64) -> usize {
+        ((u128::from(digest) * self.buckets as u128) >> 64) as usize
     }
 
     #[inline]
-    pub(super) fn lock(&self, place: usize) -> MutexGuard<'_, Set> {
-        let chunk = self.chunks[place / CHUNK]
-            .get_or_init(|| (0..CHUNK).map(|_| Cell::default()).collect());
-        lock(&chunk[place % CHUNK])
+    pub(super) fn bucket(&self, bucket: usize) -> &Bucket {
+        &self.segment(segment_of(bucket)).buckets[bucket % BUCKETS]
     }
 
-    /// Whether so many new records in that set may have to displace others or to
-    /// inherit, for which all sets of the group are needed.
-    pub(super) fn is_tight(&self, place: usize, records: usize) -> bool {
-        let group = self.group(place);
-        group.left_behind.load(Ordering::Relaxed) || self.room(place) < records
+    #[inline]
+    pub(super) fn segment(&self, segment: usize) -> &Segment {
+        let chunk = self.chunks[segment / CHUNK]
+            .get_or_init(|| (0..CHUNK).map(|_| Segment::default()).collect());
+        &chunk[segment % CHUNK]
     }
 
-    pub(super) fn is_full(&self, place: usize) -> bool {
-        self.room(place) == 0
+    /// Returns the numbers of the buckets that were ever needed.
+    pub(super) fn needed_buckets(&self) -> impl Iterator<Item = usize> {
+        let chunks = self.chunks.iter().enumerate().filter(|(_, chunk)| chunk.get().is_some());
+        let buckets = chunks.flat_map(|(at, _)| at * CHUNK * BUCKETS..(at + 1) * CHUNK * BUCKETS);
+        buckets.take_while(|bucket| *bucket < self.buckets)
     }
 
-    fn room(&self, place: usize) -> usize {
-        let at = place / SETS;
-        let most = self.share + usize::from(at < self.rest);
-        most.saturating_sub(self.groups[at].records.load(Ordering::Relaxed) as usize)
-    }
-
-    /// Notes a record that was added to a set.
-    pub(super) fn added(&self, place: usize) {
-        self.group(place).records.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Notes that a set has so many records less.
-    pub(super) fn removed(&self, place: usize) {
-        self.group(place).records.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// How many records there are.
+    /// Counts the slots in use.
     pub(super) fn len(&self) -> usize {
-        self.groups.iter().map(|group| group.records.load(Ordering::Relaxed) as usize).sum()
-    }
-
-    /// Every set that was ever needed, with its place, one after the other.
-    pub(super) fn sets(&self) -> impl Iterator<Item = (usize, MutexGuard<'_, Set>)> {
-        let chunks = self.chunks.iter().enumerate();
-        chunks.filter_map(|(at, chunk)| Some((at, chunk.get()?))).flat_map(|(at, chunk)| {
-            let places = at * CHUNK..;
-            places.zip(chunk.iter().map(lock))
-        })
+        let slots = self.needed_buckets().flat_map(|bucket| &self.bucket(bucket).0);
+        slots.filter(|slot| !slot.tag().is_free()).count()
     }
 }
 
-/// A panic while a set was locked leaves it as whole as before it: a record is
-/// written after everything was decided. So a poisoned lock is taken all the
-/// same.
 #[inline]
-fn lock(Cell(set): &Cell) -> MutexGuard<'_, Set> {
-    set.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl fmt::Debug for Table {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Table({} records)", self.len())
-    }
+pub(super) const fn segment_of(bucket: usize) -> usize {
+    bucket / BUCKETS
 }

@@ -1,0 +1,155 @@
+//! A [`Usage`] in one word of 56 bits, for the memory store: nearly every usage
+//! has one, and those that have none are kept as a [`State`].
+//!
+//! ```text
+//! gcra            | arrival time, in the quota's grain, since the origin        |
+//! fixed_window    | start, in microseconds since the origin  | used             |
+//! sliding_window  | start, in windows since the origin   | current | previous  |
+//! ```
+//! The later state of a counter is always the larger word: it is the word that
+//! tells the least indebted of several keys of one counter.
+//!
+//! All that a `gcra` quota ever charges or pays back is a multiple of the
+//! greatest common divisor of its window and its limit. In this grain the arrival
+//! time is a whole number, and so exact: with `window / limit = p / q`, one unit
+//! of the quota is `p` grains and one microsecond `q` of them. A field for units
+//! has as many bits as the limit.
+
+use super::{AlgorithmUsage, State, Usage, gcra::Debt};
+use crate::{
+    quota::{Algorithm, Quota},
+    time::Timestamp,
+};
+
+/// The bits of a word.
+const BITS: u32 = 56;
+
+/// The largest word. It stands for no usage.
+pub(crate) const MAX_WORD: u64 = (1 << BITS) - 1;
+
+/// The numbers by which usages of one quota become words.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct CompactUsage {
+    quota: Quota,
+    /// The grain of `gcra`, in `1 / limit` microseconds.
+    grain: u64,
+    /// Grains that a unit costs, and grains that pass in a microsecond.
+    per_unit: u64,
+    per_micro: u64,
+    /// The bits of a number of units.
+    unit_bits: u32,
+}
+
+impl CompactUsage {
+    pub(crate) fn new(quota: Quota) -> Self {
+        let grain = greatest_common_divisor(quota.window_micros(), quota.limit());
+        let unit_bits = u64::BITS - quota.limit().leading_zeros();
+        let (per_unit, per_micro) = (quota.window_micros() / grain, quota.limit() / grain);
+        Self { quota, grain, per_unit, per_micro, unit_bits }
+    }
+
+    /// Returns the word of a usage; `None` where nothing is used or it does not
+    /// fit.
+    pub(crate) fn pack(&self, usage: &Usage, origin: Timestamp) -> Option<u64> {
+        if let AlgorithmUsage::Gcra(debt) = usage.used {
+            // A change of the limit may have left a debt at another rate, or one that
+            // is no multiple.
+            if !debt.is_of(&self.quota) {
+                return None;
+            }
+            let debt = u64::try_from(debt.debt()).ok().filter(|debt| *debt > 0)?;
+            let grains = debt.is_multiple_of(self.grain).then_some(debt / self.grain)?;
+            return fits(self.grains_at(usage.now, origin)?.checked_add(grains)?);
+        }
+        match usage.state()? {
+            State::FixedWindow { start, used } => {
+                self.join(start.checked_sub(origin.as_micros())?, &[used])
+            }
+            State::SlidingWindow { start, current, previous } => {
+                let index = (start / self.quota.window_micros())
+                    .checked_sub(origin.as_micros() / self.quota.window_micros())?;
+                self.join(index, &[current, previous])
+            }
+            State::Gcra { .. } => None,
+        }
+    }
+
+    /// Returns the word of `usage`, which is that of `word` after a charge of
+    /// `cost` units: as [`pack`](Self::pack) does, without a division.
+    #[inline]
+    pub(crate) fn pack_charged(
+        &self,
+        usage: &Usage,
+        word: u64,
+        cost: u64,
+        origin: Timestamp,
+    ) -> Option<u64> {
+        let AlgorithmUsage::Gcra(debt) = usage.used else { return self.pack(usage, origin) };
+        let had_no_debt = debt == Debt::of(&self.quota, cost);
+        let before = if had_no_debt { self.grains_at(usage.now, origin)? } else { word };
+        fits(before.checked_add(cost.checked_mul(self.per_unit)?)?)
+    }
+
+    /// Returns the usage of a word of this quota at `now`.
+    #[inline]
+    pub(crate) fn unpack(&self, word: u64, now: Timestamp, origin: Timestamp) -> Usage {
+        if self.quota.algorithm() == Algorithm::Gcra {
+            let debt = Debt::bounded(&self.quota, self.debt(word, now, origin), self.quota.burst());
+            return Usage { quota: self.quota, now, used: AlgorithmUsage::Gcra(debt) };
+        }
+        Usage::at(self.quota, self.state(word, now, origin), now)
+    }
+
+    /// Returns the same as a state, which a quota of other numbers can read.
+    pub(crate) fn state(&self, word: u64, now: Timestamp, origin: Timestamp) -> Option<State> {
+        let units = |field: u32| word >> (field * self.unit_bits) & ((1 << self.unit_bits) - 1);
+        match self.quota.algorithm() {
+            Algorithm::Gcra => {
+                Debt::new(&self.quota, self.debt(word, now, origin)).state(&self.quota, now)
+            }
+            Algorithm::FixedWindow => {
+                let start = (word >> self.unit_bits).saturating_add(origin.as_micros());
+                Some(State::FixedWindow { start, used: units(0) })
+            }
+            Algorithm::SlidingWindow => {
+                let window = self.quota.window_micros();
+                let index = (word >> (2 * self.unit_bits)) + origin.as_micros() / window;
+                let start = index.saturating_mul(window);
+                Some(State::SlidingWindow { start, current: units(1), previous: units(0) })
+            }
+        }
+    }
+
+    /// A number, and numbers of units behind it; `None` if one does not fit.
+    fn join(&self, first: u64, units: &[u64]) -> Option<u64> {
+        if units.len() as u32 * self.unit_bits >= BITS {
+            return None;
+        }
+        let joined = units.iter().try_fold(u128::from(first), |joined, units| {
+            let fits = units >> self.unit_bits == 0;
+            fits.then_some(joined << self.unit_bits | u128::from(*units))
+        })?;
+        fits(u64::try_from(joined).ok()?)
+    }
+
+    fn debt(&self, word: u64, now: Timestamp, origin: Timestamp) -> u128 {
+        // A clock that stands before the origin has stepped back.
+        let ahead = word.saturating_sub(self.grains_at(now, origin).unwrap_or(0));
+        u128::from(ahead) * u128::from(self.grain)
+    }
+
+    fn grains_at(&self, now: Timestamp, origin: Timestamp) -> Option<u64> {
+        now.as_micros().checked_sub(origin.as_micros())?.checked_mul(self.per_micro)
+    }
+}
+
+fn fits(word: u64) -> Option<u64> {
+    (word < MAX_WORD).then_some(word)
+}
+
+const fn greatest_common_divisor(mut a: u64, mut b: u64) -> u64 {
+    while b > 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}

@@ -1,0 +1,213 @@
+//! A slot of the table: whose state it holds, and the state, in two words.
+//!
+//! ```text
+//! tag    | keyed hash of the key ^ namespace: 44 bits | counter id: 16 | 0 | wide: 1 | ban: 1 | in use: 1 |
+//! word   | payload: 56 bits                                                             | generation: 8 |
+//! ```
+//!
+//! A check whose slot is there charges it by one compare-and-swap of the word,
+//! without a lock. All else is done under the lock of the segment: whoever holds
+//! it *claims* a slot first, by a swap of the payload to `CLAIMED` that also
+//! counts the generation up. What was charged until then is in the payload that
+//! the swap returns; a charge on its way fails, since the word is another, and
+//! takes the lock instead.
+//!
+//! The generation keeps a charge from a slot that has passed to another key and
+//! happens to hold the same payload: the thread would have to sleep between its
+//! load and its swap while the slot passes on 256 times, or a multiple, to a key
+//! whose arrival time is equal to the microsecond.
+
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
+};
+
+use super::counter_ids::Id;
+use crate::algorithm::MAX_WORD;
+
+const IN_USE: u64 = 1;
+const BAN: u64 = 1 << 1;
+const WIDE: u64 = 1 << 2;
+const ID_AT: u32 = 4;
+const IDS: u64 = 0xffff << ID_AT;
+const HASH_AT: u32 = 20;
+
+/// Bits behind the first one of a duration in a tag.
+const FLOAT_BITS: u32 = 10;
+
+/// What tells the slots of a bucket apart: the key and the namespace of what is
+/// kept.
+///
+/// The id says by which quota the payload is to be read. It does not tell slots
+/// apart, since a policy whose limit was changed finds what was used before.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Tag(u64);
+
+impl Tag {
+    /// The tag of a free slot.
+    pub(super) const FREE: Self = Self(0);
+
+    /// The hash is secret, so that no client can choose keys whose difference is
+    /// that of two namespaces.
+    #[inline]
+    pub(super) fn counter(digest: u64, namespace: u64, id: Id) -> Self {
+        Self((digest ^ namespace) << HASH_AT | u64::from(id.get()) << ID_AT | IN_USE)
+    }
+
+    #[inline]
+    pub(super) fn ban(digest: u64, namespace: u64) -> Self {
+        Self((digest ^ namespace) << HASH_AT | BAN | IN_USE)
+    }
+
+    /// The tag of a ban, with so many microseconds in place of an id: a float of
+    /// eleven bits, rounded down.
+    pub(super) const fn with_micros(self, micros: u64) -> Self {
+        let shift = (u64::BITS - micros.leading_zeros()).saturating_sub(FLOAT_BITS + 1);
+        let rest = micros >> shift & ((1 << FLOAT_BITS) - 1);
+        let float = if micros >> FLOAT_BITS == 0 {
+            micros
+        } else {
+            (shift as u64 + 1) << FLOAT_BITS | rest
+        };
+        Self(self.0 & !IDS | float << ID_AT)
+    }
+
+    pub(super) const fn micros(self) -> u64 {
+        let float = (self.0 & IDS) >> ID_AT;
+        let rest = float & ((1 << FLOAT_BITS) - 1);
+        match float >> FLOAT_BITS {
+            0 => rest,
+            exponent => (1 << FLOAT_BITS | rest) << (exponent - 1),
+        }
+    }
+
+    /// The same, of a slot whose payload is the position of a state that does
+    /// not fit into it.
+    pub(super) const fn wide(self) -> Self {
+        Self(self.0 | WIDE)
+    }
+
+    pub(super) const fn is_wide(self) -> bool {
+        self.0 & WIDE != 0
+    }
+
+    pub(super) const fn is_ban(self) -> bool {
+        self.0 & BAN != 0
+    }
+
+    pub(super) const fn is_free(self) -> bool {
+        self.0 == 0
+    }
+
+    pub(super) const fn id(self) -> Option<Id> {
+        if self.is_ban() {
+            return None;
+        }
+        Id::new(((self.0 & IDS) >> ID_AT) as u16)
+    }
+
+    /// Key and namespace alone.
+    pub(super) const fn identity(self) -> u64 {
+        self.0 & !(IDS | WIDE)
+    }
+
+    /// Whether both are of one key and namespace, whatever the quota.
+    pub(super) const fn is_same(self, other: Self) -> bool {
+        self.identity() == other.identity()
+    }
+}
+
+/// The second word of a slot.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Word(u64);
+
+const GENERATION_BITS: u32 = 8;
+const CLAIMED: u64 = MAX_WORD;
+
+impl Word {
+    const fn new(payload: u64, generation: u64) -> Self {
+        Self(payload << GENERATION_BITS | generation & ((1 << GENERATION_BITS) - 1))
+    }
+
+    pub(super) const fn payload(self) -> u64 {
+        self.0 >> GENERATION_BITS
+    }
+
+    const fn is_claimed(self) -> bool {
+        self.payload() == CLAIMED
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Slot {
+    tag: AtomicU64,
+    word: AtomicU64,
+}
+
+impl Slot {
+    #[inline]
+    pub(super) fn tag(&self) -> Tag {
+        Tag(self.tag.load(Acquire))
+    }
+
+    /// Returns the word, if the slot has that tag and is not claimed.
+    ///
+    /// The word is loaded before the tag: where a word of the owner before is
+    /// seen together with the tag of the present one, [`Self::replace`] and
+    /// [`Self::is_still`] fail, since the owner's change came in between.
+    #[inline]
+    pub(super) fn read(&self, tag: Tag) -> Option<Word> {
+        let word = Word(self.word.load(Acquire));
+        (self.tag() == tag && !word.is_claimed()).then_some(word)
+    }
+
+    /// Puts another payload in place of the one that was read; false if it has
+    /// changed since.
+    #[inline]
+    pub(super) fn replace(&self, read: Word, payload: u64) -> bool {
+        let new = Word::new(payload, read.0);
+        self.word.compare_exchange(read.0, new.0, AcqRel, Relaxed).is_ok()
+    }
+
+    /// Whether the word is still the one that was read.
+    #[inline]
+    pub(super) fn is_still(&self, read: Word) -> bool {
+        self.word.load(Acquire) == read.0
+    }
+
+    /// Claims the slot and returns its payload. Under the segment's lock, as are
+    /// all that follow.
+    pub(super) fn claim(&self) -> u64 {
+        // The generation is counted under the lock alone.
+        let generation = self.word.load(Relaxed).wrapping_add(1);
+        Word(self.word.swap(Word::new(CLAIMED, generation).0, AcqRel)).payload()
+    }
+
+    /// Gives a claimed slot that content.
+    pub(super) fn release(&self, tag: Tag, payload: u64) {
+        self.tag.store(tag.0, Release);
+        self.word.store(Word::new(payload, self.word.load(Relaxed)).0, Release);
+    }
+
+    pub(super) fn is_claimed(&self) -> bool {
+        Word(self.word.load(Relaxed)).is_claimed()
+    }
+
+    /// The payload, of a slot that nobody has claimed.
+    pub(super) fn payload(&self) -> u64 {
+        Word(self.word.load(Relaxed)).payload()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_in_a_tag_is_rounded_down_by_a_thousandth_at_most() {
+        for micros in (0..63).flat_map(|bit| [(1_u64 << bit) - 1, 1 << bit, 3 << bit >> 1]) {
+            let kept = Tag::ban(7, 9).with_micros(micros).micros();
+            assert!(kept <= micros && micros - kept <= micros >> FLOAT_BITS, "{micros}: {kept}");
+        }
+    }
+}

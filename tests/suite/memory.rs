@@ -1,10 +1,14 @@
 //! The bound of the memory store, and that nobody escapes through it.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{
+    net::Ipv4Addr,
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
 
 use limiter_core::{
-    Algorithm, BanChange, BanRule, Check, Clock, Decision, Item, Key, ManualClock, MemoryStore,
-    Policy, Quota, Quotas, Store, Subject, Verdict, conformance::ReferenceStore,
+    Algorithm, Answer, BanChange, BanRule, Check, Clock, Decision, Item, Key, ManualClock,
+    MemoryStore, Policy, Quota, Quotas, Store, Subject, Verdict, conformance::ReferenceStore,
 };
 use proptest::prelude::*;
 
@@ -57,8 +61,9 @@ async fn flood(algorithm: Algorithm, max_keys: usize, clients: u32) -> u64 {
         admitted += u32::from(ask(&store, &policy, &address(1 << 24 | n)).await.is_allowed());
     }
     assert!(store.len() <= max_keys, "{}", store.len());
-    // Ten times as many as fit start about nine requests poorer, and are served.
-    assert_eq!(admitted, clients, "{algorithm:?}");
+    // Of those whose cells others have taken some start poorer; nearly all are
+    // served.
+    assert!(admitted >= clients / 1_000 * 999, "{algorithm:?}: {admitted} of {clients}");
     assert_eq!(ask(&store, &policy, &limited).await.verdict(), Verdict::Limited);
     assert_eq!(ask(&store, &policy, &banned).await.verdict(), Verdict::Banned);
     assert_eq!(ask(&store, &policy, &by_hand).await.verdict(), Verdict::Banned);
@@ -76,24 +81,100 @@ async fn ten_million_clients_stay_within_the_cap() {
     flood(Algorithm::SlidingWindow, 100_000, 250_000).await;
 }
 
-/// Three times as many clients as fit, window after window: newcomers start a
-/// few requests poorer, and debts do not add up.
-#[tokio::test]
-async fn an_overfull_store_goes_on_serving_newcomers() {
-    for algorithm in [Algorithm::Gcra, Algorithm::FixedWindow, Algorithm::SlidingWindow] {
-        let clock = clock();
-        let store = MemoryStore::builder().max_keys(1_000).clock(clock.clone()).build();
-        let policy = banning("flooded", "20/hour", algorithm);
-        let mut refused = 0;
-        for n in 0..60_000 {
-            // A new client every 1.2 seconds: 3000 of them an hour.
-            clock.advance(Duration::from_millis(1_200));
-            refused += u32::from(!ask(&store, &policy, &address(n)).await.is_allowed());
+/// What honest newcomers get of a limit, in percent, while so many times as many
+/// keys are live as fit: `load` new keys of one request each are spread over a
+/// window, and 200 honest clients come in the third such window and ask for all
+/// of their limit at once.
+async fn share_of_newcomers(quota: &str, algorithm: Algorithm, load: u64) -> u64 {
+    const KEYS: u64 = 1_024;
+    let clock = clock();
+    let store = MemoryStore::builder().max_keys(1_024).clock(clock.clone()).build();
+    let quota: Quota = quota.parse().unwrap();
+    let policy = Policy::new("flooded", quota.with_algorithm(algorithm).unwrap()).unwrap();
+    let live = load * KEYS;
+    let step =
+        Duration::from_nanos(u64::try_from(quota.window().as_nanos()).unwrap().div_ceil(live));
+    let (start, mut passed) = (clock.now(), Duration::ZERO);
+    let mut admitted = 0;
+    for n in 0..3 * live {
+        passed += step;
+        clock.set(start.after(passed));
+        ask(&store, &policy, &address(u32::try_from(n).unwrap())).await;
+        let honest = (n >= 2 * live).then(|| (n - 2 * live) * 200 / live);
+        if let Some(honest) =
+            honest.filter(|honest| (n - 2 * live) == (honest * live).div_ceil(200))
+        {
+            for _ in 0..quota.limit() {
+                let honest = address(1 << 30 | u32::try_from(honest).unwrap());
+                admitted += u64::from(ask(&store, &policy, &honest).await.is_allowed());
+            }
         }
-        assert_eq!(refused, 0, "{algorithm:?}");
-        let left = ask(&store, &policy, &address(1 << 24)).await.quotas()[0].remaining();
-        assert!(left >= 10, "{algorithm:?}: {left} of 20 are left");
     }
+    admitted * 100 / (200 * quota.limit())
+}
+
+/// The table of [`MemoryStore`]'s docs, a few points lower.
+#[tokio::test]
+async fn honest_newcomers_keep_their_share_of_a_full_store() {
+    let (gcra, sliding) = (Algorithm::Gcra, Algorithm::SlidingWindow);
+    let table = [
+        ("3/day", gcra, [90, 90, 40]),
+        ("1/minute", gcra, [90, 90, 40]),
+        ("5/minute", gcra, [90, 90, 50]),
+        ("20/hour", gcra, [90, 90, 60]),
+        ("100/second", gcra, [90, 90, 60]),
+        ("3/day", Algorithm::FixedWindow, [90, 80, 20]),
+        ("20/hour", Algorithm::FixedWindow, [90, 80, 20]),
+        ("3/day", sliding, [90, 80, 20]),
+        ("20/hour", sliding, [90, 80, 20]),
+    ];
+    for (quota, algorithm, least) in table {
+        let mut shares = [0; 3];
+        for (share, load) in shares.iter_mut().zip([1, 2, 10]) {
+            *share = share_of_newcomers(quota, algorithm, load).await;
+        }
+        println!("{quota} by {algorithm:?}: {shares:?} %");
+        for (share, least) in shares.into_iter().zip(least) {
+            assert!(share >= least, "{quota} by {algorithm:?}: {share} % of {least} %");
+        }
+    }
+}
+
+/// Checks that take no lock, beside newcomers that displace the very keys that
+/// these check: nobody gets more than the limit.
+#[test]
+fn a_charge_that_races_a_displacement_is_never_lost() {
+    const LIMIT: u64 = 20_000;
+    // One bucket, so that every newcomer displaces somebody.
+    let store = MemoryStore::builder().max_keys(16).build();
+    let policy = [Policy::new("raced", Quota::per_day(LIMIT).unwrap()).unwrap()];
+    let admits = |subject: &Subject| {
+        let check = Check::new(&policy, std::slice::from_ref(subject), 1);
+        let Answer::Ready(Some(decision)) = store.decide(check) else { panic!("it is at hand") };
+        decision.unwrap().is_allowed()
+    };
+    let start = Instant::now();
+    let admitted: Vec<AtomicU64> = (0..4).map(|_| AtomicU64::new(0)).collect();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let (admits, admitted) = (&admits, &admitted);
+            scope.spawn(move || {
+                for n in 0..60_000 {
+                    let hot = (n % 4) as usize;
+                    if admits(&address(u32::try_from(hot).unwrap())) {
+                        admitted[hot].fetch_add(1, Ordering::Relaxed);
+                    }
+                    if n % 8 == 0 {
+                        admits(&address(1 << 24 | thread << 20 | n));
+                    }
+                }
+            });
+        }
+    });
+    let drained = u64::try_from(start.elapsed().as_millis()).unwrap() * LIMIT / 86_400_000 + 1;
+    let admitted: Vec<u64> = admitted.into_iter().map(AtomicU64::into_inner).collect();
+    println!("admitted {admitted:?} of {LIMIT}");
+    assert!(admitted.iter().all(|admitted| *admitted <= LIMIT + drained), "{admitted:?}");
 }
 
 #[tokio::test]
@@ -158,10 +239,10 @@ async fn too_many_quotas_at_once_are_an_error() {
     assert!(ask(&store, &policy(9), &address(1)).await.is_allowed());
 }
 
-/// Strikes are nobody's inheritance: a newcomer to a full store is not banned
+/// Strikes are not remembered: a newcomer to a full store is not banned
 /// for the failures of those it displaces.
 #[tokio::test]
-async fn newcomers_inherit_no_strikes() {
+async fn newcomers_find_no_strikes() {
     let minute = Duration::from_secs(60);
     let rule = BanRule::after_strikes(3)
         .within(minute)

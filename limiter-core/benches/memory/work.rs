@@ -13,7 +13,7 @@ use std::{
 
 use governor::{RateLimiter, clock::DefaultClock, state::keyed::DashMapStateStore};
 use limiter_core::{
-    Answer, BanRule, Decision, Limiter, MemoryStore, Policy, PolicySet, Quotas, Subjects,
+    Answer, BanRule, Decision, Key, Limiter, MemoryStore, Policy, PolicySet, Quotas, Subjects,
 };
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use rand_distr::{Distribution, Zipf};
@@ -46,11 +46,19 @@ pub(crate) struct Governor(
 impl Governor {
     pub(crate) fn new() -> Self {
         let limit = NonZeroU32::new(LIMIT).expect("the limit is not zero");
-        Self(RateLimiter::dashmap(governor::Quota::per_second(limit)))
+        Self::of(governor::Quota::per_second(limit))
+    }
+
+    pub(crate) fn of(quota: governor::Quota) -> Self {
+        Self(RateLimiter::dashmap(quota))
     }
 
     pub(crate) fn check(&self, address: &IpAddr) {
-        assert!(black_box(self.0.check_key(address)).is_ok());
+        assert!(self.admits(address));
+    }
+
+    pub(crate) fn admits(&self, address: &IpAddr) -> bool {
+        black_box(self.0.check_key(address)).is_ok()
     }
 }
 
@@ -85,6 +93,12 @@ pub(crate) fn decide(policies: &PolicySet, subjects: &Subjects) -> Decision {
 /// A check that is admitted.
 pub(crate) fn check(policies: &PolicySet, subjects: &Subjects) {
     assert!(decide(policies, subjects).is_allowed());
+}
+
+/// A whole decision about an address, whose key is built for it.
+pub(crate) fn decide_address(policies: &PolicySet, address: &IpAddr) -> Decision {
+    let subjects = policies.limiter().subjects([Key::ip(*address)]);
+    decide(policies, &subjects)
 }
 
 /// The keys in the order in which each thread asks for them, side by side in

@@ -230,3 +230,36 @@ proptest! {
         prop_assert!(level.remaining() <= quota.burst());
     }
 }
+
+#[cfg(feature = "memory")]
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// A usage and its word are the same, before and after a charge.
+    #[test]
+    fn a_word_keeps_a_usage_whole(
+        quota in quotas(), requests in requests(), step in 0u64..50, cost in 1u64..4,
+    ) {
+        let origin = Timestamp::from_micros(17);
+        let compact = CompactUsage::new(quota);
+        let mut counter = Counter { quota, state: None };
+        let mut now = 10_000;
+        for (step, taken) in requests {
+            now += step;
+            counter.take(now, taken);
+        }
+        let level = counter.level(now);
+        let word = compact.pack(&level, origin);
+        prop_assert_eq!(word.is_none(), level.state().is_none());
+        if let Some(word) = word {
+            let later = Timestamp::from_micros(now + step);
+            let read = compact.unpack(word, later, origin);
+            prop_assert_eq!(read, counter.level(now + step));
+            let charged = read.charge(cost);
+            prop_assert_eq!(
+                compact.pack_charged(&charged, word, cost, origin),
+                compact.pack(&charged, origin)
+            );
+        }
+    }
+}

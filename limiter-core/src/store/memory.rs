@@ -1,4 +1,14 @@
-//! The embedded store: this process's memory, with a hard bound.
+//! The memory store: state in this process, with a hard bound.
+//!
+//! | file | what it has |
+//! |---|---|
+//! | `fast_path` | checks that need no lock, and those that need no strikes |
+//! | `general_path` | all other checks, strikes and changes by hand, under locks |
+//! | `table`, `slot` | where a key's state is, and how a slot is charged and passed on |
+//! | `locking` | the locked segments of a check, and the slots that it has claimed |
+//! | `eviction`, `displaced` | who makes room for a newcomer, and what is remembered of it |
+//! | `bans` | bans in force and past, under a cap of their own |
+//! | `counter_ids` | the ids that stand for quotas in a slot |
 
 mod bans;
 mod builder;
@@ -6,6 +16,7 @@ mod counter_ids;
 mod displaced;
 mod eviction;
 mod fast_path;
+mod general_path;
 mod locking;
 mod slot;
 mod table;
@@ -16,28 +27,19 @@ use std::{
     sync::Arc,
 };
 
-use smallvec::SmallVec;
-
 pub use self::builder::MemoryStoreBuilder;
-use self::{
-    bans::Bans,
-    counter_ids::{CounterIds, Id},
-    locking::{Location, LockedSegments},
-    slot::Tag,
-    table::Table,
-};
+use self::{bans::Bans, counter_ids::CounterIds, locking::Location, table::Table};
 use super::{Answer, BanChange, BanPage, Banned, Check, Item, Store};
 use crate::{
-    ban::{Ban, BanRecord, BanRule},
-    decide::{Change, Levels, PriorState, decide},
+    ban::Ban,
     decision::Decision,
     error::StoreError,
     key::Key,
-    policy::{Counter, Policy},
+    policy::Policy,
     time::{Clock, Timestamp},
 };
 
-/// Keeps counters, strikes and bans in memory, at most as many as it is told.
+/// Keeps counters, strikes and bans in memory, up to a hard cap.
 ///
 /// ```
 /// use std::time::Duration;
@@ -49,36 +51,48 @@ use crate::{
 /// ```
 ///
 /// # When it is full
-/// Expired state goes first. After that a newcomer displaces the least
-/// indebted key, and from then on newcomers start from the most that any
-/// displaced key had used, until that too has expired. So a key that comes back
-/// after it was displaced has gained nothing, and a client at its limit stays
-/// there: `gcra` and `sliding_window` admit no more than without a bound, and
-/// `fixed_window`, whose windows may start elsewhere for it, keeps its worst
-/// case. The price is paid by newcomers: in a flood of one-request keys they
-/// start one request poorer when there are up to twice as many live keys as
-/// fit, two with three times, and so on; that fades as the flood does.
+/// The state of a key is in one bucket of 16 slots. In a full bucket expired
+/// state goes first. After that a newcomer displaces the least indebted key, and
+/// what that key has used goes into a sketch of fixed size, rounded up. A key that
+/// comes back finds at least what it has used: it has gained nothing, and a client
+/// at its limit stays there. `gcra` and `sliding_window` admit no more than
+/// without a bound, and `fixed_window`, whose windows may end later for such a
+/// key, keeps its worst case.
 ///
-/// Room is shared by up to 64 counters, in groups that do not fill evenly: at
-/// half the cap about one newcomer in two million finds no room, at three
-/// quarters one in sixty. Give twice the clients of a window. (Checks that run at
-/// the very same moment in one group may take it over its share, by one counter
-/// for each of them; the next newcomer makes that good.)
+/// A newcomer finds nothing, unless its two cells of the sketch were taken by
+/// others: then it starts with what they have used. Measured: the percentage of
+/// their limit that honest newcomers get at once, while a flood of keys that make
+/// one request each keeps so many times as many keys live as there are slots.
 ///
-/// Strikes are never inherited: those of a displaced key are forgotten. Bans
-/// are apart: no flood of requests displaces one, only `max_bans` newer bans
-/// do, the one longest unasked first.
+/// SHARES
+///
+/// Beyond 10 times as many, newcomers get less and less, and in the end nothing:
+/// to refuse nobody that is new, and to admit nobody twice, takes memory for every
+/// key. A quota of 3 a day under a flood of 1000 new keys a second has 86 million
+/// live keys. So give `max_keys` in proportion to the longest window, and shorter
+/// windows to what is open to everybody.
+///
+/// A bucket may fill up before the store does. With half as many live keys as
+/// slots, one newcomer in 1000 displaces another key; with three quarters, one in
+/// 50; with as many keys as slots, one in 10. Give twice the clients of a window.
+///
+/// The strikes of a displaced key are forgotten, since nobody is to be banned for
+/// another's. Bans are apart: no flood of requests displaces one, only `max_bans`
+/// newer bans do, the oldest first.
 ///
 /// # Memory
-/// A `gcra` counter takes 16 bytes (24 with what is around it when the store is
-/// full), a `fixed_window` one 32, a `sliding_window` one 48. A store with room
-/// for a million takes 16 MB once its keys are spread over it, and little before.
+/// A counter takes 16 bytes, 17 with its share of the lock, whatever the
+/// algorithm. (A state that does not fit into 56 bits takes 48 bytes more; that of
+/// a limit with a large prime factor, say 999,983 a minute, after some minutes.) A
+/// store with room for a million takes 17 MB once its keys are spread over it, and
+/// little before. The sketch of an overfull store takes 8 bytes more a slot, for
+/// each window length among the quotas whose keys are displaced.
 ///
-/// # SubjectResolver
+/// # Identity
 /// Counters are kept by 44 bits of a keyed hash of the key, under a secret of this
-/// process, among those of their set, which other bits of it choose. That one of
-/// a million live keys meets another's count has a chance of one in two million.
-/// Bans are kept by the whole key.
+/// process, in a bucket that other bits of it choose. The chance that any two of a
+/// million live keys share a count is one in two million. Bans are kept by the
+/// whole key.
 #[derive(Clone)]
 pub struct MemoryStore(Arc<Shared>);
 
@@ -171,20 +185,6 @@ impl Store for MemoryStore {
     }
 }
 
-/// Where the state of an item is, and the ids of its counters.
-struct Found {
-    location: Location,
-    /// One a quota.
-    quotas: SmallVec<[Id; 1]>,
-    strikes: Option<Id>,
-}
-
-/// Items with their segments locked.
-struct Locked<'a> {
-    found: SmallVec<[Found; 1]>,
-    segments: LockedSegments<'a>,
-}
-
 impl Shared {
     #[inline]
     fn location(&self, key: &Key) -> Location {
@@ -193,98 +193,6 @@ impl Shared {
         hasher.write(key.as_bytes());
         let digest = hasher.finish();
         Location { digest, bucket: self.table.bucket_of(digest) }
-    }
-
-    /// Locks the segments of all items.
-    ///
-    /// # Errors
-    /// If there are more different counters than there are ids.
-    fn lock<'a>(
-        &self,
-        items: impl Iterator<Item = Item<'a>> + Clone,
-    ) -> Result<Locked<'_>, StoreError> {
-        loop {
-            let token = self.counter_ids.token();
-            let found: Result<SmallVec<[Found; 1]>, _> =
-                items.clone().map(|item| self.find(item)).collect();
-            let found = found?;
-            let locations = found.iter().map(|found| found.location);
-            let segments = LockedSegments::lock(self, locations);
-            // Ids that were valid under the lock stay so until it is released.
-            if self.counter_ids.token() == token {
-                return Ok(Locked { found, segments });
-            }
-        }
-    }
-
-    fn find(&self, item: Item<'_>) -> Result<Found, StoreError> {
-        let id = |counter| self.counter_ids.id(counter, || self.ids_in_use());
-        let counters = item.policy.counters();
-        Ok(Found {
-            location: self.location(&item.subject.key),
-            quotas: counters.quotas.iter().map(id).collect::<Result<_, _>>()?,
-            strikes: counters.strikes.as_ref().map(id).transpose()?,
-        })
-    }
-
-    fn decide(&self, check: &Check<'_>) -> Result<Decision, StoreError> {
-        let mut locked = self.lock(check.items())?;
-        let now = self.clock.now();
-        for (at, item, owed) in check.owed() {
-            let repaid = locked.prior(at, item, now).repaid(item, owed, now);
-            locked.charge(at, item, &repaid.levels);
-            if let Some(record) = &repaid.offender {
-                locked.write_record(at, item, record, now);
-            }
-        }
-        let priors: SmallVec<[PriorState; 1]> =
-            check.items().enumerate().map(|(at, item)| locked.prior(at, item, now)).collect();
-        let outcome = decide(check, &priors, now);
-        for ((at, item), change) in check.items().enumerate().zip(&outcome.changes) {
-            match change {
-                Change::None => {}
-                Change::Charged(levels) => locked.charge(at, item, levels),
-                Change::Struck(record) => locked.write_record(at, item, record, now),
-            }
-        }
-        Ok(outcome.decision)
-    }
-
-    fn strike(&self, offenders: &[Item<'_>]) -> Result<Vec<Option<Timestamp>>, StoreError> {
-        let mut locked = self.lock(offenders.iter().copied())?;
-        let now = self.clock.now();
-        let strike = |(at, item): (usize, &Item<'_>)| {
-            let rule = item.policy.ban()?;
-            let before = locked.record(at, *item, rule, now);
-            if before.banned_until(now).is_some() {
-                return None;
-            }
-            let after = before.strike(rule, now);
-            locked.write_record(at, *item, &after, now);
-            after.new_ban(&before, now)
-        };
-        Ok(offenders.iter().enumerate().map(strike).collect())
-    }
-
-    fn change_ban(&self, item: Item<'_>, change: BanChange) -> Result<(), StoreError> {
-        let Some(rule) = item.policy.ban() else { return Ok(()) };
-        if item.subject.bannable {
-            let mut locked = self.lock(std::iter::once(item))?;
-            let now = self.clock.now();
-            let before = locked.record(0, item, rule, now);
-            locked.write_record(0, item, &before.change(rule, change, now), now);
-        }
-        Ok(())
-    }
-
-    fn reset(&self, item: Item<'_>) -> Result<(), StoreError> {
-        let mut locked = self.lock(std::iter::once(item))?;
-        let Found { location, quotas, .. } = &locked.found[0];
-        for (counter, id) in item.policy.counters().quotas.iter().zip(quotas) {
-            let tag = Tag::counter(location.digest, counter.spec.namespace, *id);
-            locked.segments.remove(*location, tag);
-        }
-        Ok(())
     }
 
     fn ban(&self, item: Item<'_>) -> Result<Option<Ban>, StoreError> {
@@ -314,46 +222,5 @@ impl Shared {
         bans.truncate(limit);
         let next = if more { bans.last().map(|last| number(last).to_string()) } else { None };
         Ok(BanPage { bans, next })
-    }
-}
-
-impl Locked<'_> {
-    fn prior(&mut self, at: usize, item: Item<'_>, now: Timestamp) -> PriorState {
-        let Found { location, quotas, .. } = &self.found[at];
-        let counters = item.policy.counters().quotas.iter().zip(quotas);
-        let usage =
-            |(counter, id): (&Counter, &Id)| self.segments.read(*location, &counter.spec, *id, now);
-        let levels: Levels = counters.map(usage).collect();
-        let rule = item.policy.ban().filter(|_| item.subject.bannable);
-        let offender = rule.map(|rule| self.record(at, item, rule, now));
-        PriorState { levels, offender }
-    }
-
-    fn record(&mut self, at: usize, item: Item<'_>, rule: &BanRule, now: Timestamp) -> BanRecord {
-        let Found { location, strikes, .. } = &self.found[at];
-        let bans = &self.segments.shared.bans;
-        let ban = bans.get(location.bucket, item.policy.scope().bans, &item.subject.key);
-        let strikes = item.policy.counters().strikes.as_ref().zip(*strikes);
-        let strikes = strikes.and_then(|(counter, id)| {
-            self.segments.read(*location, &counter.spec, id, now).state()
-        });
-        BanRecord::at(rule, strikes, ban, now)
-    }
-
-    fn charge(&mut self, at: usize, item: Item<'_>, levels: &Levels) {
-        let Found { location, quotas, .. } = &self.found[at];
-        let counters = item.policy.counters().quotas.iter().zip(quotas);
-        for ((counter, id), level) in counters.zip(levels) {
-            self.segments.write(*location, &counter.spec, *id, level);
-        }
-    }
-
-    fn write_record(&mut self, at: usize, item: Item<'_>, record: &BanRecord, now: Timestamp) {
-        let Found { location, strikes, .. } = &self.found[at];
-        let shared = self.segments.shared;
-        shared.write_ban(&mut self.segments, *location, item, record, now);
-        if let Some((counter, id)) = item.policy.counters().strikes.as_ref().zip(*strikes) {
-            self.segments.write(*location, &counter.spec, id, &record.strikes);
-        }
     }
 }

@@ -166,6 +166,9 @@ impl Shared {
         let mut in_use = vec![false; 1 + usize::from(u16::MAX)];
         let now = self.clock.now();
         for bucket in self.table.needed_buckets() {
+            if self.table.bucket(bucket).is_empty() {
+                continue;
+            }
             let location = Location { digest: 0, bucket };
             let mut locked = LockedSegments::lock(self, std::iter::once(location));
             for slot in locked.bucket(bucket).slots_from(0) {

@@ -12,7 +12,7 @@
 //! A cell says when the usage ends, as a tick modulo a ring, and how much it is:
 //!
 //! ```text
-//! gcra      15 ticks, each 2/13 of the time in which a full bucket drains; the end says it all
+//! gcra      15 ticks, each 1/13 of the time in which a full bucket drains; the end says it all
 //! windows    3 ticks, each a window; 5 levels, each a fifth of the limit
 //! ```
 //!
@@ -95,9 +95,7 @@ struct Mark {
 impl Grid {
     fn new(quota: &Quota) -> Self {
         match quota.algorithm() {
-            Algorithm::Gcra => {
-                Self { tick: (longest_debt(quota) + 1).div_ceil(CODES - 2), ring: CODES }
-            }
+            Algorithm::Gcra => Self { tick: (drain(quota) + 1).div_ceil(CODES - 2), ring: CODES },
             Algorithm::FixedWindow | Algorithm::SlidingWindow => {
                 Self { tick: quota.window_micros(), ring: 3 }
             }
@@ -137,8 +135,7 @@ impl Grid {
         let end = end.saturating_mul(self.tick);
         match quota.algorithm() {
             Algorithm::Gcra => {
-                // More would pass for a step of the clock.
-                let most = now.as_micros().saturating_add(longest_debt(quota));
+                let most = now.as_micros().saturating_add(drain(quota));
                 let (limit, burst) = (quota.limit(), quota.burst());
                 State::Gcra { tat: end.min(most), fraction: 0, limit, burst }
             }
@@ -153,11 +150,11 @@ impl Grid {
     }
 }
 
-/// Microseconds in which two full buckets drain: that is what a lowered limit
-/// may have left.
-fn longest_debt(quota: &Quota) -> u64 {
+/// Microseconds in which a full bucket drains, rounded down: what a displaced key
+/// is remembered to have used is at most that.
+fn drain(quota: &Quota) -> u64 {
     let full = u128::from(quota.burst()) * u128::from(quota.window_micros());
-    u64::try_from(2 * full / u128::from(quota.limit())).unwrap_or(u64::MAX / 2)
+    u64::try_from(full / u128::from(quota.limit())).unwrap_or(u64::MAX / 2)
 }
 
 #[derive(Debug)]
@@ -204,7 +201,8 @@ impl Sketch {
     }
 
     fn insert(&mut self, tag: Tag, Mark { end, level }: Mark) {
-        // No end is another, unless the clock has stepped back.
+        // No end is another, unless the clock has stepped back or the bucket was
+        // more than full.
         let mark = Mark { end: end.clamp(self.at + 1, self.at + self.grid.ring - 1), level };
         for cell in cells_of(tag) {
             let known = self.read(cell);
@@ -246,3 +244,6 @@ fn cells_of(tag: Tag) -> [usize; 2] {
     let folded = (product ^ product >> 64) as u64;
     [folded >> 54, folded >> 44].map(|bits| bits as usize % CELLS)
 }
+
+#[cfg(test)]
+mod tests;

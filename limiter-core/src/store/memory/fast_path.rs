@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 
 use super::{
     MemoryStore, Shared,
+    counter_ids::Id,
     locking::{Location, LockedSegments},
     slot::Tag,
 };
@@ -94,14 +95,16 @@ impl Shared {
         let now = self.clock.now();
         let most = check.items().map(|item| item.policy.quotas().len()).sum();
         let mut statuses: SmallVec<[QuotaStatus; 1]> = SmallVec::with_capacity(most);
+        let mut ids: SmallVec<[Id; 4]> = SmallVec::new();
         let mut ban: Option<PolicyBan> = None;
         for (policy, (item, location)) in check.items().zip(&locations).enumerate() {
             let own = self.slotted_ban(item, *location, now)?;
             let own = own.map(|until| PolicyBan { policy, until });
             ban = ban.into_iter().chain(own).max_by_key(|ban| ban.until);
             for (quota, counter) in item.policy.counters().quotas.iter().enumerate() {
-                // Under the lock an id stands for the same until it is released.
+                // Valid under the lock, so until it is released.
                 let id = self.counter_ids.cached(&counter.id).ok_or(Declined)?;
+                ids.push(id);
                 let usage = locked.read(*location, &counter.spec, id, now);
                 let at = QuotaPosition { policy, quota };
                 statuses.push(QuotaStatus::new(at, false, usage, check.cost()));
@@ -110,10 +113,9 @@ impl Shared {
         let (decision, charged) =
             decide_without_strikes(check, ban, statuses, now).ok_or(Declined)?;
         if charged {
-            for status in &decision.quotas {
-                let counters = &check.policies()[status.policy()].counters().quotas;
-                let Counter { spec, id } = &counters[status.index()];
-                let id = self.counter_ids.cached(id).ok_or(Declined)?;
+            for (status, id) in decision.quotas.iter().zip(ids) {
+                let policy = &check.policies()[status.policy()];
+                let spec = &policy.counters().quotas[status.index()].spec;
                 locked.write(locations[status.policy()], spec, id, &status.usage);
             }
         }

@@ -65,6 +65,10 @@ impl Bucket {
         self.slots_from(digest).find(|slot| slot.tag() == tag)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.iter().all(|slot| slot.tag().is_free())
+    }
+
     /// Returns the slot of that key and namespace.
     pub(super) fn find_same(&self, digest: u64, tag: Tag) -> Option<&Slot> {
         self.slots_from(digest).find(|slot| slot.tag().is_same(tag))

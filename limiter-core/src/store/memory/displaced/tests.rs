@@ -1,0 +1,77 @@
+//! What a sketch promises to those who come back, and to strangers.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{algorithm::Wait, store::memory::counter_ids::Id};
+
+fn tag(key: u64) -> Tag {
+    Tag::counter(key.wrapping_mul(0x9e37_79b9_7f4a_7c15), 7, Id::MIN)
+}
+
+fn quotas() -> impl Strategy<Value = Quota> {
+    let algorithms = [Algorithm::Gcra, Algorithm::FixedWindow, Algorithm::SlidingWindow].to_vec();
+    (1u64..20, 1u64..500, 1u64..40, prop::sample::select(algorithms)).prop_map(
+        |(limit, window, burst, algorithm)| {
+            let quota = Quota::new(limit, Duration::from_micros(window)).unwrap();
+            match algorithm {
+                Algorithm::Gcra => quota.with_burst(burst).unwrap(),
+                other => quota.with_algorithm(other).unwrap(),
+            }
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// A key never finds less than it has used, whoever else was displaced and
+    /// whenever it comes back.
+    #[test]
+    fn nobody_finds_less_than_the_truth(
+        quota in quotas(),
+        displaced in prop::collection::vec((0u64..60, 1u64..20), 1..80),
+        later in 0u64..1_500,
+    ) {
+        let mut now = 1_000_003;
+        let mut sketches = DisplacedUsage::default();
+        let mut kept = Vec::new();
+        for (key, (step, cost)) in displaced.into_iter().enumerate() {
+            now += step;
+            let at = Timestamp::from_micros(now);
+            let usage = Usage::at(quota, None, at).charge(cost.min(quota.burst()));
+            sketches.insert(tag(key as u64), &usage);
+            kept.push((key as u64, usage.state()));
+        }
+        let now = Timestamp::from_micros(now + later);
+        for (key, state) in kept {
+            let known = Usage::at(quota, state, now);
+            let found = sketches.find(tag(key), &quota, now);
+            let found = found.unwrap_or_else(|| Usage::at(quota, None, now));
+            for cost in 1..=quota.burst() {
+                prop_assert!(found.wait(cost) >= known.wait(cost), "{found:?} {known:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stranger_finds_nothing_and_all_ends() {
+    let quota = Quota::per_minute(5).unwrap();
+    let at = Timestamp::from_micros;
+    let mut sketches = DisplacedUsage::default();
+    for key in 0..40 {
+        let usage = Usage::at(quota, None, at(0)).charge(1);
+        sketches.insert(tag(key), &usage);
+    }
+    let strangers = 1_000_000..1_010_000;
+    let hits = strangers.filter(|key| sketches.find(tag(*key), &quota, at(1)).is_some()).count();
+    // 80 of 1024 cells are taken, so 0.6 % of strangers hit two of them.
+    assert!((20..120).contains(&hits), "{hits} of 10,000");
+    let after = at(60_000_000);
+    assert!((0..40).all(|key| {
+        sketches.find(tag(key), &quota, after).is_none_or(|usage| usage.wait(5) == Wait::None)
+    }));
+}

@@ -1,0 +1,173 @@
+//! The general path: reads the state of a check under the locks of its segments,
+//! runs the pure functions, and writes what they changed. It decides whatever a
+//! fast path declines, and every strike and change by hand.
+
+use smallvec::SmallVec;
+
+use super::{
+    Shared,
+    counter_ids::Id,
+    locking::{Location, LockedSegments},
+    slot::Tag,
+};
+use crate::{
+    ban::{BanRecord, BanRule},
+    decide::{Change, Levels, PriorState, decide},
+    decision::Decision,
+    error::StoreError,
+    policy::Counter,
+    store::{BanChange, Check, Item},
+    time::Timestamp,
+};
+
+/// Where the state of an item is, and the ids of its counters.
+struct Found {
+    location: Location,
+    /// One a quota.
+    quotas: SmallVec<[Id; 1]>,
+    strikes: Option<Id>,
+}
+
+/// Items with their segments locked.
+struct Locked<'a> {
+    found: SmallVec<[Found; 1]>,
+    segments: LockedSegments<'a>,
+}
+
+impl Shared {
+    /// Locks the segments of all items.
+    ///
+    /// # Errors
+    /// If there are more different counters than there are ids.
+    fn lock<'a>(
+        &self,
+        items: impl Iterator<Item = Item<'a>> + Clone,
+    ) -> Result<Locked<'_>, StoreError> {
+        loop {
+            let token = self.counter_ids.token();
+            let found: Result<SmallVec<[Found; 1]>, _> =
+                items.clone().map(|item| self.find(item)).collect();
+            let found = found?;
+            let locations = found.iter().map(|found| found.location);
+            let segments = LockedSegments::lock(self, locations);
+            // Ids that were valid under the lock stay so until it is released.
+            if self.counter_ids.token() == token {
+                return Ok(Locked { found, segments });
+            }
+        }
+    }
+
+    fn find(&self, item: Item<'_>) -> Result<Found, StoreError> {
+        let id = |counter| self.counter_ids.id(counter, || self.ids_in_use());
+        let counters = item.policy.counters();
+        Ok(Found {
+            location: self.location(&item.subject.key),
+            quotas: counters.quotas.iter().map(id).collect::<Result<_, _>>()?,
+            strikes: counters.strikes.as_ref().map(id).transpose()?,
+        })
+    }
+
+    pub(super) fn decide(&self, check: &Check<'_>) -> Result<Decision, StoreError> {
+        let mut locked = self.lock(check.items())?;
+        let now = self.clock.now();
+        for (at, item, owed) in check.owed() {
+            let repaid = locked.prior(at, item, now).repaid(item, owed, now);
+            locked.charge(at, item, &repaid.levels);
+            if let Some(record) = &repaid.offender {
+                locked.write_record(at, item, record, now);
+            }
+        }
+        let priors: SmallVec<[PriorState; 1]> =
+            check.items().enumerate().map(|(at, item)| locked.prior(at, item, now)).collect();
+        let outcome = decide(check, &priors, now);
+        for ((at, item), change) in check.items().enumerate().zip(&outcome.changes) {
+            match change {
+                Change::None => {}
+                Change::Charged(levels) => locked.charge(at, item, levels),
+                Change::Struck(record) => locked.write_record(at, item, record, now),
+            }
+        }
+        Ok(outcome.decision)
+    }
+
+    pub(super) fn strike(
+        &self,
+        offenders: &[Item<'_>],
+    ) -> Result<Vec<Option<Timestamp>>, StoreError> {
+        let mut locked = self.lock(offenders.iter().copied())?;
+        let now = self.clock.now();
+        let strike = |(at, item): (usize, &Item<'_>)| {
+            let rule = item.policy.ban()?;
+            let before = locked.record(at, *item, rule, now);
+            if before.banned_until(now).is_some() {
+                return None;
+            }
+            let after = before.strike(rule, now);
+            locked.write_record(at, *item, &after, now);
+            after.new_ban(&before, now)
+        };
+        Ok(offenders.iter().enumerate().map(strike).collect())
+    }
+
+    pub(super) fn change_ban(&self, item: Item<'_>, change: BanChange) -> Result<(), StoreError> {
+        let Some(rule) = item.policy.ban() else { return Ok(()) };
+        if item.subject.bannable {
+            let mut locked = self.lock(std::iter::once(item))?;
+            let now = self.clock.now();
+            let before = locked.record(0, item, rule, now);
+            locked.write_record(0, item, &before.change(rule, change, now), now);
+        }
+        Ok(())
+    }
+
+    pub(super) fn reset(&self, item: Item<'_>) -> Result<(), StoreError> {
+        let mut locked = self.lock(std::iter::once(item))?;
+        let Found { location, quotas, .. } = &locked.found[0];
+        for (counter, id) in item.policy.counters().quotas.iter().zip(quotas) {
+            let tag = Tag::counter(location.digest, counter.spec.namespace, *id);
+            locked.segments.remove(*location, tag);
+        }
+        Ok(())
+    }
+}
+
+impl Locked<'_> {
+    fn prior(&mut self, at: usize, item: Item<'_>, now: Timestamp) -> PriorState {
+        let Found { location, quotas, .. } = &self.found[at];
+        let counters = item.policy.counters().quotas.iter().zip(quotas);
+        let usage =
+            |(counter, id): (&Counter, &Id)| self.segments.read(*location, &counter.spec, *id, now);
+        let levels: Levels = counters.map(usage).collect();
+        let rule = item.policy.ban().filter(|_| item.subject.bannable);
+        let offender = rule.map(|rule| self.record(at, item, rule, now));
+        PriorState { levels, offender }
+    }
+
+    fn record(&mut self, at: usize, item: Item<'_>, rule: &BanRule, now: Timestamp) -> BanRecord {
+        let Found { location, strikes, .. } = &self.found[at];
+        let bans = &self.segments.shared.bans;
+        let ban = bans.get(location.bucket, item.policy.scope().bans, &item.subject.key);
+        let strikes = item.policy.counters().strikes.as_ref().zip(*strikes);
+        let strikes = strikes.and_then(|(counter, id)| {
+            self.segments.read(*location, &counter.spec, id, now).state()
+        });
+        BanRecord::at(rule, strikes, ban, now)
+    }
+
+    fn charge(&mut self, at: usize, item: Item<'_>, levels: &Levels) {
+        let Found { location, quotas, .. } = &self.found[at];
+        let counters = item.policy.counters().quotas.iter().zip(quotas);
+        for ((counter, id), level) in counters.zip(levels) {
+            self.segments.write(*location, &counter.spec, *id, level);
+        }
+    }
+
+    fn write_record(&mut self, at: usize, item: Item<'_>, record: &BanRecord, now: Timestamp) {
+        let Found { location, strikes, .. } = &self.found[at];
+        let shared = self.segments.shared;
+        shared.write_ban(&mut self.segments, *location, item, record, now);
+        if let Some((counter, id)) = item.policy.counters().strikes.as_ref().zip(*strikes) {
+            self.segments.write(*location, &counter.spec, id, &record.strikes);
+        }
+    }
+}

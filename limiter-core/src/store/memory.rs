@@ -64,7 +64,16 @@ use crate::{
 /// their limit that honest newcomers get at once, while a flood of keys that make
 /// one request each keeps so many times as many keys live as there are slots.
 ///
-/// SHARES
+/// | quota | 1 x | 2 x | 10 x |
+/// |---|---|---|---|
+/// | 3/day, `gcra` | 100 | 100 | 97 |
+/// | 1/minute, `gcra` | 100 | 96 | 68 |
+/// | 5/minute, `gcra` | 100 | 100 | 99 |
+/// | 20/hour and 100/second, `gcra` | 100 | 100 | 100 |
+/// | 3/day, `fixed_window` | 100 | 98 | 84 |
+/// | 20/hour, `fixed_window` | 100 | 99 | 88 |
+/// | 3/day, `sliding_window` | 99 | 96 | 58 |
+/// | 20/hour, `sliding_window` | 99 | 98 | 86 |
 ///
 /// Beyond 10 times as many, newcomers get less and less, and in the end nothing:
 /// to refuse nobody that is new, and to admit nobody twice, takes memory for every

@@ -167,7 +167,8 @@ impl Shared {
         }
         self.bans.set(location.bucket, item, rule, record.ban, now);
         let tag = Tag::ban(location.digest, item.policy.scope().bans);
-        let Some(ban) = record.ban.filter(|ban| ban.holds(now)) else {
+        // A past ban keeps its slot until another key needs it.
+        let Some(ban) = record.ban else {
             return locked.remove(location, tag);
         };
         let until = ban.until.micros_since(self.origin);
@@ -177,7 +178,8 @@ impl Shared {
                 let longest = ban.duration.saturating_add(CLOCK_SKEW);
                 slot.release(tag.with_micros(longest), until);
             }
-            None => self.segment(location).set_hides_bans(true),
+            None if ban.holds(now) => self.segment(location).set_hides_bans(true),
+            None => {}
         }
     }
 

@@ -23,12 +23,12 @@ use crate::{
     time::Timestamp,
 };
 
-/// What a store keeps of one quota of one key. `None` in its place means that
+/// The stored state of one quota of one key. `None` in its place means that
 /// nothing was used.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum State {
-    /// Of [`Algorithm::Gcra`]: the theoretical arrival time, `tat` whole
+    /// The state of [`Algorithm::Gcra`]: the theoretical arrival time, `tat` whole
     /// microseconds since the epoch and `fraction / limit` of one more.
     Gcra {
         /// Whole microseconds since the Unix epoch.
@@ -41,14 +41,14 @@ pub enum State {
         /// The bucket's size when this was written: the most that can be used.
         burst: u64,
     },
-    /// Of [`Algorithm::FixedWindow`].
+    /// The state of [`Algorithm::FixedWindow`].
     FixedWindow {
         /// When the window began, microseconds since the Unix epoch.
         start: u64,
         /// Units used in it.
         used: u64,
     },
-    /// Of [`Algorithm::SlidingWindow`].
+    /// The state of [`Algorithm::SlidingWindow`].
     SlidingWindow {
         /// When the current window began, a multiple of the window.
         start: u64,
@@ -98,7 +98,7 @@ macro_rules! by_algorithm {
 }
 
 impl Usage {
-    /// What `state` amounts to at `now`. State of another algorithm counts as
+    /// Returns the usage that `state` means at `now`. State of another algorithm counts as
     /// none.
     pub(crate) fn at(quota: Quota, state: Option<State>, now: Timestamp) -> Self {
         let used = match quota.algorithm() {
@@ -113,7 +113,7 @@ impl Usage {
         Self { quota, now, used }
     }
 
-    /// What to keep; `None` if nothing is used.
+    /// Returns the state to store; `None` if nothing is used.
     #[must_use]
     pub fn state(&self) -> Option<State> {
         by_algorithm!(self.used, used => used.state(&self.quota, self.now))
@@ -168,7 +168,7 @@ impl Usage {
         by_algorithm!(self.used, used => used.reset_after(&self.quota, self.now))
     }
 
-    /// Whether nothing is used any more.
+    /// Returns true if nothing is used any more.
     #[cfg(feature = "memory")]
     pub(crate) fn is_expired(&self) -> bool {
         self.reset_after() == 0

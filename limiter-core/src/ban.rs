@@ -161,7 +161,7 @@ impl BanRule {
         }
     }
 
-    /// Whether a refused request strikes. Defaults to true.
+    /// Sets if a refused request strikes. Defaults to true.
     #[must_use]
     pub fn with_refusals(self, refusals: bool) -> Self {
         Self { refusals, ..self }
@@ -182,7 +182,7 @@ impl BanRule {
         Self { answer, ..self }
     }
 
-    /// Whether anything strikes at all.
+    /// Returns true if anything strikes at all.
     pub(crate) fn can_strike(&self) -> bool {
         self.refusals || !self.statuses.is_empty()
     }
@@ -193,13 +193,13 @@ impl BanRule {
         self.strikes.limit()
     }
 
-    /// Whether a refused request strikes.
+    /// Returns true if a refused request strikes.
     #[must_use]
     pub const fn strikes_on_refusal(&self) -> bool {
         self.refusals
     }
 
-    /// Whether a response of that status strikes.
+    /// Returns true if a response of that status strikes.
     #[must_use]
     pub fn strikes_on(&self, status: u16) -> bool {
         self.statuses.contains(&status)
@@ -244,7 +244,7 @@ impl BanRule {
         self.max_duration
     }
 
-    /// Whether both rules can share one group's strikes and bans.
+    /// Returns true if both rules can share one group's strikes and bans.
     pub(crate) fn agrees_with(&self, other: &Self) -> bool {
         let numbers = |rule: &Self| {
             (rule.strikes, rule.duration, rule.factor, rule.max_duration, rule.forgive_after)

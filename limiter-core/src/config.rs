@@ -78,7 +78,7 @@ impl Config {
     /// working directory; then as [`from_file`](Self::from_file).
     ///
     /// # Errors
-    /// As `from_file`.
+    /// See `from_file`.
     pub fn load() -> Result<Self, ConfigError> {
         let file = env::var_os(FILE_VARIABLE).unwrap_or_else(|| "limiter.toml".into());
         Self::from_file(file)

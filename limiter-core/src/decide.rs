@@ -44,7 +44,7 @@ use crate::{
 /// One level a quota, in the policy's order.
 pub type Levels = SmallVec<[Usage; 1]>;
 
-/// What is known of one item before the check.
+/// The state of one item before the check.
 #[derive(Clone, Debug)]
 pub struct PriorState {
     pub(crate) levels: Levels,
@@ -54,7 +54,7 @@ pub struct PriorState {
 }
 
 impl PriorState {
-    /// What an item's state amounts to at `now`: one state a quota, in the
+    /// Returns the prior state of an item at `now`, from one stored state a quota, in the
     /// policy's order, the strikes, and the last ban.
     #[must_use]
     pub fn new(
@@ -77,7 +77,7 @@ impl PriorState {
     }
 }
 
-/// What a store has to write before it decides, where an item
+/// Changes that a store writes before it decides, where an item
 /// [owes](Check::owed).
 #[derive(Clone, Debug)]
 pub struct Repaid {
@@ -100,7 +100,7 @@ impl PriorState {
     }
 }
 
-/// What the store has to write for one item.
+/// Changes that the store writes for one item.
 #[derive(Clone, Debug)]
 pub enum Change {
     /// Nothing.
@@ -116,7 +116,7 @@ pub enum Change {
 pub struct Outcome {
     /// The answer.
     pub decision: Decision,
-    /// What to write, in the order of the items.
+    /// The changes to write, in the order of the items.
     pub changes: SmallVec<[Change; 1]>,
 }
 

@@ -1,4 +1,4 @@
-//! What can go wrong: before the start ([`ConfigError`]), and while deciding
+//! Errors: before the start ([`ConfigError`]), and while deciding
 //! ([`Error`]).
 
 use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
@@ -86,7 +86,7 @@ pub enum Error {
     Forwarding {
         /// The header, as configured.
         header: String,
-        /// What is wrong with it.
+        /// The reason why it cannot be used.
         reason: String,
     },
     /// The client's address is in a network of the block list.
@@ -137,7 +137,7 @@ pub struct StoreError {
     may_be_applied: bool,
 }
 
-/// What a [`StoreError`] says about the state in the store.
+/// The effect of a failed call on the state in the store.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum StoreErrorKind {
@@ -198,24 +198,24 @@ impl StoreError {
         Self { source: Arc::from(source.into()), kind, may_be_applied }
     }
 
-    /// What is known about the state in the store.
+    /// Returns what is known about the state in the store.
     #[must_use]
     pub const fn kind(&self) -> StoreErrorKind {
         self.kind
     }
 
-    /// Whether too many requests wait for the store: no failure of the store.
+    /// Returns true if too many requests wait for the store, which is no failure of it.
     #[must_use]
     pub const fn is_overload(&self) -> bool {
         matches!(self.kind, StoreErrorKind::Overloaded { .. })
     }
 
-    /// Whether the call was not made: it says nothing about the server.
+    /// Returns true if the call was not made, so that the error says nothing about the server.
     pub(crate) const fn is_uncalled(&self) -> bool {
         matches!(self.kind, StoreErrorKind::Unavailable | StoreErrorKind::Overloaded { .. })
     }
 
-    /// Whether the store has certainly not applied the call.
+    /// Returns true if the store has certainly not applied the call.
     #[must_use]
     pub const fn is_not_applied(&self) -> bool {
         !self.may_be_applied

@@ -1,4 +1,5 @@
-//! Whom a policy counts: a [`Key`], and the [`KeySpec`] that says how to find it.
+//! Keys: the identity that a policy counts ([`Key`]), and the facts of a request that
+//! it is made of ([`KeySpec`]).
 //!
 //! A key is a sequence of parts, each with its kind and its length, so that no
 //! text a client chooses can run into another part or look like another kind:
@@ -41,7 +42,7 @@ pub use self::{
 pub use crate::networks::IPV6_PREFIX;
 use crate::networks::{canonical, embedded_ipv4};
 
-/// Whom a policy counts. See the [module docs](self).
+/// The identity that a policy counts. See the [module docs](self).
 ///
 /// Text of at most 64 letters, digits and `-_.` is kept as it is; longer or
 /// other text, and every header value, is kept as the first half of its

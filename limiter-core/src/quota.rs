@@ -253,7 +253,7 @@ impl Quotas {
     /// The same quotas, all counted by `algorithm`.
     ///
     /// # Errors
-    /// As [`Quota::with_algorithm`].
+    /// Sets the algorithm of all quotas: see [`Quota::with_algorithm`].
     pub fn with_algorithm(&self, algorithm: Algorithm) -> Result<Self, QuotaError> {
         let changed: Result<Vec<_>, _> = self.iter().map(|q| q.with_algorithm(algorithm)).collect();
         Self::new(changed?)

@@ -1,4 +1,4 @@
-//! What both programs that are set up by a file have to do.
+//! End-to-end checks of both programs that are configured by a file.
 
 use std::{
     fs,
@@ -20,7 +20,7 @@ pub struct ConfigExample {
     pub file_variable: &'static str,
     /// The environment variable that names the port.
     pub port_variable: &'static str,
-    /// What stands before each key of the limiter's in the file.
+    /// The prefix of the limiter's keys in the file.
     pub prefix: &'static str,
 }
 

@@ -220,7 +220,7 @@ pub fn quickstart(server: &Server, path: &str, body: &str) {
     }
 }
 
-/// That a program ended with exit code 1 and said one thing that holds `parts`.
+/// Asserts that a program ended with exit code 1 and one message that contains `parts`.
 ///
 /// # Panics
 /// If it did not.

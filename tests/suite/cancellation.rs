@@ -34,7 +34,7 @@ async fn unauthorized() -> HttpResponse {
     HttpResponse::Unauthorized().finish()
 }
 
-/// What has been charged and struck when the client goes away after its request
+/// Returns what was charged and struck when the client goes away after its request
 /// was polled so often; and whether the request had come to its end.
 async fn given_up_after(polls: u32) -> (u64, u64, bool) {
     let store = SwitchableStore { slowness: 2, ..SwitchableStore::default() };
@@ -48,7 +48,7 @@ async fn given_up_after(polls: u32) -> (u64, u64, bool) {
         let mut context = Context::from_waker(Waker::noop());
         (0..polls).any(|_| matches!(answer.as_mut().poll(&mut context), Poll::Ready(_)))
     };
-    // What goes on by itself comes to its end.
+    // Let detached tasks come to their end.
     for _ in 0..50 {
         tokio::task::yield_now().await;
     }

@@ -340,7 +340,7 @@ async fn a_redis_that_hangs_holds_nobody_up() {
     assert!(slow <= 100, "{slow} of 10,000 waited longer than a millisecond");
     server.signal("-CONT");
     until_healthy(&limiter, Duration::from_secs(5)).await;
-    // What was used is still used. (The server has heard, late, what it was asked
+    // Earlier usage is still counted. (The server has applied, late, what it was sent
     // while it hung; refusals among it were strikes.)
     assert_ne!(ask(&limiter, "local", "alice").await.unwrap(), Verdict::Allowed);
 }

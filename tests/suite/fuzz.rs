@@ -284,7 +284,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
-/// As many cases as are asked for, else two thousand.
+/// Returns the number of cases: `PROPTEST_CASES`, or two thousand.
 fn config() -> ProptestConfig {
     let asked = std::env::var("PROPTEST_CASES").is_ok();
     let default = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };

@@ -40,7 +40,7 @@ struct Drill {
     user: String,
 }
 
-/// What a client has seen of one policy.
+/// Answers that a client has got under one policy.
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
     admitted: u32,
@@ -60,7 +60,7 @@ impl Seen {
     }
 }
 
-/// What came of a fault.
+/// The outcome of a fault.
 struct Report {
     /// While it lasted, of each policy.
     during: [Seen; 3],
@@ -188,7 +188,7 @@ impl Report {
         assert_eq!(local.unavailable + allow.unavailable, 0, "{fault}, {database}");
     }
 
-    /// That nothing was admitted beyond the limit where the store has kept what
+    /// Asserts that nothing was admitted beyond the limit where the store has kept what
     /// it knew.
     fn check_deny_is_exact(&self, fault: &str) {
         assert!(self.all[2].admitted <= LIMIT, "{fault}: {:?}", self.all[2]);

@@ -39,7 +39,7 @@ struct Program<'a> {
     command: Vec<String>,
     folder: &'a Path,
     port: u16,
-    /// By which signal it ends at once.
+    /// The signal that ends it at once.
     signal: &'a str,
 }
 

@@ -15,7 +15,7 @@ use limiter_core::{
 pub(crate) struct SwitchableStore {
     pub(crate) store: MemoryStore,
     pub(crate) off: Arc<AtomicBool>,
-    /// Whether it does as asked, and its answer is lost.
+    /// True if calls are applied and their answers are lost.
     pub(crate) mute: Arc<AtomicBool>,
     /// How often it is polled in vain, before it does anything and afterwards.
     pub(crate) slowness: u32,

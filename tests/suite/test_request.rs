@@ -4,7 +4,7 @@ use std::{borrow::Cow, net::IpAddr};
 
 use limiter_core::{Decision, Error, Limiter, RequestInfo};
 
-/// What a request tells, written down.
+/// The facts of a request, given by the test.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Facts {
     pub(crate) peer: Option<IpAddr>,

@@ -27,7 +27,7 @@ fn certificate() -> (String, String) {
     (certificate.to_str().unwrap().to_owned(), key.to_str().unwrap().to_owned())
 }
 
-/// What the system trusts is told by SSL_CERT_FILE.
+/// SSL_CERT_FILE names the certificates that the system trusts.
 #[tokio::test]
 async fn redis_is_spoken_to_by_tls() {
     let (certificate, key) = certificate();

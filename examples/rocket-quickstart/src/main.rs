@@ -33,7 +33,7 @@ fn rocket() -> Rocket<Build> {
         .mount("/", routes![endpoint])
 }
 
-/// As Rocket's own, but with this example's file from wherever it is started.
+/// Rocket's own figment, but with this example's file from wherever it is started.
 fn figment() -> Figment {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/Rocket.toml");
     Figment::from(Config::default())

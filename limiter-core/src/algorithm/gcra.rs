@@ -24,7 +24,7 @@ pub(super) struct Debt {
     // A u128 in halves, which are aligned as everything else in a decision is.
     high: u64,
     low: u64,
-    /// What a microsecond pays back: the limit that the debt was written with.
+    /// Debt that a microsecond pays back: the limit that the debt was written with.
     rate: u64,
 }
 

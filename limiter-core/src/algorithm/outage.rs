@@ -8,12 +8,12 @@ use crate::{
     time::Timestamp,
 };
 
-/// What one quota is owed.
+/// Units of one quota that were admitted during an outage, with two bounds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct QuotaUsage {
     quota: Quota,
     units: u64,
-    /// As a store would have kept it that knew of these units alone.
+    /// Lower bound: the state of a store that knew of these units alone.
     state: Option<State>,
     /// As a bucket that was full before the first of them: no store has more of
     /// them left.
@@ -98,7 +98,7 @@ impl QuotaUsage {
         Usage::at(self.quota, self.state, now)
     }
 
-    /// What a bucket gets on top of the debt that it has.
+    /// Returns the debt that is added to a bucket on top of its own.
     fn added(&self, now: Timestamp) -> Debt {
         let quota = &self.quota;
         let most = Debt::at(quota, self.most, now);

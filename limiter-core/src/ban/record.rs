@@ -1,4 +1,4 @@
-//! Who has strikes or a ban, and what a strike makes of it.
+//! The ban record: strikes and ban of one key, and how a strike changes them.
 
 use super::{BanChange, BanRule, MAX_BAN};
 use crate::{
@@ -21,7 +21,7 @@ pub struct Ban {
 pub(crate) const CLOCK_SKEW: u64 = 1_000_000;
 
 impl Ban {
-    /// Whether the ban holds at `now`: it has not ended, and can have begun by then.
+    /// Returns true if the ban holds at `now`: it has not ended, and can have begun by then.
     ///
     /// A ban whose end lies further ahead than its duration began in the future: the
     /// clock has stepped back, or something else has written it. It counts as none,
@@ -77,7 +77,7 @@ impl BanRecord {
         self.banned_until(now).filter(|_| self.ban != before.ban)
     }
 
-    /// What a change by hand makes of it.
+    /// Returns the record after a manual change.
     #[must_use]
     pub fn change(self, rule: &BanRule, change: BanChange, now: Timestamp) -> Self {
         match change {

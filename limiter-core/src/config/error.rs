@@ -1,4 +1,4 @@
-//! What is wrong in a configuration, in one message.
+//! Configuration errors, each as one message.
 
 use std::env;
 
@@ -32,7 +32,7 @@ pub(super) fn describe(errors: Error, figment: &Figment, at: Option<&str>) -> Co
     }
 }
 
-/// That there is nothing under `key` at all.
+/// An error for a key that is missing.
 pub(super) fn missing(key: &str, figment: &Figment) -> ConfigError {
     let message = format!(
         "there is no [default.{key}] in the configuration; write \

@@ -231,7 +231,7 @@ impl Root {
         .checked()
     }
 
-    /// Who may say whom a request is from.
+    /// Proxies whose forwarding header is believed.
     fn forwarding(&self) -> Result<ClientIp, ConfigError> {
         let client_ip = ClientIp::default();
         match (&self.trusted_proxies, &self.client_ip_header) {

@@ -130,7 +130,7 @@ fn thousandths(decimal: &str) -> Option<u32> {
     Some(whole * 1_000 + digits.parse::<u32>().ok()?)
 }
 
-/// Whom to trust: networks, a number of proxies, or everyone.
+/// The proxies to trust: networks, a number of hops, or everyone.
 #[derive(Clone, Debug)]
 pub(super) enum Trust {
     Hops(u64),

@@ -103,7 +103,7 @@ pub async fn a_ban_lasts_until_the_quota_lets_pass(trial: &Harness) {
     assert!(!trial.ask(&policies, &client, 1).await.is_allowed());
     trial.advance(Duration::from_micros(1));
     assert!(trial.ask(&policies, &client, 1).await.is_allowed());
-    // What never passes is not told to wait for the ban's end.
+    // A request that never passes gets no Retry-After, not even the ban's end.
     let other = trial.subject("other");
     trial.change_ban(&policies[0], &other, BanChange::Ban(secs(60))).await;
     assert_eq!(trial.ask(&policies, &other, 3).await.retry(), Retry::Never);

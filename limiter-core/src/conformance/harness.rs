@@ -20,7 +20,7 @@ pub struct Harness {
 }
 
 impl Harness {
-    /// What [`take_from_one_key`](Self::take_from_one_key) finds to take.
+    /// Units that [`take_from_one_key`](Self::take_from_one_key) finds to take.
     pub const SHARED_LIMIT: u64 = 1_000;
 
     /// A trial of a store that was given that clock.

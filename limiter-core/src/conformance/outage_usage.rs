@@ -25,7 +25,7 @@ fn owing(trial: &Harness, policy: &Policy, units: u64) -> OutageUsage {
     owed
 }
 
-/// What was admitted elsewhere is charged, even by a request that only looks.
+/// Outage usage is charged even by a request of cost 0.
 pub async fn what_is_owed_is_charged_once(trial: &Harness) {
     for algorithm in ALGORITHMS {
         let policies = counted_by(algorithm, "9/minute");
@@ -63,13 +63,13 @@ pub async fn what_is_owed_fills_to_the_limit(trial: &Harness) {
             let full = look(trial, &policies, &client, owed).await;
             assert_eq!(full.quotas()[0].remaining(), 0, "{algorithm:?}");
             assert!(full.quotas()[0].reset_after() <= secs(120), "{algorithm:?}");
-            // Of sliding windows, one may have to fade after the one that runs.
+            // A sliding window may have to fade after the running one.
             assert!(wait(&trial.ask(&policies, &client, 1).await) <= secs(72), "{algorithm:?}");
         }
     }
 }
 
-/// What was admitted a while ago weighs what is left of it.
+/// Outage usage ages: it weighs only what is left of it when it is charged.
 pub async fn what_is_owed_fades_as_what_is_charged(trial: &Harness) {
     let (policies, client) = ([policy("bucket", "5/minute")], trial.subject("client"));
     let owed = owing(trial, &policies[0], 5);
@@ -85,7 +85,7 @@ pub async fn what_is_owed_fades_as_what_is_charged(trial: &Harness) {
     assert_eq!(look(trial, &policies, &other, owed).await.quotas()[0].remaining(), 4);
 }
 
-/// Of a ban that was brought elsewhere and one that holds the later end counts.
+/// The later end counts of a ban from an outage and one that the store has.
 pub async fn a_ban_that_is_owed_holds_to_the_later_end(trial: &Harness) {
     let policies = [policy("banning", "9/minute").with_ban(rule(2))];
     for (name, own, expected) in [("none", 0, 100), ("sooner", 50, 100), ("later", 200, 200)] {
@@ -148,7 +148,7 @@ pub async fn a_ban_that_is_owed_is_escalated_from(trial: &Harness) {
     trial.advance(secs(120));
     assert_eq!(banned_for().await, secs(240));
     trial.advance(secs(240));
-    // Of one of two minutes ten seconds are left.
+    // Ten seconds are left of a ban of two minutes.
     let now = trial.clock().now();
     let mut owed = OutageUsage::new(&policies[0], now);
     owed.ban(Ban { until: now.after(secs(10)), duration: 120_000_000 });

@@ -110,7 +110,7 @@ pub async fn a_limit_of_one_passes_once(trial: &Harness) {
     }
 }
 
-/// What does not fit takes nothing.
+/// A cost that does not fit charges nothing.
 pub async fn a_cost_is_charged_whole_or_not_at_all(trial: &Harness) {
     for algorithm in ALGORITHMS {
         let policies = counted_by(algorithm, "10/minute");

@@ -1,4 +1,4 @@
-//! What holds of every decision, whatever the policies are.
+//! Properties of every decision, for random policies and states.
 
 use std::time::Duration;
 

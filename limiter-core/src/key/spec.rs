@@ -25,7 +25,7 @@ pub enum KeyPart {
     Global,
 }
 
-/// What a policy counts by: `"ip"`, `"user"`, `"header:x-api-key"`,
+/// The facts of a request that a policy counts by: `"ip"`, `"user"`, `"header:x-api-key"`,
 /// `"endpoint"`, `"global"`, or a combination of them.
 ///
 /// ```
@@ -78,12 +78,12 @@ impl KeySpec {
         &self.0
     }
 
-    /// Whether a ban of such a key hits everybody at once.
+    /// Returns true if a ban of such a key hits all clients at once.
     pub(crate) fn names_no_client(&self) -> bool {
         self.0.iter().all(|part| matches!(part, KeyPart::Global | KeyPart::Endpoint))
     }
 
-    /// Whether a client can choose part of the key.
+    /// Returns true if a client can choose part of the key.
     pub(crate) fn is_client_chosen(&self) -> bool {
         self.0.iter().any(|part| matches!(part, KeyPart::Header(_)))
     }

@@ -14,7 +14,7 @@ pub enum QuotaError {
     Units {
         /// `limit` or `burst`.
         name: &'static str,
-        /// What was given.
+        /// The value that was given.
         units: u64,
     },
     /// A window of no length, or of more than ten years.
@@ -34,9 +34,9 @@ pub enum QuotaError {
         "{text:?} is not a quota: {reason}; write \"10/minute\", \"100/5m\" or \"10/s burst 20\""
     )]
     Notation {
-        /// What was given.
+        /// The value that was given.
         text: String,
-        /// What is wrong with it.
+        /// The reason why it is refused.
         reason: String,
     },
     /// No quota at all.

@@ -1,4 +1,4 @@
-//! What a limit adds to a request, in actix-web and in Rocket.
+//! Cost that a limit adds to a request, in actix-web and in Rocket.
 
 mod http_server;
 mod instructions;

@@ -31,7 +31,7 @@ pub(crate) async fn throughput<A: Future<Output = ()> + Send + 'static>(
                     .wrapping_add(1_442_695_040_888_963_407);
                 ask((key >> 33) as usize % keys).await;
                 count += 1;
-                // What is answered at once leaves room for what is not.
+                // A check that is answered at once leaves room for one that is not.
                 if count.is_multiple_of(IN_FLIGHT) {
                     yield_now().await;
                 }

@@ -49,7 +49,7 @@ pub(crate) fn peers() -> String {
     format!("{}; in Node {}: {}", crates.join(", "), version("node"), node.join(", "))
 }
 
-/// What a server or a program says of its version.
+/// Returns the version that a server or a program prints.
 pub(crate) fn version(program: &str) -> String {
     let told = told(program, &["--version"]).unwrap_or_default();
     let words = told.split([' ', '=', '-']);
@@ -69,7 +69,7 @@ fn read(file: &str) -> String {
     fs::read_to_string(file).unwrap_or_default().trim().to_owned()
 }
 
-/// What a program prints, if it can be run and prints something.
+/// Returns the output of a program, if it can be run and prints something.
 fn told(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program).args(arguments).output().ok()?;
     let told = String::from_utf8_lossy(&output.stdout).trim().to_owned();

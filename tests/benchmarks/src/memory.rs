@@ -17,7 +17,7 @@ use crate::{
     work::{Governor, LIMIT, address, check, in_order, order, policy, rule, time},
 };
 
-/// Of the checks that others are asked, `limitador` is asked one in so many: it
+/// `limitador` is given one in so many of the others' checks: it
 /// takes that much longer.
 const FEWER: usize = 20;
 

@@ -17,7 +17,7 @@ pub(crate) struct Flexible {
     pipes: RefCell<(ChildStdin, Lines<BufReader<ChildStdout>>)>,
 }
 
-/// What to measure.
+/// The work to measure.
 pub(crate) struct Load {
     pub(crate) keys: usize,
     pub(crate) in_flight: usize,

@@ -1,4 +1,4 @@
-//! What to measure, and how long.
+//! Command line: the parts to measure, and how long.
 
 use std::{ffi::OsString, time::Duration};
 
@@ -16,11 +16,11 @@ beside it; with either option it only prints the tables.";
 pub(crate) struct Options {
     pub(crate) task: Task,
     pub(crate) pace: Pace,
-    /// Whether the report is written.
+    /// True if the report is written.
     pub(crate) writes: bool,
 }
 
-/// What this process is for. But for the first, such processes are started by
+/// The task of this process. All but the first are started by
 /// another of this program.
 pub(crate) enum Task {
     Compare(Vec<Part>),

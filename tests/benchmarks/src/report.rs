@@ -22,7 +22,7 @@ pub(crate) struct Report {
 /// A table, and the plots below it.
 pub(crate) struct Section {
     pub(crate) title: &'static str,
-    /// What has to be known to read it.
+    /// Explains how to read the table.
     pub(crate) note: String,
     pub(crate) rows: Vec<Row>,
     pub(crate) charts: Vec<Chart>,
@@ -31,14 +31,14 @@ pub(crate) struct Section {
 pub(crate) struct Row {
     pub(crate) work: String,
     pub(crate) ours: String,
-    /// What stands beside it.
+    /// The peers' figures.
     pub(crate) beside: String,
     /// Ours by theirs; none where nothing is beside it.
     pub(crate) ratios: Vec<f64>,
     pub(crate) target: Option<Target>,
 }
 
-/// What the ratios are to be.
+/// The bound that the ratios have to meet.
 #[derive(Clone, Copy)]
 pub(crate) enum Target {
     AtMost(f64),

@@ -1,4 +1,4 @@
-//! What a check in memory costs with more of everything.
+//! Cost of a check in memory by the number of keys, quotas, policies and bans.
 
 use std::{
     hint::black_box,

@@ -19,7 +19,7 @@ use crate::{
 const KEYS: usize = 10_000;
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// What is measured of a store.
+/// The figures of one store.
 #[derive(Clone, Copy)]
 enum Measure {
     /// Checks a second with 64 in flight, over so many keys.

@@ -1,4 +1,4 @@
-//! What is asked of a store, at random.
+//! Random steps of the differential test.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use proptest::prelude::*;
 /// One thing to ask of a store.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    /// Of the policies whose bit is set; as they are, or with other limits.
+    /// The policies whose bit is set; as they are, or with other limits.
     Decide {
         changed: bool,
         policies: u8,
@@ -223,7 +223,7 @@ pub(super) fn subject(sequence: &str, key: u8) -> Subject {
     Subject { key: key_of, bannable: key < 2 }
 }
 
-/// What a step answers, as text that holds every field.
+/// Returns the answer of a step, as text with every field.
 pub(super) async fn answer(
     store: &dyn Store,
     policies: &[Policy; 3],

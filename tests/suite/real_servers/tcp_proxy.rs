@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What becomes of what a server answers.
+/// Treatment of the server's answers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Mode {
     Permit,

@@ -1,4 +1,4 @@
-//! Who is counted, and what is told.
+//! Attacks on the client's identity: forged headers, rotating addresses, leaks.
 
 use std::{net::Ipv4Addr, time::Duration};
 

@@ -1,4 +1,4 @@
-//! What is kept, and where.
+//! Attacks on stored state: floods, hostile keys, races.
 
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 

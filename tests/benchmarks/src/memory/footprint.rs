@@ -14,7 +14,7 @@ const OURS: &str = "limiter";
 const BY_ADDRESS: &str = "governor-address";
 const BY_TEXT: &str = "governor-text";
 
-/// What we want to keep to.
+/// The target.
 const BOUND: f64 = 35.0;
 
 pub(super) fn rows(keys: usize) -> Vec<Row> {

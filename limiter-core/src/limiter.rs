@@ -62,7 +62,7 @@ use crate::{
     ban::{Ban, BanChange},
     error::{Error, UnknownPolicy},
     key::Key,
-    limiter::{fallback::Fallback, record_response::Runtime},
+    limiter::{events::ShadowRefusals, fallback::Fallback, record_response::Runtime},
     policy::Policy,
     request::{RequestInfo, Subjects},
     store::{BanPage, Health, Item, ServerHealth, Store},
@@ -100,6 +100,7 @@ struct Inner {
     companions: BTreeMap<String, Policy>,
     identity: SubjectResolver,
     warned_of_late_user: AtomicBool,
+    shadow_refusals: ShadowRefusals,
     runtime: Runtime,
 }
 

@@ -1,7 +1,8 @@
 //! HTTP responses: header fields of admitted requests, and refusals.
 
 pub mod headers;
+mod problem;
 mod refusal;
 mod structured_fields;
 
-pub use self::refusal::{Refusal, RefusalKind};
+pub use self::{problem::RefusalKind, refusal::Refusal};

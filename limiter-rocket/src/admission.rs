@@ -51,9 +51,27 @@ pub async fn admit(
     policies: &PolicySet,
     options: AdmitOptions,
 ) -> Result<Option<Permit>, Refused> {
+    admit_as(RocketRequest::routed(request), request, policies, options).await
+}
+
+/// Admits a request that no route of the application has seen.
+pub(crate) async fn admit_before_routing(
+    request: &Request<'_>,
+    policies: &PolicySet,
+) -> Result<(), Refused> {
+    let facts = RocketRequest::before_routing(request);
+    admit_as(facts, request, policies, AdmitOptions::default()).await.map(|_| ())
+}
+
+async fn admit_as(
+    facts: RocketRequest<'_, '_>,
+    request: &Request<'_>,
+    policies: &PolicySet,
+    options: AdmitOptions,
+) -> Result<Option<Permit>, Refused> {
     let state = RequestState::of(request);
     let options = options.after(state.permit()).after_refusal(state.refusal());
-    let admission = match policies.admit(&RocketRequest(request), options) {
+    let admission = match policies.admit(&facts, options) {
         Answer::Ready(admission) => admission.expect("an answer is taken once"),
         Answer::Pending(admission) => admission.await,
     };

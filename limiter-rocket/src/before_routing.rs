@@ -4,7 +4,7 @@
 //! the path. So the limit is a route that matches every path before all others,
 //! and forwards what it admits.
 
-use limiter_core::{AdmitOptions, PolicySet};
+use limiter_core::PolicySet;
 use rocket::{
     Data, Request, Route,
     http::{Method, Status},
@@ -12,7 +12,7 @@ use rocket::{
     route::{self, Handler},
 };
 
-use crate::admission::admit;
+use crate::admission::admit_before_routing;
 
 /// Every method that Rocket knows; others never reach routing.
 const METHODS: [Method; 9] = [
@@ -52,8 +52,8 @@ impl BeforeRouting {
 #[rocket::async_trait]
 impl Handler for BeforeRouting {
     async fn handle<'r>(&self, request: &'r Request<'_>, data: Data<'r>) -> route::Outcome<'r> {
-        match admit(request, &self.policies, AdmitOptions::default()).await {
-            Ok(_) => Outcome::Forward((data, Status::NotFound)),
+        match admit_before_routing(request, &self.policies).await {
+            Ok(()) => Outcome::Forward((data, Status::NotFound)),
             Err(refused) => Outcome::Error(refused.status()),
         }
     }

@@ -57,8 +57,10 @@ impl RateLimitFairing {
     /// Checks every request against that policy before it is routed, those for
     /// paths that match no route included: that is where scanners live.
     ///
-    /// What never reaches routing is not counted: requests that cannot be
-    /// parsed, and methods that Rocket does not know.
+    /// Requests that never reach routing are not counted: those that cannot be
+    /// parsed, and methods that Rocket does not know. An endpoint that the
+    /// configuration exempts (`exempt = ["GET /health"]`) is so here, too, if its
+    /// route has neither a format nor a query.
     pub fn before_routing(mut self, policy: &str) -> Self {
         self.before_routing = Some(policy.to_owned());
         self
@@ -136,7 +138,7 @@ impl Fairing for RateLimitFairing {
             Some(refused) => answer_refusal(request, response, &refused).await,
             None => {
                 for permit in permit.iter().flat_map(Permit::chain) {
-                    permit.check_for_late_user(&RocketRequest(request));
+                    permit.check_for_late_user(&RocketRequest::routed(request));
                     permit.record_response(response.status().code).await;
                 }
             }

@@ -93,8 +93,8 @@ impl Refused {
 impl<'r> Responder<'r, 'static> for Refused {
     fn respond_to(self, _: &'r Request<'_>) -> response::Result<'static> {
         let mut response = Response::new();
+        // The fairing adds the other fields.
         write_document(&mut response, self.refusal());
-        add_fields(&mut response, self.refusal.fields());
         Ok(response)
     }
 }

@@ -1,6 +1,8 @@
 //! actix-web: the contract's routes, and what only actix-web has.
 
+mod handlers;
 mod specific;
+mod workers;
 
 use actix_web::{
     App, Error, HttpMessage, HttpResponse,
@@ -115,6 +117,14 @@ async fn dear_together() -> &'static str {
     "dear together"
 }
 
+#[post("/forgiving", wrap = "RateLimit::named(\"login\")")]
+async fn forgiving(body: String, permit: ReqData<Permit>) -> HttpResponse {
+    if body == "secret" {
+        permit.forgive("login").await.expect("the policy has a ban rule");
+    }
+    answer_login(&body)
+}
+
 #[route("/any/{id}", method = "GET", method = "OPTIONS", wrap = "RateLimit::named(\"item\")")]
 async fn any() -> &'static str {
     "any"
@@ -197,6 +207,7 @@ async fn run(case: &Case, stores: Stores) {
         .service(dear_route)
         .service(dear_together)
         .service(any)
+        .service(forgiving)
         .service(any_login)
         .wrap(door);
     let service = test::init_service(app).await;

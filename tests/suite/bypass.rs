@@ -2,7 +2,10 @@
 //! limited handler is counted by it, and opens no second count.
 
 use actix_web::{
-    App, HttpResponse, get, http::Method, middleware::NormalizePath, put, route, test, web,
+    App, HttpResponse, get,
+    http::Method,
+    middleware::{NormalizePath, TrailingSlash},
+    put, route, test, web,
 };
 use limiter_actix::RateLimit;
 use limiter_core::{KeySpec, Limiter, Policy, Quota};
@@ -97,12 +100,31 @@ async fn spellings_of_a_path_are_one_count_before_they_are_routed() {
     assert_eq!(actix_statuses!(App::new().service(scope), requests), [200, 429, 429]);
 }
 
-/// The limit outside of what mends paths sees them unmended: it counts what is
-/// no route as one endpoint, and every handler behind it has a limit of its own.
+/// Whatever `NormalizePath` makes of a path is one count, inside of the limit and
+/// outside, around the application, a scope, and at the handler.
 #[actix_web::test]
-async fn mended_paths_are_counted_where_they_are_routed() {
-    let limiter = limiter().await;
-    let app = App::new().app_data(limiter).service(login).wrap(NormalizePath::trim());
+async fn mended_paths_are_one_count() {
+    let modes = [TrailingSlash::Trim, TrailingSlash::MergeOnly, TrailingSlash::Always];
+    for (mode, outside) in modes.into_iter().flat_map(|mode| [(mode, false), (mode, true)]) {
+        let path = if matches!(mode, TrailingSlash::Always) { "/in/login/" } else { "/in/login" };
+        let spellings = ["/in/login", "/in//login", "//in/login/", "/in/l%6Fgin", "/in//%6cogin//"];
+        let requests = spellings.map(|path| (Method::GET, path));
+        let limiter = limiter().await;
+        let limit = || RateLimit::new(limiter.policy("default").unwrap());
+        let handler = || web::resource(path).route(web::get().to(hello));
+        let statuses = if outside {
+            let app = App::new().service(handler());
+            actix_statuses!(app.wrap(NormalizePath::new(mode)).wrap(limit()), requests)
+        } else {
+            let app = App::new().service(handler());
+            actix_statuses!(app.wrap(limit()).wrap(NormalizePath::new(mode)), requests)
+        };
+        let admitted = statuses.iter().filter(|status| **status == 200).count();
+        assert_eq!(admitted, 1, "{mode:?}, outside: {outside}: {statuses:?}");
+        let refused = statuses.iter().filter(|status| **status == 429).count();
+        assert!(refused >= 2, "{mode:?}, outside: {outside}: {statuses:?}");
+    }
+    let app = App::new().app_data(limiter().await).service(login).wrap(NormalizePath::trim());
     let statuses = actix_statuses!(app, SPELLINGS.map(|path| (Method::GET, path)));
     let admitted = statuses.iter().filter(|status| **status == 200).count();
     assert_eq!(admitted, 1, "{statuses:?}");

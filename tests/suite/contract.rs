@@ -4,6 +4,7 @@
 //! routes in front of it (see [`Routes`]), on a clock that only the steps move.
 
 mod cases;
+mod generated;
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
@@ -60,6 +61,7 @@ const BASE: &str = r#"
 /// | `GET /dear-together` | `default`, then with `api` at a cost of 10 | 200 |
 /// | `GET` and `OPTIONS /any/<id>` | `item` | 200 |
 /// | `OPTIONS /any-login` | `login` | as `POST /login` |
+/// | `POST /forgiving` | `login` | as `POST /login`, whose success forgives |
 /// | `GET /forbidden` | `login` | an error of status 403 |
 pub(crate) trait Routes {
     /// Sends a request and returns the answer.
@@ -94,8 +96,14 @@ pub(crate) struct Case {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Send { request: Request, times: u32, expect: Expect },
+    Send {
+        request: Request,
+        times: u32,
+        expect: Expect,
+    },
     Advance(Duration),
+    /// Generated requests, against a model.
+    Generated,
 }
 
 /// What an answer has to be; what is not named may be anything.
@@ -151,15 +159,17 @@ impl Case {
     /// Runs the steps against a driver's routes.
     pub(crate) async fn run(&self, setup: &Setup, routes: &impl Routes) {
         for (at, step) in self.steps.iter().enumerate() {
-            let Step::Send { request, times, expect } = step else {
-                let Step::Advance(duration) = step else { unreachable!("there are two") };
-                setup.clock.advance(*duration);
-                continue;
-            };
-            for time in 0..*times {
-                let reply = routes.send(request).await;
-                let place = format!("{}, step {at}.{time}: {request:?}\n{reply:?}", self.name);
-                expect.check(&reply, &place);
+            match step {
+                Step::Advance(duration) => setup.clock.advance(*duration),
+                Step::Generated => generated::run(routes).await,
+                Step::Send { request, times, expect } => {
+                    for time in 0..*times {
+                        let reply = routes.send(request).await;
+                        let place =
+                            format!("{}, step {at}.{time}: {request:?}\n{reply:?}", self.name);
+                        expect.check(&reply, &place);
+                    }
+                }
             }
         }
     }

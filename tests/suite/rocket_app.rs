@@ -1,6 +1,7 @@
 //! Rocket: the contract's routes, and what only Rocket has.
 
 mod launch;
+mod refusals;
 mod specific;
 
 use limiter_rocket::{Policies, RateLimitFairing, RateLimited, policy, set_user};
@@ -129,6 +130,16 @@ fn dear_together(_outer: RateLimited, _inner: RateLimited<DearTogether>) -> &'st
     "dear together"
 }
 
+#[post("/forgiving", data = "<body>")]
+async fn forgiving(limit: RateLimited<Login>, body: &str) -> Status {
+    if body != "secret" {
+        return Status::Unauthorized;
+    }
+    let permit = limit.permit().expect("the request is counted");
+    permit.forgive("login").await.expect("the policy has a ban rule");
+    Status::Ok
+}
+
 #[get("/any/<_>")]
 fn any(_limit: RateLimited<ItemPolicy>) -> &'static str {
     "any"
@@ -155,7 +166,7 @@ fn rocket(setup: &Setup) -> Rocket<Build> {
         .attach(RateLimitFairing::new(setup.limiter.clone()).before_routing("door"))
         .mount("/", routes![default, api, both, together, twice, login, item, post_item])
         .mount("/", routes![login_page, user, tenant, left, forbidden])
-        .mount("/", routes![dear, dear_together, any, any_options, any_login])
+        .mount("/", routes![dear, dear_together, any, any_options, any_login, forgiving])
 }
 
 impl Routes for Client {

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
-use super::{Inner, Limiter, fallback::Fallback, record_response::Runtime};
+use super::{Inner, Limiter, events::ShadowRefusals, fallback::Fallback, record_response::Runtime};
 use crate::{
     client_ip::ClientIp,
     error::ConfigError,
@@ -147,6 +147,7 @@ impl LimiterBuilder {
             policies: by_name(policies),
             identity,
             warned_of_late_user: AtomicBool::new(false),
+            shadow_refusals: ShadowRefusals::default(),
             runtime: Runtime::current(),
         })))
     }

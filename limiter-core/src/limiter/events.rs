@@ -1,14 +1,18 @@
-//! What an operator hears of.
+//! Log lines: bans, shadow refusals, mistakes in the application.
 
-use std::sync::atomic::Ordering;
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError, atomic::Ordering},
+    time::Duration,
+};
 
 use super::PolicySet;
 use crate::{
-    decision::Decision,
+    decision::{Decision, QuotaStatus},
     key::{Key, KeyPart},
     policy::{Mode, Policy},
     request::Subjects,
-    time::Timestamp,
+    time::{Clock, SystemClock, Timestamp},
 };
 
 impl PolicySet {
@@ -44,20 +48,74 @@ impl PolicySet {
         for ban in new_ban.into_iter().chain(decision.new_shadow_ban()) {
             report_ban(&self.policies()[ban.policy], &subjects[ban.policy].key, ban.until);
         }
-        for status in decision.shadow_refusals() {
-            tracing::info!(
-                policy = self.quota_name(status),
-                key = %subjects[status.policy()].key,
-                "would have been refused (shadow)"
-            );
+        let mut refused: Vec<_> = decision.shadow_refusals().map(QuotaStatus::policy).collect();
+        refused.dedup();
+        for policy in refused {
+            let (policy, key) = (&self.policies()[policy], &subjects[policy].key);
+            let refusals = self.inner().shadow_refusals.observe(policy.name(), SystemClock.now());
+            if let Some(refusals) = refusals {
+                let policy = policy.name();
+                tracing::info!(policy, refusals, %key, "would have been refused (shadow)");
+            }
         }
     }
 }
 
+/// How often the refusals of a shadow policy are logged.
+const SHADOW_LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The shadow refusals that are yet to be logged: one line a policy and
+/// [`SHADOW_LOG_INTERVAL`], so that clients cannot fill the log.
+#[derive(Debug, Default)]
+pub(super) struct ShadowRefusals(Mutex<BTreeMap<String, UnloggedRefusals>>);
+
+#[derive(Debug, Default)]
+struct UnloggedRefusals {
+    logged_at: Option<Timestamp>,
+    count: u64,
+}
+
+impl ShadowRefusals {
+    /// Counts a refusal. Returns how many there were since the last line, if it is
+    /// time for the next one.
+    fn observe(&self, policy: &str, now: Timestamp) -> Option<u64> {
+        // The map is whole after each change, so a poisoned lock is taken all the same.
+        let mut policies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let unlogged = match policies.get_mut(policy) {
+            Some(unlogged) => unlogged,
+            None => policies.entry(policy.to_owned()).or_default(),
+        };
+        unlogged.count += 1;
+        let is_due = unlogged.logged_at.is_none_or(|at| now.since(at) >= SHADOW_LOG_INTERVAL);
+        is_due.then(|| {
+            unlogged.logged_at = Some(now);
+            std::mem::take(&mut unlogged.count)
+        })
+    }
+}
+
 pub(super) fn report_ban(policy: &Policy, key: &Key, until: Timestamp) {
-    let (policy, mode, until) = (policy.name(), policy.mode(), until.as_micros());
+    let (policy, mode, until) = (policy.name(), policy.mode(), until);
     match mode {
-        Mode::Enforce => tracing::info!(policy, %key, until, "banned"),
-        _ => tracing::info!(policy, %key, until, "would be banned (shadow)"),
+        Mode::Enforce => tracing::info!(policy, %key, %until, "banned"),
+        _ => tracing::info!(policy, %key, %until, "would be banned (shadow)"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shadow_refusals_are_logged_once_an_interval_with_their_count() {
+        let (refusals, start) = (ShadowRefusals::default(), Timestamp::from_micros(1_000_000));
+        assert_eq!(refusals.observe("api", start), Some(1));
+        for n in 0..1_000 {
+            assert_eq!(refusals.observe("api", start.after_micros(n)), None);
+        }
+        assert_eq!(refusals.observe("other", start), Some(1));
+        let due = start.after(SHADOW_LOG_INTERVAL);
+        assert_eq!(refusals.observe("api", due), Some(1_001));
+        assert_eq!(refusals.observe("api", due), None);
     }
 }

@@ -1,7 +1,6 @@
 //! The response to a request that does not pass: [`Refusal`].
 
 use std::{
-    fmt::Write as _,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -16,34 +15,12 @@ use crate::{
     error::Error,
     policy::Policy,
     request::Subjects,
-    response::headers::{Fields, SetTexts, number, seconds},
+    response::{
+        headers::{Fields, SetTexts, number, seconds},
+        problem::{ProblemDocument, RefusalKind},
+    },
     time::{Clock, SystemClock, Timestamp, micros},
 };
-
-/// Where IANA registers the problem types of
-/// draft-ietf-httpapi-ratelimit-headers-11, section 10.2.
-const PROBLEM_TYPES: &str = "https://iana.org/assignments/http-problem-types#";
-
-/// Why a request does not pass.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[non_exhaustive]
-pub enum RefusalKind {
-    /// A quota refuses it: 429.
-    Limited,
-    /// Its key is banned: 403, or 429 where the policy says so.
-    Banned,
-    /// Its address is in a network of the list `block`: 403.
-    Blocked,
-    /// Its client's address is not known, since a trusted proxy sent no usable
-    /// header: 400.
-    Unidentified,
-    /// The store does not answer, and a policy says `on_store_error = "deny"`: 503.
-    StoreUnavailable,
-    /// More requests wait for the store than it can answer: 503.
-    Overloaded,
-    /// The application is set up wrong; the log says how: 500.
-    Misconfigured,
-}
 
 /// The response to a request that does not pass, in neutral terms, which
 /// adapters turn into their framework's.
@@ -208,33 +185,18 @@ impl Refusal {
     /// The body: `application/problem+json`.
     #[must_use]
     pub fn body(&self) -> String {
-        let problem = Problem::of(self.kind());
-        // Room for the longest text that is common.
-        let mut body = String::with_capacity(256);
-        body.push_str("{\"type\":\"");
-        body.push_str(if problem.kind.is_empty() { "about:blank" } else { PROBLEM_TYPES });
-        body.push_str(problem.kind);
-        body.push_str("\",\"title\":\"");
-        body.push_str(problem.title);
-        body.push_str("\",\"status\":");
-        body.push_str(itoa::Buffer::new().format(self.status()));
+        let mut problem = ProblemDocument::new(self.kind(), self.status());
         match &*self.0 {
             Inner::Decided(refusal) => {
-                if let Some(seconds) = self.retry_seconds() {
-                    body.push_str(",\"detail\":\"Try again in ");
-                    body.push_str(itoa::Buffer::new().format(seconds));
-                    body.push_str(" s.\"");
-                }
-                refusal.write_violated(&mut body);
+                problem.retry_after(self.retry_seconds());
+                problem.violated_policies(refusal.violated());
             }
-            Inner::Error(ErrorRefusal { mistake: Some(mistake), .. }) if cfg!(debug_assertions) => {
-                // Writing to a String cannot fail.
-                let _ = write!(body, ",\"detail\":{}", serde_json::Value::from(mistake.as_str()));
+            Inner::Error(refusal) if cfg!(debug_assertions) => {
+                problem.detail(refusal.mistake.as_deref());
             }
             Inner::Error(_) => {}
         }
-        body.push('}');
-        body
+        problem.finish()
     }
 
     /// Whether the request was refused for one of these subjects already, under
@@ -278,44 +240,12 @@ impl DecidedRefusal {
         positions.map(|at| (&self.texts.policies()[at], &self.subjects[at]))
     }
 
-    /// The member `violated-policies`. Names are letters, digits and `-_.`
-    /// alone, so that nothing has to be escaped.
-    fn write_violated(&self, body: &mut String) {
-        body.push_str(",\"violated-policies\":[\"");
-        if let Some(ban) = self.decision.ban() {
-            body.push_str(self.texts.policies()[ban.policy].name());
-        } else {
-            for (n, status) in self.refusing().enumerate() {
-                if n > 0 {
-                    body.push_str("\",\"");
-                }
-                body.push_str(self.texts.quota_name(status));
-            }
-        }
-        body.push_str("\"]");
-    }
-}
-
-/// What a problem document says of a kind of refusal.
-struct Problem {
-    /// The registered type; empty for a plain status.
-    kind: &'static str,
-    title: &'static str,
-}
-
-impl Problem {
-    const fn of(kind: RefusalKind) -> Self {
-        let (kind, title) = match kind {
-            RefusalKind::Limited => ("quota-exceeded", "Quota exceeded"),
-            RefusalKind::Banned => ("abnormal-usage-detected", "Abnormal usage detected"),
-            RefusalKind::Blocked => ("", "Forbidden"),
-            RefusalKind::Unidentified => ("", "Bad Request"),
-            RefusalKind::StoreUnavailable | RefusalKind::Overloaded => {
-                ("temporary-reduced-capacity", "Temporarily reduced capacity")
-            }
-            RefusalKind::Misconfigured => ("", "Internal Server Error"),
-        };
-        Self { kind, title }
+    /// The names of the policy that bans, or of the quotas that refuse.
+    fn violated(&self) -> impl Iterator<Item = &str> {
+        let ban = self.decision.ban().map(|ban| self.texts.policies()[ban.policy].name());
+        let is_banned = ban.is_some();
+        let quotas = self.refusing().filter(move |_| !is_banned);
+        ban.into_iter().chain(quotas.map(|status| self.texts.quota_name(status)))
     }
 }
 

@@ -4,18 +4,36 @@ mod bans;
 mod failures;
 mod identity;
 mod limits;
+mod lists;
 
 use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Case, Expect, Request, Step};
+use super::{Case, Expect, Request, Step, generated};
 
 const TYPES: &str = "https://iana.org/assignments/http-problem-types#";
 
 /// All cases, in no particular order.
 pub(crate) fn cases() -> Vec<Case> {
-    [limits::cases(), identity::cases(), bans::cases(), failures::cases()].concat()
+    [
+        limits::cases(),
+        identity::cases(),
+        lists::cases(),
+        bans::cases(),
+        failures::cases(),
+        vec![generated_requests()],
+    ]
+    .concat()
+}
+
+fn generated_requests() -> Case {
+    Case {
+        name: "generated requests",
+        config: generated::CONFIG,
+        steps: vec![Step::Generated],
+        ..Case::default()
+    }
 }
 
 fn request(method: &'static str, path: &str) -> Request {

@@ -1,13 +1,8 @@
 //! What only Rocket has: sentinels, catchers, forwards, configuration.
 
-use limiter_rocket::{Key, Limiter, Policies, RateLimitFairing, RateLimited, Refused, policy};
+use limiter_rocket::{Key, Limiter, Policies, RateLimitFairing, RateLimited, policy};
 use rocket::{
-    Build, Request, Rocket, State, catch, catchers,
-    fairing::AdHoc,
-    figment::Figment,
-    get,
-    http::Status,
-    local::blocking::{Client, LocalResponse},
+    Build, Request, Rocket, State, figment::Figment, get, http::Status, local::blocking::Client,
     routes,
 };
 
@@ -25,7 +20,7 @@ pub(super) fn figment() -> Figment {
         .merge(("limiter.policies.api.quota", "2/hour"))
 }
 
-fn statuses(rocket: Rocket<Build>, paths: &[&'static str]) -> Vec<u16> {
+pub(super) fn statuses(rocket: Rocket<Build>, paths: &[&'static str]) -> Vec<u16> {
     let client = Client::untracked(rocket).expect("the test's rocket launches");
     paths.iter().map(|path| client.get(*path).dispatch().status().code).collect()
 }
@@ -40,70 +35,53 @@ pub(super) fn option(limit: Option<RateLimited>) -> &'static str {
     if limit.is_some() { "admitted" } else { "let through" }
 }
 
-#[get("/result")]
-fn result(limit: Result<RateLimited, Refused>) -> Status {
-    if limit.is_ok() { Status::Ok } else { Status::Unauthorized }
+/// By the plan that a header names, for this test.
+struct Plan;
+
+impl Policies for Plan {
+    const NAMES: &'static [&'static str] = &["default", "api"];
+
+    fn choose(request: &Request<'_>) -> &'static [&'static str] {
+        if request.headers().contains("x-api") { &["api"] } else { &["default"] }
+    }
+}
+
+#[get("/plan")]
+fn plan(_limit: RateLimited<Plan>) {}
+
+#[test]
+fn a_guard_may_choose_its_policies_by_request() {
+    let client = Client::untracked(rocket().mount("/", routes![plan])).unwrap();
+    let api = rocket::http::Header::new("x-api", "1");
+    for expected in [200, 200, 429] {
+        assert_eq!(client.get("/plan").dispatch().status().code, expected);
+        let by_plan = client.get("/plan").header(api.clone()).dispatch();
+        assert_eq!(by_plan.status().code, expected);
+    }
+}
+
+#[get("/address")]
+fn address(_limit: RateLimited, address: Address) -> String {
+    address.0
+}
+
+struct Address(String);
+
+#[rocket::async_trait]
+impl<'r> rocket::request::FromRequest<'r> for Address {
+    type Error = ();
+
+    async fn from_request(request: &'r Request<'_>) -> rocket::request::Outcome<Self, ()> {
+        let address = limiter_rocket::client_ip(request).expect("there is a fallback");
+        rocket::request::Outcome::Success(Self(address.to_string()))
+    }
 }
 
 #[test]
-fn an_option_does_not_make_a_refusal_a_permission() {
-    let client = Client::untracked(rocket().mount("/", routes![option, result])).unwrap();
-    for _ in 0..2 {
-        assert_eq!(client.get("/option").dispatch().into_string().unwrap(), "admitted");
-    }
-    for path in ["/option", "/result"] {
-        let refused = client.get(path).dispatch();
-        assert_eq!(refused.status(), Status::TooManyRequests, "{path}");
-        assert!(refused.headers().contains("retry-after"));
-        assert!(refused.into_string().unwrap().contains("quota-exceeded"));
-    }
-}
-
-/// Stands for CORS: a fairing that is attached before ours.
-#[test]
-fn a_refusal_keeps_what_other_fairings_add() {
-    let cors = AdHoc::on_response("CORS", |_, response| {
-        Box::pin(async move {
-            response.set_raw_header("access-control-allow-origin", "*");
-        })
-    });
-    let rocket = rocket::custom(figment()).attach(cors).attach(RateLimitFairing::from_config());
-    let client = Client::untracked(rocket.mount("/", routes![limited])).unwrap();
-    let response = refused(&client);
-    assert_eq!(response.headers().get_one("access-control-allow-origin"), Some("*"));
-    assert_eq!(response.content_type().unwrap().to_string(), "application/problem+json");
-    assert!(response.into_string().unwrap().contains("quota-exceeded"));
-}
-
-#[catch(429)]
-fn busy(request: &Request<'_>) -> String {
-    format!("busy: {}", request.uri())
-}
-
-#[catch(default)]
-fn whatever(status: Status, _: &Request<'_>) -> String {
-    format!("whatever: {}", status.code)
-}
-
-fn refused<'c>(client: &'c Client) -> LocalResponse<'c> {
-    for _ in 0..2 {
-        assert_eq!(client.get("/").dispatch().status(), Status::Ok);
-    }
-    client.get("/").dispatch()
-}
-
-#[test]
-fn catchers_of_the_application_come_first() {
-    for (catchers, body) in [(catchers![busy], "busy: /"), (catchers![whatever], "whatever: 429")] {
-        let rocket = rocket().mount("/", routes![limited]).register("/", catchers);
-        let client = Client::untracked(rocket).unwrap();
-        let response = refused(&client);
-        assert_eq!(response.status(), Status::TooManyRequests);
-        // The time to wait is told all the same.
-        assert_eq!(response.headers().get_one("retry-after"), Some("1800"));
-        assert_eq!(response.headers().get_one("ratelimit"), Some(r#""default";r=0;t=1800"#));
-        assert_eq!(response.into_string().unwrap(), body);
-    }
+fn the_address_that_is_counted_can_be_read() {
+    let client = Client::untracked(rocket().mount("/", routes![address])).unwrap();
+    let request = client.get("/address").remote("[2001:db8::7]:1".parse().unwrap());
+    assert_eq!(request.dispatch().into_string().unwrap(), "2001:db8::7");
 }
 
 #[get("/private")]

@@ -8,6 +8,7 @@ pub(super) fn cases() -> Vec<Case> {
         a_ban_may_be_429(),
         who_is_never_banned_is_only_limited(),
         failed_logins_ban(),
+        a_login_that_succeeds_forgives(),
         a_response_strikes_a_group_once(),
         an_error_of_the_handler_strikes(),
         the_front_door_counts_unmatched_paths(),
@@ -97,6 +98,27 @@ fn failed_logins_ban() -> Case {
             login("secret").from("192.0.2.2").is(status(200)),
             Step::Advance(Duration::from_secs(600)),
             login("secret").is(status(200)),
+        ],
+        ..Case::default()
+    }
+}
+
+fn a_login_that_succeeds_forgives() -> Case {
+    let sent = |body| Request { body, ..request("POST", "/forgiving") };
+    Case {
+        name: "a login that succeeds forgives",
+        config: r#"
+            [policies.login]
+            quota = "100/minute"
+            ban = { threshold = 3, window = "10m", duration = "10m", statuses = [401] }
+        "#,
+        steps: vec![
+            sent("wrong").times(2, status(401)),
+            sent("secret").is(status(200)),
+            sent("wrong").times(2, status(401)),
+            sent("secret").is(status(200)),
+            sent("wrong").times(3, status(401)),
+            sent("secret").is(banned(403, "login", 600)),
         ],
         ..Case::default()
     }

@@ -8,7 +8,6 @@ pub(super) fn cases() -> Vec<Case> {
         headers_of_a_stranger_change_nothing_beside_proxies(),
         hops_are_counted_from_the_right(),
         a_proxy_on_a_unix_socket_names_the_client(),
-        networks_are_allowed_and_blocked(),
         a_trusted_proxy_names_the_client(),
         a_broken_forwarding_header_is_an_error(),
         addresses_are_counted_by_their_bits(),
@@ -110,45 +109,6 @@ fn a_proxy_on_a_unix_socket_names_the_client() -> Case {
             through("203.0.113.1").is(status(200)),
             through("6.6.6.6, 203.0.113.1").is(status(429)),
             through("203.0.113.2").is(status(200)),
-        ],
-        ..Case::default()
-    }
-}
-
-fn networks_are_allowed_and_blocked() -> Case {
-    let forbidden = || {
-        status(403)
-            .without(&FIELDS)
-            .without(&["retry-after"])
-            .with("cache-control", "no-store")
-            .body(json!({ "type": "about:blank", "title": "Forbidden", "status": 403 }))
-    };
-    let preflight = request("OPTIONS", "/nothing")
-        .with("origin", "https://app.example")
-        .with("access-control-request-method", "GET");
-    Case {
-        name: "networks are allowed and blocked",
-        config: r#"
-            allow = ["192.0.2.0/24", "203.0.113.7", "2001:db8:aaaa::/48"]
-            block = ["203.0.113.0/24", "192.0.2.128/25"]
-            policies.api.quota = "1/hour"
-            policies.user.quota = "1/hour"
-        "#,
-        steps: vec![
-            get("/api").times(5, status(200).without(&FIELDS)),
-            get("/user").with("x-test-user", "alice").times(3, status(200).without(&FIELDS)),
-            get("/api").from("2001:db8:aaaa:1::1").times(3, status(200)),
-            get("/api").from("203.0.113.1").times(2, forbidden()),
-            get("/nothing").from("203.0.113.1").is(forbidden()),
-            preflight.from("203.0.113.1").is(forbidden()),
-            // The smaller network counts.
-            get("/api").from("::ffff:203.0.113.7").times(3, status(200)),
-            get("/api").from("192.0.2.200").is(forbidden()),
-            // All others are counted.
-            get("/api")
-                .from("198.51.100.1")
-                .is(status(200).with("ratelimit", r#""api";r=0;t=3600"#)),
-            get("/api").from("198.51.100.1").is(status(429)),
         ],
         ..Case::default()
     }

@@ -16,10 +16,18 @@ use ureq::{Agent, http::Response};
 
 pub use self::{config_example::ConfigExample, log::Log};
 
-/// The README's code compiles.
+/// The READMEs' code compiles.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;
+mod readme {
+    #[doc = include_str!("../../README.md")]
+    struct Root;
+    #[doc = include_str!("../../limiter-actix/README.md")]
+    struct Actix;
+    #[doc = include_str!("../../limiter-core/README.md")]
+    struct Core;
+    #[doc = include_str!("../../limiter-rocket/README.md")]
+    struct Rocket;
+}
 
 /// How long a program may take to start.
 const PATIENCE: Duration = Duration::from_secs(30);

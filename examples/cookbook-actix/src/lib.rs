@@ -1,0 +1,18 @@
+//! Recipes for actix-web. Each module is one, with its test.
+
+pub mod behind_proxies;
+pub mod body_key;
+pub mod cors;
+pub mod cost;
+pub mod custom_body;
+pub mod html_or_json;
+pub mod login;
+pub mod messages;
+pub mod own_tests;
+pub mod plans;
+pub mod several_policies;
+pub mod several_servers;
+pub mod users;
+
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,17 @@
+//! Recipes for Rocket. Each module is one, with its test.
+
+pub mod account_key;
+pub mod behind_proxies;
+pub mod catchers;
+pub mod cors;
+pub mod cost;
+pub mod login;
+pub mod messages;
+pub mod own_tests;
+pub mod plans;
+pub mod profiles;
+pub mod several_policies;
+pub mod users;
+
+#[cfg(test)]
+mod testing;

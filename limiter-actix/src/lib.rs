@@ -67,6 +67,16 @@
 //! none. Several `RateLimit`s are independent: an inner refusal does not give
 //! back what an outer one charged. A policy that one request meets twice for
 //! the same key is charged once.
+//!
+//! # Features
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `memory` | yes | state in this process |
+//! | `config` | yes | the configuration: `limiter.toml` and `LIMITER_*` |
+//! | `log` | yes | events also for loggers of the crate `log`; they are `tracing` events |
+//! | `redis` | | Redis and Valkey: one server, Sentinel, Cluster |
+//! | `postgres`, `mysql`, `sqlite` | | PostgreSQL; MySQL and MariaDB; SQLite, compiled in |
+//! | `tls` | | TLS to a store |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

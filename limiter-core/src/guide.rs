@@ -1,4 +1,5 @@
-//! The manual, chapter by chapter.
+//! The manual, chapter by chapter. The reference of all configuration keys is in
+//! `config`, and what happens while a store is down in [`limiter`](crate::limiter).
 
 #[doc = include_str!("../docs/algorithms.md")]
 pub mod algorithms {}

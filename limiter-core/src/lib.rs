@@ -30,6 +30,7 @@
 //!
 //! | to | see |
 //! |---|---|
+//! | read the manual | [`guide`] |
 //! | write quotas, choose an algorithm | [`quota`], [`Algorithm`] |
 //! | ban who keeps hammering | [`ban`], [`BanRule`] |
 //! | say whom a policy counts | [`key`], [`KeySpec`] |
@@ -39,7 +40,10 @@
 //! | keep state elsewhere | [`Store`] and its contract, [`decide`] |
 //!
 //! # Features
-//! - `memory` (default): the embedded [`MemoryStore`].
+//! - `memory` (default): the embedded `MemoryStore`.
+//! - `config` (default): the configuration, from TOML, the environment, or any
+//!   source of `figment`.
+//! - `log`: events also for loggers of the crate `log`; they are `tracing` events.
 //! - `redis`, `postgres`, `mysql`, `sqlite`: state that servers share, in Redis
 //!   or Valkey, PostgreSQL, MySQL or MariaDB, a file of SQLite.
 //! - `tls`: TLS to any of them.

@@ -10,6 +10,7 @@ use rocket::{
 use crate::{
     before_routing::BeforeRouting,
     limiter_state::LimiterState,
+    lingering::linger,
     request::RocketRequest,
     request_state::RequestState,
     response::{CatcherFairing, add_fields, answer_refusal},
@@ -135,7 +136,10 @@ impl Fairing for RateLimitFairing {
         let state = RequestState::of(request);
         let permit = state.permit();
         match state.refused() {
-            Some(refused) => answer_refusal(request, response, &refused).await,
+            Some(refused) => {
+                answer_refusal(request, response, &refused).await;
+                linger(request, response).await;
+            }
             None => {
                 for permit in permit.iter().flat_map(Permit::chain) {
                     permit.check_for_late_user(&RocketRequest::routed(request));

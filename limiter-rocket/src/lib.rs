@@ -72,6 +72,16 @@
 //! Rocket drops header lines that are not UTF-8. So with `trusted_proxies`, a
 //! proxy that sends no `client_ip_header` is answered with 400 here: its health
 //! checks need a route without a guard, or the header.
+//!
+//! # Features
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `memory` | yes | state in this process |
+//! | `config` | yes | the configuration: `[default.limiter]` of Rocket.toml |
+//! | `log` | yes | events also for loggers of the crate `log`; they are `tracing` events |
+//! | `redis` | | Redis and Valkey: one server, Sentinel, Cluster |
+//! | `postgres`, `mysql`, `sqlite` | | PostgreSQL; MySQL and MariaDB; SQLite, compiled in |
+//! | `tls` | | TLS to a store |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -82,6 +92,7 @@ mod configuration;
 mod fairing;
 mod guard;
 mod limiter_state;
+mod lingering;
 mod request;
 mod request_state;
 mod response;

@@ -1,6 +1,6 @@
-//! Items of structured fields (RFC 9651), serialised by `sfv`.
-
-use sfv::{Integer, ItemSerializer, KeyRef, StringRef};
+//! Items of structured fields (RFC 9651). They are text that needs no escapes and
+//! numbers alone, so that a serialiser is not worth its dependency; a test parses
+//! them with one.
 
 use crate::{
     decision::QuotaStatus,
@@ -10,48 +10,68 @@ use crate::{
 
 /// `"api";q=10;w=60`
 pub(crate) fn policy_item(name: &str, quota: &Quota) -> String {
-    let window = seconds(quota.window_micros());
-    item(name, [("q", quota.limit()), ("w", window)])
+    let (limit, window) = (integer(quota.limit()), integer(seconds(quota.window_micros())));
+    format!("{};q={limit};w={window}", status_name(name))
 }
 
 /// `"api"`, with which a [status item](status_item) begins.
 pub(crate) fn status_name(name: &str) -> String {
-    item(name, [])
+    // Names of policies are letters, digits, "-", "_" and "." alone.
+    format!("\"{name}\"")
 }
 
 /// `10;w=60`, as drafts -03 to -07 have it.
 pub(crate) fn old_policy_item(quota: &Quota) -> String {
-    let window = KeyRef::from_str("w").expect("it is a letter");
-    let item = ItemSerializer::new().bare_item(integer(quota.limit()));
-    item.parameter(window, integer(seconds(quota.window_micros()))).finish()
+    format!("{};w={}", integer(quota.limit()), integer(seconds(quota.window_micros())))
 }
 
 /// `"api";r=3;t=42`. It is written for every response, so it costs no more than
-/// two numbers: `sfv` has serialised the rest once.
+/// two numbers.
 pub(crate) fn status_item(name: &str, status: &QuotaStatus) -> String {
     let mut digits = [itoa::Buffer::new(), itoa::Buffer::new()];
     let [r, t] = &mut digits;
-    let r = r.format(status.remaining().min(MAX_UNITS));
-    let t = t.format(effective_window(status).min(MAX_UNITS));
+    let r = r.format(integer(status.remaining()));
+    let t = t.format(integer(effective_window(status)));
     let parts = [name, ";r=", r, ";t=", t];
     let mut item = String::with_capacity(parts.iter().map(|part| part.len()).sum());
     parts.iter().for_each(|part| item.push_str(part));
     item
 }
 
-fn item<const N: usize>(name: &str, parameters: [(&'static str, u64); N]) -> String {
-    // Names of policies are letters, digits, "-", "_" and "." alone.
-    let name = StringRef::from_str(name).expect("a policy's name is printable ASCII");
-    let mut item = ItemSerializer::new().bare_item(name);
-    for (key, value) in parameters {
-        let key = KeyRef::from_str(key).expect("a parameter's key is lower-case letters");
-        item = item.parameter(key, integer(value));
-    }
-    item.finish()
+/// At most 15 digits, as the RFC has it.
+fn integer(value: u64) -> u64 {
+    value.min(MAX_UNITS)
 }
 
-/// At most 15 digits, as the RFC has it.
-fn integer(value: u64) -> Integer {
-    let value = i64::try_from(value.min(MAX_UNITS)).unwrap_or(i64::MAX);
-    Integer::try_from(value).unwrap_or(Integer::MAX)
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use sfv::{BareItem, Item, Parser};
+
+    use super::*;
+
+    fn parsed(item: &str) -> Item {
+        Parser::new(item).parse().unwrap_or_else(|error| panic!("{item}: {error}"))
+    }
+
+    #[test]
+    fn a_parser_of_the_rfc_reads_what_is_written() {
+        let year = Duration::from_secs(31_536_000);
+        for (name, limit) in [("api", 10), ("a-b_c.1h", 1), ("x", MAX_UNITS)] {
+            let quota = Quota::new(limit, year).expect("it is a quota");
+            let item = parsed(&policy_item(name, &quota));
+            assert_eq!(item.bare_item.as_string().map(|text| text.as_str()), Some(name));
+            let parameters: Vec<_> = item
+                .params
+                .iter()
+                .filter_map(|(key, value)| Some((key.as_str(), value.as_integer()?.into())))
+                .collect();
+            let limit = i64::try_from(limit).expect("it has 15 digits");
+            assert_eq!(parameters, [("q", limit), ("w", 31_536_000)]);
+            let old = parsed(&old_policy_item(&quota));
+            assert_eq!(old.bare_item.as_integer().map(i64::from), Some(limit));
+            assert!(matches!(parsed(&status_name(name)).bare_item, BareItem::String(_)));
+        }
+    }
 }

@@ -39,8 +39,11 @@ mod tests {
 
     use super::*;
 
-    /// The statuses of requests: path, the peer's address, and the header.
-    async fn statuses(config: &str, requests: &[(&str, &str, Option<(&str, &str)>)]) -> Vec<u16> {
+    /// A request: its path, the peer's address, and a header.
+    type Request<'a> = (&'a str, &'a str, Option<(&'a str, &'a str)>);
+
+    /// Sends the requests and returns their statuses.
+    async fn statuses(config: &str, requests: &[Request<'_>]) -> Vec<u16> {
         let config = Config::from_toml(config).unwrap();
         let limiter = Limiter::from_config(config).await.unwrap();
         let app = App::new()

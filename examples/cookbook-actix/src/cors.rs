@@ -12,7 +12,6 @@ pub const EXPOSED: [HeaderName; 3] = [
 
 /// The middleware. Wrap it *after* the limit, so that it runs outside of it and
 /// refusals get its fields: `.wrap(limit).wrap(cors())`.
-#[must_use]
 pub fn cors() -> Cors {
     Cors::default()
         .allowed_origin("https://app.example.org")

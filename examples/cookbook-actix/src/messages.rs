@@ -56,7 +56,7 @@ mod tests {
         let kept = Arc::clone(&opened);
         let upgrade = move |permit: web::ReqData<Permit>| {
             *kept.lock().unwrap() = MessageLimit::new(messages.clone(), &permit);
-            async { HttpResponse::SwitchingProtocols() }
+            async { HttpResponse::SwitchingProtocols().finish() }
         };
         let app = App::new()
             .wrap(RateLimit::new(limiter.policy("connect").unwrap()))

@@ -1,5 +1,7 @@
 //! Recipes for Rocket. Each module is one, with its test.
 
+#![allow(clippy::must_use_candidate, reason = "Rocket calls the routes")]
+
 pub mod account_key;
 pub mod behind_proxies;
 pub mod catchers;

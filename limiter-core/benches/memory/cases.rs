@@ -13,8 +13,11 @@ use crate::{
 /// So many a second that not even a single key is refused.
 const UNLIMITED: u32 = 1_000_000_000;
 
+/// Measures one case and prints its row under the name.
+type Measure = fn(&str);
+
 pub(crate) fn run(is_wanted: impl Fn(&str) -> bool) {
-    let cases: [(&str, fn(&str)); 6] = [
+    let cases: [(&str, Measure); 6] = [
         ("hot key, 2 threads, admitted", hot_admitted),
         ("hot key, 2 threads, refused", hot_refused),
         ("newcomers on a full store", newcomers),

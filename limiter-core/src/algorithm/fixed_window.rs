@@ -48,7 +48,7 @@ impl Window {
     pub(super) fn owing(self, quota: &Quota, owed: Self) -> Self {
         match (self.used, owed.used) {
             (_, 0) => self,
-            (0, more) => Self { used: more.min(quota.limit()), left: owed.left, ..self },
+            (0, more) => Self { used: more.min(quota.limit()), left: owed.left },
             (used, more) => {
                 Self { used: used.max(used.saturating_add(more).min(quota.limit())), ..self }
             }

@@ -188,7 +188,6 @@ impl StoreError {
     /// The error of a call that was made, and whose answer is late because this
     /// process lags.
     #[cfg(feature = "_shared")]
-    #[allow(dead_code, reason = "the backends are about to use the batcher")]
     pub(crate) fn overloaded_in_flight(retry_after: Duration) -> Self {
         Self { may_be_applied: true, ..Self::overloaded(retry_after) }
     }

@@ -138,7 +138,6 @@ impl CircuitBreaker {
 
     /// Whether the server has answered any call, be it with an error, since `then`.
     #[cfg(feature = "_shared")]
-    #[allow(dead_code, reason = "the backends are about to use the batcher")]
     pub(crate) fn has_answered_since(&self, then: Instant) -> bool {
         self.last_answer() > then
     }

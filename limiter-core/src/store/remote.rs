@@ -2,11 +2,9 @@
 //! MariaDB, SQLite.
 
 pub(super) mod backend;
-#[allow(dead_code, reason = "the backends are about to use it")]
 pub(super) mod batcher;
 pub(super) mod builder;
 pub(super) mod operation;
-#[allow(dead_code, reason = "the backends are about to use it")]
 pub(super) mod probe;
 #[cfg(feature = "_deciding")]
 pub(super) mod script_params;

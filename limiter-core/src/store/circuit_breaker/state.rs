@@ -89,6 +89,7 @@ impl State {
         matches!(self.phase, Phase::Open { .. })
     }
 
+    #[cfg(feature = "_shared")]
     pub(super) const fn is_closed(&self) -> bool {
         matches!(self.phase, Phase::Closed)
     }
@@ -187,6 +188,7 @@ impl State {
     }
 
     /// Ends a probation that is over, though nobody calls.
+    #[cfg(any(test, feature = "_shared"))]
     pub(super) fn tick(&mut self, now: Instant) {
         if let Phase::Probation { until } = self.phase
             && until <= now

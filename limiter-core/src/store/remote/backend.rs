@@ -67,7 +67,6 @@ pub(in crate::store) struct StoreRequest {
     pub(in crate::store) deadline: Instant,
 }
 
-#[allow(dead_code, reason = "the backends are about to use the batcher")]
 impl StoreRequest {
     /// How many quotas its items have.
     pub(in crate::store) fn quotas(&self) -> usize {
@@ -111,7 +110,6 @@ impl NamedItem {
         Item { policy: &self.policy, subject: &self.subject }
     }
 
-    #[allow(dead_code, reason = "the backends are about to use the batcher")]
     fn is_same(&self, other: &Self) -> bool {
         self.client == other.client
             && self.subject.bannable == other.subject.bannable

@@ -26,8 +26,8 @@ pub(crate) fn canonical(address: IpAddr) -> IpAddr {
 
 /// A list of networks, such as `10.0.0.0/8`, `2001:db8::/32` or one address.
 ///
-/// A lookup is a binary search, so that lists may be long: 60 to 150 ns among
-/// 100,000 networks.
+/// Lists may be long: an address is looked up by an index and a short binary
+/// search, in about 65 (IPv4) or 80 (IPv6) instructions among 100,000 networks.
 ///
 /// ```
 /// use limiter_core::Networks;

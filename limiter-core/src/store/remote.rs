@@ -11,6 +11,7 @@ pub(super) mod script_params;
 pub(super) mod storage_key;
 #[cfg(feature = "_sql")]
 pub(super) mod text_encoding;
+mod url;
 
 use std::{
     fmt,

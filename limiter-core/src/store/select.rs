@@ -66,7 +66,10 @@ impl Database {
     /// Which database an URL is of. Of the URL only the scheme is ever told:
     /// what follows may hold a password.
     pub(crate) fn of(url: &str) -> Result<Self, ConfigError> {
-        let scheme = url.split_once("://").map_or("without ://", |(scheme, _)| scheme);
+        let is_scheme =
+            |text: &&str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
+        let scheme = url.split_once("://").map(|(scheme, _)| scheme).filter(is_scheme);
+        let scheme = scheme.unwrap_or("without ://");
         match scheme {
             "rediss" | "rediss-sentinel" | "rediss-cluster" if !cfg!(feature = "tls") => {
                 Err(not_compiled("tls"))

@@ -5,6 +5,8 @@ mod failures;
 mod identity;
 mod limits;
 mod lists;
+mod modes;
+mod proxies;
 
 use std::time::Duration;
 
@@ -20,6 +22,8 @@ pub(crate) fn cases() -> Vec<Case> {
         limits::cases(),
         identity::cases(),
         lists::cases(),
+        proxies::cases(),
+        modes::cases(),
         bans::cases(),
         failures::cases(),
         vec![generated_requests()],

@@ -135,6 +135,7 @@ impl RemoteStoreBuilder {
     /// Which database, once all settings have been found right.
     pub(crate) fn check(&self) -> Result<Database, ConfigError> {
         let database = Database::of(&self.url).map_err(|error| error.within("store"))?;
+        super::url::check(database, &self.url).map_err(|error| error.within("store"))?;
         database.check_prefix(&self.prefix)?;
         if !(1..=1_000).contains(&self.pool_size) {
             let message = format!("is {}; write 1 to 1000", self.pool_size);

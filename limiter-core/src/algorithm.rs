@@ -17,6 +17,8 @@ mod tests;
 
 #[cfg(feature = "memory")]
 pub(crate) use self::compact::{CompactUsage, MAX_WORD};
+#[cfg(feature = "memory")]
+pub(crate) use self::outage::PackedUsage;
 pub(crate) use self::outage::QuotaUsage;
 use crate::{
     quota::{Algorithm, Quota},

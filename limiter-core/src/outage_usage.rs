@@ -2,6 +2,8 @@
 
 use smallvec::SmallVec;
 
+#[cfg(feature = "memory")]
+use crate::algorithm::PackedUsage;
 use crate::{
     algorithm::{QuotaUsage, Usage},
     ban::Ban,
@@ -54,6 +56,30 @@ impl OutageUsage {
             share.add(more, later.now);
         }
         Self { now: later.now, ban: later_ban(self.ban, later.ban), ..self }
+    }
+
+    /// Whether there are no units.
+    #[cfg(feature = "memory")]
+    pub(crate) fn is_unused(&self) -> bool {
+        self.quotas.iter().all(QuotaUsage::is_unused)
+    }
+
+    /// The units of each quota, without the quota.
+    #[cfg(feature = "memory")]
+    pub(crate) fn packed(&self) -> impl Iterator<Item = PackedUsage> + '_ {
+        self.quotas.iter().map(QuotaUsage::packed)
+    }
+
+    /// The reverse, for the policy whose usage was packed.
+    #[cfg(feature = "memory")]
+    pub(crate) fn unpack(
+        policy: &Policy,
+        packed: impl Iterator<Item = PackedUsage>,
+        now: Timestamp,
+    ) -> Self {
+        let quotas = policy.quotas().iter().zip(packed);
+        let quotas = quotas.map(|(quota, packed)| QuotaUsage::unpack(*quota, packed)).collect();
+        Self { now, quotas, ban: None }
     }
 
     #[cfg(feature = "memory")]

@@ -1,5 +1,10 @@
 //! Units of one quota that were admitted while the store was away.
 
+#[cfg(feature = "memory")]
+mod packed;
+
+#[cfg(feature = "memory")]
+pub(crate) use self::packed::PackedUsage;
 use super::{
     AlgorithmUsage, State, Usage, fixed_window::Window, gcra::Debt, sliding_window::Windows,
 };
@@ -33,6 +38,11 @@ impl QuotaUsage {
 
     pub(crate) const fn quota(&self) -> &Quota {
         &self.quota
+    }
+
+    #[cfg(feature = "memory")]
+    pub(crate) const fn is_unused(&self) -> bool {
+        self.units == 0 && self.state.is_none()
     }
 
     pub(crate) fn charge(&mut self, cost: u64, now: Timestamp) {

@@ -1,64 +1,75 @@
-//! What was admitted in memory while the store was away, until it is charged to
-//! the store inside each key's next check.
+//! Reconciliation: outage usage, admitted in memory while the store was away, is kept
+//! until it is charged to the store with the key's next check.
 //!
-//! A debt is taken out before the store is asked. So its units are charged once,
-//! or, if the store fails at that moment, not at all: never twice. A key that has lost
-//! one so brings the next one only once the store has answered for that key: of
-//! a cluster, part may be away.
+//! It is taken out before the store is called. Its units are charged once or, if the
+//! store fails at that moment, not at all, but never twice. A key that has lost usage
+//! this way has its next charged only once the store has answered for that key: of a
+//! cluster, part may be away.
+
+mod pending;
+#[cfg(test)]
+mod tests;
 
 use std::{
     fmt,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::Duration,
 };
 
-use moka::{ops::compute::Op, policy::EvictionPolicy, sync::Cache};
+use moka::{policy::EvictionPolicy, sync::Cache};
 
+use self::pending::{PendingUsage, PendingUsages};
 use crate::{
     ban::Ban,
     decision::{Decision, PolicyBan},
     key::Key,
     outage_usage::OutageUsage,
     store::{Check, Item, select::MemoryLimits},
-    time::{Clock, SystemClock, Timestamp},
+    time::{Clock, SystemClock, Timestamp, micros},
 };
 
-/// A scope of a policy's state, and a key.
-type Name = (u64, Key);
+/// How often keys that found no room are logged at most.
+const LOG_EVERY: Duration = Duration::from_secs(60);
 
 pub(super) struct ReconciliationLog {
-    units: Cache<Name, PendingUsage>,
-    bans: Cache<Name, Ban>,
-    /// Whether there ever was a debt: most stores never fail.
-    any: AtomicBool,
-}
-
-#[derive(Clone, Debug)]
-struct PendingUsage {
-    owed: OutageUsage,
-    /// Whether the store has to answer first.
-    waits: bool,
+    usages: PendingUsages,
+    bans: Cache<(u64, Key), Ban>,
+    /// Whether there ever was a ban: most stores never fail.
+    has_bans: AtomicBool,
+    /// Admitted requests that were not noted for want of room, since they were logged.
+    not_noted: AtomicU64,
+    /// When they were logged, in microseconds of the clock.
+    logged_at: AtomicU64,
 }
 
 impl ReconciliationLog {
-    /// ReconciliationLog are forgotten that nobody has touched for `longest`: by then they
-    /// have faded in any store.
+    /// Keeps usage of `caps.keys` keys, and `caps.bans` bans. What nobody has touched for
+    /// `longest` is forgotten: by then it has expired in any store.
+    ///
+    /// If there is no room, the usage of keys that have none yet is not noted, so that
+    /// it is not charged afterwards. Noted usage is never displaced: whoever could bring
+    /// more keys would get rid of it.
     pub(super) fn new(caps: MemoryLimits, longest: Duration) -> Self {
+        let bans = Cache::builder().max_capacity(caps.bans as u64).time_to_idle(longest);
         Self {
-            units: bounded(caps.keys, longest),
-            bans: bounded(caps.bans, longest),
-            any: AtomicBool::new(false),
+            usages: PendingUsages::new(caps.keys, longest),
+            bans: bans.eviction_policy(EvictionPolicy::lru()).build(),
+            has_bans: AtomicBool::new(false),
+            not_noted: AtomicU64::new(0),
+            logged_at: AtomicU64::new(0),
         }
     }
 
     /// Notes what a check has charged that was decided without the store.
     pub(super) fn note(&self, check: &Check<'_>, decision: &Decision) {
-        let admitted = decision.is_allowed() && check.cost() > 0;
-        for (at, item) in check.items().enumerate().filter(|_| admitted) {
+        if !decision.is_allowed() || check.cost() == 0 {
+            return;
+        }
+        for (at, item) in check.items().enumerate() {
             // A policy that does otherwise has no quotas there, a shadow policy
             // may have refused.
-            let mut own = decision.quotas.iter().filter(|status| status.policy() == at);
-            if own.clone().count() > 0 && own.all(|status| !status.refuses()) {
+            let mut own = decision.quotas.iter().filter(|status| status.policy() == at).peekable();
+            if own.peek().is_some() && own.all(|status| !status.refuses()) {
                 self.charge(item, check.cost(), decision.now);
             }
         }
@@ -75,26 +86,27 @@ impl ReconciliationLog {
     }
 
     fn charge(&self, item: Item<'_>, cost: u64, now: Timestamp) {
-        self.any.store(true, Ordering::Relaxed);
-        self.change(item, |debt| {
-            let fresh = || PendingUsage { owed: OutageUsage::new(item.policy, now), waits: false };
-            let mut debt = debt.unwrap_or_else(fresh);
-            debt.owed.charge(cost, now);
-            Op::Put(debt)
+        let is_noted = self.usages.update_if_room(item, now, |pending| {
+            let mut pending = pending.unwrap_or_else(|| PendingUsage::none(item, now));
+            pending.usage.charge(cost, now);
+            Some(pending)
         });
+        if !is_noted {
+            self.not_noted.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn ban(&self, item: Item<'_>, ban: Ban) {
-        self.any.store(true, Ordering::Relaxed);
-        self.bans.insert(bans(item), ban);
+        self.has_bans.store(true, Ordering::Relaxed);
+        self.bans.insert(ban_id(item), ban);
     }
 
-    /// Whether anything was ever owed.
-    pub(super) fn is_used(&self) -> bool {
-        self.any.load(Ordering::Relaxed)
+    /// Returns false if there is nothing to reconcile.
+    fn is_used(&self) -> bool {
+        !self.usages.is_empty() || self.has_bans.load(Ordering::Relaxed)
     }
 
-    /// Takes what the items of a check owe; empty if none owes anything.
+    /// Takes the outage usage of the items of a check; empty if none has any.
     pub(super) fn take(&self, check: &Check<'_>) -> Vec<Option<OutageUsage>> {
         if !self.is_used() {
             return Vec::new();
@@ -106,43 +118,47 @@ impl ReconciliationLog {
 
     fn take_of(&self, item: Item<'_>, now: Timestamp) -> Option<OutageUsage> {
         let (mut taken, mut waits) = (None, false);
-        self.change(item, |debt| match debt {
-            Some(debt) if debt.waits => {
-                waits = true;
-                Op::Nop
+        self.usages.update(item, now, |pending| {
+            let pending = pending?;
+            waits = pending.waits;
+            if waits {
+                return Some(pending);
             }
-            Some(debt) => {
-                taken = Some(debt.owed);
-                Op::Remove
-            }
-            None => Op::Nop,
+            taken = Some(pending.usage);
+            None
         });
-        let ban = if waits { None } else { self.bans.remove(&bans(item)) };
+        let ban = if waits { None } else { self.bans.remove(&ban_id(item)) };
         if taken.is_none() && ban.is_none() {
             return None;
         }
-        let mut owed = taken.unwrap_or_else(|| OutageUsage::new(item.policy, now));
+        let mut usage = taken.unwrap_or_else(|| OutageUsage::new(item.policy, now));
         if let Some(ban) = ban {
-            owed.ban(ban);
+            usage.ban(ban);
         }
-        Some(owed.at(now))
+        Some(usage.at(now))
     }
 
-    /// Notes that the store has failed at a check. What it brought is put back if
-    /// it has certainly not been charged.
-    pub(super) fn failed(&self, check: &Check<'_>, did_nothing: bool) {
+    /// Notes that the store has failed at a check. The usage that the check brought is
+    /// put back if it has certainly not been charged.
+    pub(super) fn failed(&self, check: &Check<'_>, is_not_applied: bool) {
+        let now = SystemClock.now();
         for (_, item, taken) in check.owed() {
-            self.change(item, |since| {
-                let owed = match (did_nothing, since) {
+            let put_back = |since: Option<PendingUsage>| {
+                let usage = match (is_not_applied, since) {
                     (true, None) => taken.clone(),
-                    (true, Some(since)) => taken.clone().and(since.owed),
+                    (true, Some(since)) => taken.clone().and(since.usage),
                     // What has come in since was not brought.
-                    (false, Some(since)) => since.owed,
-                    (false, None) => OutageUsage::new(item.policy, SystemClock.now()),
+                    (false, Some(since)) => since.usage,
+                    (false, None) => OutageUsage::new(item.policy, now),
                 };
-                Op::Put(PendingUsage { owed, waits: !did_nothing })
-            });
-            // Told twice, a ban is the same ban.
+                Some(PendingUsage { usage, waits: !is_not_applied })
+            };
+            if taken.is_unused() {
+                self.usages.update_if_room(item, now, put_back);
+            } else {
+                self.usages.update(item, now, put_back);
+            }
+            // A ban that is brought twice is the same ban.
             if let Some(ban) = taken.the_ban() {
                 self.ban(item, ban);
             }
@@ -154,53 +170,53 @@ impl ReconciliationLog {
         if !self.is_used() {
             return;
         }
+        let now = SystemClock.now();
         for item in check.items() {
-            if self.units.get(&units(item)).is_some_and(|debt| debt.waits) {
-                self.change(item, |debt| {
-                    debt.map_or(Op::Nop, |debt| Op::Put(PendingUsage { waits: false, ..debt }))
-                });
-            }
+            self.usages.update(item, now, |pending| {
+                let pending = pending.filter(|pending| !pending.usage.is_unused())?;
+                Some(PendingUsage { waits: false, ..pending })
+            });
+        }
+        self.log_not_noted(now);
+    }
+
+    /// Logs how much was not noted, now that a store answers again.
+    fn log_not_noted(&self, now: Timestamp) {
+        if self.not_noted.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let is_due = |logged: u64| {
+            let is_due = now.as_micros().saturating_sub(logged) >= micros(LOG_EVERY);
+            is_due.then_some(now.as_micros())
+        };
+        if self.logged_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, is_due).is_ok() {
+            let requests = self.not_noted.swap(0, Ordering::Relaxed);
+            tracing::warn!(
+                requests,
+                "requests that were admitted while the store was away will not be charged to \
+                 it: the usage of max_keys keys was noted already"
+            );
         }
     }
 
-    /// Changes a debt, one after the other of those who would.
-    fn change(
-        &self,
-        item: Item<'_>,
-        change: impl FnOnce(Option<PendingUsage>) -> Op<PendingUsage>,
-    ) {
-        let entry = self.units.entry(units(item));
-        entry.and_compute_with(|entry| change(entry.map(|entry| entry.into_value())));
-    }
-
-    /// Forgives the units: they were reset by hand.
+    /// Forgets the units: they were reset by hand.
     pub(super) fn forget_units(&self, item: Item<'_>) {
-        self.change(item, |debt| debt.map_or(Op::Nop, |_| Op::Remove));
+        self.usages.update(item, SystemClock.now(), |_| None);
     }
 
-    /// Forgives the ban: it was changed by hand.
+    /// Forgets the ban: it was changed by hand.
     pub(super) fn forget_ban(&self, item: Item<'_>) {
-        self.bans.invalidate(&bans(item));
+        self.bans.invalidate(&ban_id(item));
     }
 }
 
-/// The debt longest untouched makes room.
-fn bounded<V: Clone + Send + Sync + 'static>(entries: usize, idle: Duration) -> Cache<Name, V> {
-    let builder = Cache::builder().max_capacity(entries as u64).time_to_idle(idle);
-    builder.eviction_policy(EvictionPolicy::lru()).build()
-}
-
-fn units(item: Item<'_>) -> Name {
-    (item.policy.scope().counters, item.subject.key.clone())
-}
-
-fn bans(item: Item<'_>) -> Name {
-    (item.policy.scope().bans, item.subject.key.clone())
+fn ban_id(item: Item<'_>) -> (u64, Key) {
+    (item.policy.namespaces().bans, item.subject.key.clone())
 }
 
 impl fmt::Debug for ReconciliationLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (units, bans) = (self.units.entry_count(), self.bans.entry_count());
-        f.debug_struct("ReconciliationLog").field("units", &units).field("bans", &bans).finish()
+        let (usages, bans) = (&self.usages, self.bans.entry_count());
+        f.debug_struct("ReconciliationLog").field("usages", usages).field("bans", &bans).finish()
     }
 }

@@ -75,13 +75,13 @@ macro_rules! conformance_tests {
             a_clock_that_steps_ends_bans_at_the_latest
             a_ban_holds_without_a_counter
             bans_are_found
-            what_is_owed_is_charged_once
-            what_is_owed_may_refuse_the_request
-            what_is_owed_fills_to_the_limit
-            what_is_owed_fades_as_what_is_charged
-            a_ban_that_is_owed_holds_to_the_later_end
+            outage_usage_is_charged_once
+            outage_usage_may_refuse_the_request
+            outage_usage_fills_to_the_limit
+            outage_usage_fades_as_what_is_charged
+            a_ban_of_an_outage_holds_to_the_later_end
             each_item_owes_for_itself
-            a_ban_that_is_owed_is_escalated_from
+            a_ban_of_an_outage_is_escalated_from
             algorithms_may_be_mixed
         }
     };

@@ -78,25 +78,33 @@ impl PriorState {
 }
 
 /// Changes that a store writes before it decides, where an item
-/// [owes](Check::owed).
+/// [brings](Check::outage_usage).
 #[derive(Clone, Debug)]
-pub struct Repaid {
+pub struct Reconciled {
     /// The levels, one a quota.
     pub levels: Levels,
-    /// Strikes and ban, where a ban is owed.
+    /// Strikes and ban, where a ban was brought.
     pub offender: Option<BanRecord>,
 }
 
 impl PriorState {
-    /// What becomes of the item once it is charged what it owes. Of two bans
+    /// Returns the state of the item once its outage usage is charged. Of two bans
     /// the later end holds.
     #[must_use]
-    pub fn repaid(&self, item: Item<'_>, owed: &OutageUsage, now: Timestamp) -> Repaid {
-        let rule = item.policy.ban().zip(owed.ban_left());
+    pub fn reconciled(
+        &self,
+        item: Item<'_>,
+        outage_usage: &OutageUsage,
+        now: Timestamp,
+    ) -> Reconciled {
+        let rule = item.policy.ban().zip(outage_usage.ban_left());
         let banned = |offender: BanRecord| {
-            rule.map(|(rule, (left, duration))| offender.owing(rule, left, duration, now))
+            rule.map(|(rule, (left, duration))| offender.with_outage_ban(rule, left, duration, now))
         };
-        Repaid { levels: owed.charged_to(&self.levels), offender: self.offender.and_then(banned) }
+        Reconciled {
+            levels: outage_usage.charged_to(&self.levels),
+            offender: self.offender.and_then(banned),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What was admitted while the store was away, and is charged to it afterwards.
+//! Outage usage: units admitted while the store was away, charged to it afterwards.
 
 use smallvec::SmallVec;
 
@@ -12,11 +12,11 @@ use crate::{
     time::Timestamp,
 };
 
-/// What one key owes one policy: units admitted without its store, and the ban
-/// that was brought meanwhile.
+/// The units that one policy has admitted to one key without its store, and the ban that
+/// was brought meanwhile.
 ///
-/// All of it is told relative to an instant of the clock that admitted, so that
-/// the store's clock may be another one.
+/// All of it is relative to an instant of the clock that admitted, so that the store's
+/// clock may be another one.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct OutageUsage {
     now: Timestamp,
@@ -25,7 +25,7 @@ pub struct OutageUsage {
 }
 
 impl OutageUsage {
-    /// Nothing as yet.
+    /// Returns no usage.
     #[must_use]
     pub fn new(policy: &Policy, now: Timestamp) -> Self {
         let quotas = policy.quotas().iter().map(|quota| QuotaUsage::new(*quota)).collect();
@@ -87,7 +87,7 @@ impl OutageUsage {
         self.ban
     }
 
-    /// The same, told at a later instant of the same clock.
+    /// Returns the same usage at a later instant of the same clock.
     #[must_use]
     pub fn at(self, now: Timestamp) -> Self {
         Self { now, ..self }
@@ -100,7 +100,7 @@ impl OutageUsage {
         Some((ban.until.micros_since(self.now), ban.duration))
     }
 
-    /// The levels of a store, with what they are owed charged.
+    /// Returns the usage that a store has, with this charged.
     pub(crate) fn charged_to(&self, levels: &[Usage]) -> SmallVec<[Usage; 1]> {
         let share = |quota: &Quota| self.quotas.iter().find(|share| share.quota() == quota);
         let charged = |level: &Usage| match share(level.quota()) {

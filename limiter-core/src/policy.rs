@@ -57,7 +57,7 @@ struct Rule {
     headers: HeaderStyle,
     on_store_error: OnStoreError,
     per_address: u64,
-    scope: Namespaces,
+    namespaces: Namespaces,
     #[cfg(feature = "memory")]
     counters: Counters,
 }
@@ -76,7 +76,7 @@ impl Policy {
     {
         check_name("policy", name)?;
         let quotas = quotas.try_into().map_err(|error| error.into().within(name))?;
-        Ok(Self(Arc::new(Rule::new(name, quotas).with_scope())))
+        Ok(Self(Arc::new(Rule::new(name, quotas).with_namespaces())))
     }
 
     /// Sets whom the policy counts. Defaults to the client's address.
@@ -140,7 +140,7 @@ impl Policy {
                 .for_duration(minute)
                 .expect("1 strike a minute is a rule"),
         );
-        Self(Arc::new(rule.with_scope()))
+        Self(Arc::new(rule.with_namespaces()))
     }
 
     /// The name.
@@ -191,15 +191,11 @@ impl Policy {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    pub(crate) fn scope(&self) -> Namespaces {
-        self.0.scope
-    }
-
     /// Returns the namespaces under which a store keeps the policy's state. Policies of
     /// one name and windows share counters, policies of one group strikes and bans.
     #[must_use]
     pub fn namespaces(&self) -> Namespaces {
-        self.0.scope
+        self.0.namespaces
     }
 
     #[cfg(feature = "memory")]
@@ -237,7 +233,7 @@ impl Policy {
                 ban: rule.ban.map(|ban| ban.of_companion(rule.per_address)),
                 ..rule
             };
-            Self(Arc::new(companion.with_scope()))
+            Self(Arc::new(companion.with_namespaces()))
         })
     }
 
@@ -250,7 +246,7 @@ impl Policy {
     fn with(self, change: impl FnOnce(&mut Rule)) -> Self {
         let mut rule = Arc::unwrap_or_clone(self.0);
         change(&mut rule);
-        Self(Arc::new(rule.with_scope()))
+        Self(Arc::new(rule.with_namespaces()))
     }
 }
 
@@ -265,16 +261,16 @@ impl Rule {
             headers: HeaderStyle::default(),
             on_store_error: OnStoreError::default(),
             per_address: PER_ADDRESS,
-            scope: Namespaces { counters: 0, bans: 0, strikes: 0 },
+            namespaces: Namespaces { counters: 0, bans: 0, strikes: 0 },
             #[cfg(feature = "memory")]
             counters: Counters::default(),
         }
     }
 
-    fn with_scope(mut self) -> Self {
+    fn with_namespaces(mut self) -> Self {
         let of = |name| Namespaces::of(name, self.mode, &self.quotas, self.ban.as_ref());
         let own = of(&self.name);
-        self.scope = match self.name.strip_suffix(PREFLIGHTS) {
+        self.namespaces = match self.name.strip_suffix(PREFLIGHTS) {
             Some(shared) => Namespaces { counters: own.counters, ..of(shared) },
             None => own,
         };
@@ -286,7 +282,7 @@ impl Rule {
     fn with_counters(mut self) -> Self {
         #[cfg(feature = "memory")]
         {
-            self.counters = Counters::of(self.scope, &self.quotas, self.ban.as_ref());
+            self.counters = Counters::of(self.namespaces, &self.quotas, self.ban.as_ref());
         }
         self
     }

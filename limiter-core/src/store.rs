@@ -73,7 +73,7 @@ pub struct Check<'a> {
     policies: &'a [Policy],
     subjects: &'a [Subject],
     cost: u64,
-    owed: &'a [Option<OutageUsage>],
+    outage_usage: &'a [Option<OutageUsage>],
 }
 
 impl<'a> Check<'a> {
@@ -84,14 +84,14 @@ impl<'a> Check<'a> {
     #[must_use]
     pub fn new(policies: &'a [Policy], subjects: &'a [Subject], cost: u64) -> Self {
         assert_eq!(policies.len(), subjects.len(), "each policy needs its subject");
-        Self { policies, subjects, cost, owed: &[] }
+        Self { policies, subjects, cost, outage_usage: &[] }
     }
 
     /// The same check, with what was admitted before, while the store was away:
     /// one entry an item.
     #[must_use]
-    pub const fn with_owed(self, owed: &'a [Option<OutageUsage>]) -> Self {
-        Self { owed, ..self }
+    pub const fn with_outage_usage(self, outage_usage: &'a [Option<OutageUsage>]) -> Self {
+        Self { outage_usage, ..self }
     }
 
     /// Units that the request takes of each quota.
@@ -107,11 +107,12 @@ impl<'a> Check<'a> {
         pairs.map(|(policy, subject)| Item { policy, subject })
     }
 
-    /// Whether all policies enforce, and nothing is owed.
+    /// Whether all policies enforce, and there is no outage usage.
     #[cfg(feature = "memory")]
     #[inline]
     pub(crate) fn is_simple(&self) -> bool {
-        self.owed.is_empty() && self.policies.iter().all(|policy| policy.mode() == Mode::Enforce)
+        self.outage_usage.is_empty()
+            && self.policies.iter().all(|policy| policy.mode() == Mode::Enforce)
     }
 
     /// The policies, in the order of the items.
@@ -136,11 +137,13 @@ impl<'a> Check<'a> {
         })
     }
 
-    /// What is to be charged before anything is decided: positions of items,
-    /// and what each owes.
-    pub fn owed(&self) -> impl Iterator<Item = (usize, Item<'a>, &'a OutageUsage)> + use<'a> {
-        let items = self.items().zip(self.owed).enumerate();
-        items.filter_map(|(at, (item, owed))| Some((at, item, owed.as_ref()?)))
+    /// Returns the outage usage to be charged before anything is decided: the positions
+    /// of items, the items, and the usage of each.
+    pub fn outage_usage(
+        &self,
+    ) -> impl Iterator<Item = (usize, Item<'a>, &'a OutageUsage)> + use<'a> {
+        let items = self.items().zip(self.outage_usage).enumerate();
+        items.filter_map(|(at, (item, outage_usage))| Some((at, item, outage_usage.as_ref()?)))
     }
 
     /// The items that a response of that status strikes: those whose rule
@@ -162,7 +165,7 @@ impl<'a> Check<'a> {
 impl Item<'_> {
     /// Whether both strike and ban the same: one policy or group, and one key.
     fn is_same_offender(&self, other: &Self) -> bool {
-        self.policy.scope().bans == other.policy.scope().bans
+        self.policy.namespaces().bans == other.policy.namespaces().bans
             && self.subject.key == other.subject.key
     }
 }
@@ -212,7 +215,7 @@ impl BanPage {
 /// - **Atomic.** A check sees and changes its items at one instant: of many
 ///   concurrent requests for n units exactly n are charged, and a refusal by
 ///   one item charges none. Check, strike and ban are one step.
-/// - **What is [owed](Check::owed) is charged first**, whatever then becomes of
+/// - **[Outage usage](Check::outage_usage) is charged first**, whatever then becomes of
 ///   the request, and at most once. It may be a step of its own before the check.
 /// - **The pure functions decide.** Whatever a store computes elsewhere, its
 ///   answers are those of this crate's functions, field by field; the

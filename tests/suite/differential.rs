@@ -62,11 +62,11 @@ const fn one_by_one(_: &[Step], _: &Step) -> bool {
     false
 }
 
-/// All but time, and what is owed, which is charged in a step of its own.
+/// All but time, and outage usage, which is charged in a step of its own.
 fn at_once(steps: &[Step], next: &Step) -> bool {
     let alone = |step: &Step| {
-        let owes = matches!(step, Step::Decide { owed: Some(_), .. });
-        owes || matches!(step, Step::Forward(_) | Step::Back(_))
+        let has_usage = matches!(step, Step::Decide { outage_usage: Some(_), .. });
+        has_usage || matches!(step, Step::Forward(_) | Step::Back(_))
     };
     let fits = |step: &Step| {
         let is_equal = format!("{step:?}") == format!("{next:?}");

@@ -91,8 +91,8 @@ impl Store for MapStore {
         let mut tables = self.lock();
         let now = self.clock.now();
         // What was admitted while the store was away is charged first.
-        for (_, item, usage) in check.owed() {
-            let charged = tables.prior_state(item, now).repaid(item, usage, now);
+        for (_, item, usage) in check.outage_usage() {
+            let charged = tables.prior_state(item, now).reconciled(item, usage, now);
             tables.save_counters(item, &charged.levels);
             if let Some(record) = &charged.offender {
                 tables.save_ban_record(item, record);

@@ -45,10 +45,10 @@ impl Window {
     }
 
     /// With what was used elsewhere: in the window that runs, else in theirs.
-    pub(super) fn owing(self, quota: &Quota, owed: Self) -> Self {
-        match (self.used, owed.used) {
+    pub(super) fn with_outage_usage(self, quota: &Quota, outage_usage: Self) -> Self {
+        match (self.used, outage_usage.used) {
             (_, 0) => self,
-            (0, more) => Self { used: more.min(quota.limit()), left: owed.left },
+            (0, more) => Self { used: more.min(quota.limit()), left: outage_usage.left },
             (used, more) => {
                 Self { used: used.max(used.saturating_add(more).min(quota.limit())), ..self }
             }

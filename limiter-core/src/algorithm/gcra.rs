@@ -115,7 +115,7 @@ impl Debt {
     /// With `added` on top, if it has any debt, and `least` in any case, up to a
     /// full bucket: had every unit been charged here, the arrival time would be
     /// the later of both.
-    pub(super) fn owing(self, quota: &Quota, added: Self, least: Self) -> Self {
+    pub(super) fn with_outage_usage(self, quota: &Quota, added: Self, least: Self) -> Self {
         let added = if self.debt() > 0 { self.plus(quota, added) } else { self };
         let debt = self.max(added.max(least).min(Self::full(quota)));
         Self { rate: quota.limit(), ..debt }

@@ -122,14 +122,19 @@ impl Usage {
         let quota = &self.quota;
         let used = match (self.used, share.level(their_now).used) {
             (AlgorithmUsage::Gcra(bucket), AlgorithmUsage::Gcra(least)) => {
-                AlgorithmUsage::Gcra(bucket.owing(quota, share.added(their_now), least))
+                AlgorithmUsage::Gcra(bucket.with_outage_usage(quota, share.added(their_now), least))
             }
-            (AlgorithmUsage::FixedWindow(window), AlgorithmUsage::FixedWindow(owed)) => {
-                AlgorithmUsage::FixedWindow(Window::owing(window, quota, owed))
+            (AlgorithmUsage::FixedWindow(window), AlgorithmUsage::FixedWindow(outage_usage)) => {
+                AlgorithmUsage::FixedWindow(Window::with_outage_usage(window, quota, outage_usage))
             }
-            (AlgorithmUsage::SlidingWindow(windows), AlgorithmUsage::SlidingWindow(owed)) => {
-                AlgorithmUsage::SlidingWindow(Windows::owing(windows, quota, owed))
-            }
+            (
+                AlgorithmUsage::SlidingWindow(windows),
+                AlgorithmUsage::SlidingWindow(outage_usage),
+            ) => AlgorithmUsage::SlidingWindow(Windows::with_outage_usage(
+                windows,
+                quota,
+                outage_usage,
+            )),
             (used, _) => used,
         };
         Self { used, ..self }

@@ -85,11 +85,13 @@ impl Windows {
     }
 
     /// With what was used elsewhere, window by window.
-    pub(super) fn owing(self, quota: &Quota, owed: Self) -> Self {
-        let sum = |own: u64, owed: u64| own.max(own.saturating_add(owed).min(quota.limit()));
+    pub(super) fn with_outage_usage(self, quota: &Quota, outage_usage: Self) -> Self {
+        let sum = |own: u64, outage_usage: u64| {
+            own.max(own.saturating_add(outage_usage).min(quota.limit()))
+        };
         Self {
-            current: sum(self.current, owed.current),
-            previous: sum(self.previous, owed.previous),
+            current: sum(self.current, outage_usage.current),
+            previous: sum(self.previous, outage_usage.previous),
             ..self
         }
     }

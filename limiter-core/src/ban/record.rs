@@ -97,7 +97,13 @@ impl BanRecord {
 
     /// With a ban that was brought elsewhere and has `left` microseconds to go:
     /// the later end holds, and the longer one is what the next is longer than.
-    pub(crate) fn owing(self, rule: &BanRule, left: u64, duration: u64, now: Timestamp) -> Self {
+    pub(crate) fn with_outage_ban(
+        self,
+        rule: &BanRule,
+        left: u64,
+        duration: u64,
+        now: Timestamp,
+    ) -> Self {
         let known = self.ban.filter(|ban| now < rule.forget_at(ban));
         let until = now.after_micros(left);
         let brought = match known {

@@ -7,60 +7,62 @@ use crate::{
     Verdict,
 };
 
-/// Looks at one policy, and brings what is owed to it.
+/// Looks at one policy, and brings outage usage.
 async fn look(
     trial: &Harness,
     policies: &[Policy],
     client: &Subject,
-    owed: OutageUsage,
+    outage_usage: OutageUsage,
 ) -> Decision {
-    let (subjects, owed) = ([client.clone()], [Some(owed)]);
-    trial.decide(Check::new(policies, &subjects, 0).with_owed(&owed)).await
+    let (subjects, outage_usage) = ([client.clone()], [Some(outage_usage)]);
+    trial.decide(Check::new(policies, &subjects, 0).with_outage_usage(&outage_usage)).await
 }
 
-fn owing(trial: &Harness, policy: &Policy, units: u64) -> OutageUsage {
+fn usage(trial: &Harness, policy: &Policy, units: u64) -> OutageUsage {
     let now = trial.clock().now();
-    let mut owed = OutageUsage::new(policy, now);
-    owed.charge(units, now);
-    owed
+    let mut outage_usage = OutageUsage::new(policy, now);
+    outage_usage.charge(units, now);
+    outage_usage
 }
 
 /// Outage usage is charged even by a request of cost 0.
-pub async fn what_is_owed_is_charged_once(trial: &Harness) {
+pub async fn outage_usage_is_charged_once(trial: &Harness) {
     for algorithm in ALGORITHMS {
         let policies = counted_by(algorithm, "9/minute");
         let client = trial.subject(algorithm.as_str());
         trial.ask(&policies, &client, 2).await;
-        let owed = owing(trial, &policies[0], 3);
-        assert_eq!(look(trial, &policies, &client, owed).await.quotas()[0].remaining(), 4);
+        let outage_usage = usage(trial, &policies[0], 3);
+        assert_eq!(look(trial, &policies, &client, outage_usage).await.quotas()[0].remaining(), 4);
         let decision = trial.ask(&policies, &client, 1).await;
         assert_eq!(decision.quotas()[0].remaining(), 3, "{algorithm:?}");
     }
 }
 
 /// It is charged first: the request that brings it may be refused for it.
-pub async fn what_is_owed_may_refuse_the_request(trial: &Harness) {
+pub async fn outage_usage_may_refuse_the_request(trial: &Harness) {
     for algorithm in ALGORITHMS {
         let policies = counted_by(algorithm, "5/minute");
         let client = trial.subject(algorithm.as_str());
         trial.ask(&policies, &client, 1).await;
-        let owed = [Some(owing(trial, &policies[0], 4))];
+        let outage_usage = [Some(usage(trial, &policies[0], 4))];
         let subjects = [client.clone()];
-        let refused = trial.decide(Check::new(&policies, &subjects, 1).with_owed(&owed)).await;
+        let refused = trial
+            .decide(Check::new(&policies, &subjects, 1).with_outage_usage(&outage_usage))
+            .await;
         assert_eq!(refused.verdict(), Verdict::Limited, "{algorithm:?}");
         assert_eq!(trial.ask(&policies, &client, 0).await.quotas()[0].remaining(), 0);
     }
 }
 
 /// However much was admitted, nobody is locked out for longer than a full count.
-pub async fn what_is_owed_fills_to_the_limit(trial: &Harness) {
+pub async fn outage_usage_fills_to_the_limit(trial: &Harness) {
     for algorithm in ALGORITHMS {
         let policies = counted_by(algorithm, "5/minute");
         for used in [0, 5] {
             let client = trial.subject(&format!("{} {used}", algorithm.as_str()));
             trial.ask(&policies, &client, used).await;
-            let owed = owing(trial, &policies[0], 1_000_000);
-            let full = look(trial, &policies, &client, owed).await;
+            let outage_usage = usage(trial, &policies[0], 1_000_000);
+            let full = look(trial, &policies, &client, outage_usage).await;
             assert_eq!(full.quotas()[0].remaining(), 0, "{algorithm:?}");
             assert!(full.quotas()[0].reset_after() <= secs(120), "{algorithm:?}");
             // A sliding window may have to fade after the running one.
@@ -70,23 +72,23 @@ pub async fn what_is_owed_fills_to_the_limit(trial: &Harness) {
 }
 
 /// Outage usage ages: it weighs only what is left of it when it is charged.
-pub async fn what_is_owed_fades_as_what_is_charged(trial: &Harness) {
+pub async fn outage_usage_fades_as_what_is_charged(trial: &Harness) {
     let (policies, client) = ([policy("bucket", "5/minute")], trial.subject("client"));
-    let owed = owing(trial, &policies[0], 5);
+    let outage_usage = usage(trial, &policies[0], 5);
     trial.advance(secs(36));
-    let owed = owed.at(trial.clock().now());
-    assert_eq!(look(trial, &policies, &client, owed).await.quotas()[0].remaining(), 3);
-    // Nobody owes for what is long over, though the key is in use.
+    let outage_usage = outage_usage.at(trial.clock().now());
+    assert_eq!(look(trial, &policies, &client, outage_usage).await.quotas()[0].remaining(), 3);
+    // What is long over is not charged, though the key is in use.
     let other = trial.subject("other");
-    let owed = owing(trial, &policies[0], 5);
+    let outage_usage = usage(trial, &policies[0], 5);
     trial.advance(secs(600));
     trial.ask(&policies, &other, 1).await;
-    let owed = owed.at(trial.clock().now());
-    assert_eq!(look(trial, &policies, &other, owed).await.quotas()[0].remaining(), 4);
+    let outage_usage = outage_usage.at(trial.clock().now());
+    assert_eq!(look(trial, &policies, &other, outage_usage).await.quotas()[0].remaining(), 4);
 }
 
 /// The later end counts of a ban from an outage and one that the store has.
-pub async fn a_ban_that_is_owed_holds_to_the_later_end(trial: &Harness) {
+pub async fn a_ban_of_an_outage_holds_to_the_later_end(trial: &Harness) {
     let policies = [policy("banning", "9/minute").with_ban(rule(2))];
     for (name, own, expected) in [("none", 0, 100), ("sooner", 50, 100), ("later", 200, 200)] {
         let client = trial.subject(name);
@@ -94,31 +96,32 @@ pub async fn a_ban_that_is_owed_holds_to_the_later_end(trial: &Harness) {
             trial.change_ban(&policies[0], &client, BanChange::Ban(secs(own))).await;
         }
         let now = trial.clock().now();
-        let mut owed = OutageUsage::new(&policies[0], now);
-        owed.ban(Ban { until: now.after(secs(100)), duration: 100_000_000 });
-        let banned = look(trial, &policies, &client, owed).await;
+        let mut outage_usage = OutageUsage::new(&policies[0], now);
+        outage_usage.ban(Ban { until: now.after(secs(100)), duration: 100_000_000 });
+        let banned = look(trial, &policies, &client, outage_usage).await;
         assert_eq!(banned.verdict(), Verdict::Banned, "{name}");
         assert_eq!(banned.banned_until(), Some(now.after(secs(expected))), "{name}");
     }
     let spared = Subject { bannable: false, ..trial.subject("spared") };
-    let mut owed = owing(trial, &policies[0], 4);
+    let mut outage_usage = usage(trial, &policies[0], 4);
     let until = trial.clock().now().after(secs(100));
-    owed.ban(Ban { until, duration: 100_000_000 });
-    let decision = look(trial, &policies, &spared, owed).await;
+    outage_usage.ban(Ban { until, duration: 100_000_000 });
+    let decision = look(trial, &policies, &spared, outage_usage).await;
     assert_eq!((decision.verdict(), decision.quotas()[0].remaining()), (Verdict::Allowed, 5));
 }
 
-/// Each item of a check owes for itself.
+/// Each item of a check has its own outage usage.
 pub async fn each_item_owes_for_itself(trial: &Harness) {
     let policies = [policy("one", "9/minute"), policy("two", "9/minute; 90/hour")];
     let subjects = [trial.subject("alice"), trial.subject("bob")];
-    let owed = [None, Some(owing(trial, &policies[1], 4))];
-    let decision = trial.decide(Check::new(&policies, &subjects, 1).with_owed(&owed)).await;
+    let outage_usage = [None, Some(usage(trial, &policies[1], 4))];
+    let decision =
+        trial.decide(Check::new(&policies, &subjects, 1).with_outage_usage(&outage_usage)).await;
     let remaining: Vec<u64> = decision.quotas().iter().map(|quota| quota.remaining()).collect();
     assert_eq!(remaining, [8, 4, 85]);
 }
 
-/// Quotas of several algorithms in one policy are each owed in their own way.
+/// Quotas of several algorithms in one policy are each charged in their own way.
 pub async fn algorithms_may_be_mixed(trial: &Harness) {
     let quota = |text: &str| text.parse::<Quota>().expect("the case's quota is one");
     let fixed = quota("20/hour").with_algorithm(Algorithm::FixedWindow).expect("it has no burst");
@@ -127,15 +130,15 @@ pub async fn algorithms_may_be_mixed(trial: &Harness) {
     let policies = [Policy::new("mixed", quotas).expect("the case's name is one")];
     let client = trial.subject("client");
     trial.ask(&policies, &client, 2).await;
-    let owed = owing(trial, &policies[0], 3);
-    let decision = look(trial, &policies, &client, owed).await;
+    let outage_usage = usage(trial, &policies[0], 3);
+    let decision = look(trial, &policies, &client, outage_usage).await;
     let remaining: Vec<u64> = decision.quotas().iter().map(|quota| quota.remaining()).collect();
     assert_eq!(remaining, [4, 15, 25]);
 }
 
-/// A ban that is owed neither resets escalation nor counts for less than it
+/// A ban of an outage neither resets escalation nor counts for less than it
 /// lasted.
-pub async fn a_ban_that_is_owed_is_escalated_from(trial: &Harness) {
+pub async fn a_ban_of_an_outage_is_escalated_from(trial: &Harness) {
     let rule = rule(1).with_factor_thousandths(2_000).expect("the factor is one");
     let policies = [policy("escalating", "1/day").with_ban(rule)];
     let client = trial.subject("client");
@@ -150,9 +153,9 @@ pub async fn a_ban_that_is_owed_is_escalated_from(trial: &Harness) {
     trial.advance(secs(240));
     // Ten seconds are left of a ban of two minutes.
     let now = trial.clock().now();
-    let mut owed = OutageUsage::new(&policies[0], now);
-    owed.ban(Ban { until: now.after(secs(10)), duration: 120_000_000 });
-    look(trial, &policies, &client, owed).await;
+    let mut outage_usage = OutageUsage::new(&policies[0], now);
+    outage_usage.ban(Ban { until: now.after(secs(10)), duration: 120_000_000 });
+    look(trial, &policies, &client, outage_usage).await;
     trial.advance(secs(10));
     assert_eq!(banned_for().await, secs(480));
 }

@@ -60,25 +60,25 @@ impl Kept {
 }
 
 fn counters(item: Item<'_>) -> Name {
-    (item.policy.scope().counters, item.subject.key.clone())
+    (item.policy.namespaces().counters, item.subject.key.clone())
 }
 
 fn strikes(item: Item<'_>) -> Name {
-    (item.policy.scope().strikes, item.subject.key.clone())
+    (item.policy.namespaces().strikes, item.subject.key.clone())
 }
 
 fn bans(item: Item<'_>) -> Name {
-    (item.policy.scope().bans, item.subject.key.clone())
+    (item.policy.namespaces().bans, item.subject.key.clone())
 }
 
 impl Store for ReferenceStore {
     fn decide<'a>(&'a self, check: Check<'a>) -> Answer<'a, Decision> {
         let mut kept = self.kept();
         let now = self.clock.now();
-        for (_, item, owed) in check.owed() {
-            let repaid = kept.prior(item, now).repaid(item, owed, now);
-            kept.charge(item, &repaid.levels);
-            if let Some(offender) = &repaid.offender {
+        for (_, item, outage_usage) in check.outage_usage() {
+            let reconciled = kept.prior(item, now).reconciled(item, outage_usage, now);
+            kept.charge(item, &reconciled.levels);
+            if let Some(offender) = &reconciled.offender {
                 kept.offend(item, *offender);
             }
         }
@@ -131,7 +131,7 @@ impl Store for ReferenceStore {
 
     /// All on one page.
     fn bans<'a>(&'a self, policy: &'a Policy, _: Option<&'a str>, _: usize) -> Answer<'a, BanPage> {
-        let (now, scope) = (self.clock.now(), policy.scope().bans);
+        let (now, scope) = (self.clock.now(), policy.namespaces().bans);
         let kept = self.kept();
         let of_scope = kept.bans.iter().filter(|(name, _)| name.0 == scope);
         let bans = of_scope.filter_map(|((_, key), ban)| {

@@ -199,7 +199,7 @@ impl Entry {
 impl CheckId {
     fn of(check: &Check<'_>) -> Self {
         let item = |item: Item<'_>| {
-            (item.policy.scope().counters, item.subject.bannable, item.subject.key.clone())
+            (item.policy.namespaces().counters, item.subject.bannable, item.subject.key.clone())
         };
         Self { items: check.items().map(item).collect(), cost: check.cost() }
     }
@@ -207,7 +207,7 @@ impl CheckId {
 
 impl BanId {
     fn of(item: Item<'_>) -> Self {
-        Self { namespace: item.policy.scope().bans, key: item.subject.key.clone() }
+        Self { namespace: item.policy.namespaces().bans, key: item.subject.key.clone() }
     }
 }
 

@@ -26,7 +26,7 @@ use crate::{
 /// Stands in for a store that fails.
 #[derive(Debug)]
 pub(super) struct Fallback {
-    /// For policies that say `local`, and for bans that the store has told; made
+    /// For policies that say `local`, and for bans that the store has returned; made
     /// when first needed.
     local: OnceLock<Arc<dyn Store>>,
     caps: MemoryLimits,
@@ -94,8 +94,7 @@ impl Fallback {
         self.reconciliation.take(check)
     }
 
-    /// Notes that the store has failed at a check, which may have brought what
-    /// is owed.
+    /// Notes that the store has failed at a check, which may have brought outage usage.
     pub(super) fn failed(&self, check: &Check<'_>, error: &StoreError) {
         self.reconciliation.failed(check, error.is_not_applied());
     }
@@ -113,7 +112,7 @@ impl Fallback {
         self.deny_cache.clear();
     }
 
-    /// Forgets what was counted here, what is owed, and refusals: the count was
+    /// Forgets what was counted here, outage usage, and refusals: the count was
     /// reset by hand.
     pub(super) fn reset(&self, item: Item<'_>) {
         if let Some(local) = self.local.get() {

@@ -81,7 +81,7 @@ impl LastSeen {
         let usage = [Some(OutageUsage::of_usages(&usages, now))];
         let (policies, subjects) = ([item.policy.clone()], [item.subject.clone()]);
         let _ = super::fallback::at_once(local.reset(item));
-        let check = Check::new(&policies, &subjects, 0).with_owed(&usage);
+        let check = Check::new(&policies, &subjects, 0).with_outage_usage(&usage);
         let _ = super::fallback::at_once(local.decide(check));
         self.usages.invalidate(&id(item));
     }
@@ -97,7 +97,7 @@ fn is_half_used(status: &QuotaStatus) -> bool {
 }
 
 fn id(item: Item<'_>) -> (u64, Key) {
-    (item.policy.scope().counters, item.subject.key.clone())
+    (item.policy.namespaces().counters, item.subject.key.clone())
 }
 
 impl fmt::Debug for LastSeen {

@@ -199,7 +199,8 @@ impl Permit {
         let is_same = self.0.policies.limiter() == limiter;
         is_same.then(|| {
             self.items().position(|(own, counted)| {
-                own.scope().counters == policy.scope().counters && counted.key == subject.key
+                own.namespaces().counters == policy.namespaces().counters
+                    && counted.key == subject.key
             })
         })?
     }
@@ -219,7 +220,7 @@ impl Permit {
     /// Notes a strike; false if the request has been one already.
     pub(super) fn strike(&self, item: &Item<'_>) -> bool {
         let limiter = self.0.policies.limiter().address();
-        let bans = item.policy.scope().bans;
+        let bans = item.policy.namespaces().bans;
         let offender = Offender { limiter, bans, key: item.subject.key.clone() };
         let first = self.chain().last().unwrap_or(self);
         // The list is whole after each change, so a poisoned lock is taken all the same.

@@ -179,7 +179,7 @@ impl PolicySet {
     ) -> Result<Decision, Error> {
         let set = self.clone();
         let work = async move {
-            let check = Check::new(&set.0.policies, &subjects, cost).with_owed(&usage);
+            let check = Check::new(&set.0.policies, &subjects, cost).with_outage_usage(&usage);
             set.await_decision(check, &subjects, set.inner().store.decide(check)).await
         };
         let ended = || Error::Unavailable(StoreError::new("its runtime has ended"));

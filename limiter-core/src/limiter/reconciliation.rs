@@ -142,7 +142,7 @@ impl ReconciliationLog {
     /// put back if it has certainly not been charged.
     pub(super) fn failed(&self, check: &Check<'_>, is_not_applied: bool) {
         let now = SystemClock.now();
-        for (_, item, taken) in check.owed() {
+        for (_, item, taken) in check.outage_usage() {
             let put_back = |since: Option<PendingUsage>| {
                 let usage = match (is_not_applied, since) {
                     (true, None) => taken.clone(),

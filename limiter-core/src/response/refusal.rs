@@ -207,7 +207,7 @@ impl Refusal {
         refused.any(|(own, refused)| {
             let mut asked = policies.iter().zip(subjects);
             asked.any(|(policy, subject)| {
-                own.scope() == policy.scope() && refused.key == subject.key
+                own.namespaces() == policy.namespaces() && refused.key == subject.key
             })
         })
     }

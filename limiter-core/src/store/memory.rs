@@ -186,7 +186,7 @@ impl Store for MemoryStore {
         after: Option<&'a str>,
         limit: usize,
     ) -> Answer<'a, BanPage> {
-        Answer::ready(self.0.page(policy.scope().bans, after, limit.max(1)))
+        Answer::ready(self.0.page(policy.namespaces().bans, after, limit.max(1)))
     }
 
     fn as_memory(&self) -> Option<&Self> {
@@ -206,7 +206,7 @@ impl Shared {
 
     fn ban(&self, item: Item<'_>) -> Result<Option<Ban>, StoreError> {
         let bucket = self.location(&item.subject.key).bucket;
-        let ban = self.bans.get(bucket, item.policy.scope().bans, &item.subject.key);
+        let ban = self.bans.get(bucket, item.policy.namespaces().bans, &item.subject.key);
         Ok(ban.filter(|ban| ban.holds(self.clock.now())))
     }
 

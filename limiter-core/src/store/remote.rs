@@ -182,7 +182,7 @@ impl Store for RemoteStore {
 
     fn ban<'a>(&'a self, item: Item<'a>) -> Answer<'a, Option<Ban>> {
         let client = self.0.storage_key.client(&item.subject.key);
-        let asked = self.0.backend.ban(item.policy.scope().bans, client, self.0.now());
+        let asked = self.0.backend.ban(item.policy.namespaces().bans, client, self.0.now());
         Answer::Pending(Box::pin(self.0.within(asked)))
     }
 
@@ -193,7 +193,7 @@ impl Store for RemoteStore {
         limit: usize,
     ) -> Answer<'a, BanPage> {
         let page = BanQuery {
-            scope: policy.scope().bans,
+            scope: policy.namespaces().bans,
             after: after.map(str::to_owned),
             limit: limit.max(1),
             now: self.0.now(),
@@ -217,18 +217,19 @@ fn struck(item: Item<'_>, kept: &StoredState) -> Option<Timestamp> {
 }
 
 impl Inner {
-    /// What was kept when the check was decided. What is owed is charged first,
-    /// in a step of its own, within the same timeout.
+    /// Returns the prior state of a check. Outage usage is charged first, in a step of
+    /// its own, within the same timeout.
     async fn decide(&self, check: &Check<'_>) -> Result<Reply, StoreError> {
         let mut did_something = false;
         let done = |did_something: bool, error: StoreError| match did_something {
             true => StoreError::new(error),
             false => error,
         };
-        for (_, item, owed) in check.owed() {
+        for (_, item, outage_usage) in check.outage_usage() {
             let items = std::iter::once(item);
-            let repaid = self.perform(Operation::Owe, items, vec![owed.clone()]).await;
-            repaid.map_err(|error| done(did_something, error))?;
+            let reconciled =
+                self.perform(Operation::Reconcile, items, vec![outage_usage.clone()]).await;
+            reconciled.map_err(|error| done(did_something, error))?;
             did_something = true;
         }
         let decided = self.perform(Operation::Decide(check.cost()), check.items(), Vec::new());
@@ -247,7 +248,7 @@ impl Inner {
         &self,
         operation: Operation,
         items: impl Iterator<Item = Item<'a>>,
-        owed: Vec<OutageUsage>,
+        outage_usage: Vec<OutageUsage>,
     ) -> Result<Reply, StoreError> {
         let items = items.map(|item| NamedItem {
             policy: item.policy.clone(),
@@ -255,8 +256,13 @@ impl Inner {
             client: self.storage_key.client(&item.subject.key),
         });
         let deadline = Instant::now() + self.timeout;
-        let run =
-            StoreRequest { operation, now: self.now(), items: items.collect(), owed, deadline };
+        let run = StoreRequest {
+            operation,
+            now: self.now(),
+            items: items.collect(),
+            outage_usage,
+            deadline,
+        };
         let asked = run.items.len();
         let before = self.backend.run(run).await?;
         if before.kept.len() != asked {

@@ -17,7 +17,7 @@ pub(super) enum Step {
         policies: u8,
         keys: [u8; 3],
         cost: u64,
-        owed: Option<Debt>,
+        outage_usage: Option<Debt>,
     },
     Strike {
         policies: u8,
@@ -51,7 +51,7 @@ impl Step {
     }
 }
 
-/// What the policies whose bit is set are owed, since how long, and the ban that
+/// The outage usage of the policies whose bit is set, since how long, and the ban that
 /// was brought.
 #[derive(Clone, Debug)]
 pub(super) struct Debt {
@@ -64,17 +64,18 @@ pub(super) struct Debt {
 impl Debt {
     fn of(&self, policies: &[Policy], now: Timestamp) -> Vec<Option<OutageUsage>> {
         let since = Timestamp::from_micros(now.as_micros() - self.age);
-        let owed = |policy: &Policy| {
-            let mut owed = OutageUsage::new(policy, since);
-            owed.charge(self.units, since);
+        let outage_usage = |policy: &Policy| {
+            let mut outage_usage = OutageUsage::new(policy, since);
+            outage_usage.charge(self.units, since);
             if self.ban > 0 {
                 let until = since.after(Duration::from_micros(self.ban));
-                owed.ban(Ban { until, duration: self.ban });
+                outage_usage.ban(Ban { until, duration: self.ban });
             }
-            owed.at(now)
+            outage_usage.at(now)
         };
         let bits = policies.iter().enumerate();
-        bits.map(|(at, policy)| (self.policies & (1 << at) != 0).then(|| owed(policy))).collect()
+        bits.map(|(at, policy)| (self.policies & (1 << at) != 0).then(|| outage_usage(policy)))
+            .collect()
     }
 }
 
@@ -205,7 +206,7 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let debt = prop_oneof![5 => Just(None), 1 => debt.prop_map(Some)];
     let step = prop_oneof![
         12 => (any::<bool>(), 1u8..8, keys(), prop_oneof![9 => 0u64..5, 1 => LARGE / 3 - 2..LARGE / 3 + 2, 1 => Just(u64::MAX)], debt)
-            .prop_map(|(changed, policies, keys, cost, owed)| Step::Decide { changed, policies, keys, cost, owed }),
+            .prop_map(|(changed, policies, keys, cost, outage_usage)| Step::Decide { changed, policies, keys, cost, outage_usage }),
         2 => (1u8..8, keys(), prop_oneof![Just(401), Just(200)])
             .prop_map(|(policies, keys, status)| Step::Strike { policies, keys, status }),
         1 => (0usize..3, 0u8..3, change)
@@ -237,13 +238,14 @@ pub(super) async fn answer(
         at.map(|at| (policies[at].clone(), subject(keys[at]))).unzip()
     };
     match step {
-        Step::Decide { changed, policies: bits, keys, cost, owed } => {
+        Step::Decide { changed, policies: bits, keys, cost, outage_usage } => {
             let (mut policies, subjects) = chosen(*bits, *keys);
             if *changed {
                 policies = policies.iter().map(with_other_limits).collect();
             }
-            let owed = owed.as_ref().map(|debt| debt.of(&policies, now)).unwrap_or_default();
-            let check = Check::new(&policies, &subjects, *cost).with_owed(&owed);
+            let outage_usage =
+                outage_usage.as_ref().map(|debt| debt.of(&policies, now)).unwrap_or_default();
+            let check = Check::new(&policies, &subjects, *cost).with_outage_usage(&outage_usage);
             let decision = store.decide(check).await.unwrap();
             format!(
                 "{decision:?} {:?}",

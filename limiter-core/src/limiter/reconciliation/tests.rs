@@ -65,7 +65,7 @@ fn noted_usage_is_put_back_though_there_is_no_room() {
     charge(&log, &policy, 1..3, now);
     assert_eq!(log.not_noted.load(Ordering::Relaxed), 1);
     let (policies, subjects) = ([policy.clone()], [subject(0)]);
-    let check = Check::new(&policies, &subjects, 1).with_owed(&usage);
+    let check = Check::new(&policies, &subjects, 1).with_outage_usage(&usage);
     log.failed(&check, true);
     assert_eq!(log.usages.len(), 4);
     assert_eq!(

@@ -101,7 +101,7 @@ impl Bans {
     /// Keeps a ban for as long as the rule remembers it, or drops what is kept if
     /// there is none.
     fn set(&self, bucket: usize, item: Item<'_>, rule: &BanRule, ban: Option<Ban>, now: Timestamp) {
-        let namespace = item.policy.scope().bans;
+        let namespace = item.policy.namespaces().bans;
         if self.get(bucket, namespace, &item.subject.key) == ban {
             return;
         }
@@ -135,7 +135,7 @@ impl Shared {
         if !is_bannable || !self.bans.has_any(location.bucket) {
             return Ok(None);
         }
-        let tag = Tag::ban(location.digest, item.policy.scope().bans);
+        let tag = Tag::ban(location.digest, item.policy.namespaces().bans);
         match self.table.bucket(location.bucket).find_same(location.digest, tag) {
             Some(slot) => {
                 let tag = Some(slot.tag()).filter(|now| now.is_same(tag)).ok_or(Declined)?;
@@ -166,7 +166,7 @@ impl Shared {
             self.segment(location).set_hides_bans(false);
         }
         self.bans.set(location.bucket, item, rule, record.ban, now);
-        let tag = Tag::ban(location.digest, item.policy.scope().bans);
+        let tag = Tag::ban(location.digest, item.policy.namespaces().bans);
         // A past ban keeps its slot until another key needs it.
         let Some(ban) = record.ban else {
             return locked.remove(location, tag);

@@ -70,10 +70,10 @@ impl Shared {
     pub(super) fn decide(&self, check: &Check<'_>) -> Result<Decision, StoreError> {
         let mut locked = self.lock(check.items())?;
         let now = self.clock.now();
-        for (at, item, owed) in check.owed() {
-            let repaid = locked.prior(at, item, now).repaid(item, owed, now);
-            locked.charge(at, item, &repaid.levels);
-            if let Some(record) = &repaid.offender {
+        for (at, item, outage_usage) in check.outage_usage() {
+            let reconciled = locked.prior(at, item, now).reconciled(item, outage_usage, now);
+            locked.charge(at, item, &reconciled.levels);
+            if let Some(record) = &reconciled.offender {
                 locked.write_record(at, item, record, now);
             }
         }
@@ -146,7 +146,7 @@ impl Locked<'_> {
     fn record(&mut self, at: usize, item: Item<'_>, rule: &BanRule, now: Timestamp) -> BanRecord {
         let Found { location, strikes, .. } = &self.found[at];
         let bans = &self.segments.shared.bans;
-        let ban = bans.get(location.bucket, item.policy.scope().bans, &item.subject.key);
+        let ban = bans.get(location.bucket, item.policy.namespaces().bans, &item.subject.key);
         let strikes = item.policy.counters().strikes.as_ref().zip(*strikes);
         let strikes = strikes.and_then(|(counter, id)| {
             self.segments.read(*location, &counter.spec, id, now).state()

@@ -93,7 +93,7 @@ impl FastPath {
         let Candidate { item, cost, times, quota, place } = candidate;
         let units = cost.checked_mul(times.into()).and_then(|units| i64::try_from(units).ok());
         let Some(units) = units.filter(|units| *units <= quota.burst()) else { return };
-        let scope = item.scope();
+        let scope = item.namespaces();
         let name = |kind, scope| name(&item.client, &storage_key::part(kind, scope));
         let bannable = item.policy.ban().is_some() && item.subject.bannable;
         let known = self.quotas.iter().position(|known| *known == quota);

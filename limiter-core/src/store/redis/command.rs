@@ -37,7 +37,7 @@ impl ScriptCall {
         let (run, times) = (Arc::clone(request), *times);
         let mut told = Vec::new();
         match run.operation {
-            Operation::Owe => write_owed(&mut told, &run),
+            Operation::Reconcile => write_outage_usage(&mut told, &run),
             Operation::ChangeBan(BanChange::Ban(_)) => {
                 encoding::write(&mut told, [run.operation.duration()]);
             }
@@ -86,11 +86,11 @@ impl ScriptCall {
     }
 }
 
-/// What items owe: the numbers of each quota, and those of a ban.
-fn write_owed(told: &mut Vec<u8>, run: &StoreRequest) {
-    for owed in &run.owed {
-        let (left, duration) = owed.ban_left().unwrap_or_default();
-        encoding::write(told, owed.numbers().flatten().chain([left, duration]));
+/// Writes outage usage: the numbers of each quota, and those of a ban.
+fn write_outage_usage(told: &mut Vec<u8>, run: &StoreRequest) {
+    for outage_usage in &run.outage_usage {
+        let (left, duration) = outage_usage.ban_left().unwrap_or_default();
+        encoding::write(told, outage_usage.numbers().flatten().chain([left, duration]));
     }
 }
 
@@ -108,7 +108,7 @@ pub(super) fn command(
     command.arg(if by_hash { script.hash() } else { script.text() }).arg(keys);
     let mut name = String::with_capacity(128);
     for item in items() {
-        let scope = item.scope();
+        let scope = item.namespaces();
         let parts = [('c', scope.counters), ('b', scope.bans), ('s', scope.strikes)];
         for (kind, scope) in &parts[..keys_of(item)] {
             name.clear();
@@ -198,7 +198,7 @@ const fn code(operation: Operation) -> u64 {
         Operation::Charge(_) => 1,
         Operation::Strike => 2,
         Operation::GiveBack(_) => 3,
-        Operation::Owe => 4,
+        Operation::Reconcile => 4,
         Operation::ChangeBan(BanChange::Ban(_)) => 5,
         Operation::ChangeBan(BanChange::Lift) => 6,
         Operation::ChangeBan(BanChange::Forgive) => 7,

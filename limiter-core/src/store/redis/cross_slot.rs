@@ -115,7 +115,7 @@ impl SlotGroup<'_> {
     ) -> Result<(), StoreError> {
         let items = group.iter().map(|at| self.run.items[*at].clone()).collect();
         let deadline = self.run.deadline;
-        let run = StoreRequest { operation, now, items, owed: Vec::new(), deadline };
+        let run = StoreRequest { operation, now, items, outage_usage: Vec::new(), deadline };
         let before = self.redis.run_on_slot(run).await?;
         for (at, kept) in group.iter().zip(before.kept) {
             self.kept[*at] = Some(kept);
@@ -144,7 +144,7 @@ impl SlotGroup<'_> {
         let items = group.iter().map(|at| self.run.items[*at].clone()).collect();
         let operation = Operation::GiveBack(cost);
         let (now, deadline) = (self.run.now, self.run.deadline);
-        let run = StoreRequest { operation, now, items, owed: Vec::new(), deadline };
+        let run = StoreRequest { operation, now, items, outage_usage: Vec::new(), deadline };
         let call = Arc::new(ScriptCall::giving_back(run, states));
         let master = self.redis.topology.master_of(call.client())?;
         Ok(master.runner().run_one(&call).await.map(|_| ())?)

@@ -66,7 +66,7 @@ pub(super) fn command(
     command.arg(if by_hash { script.hash() } else { script.text() }).arg(keys);
     let mut name = String::with_capacity(128);
     for item in items() {
-        let scope = item.scope();
+        let scope = item.namespaces();
         let parts = [('c', scope.counters), ('b', scope.bans)];
         for (kind, scope) in &parts[..1 + usize::from(has_bans(item))] {
             name.clear();

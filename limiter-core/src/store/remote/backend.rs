@@ -61,8 +61,8 @@ pub(in crate::store) struct StoreRequest {
     /// The instant by the store's own clock, where it was given one.
     pub(in crate::store) now: Option<Timestamp>,
     pub(in crate::store) items: Vec<NamedItem>,
-    /// To [`Owe`](Operation::Owe): what each item owes.
-    pub(in crate::store) owed: Vec<OutageUsage>,
+    /// To [`Reconcile`](Operation::Reconcile): the outage usage of each item.
+    pub(in crate::store) outage_usage: Vec<OutageUsage>,
     /// Until when its answer is of use.
     pub(in crate::store) deadline: Instant,
 }
@@ -116,8 +116,8 @@ impl NamedItem {
             && self.policy.is(&other.policy)
     }
 
-    pub(in crate::store) fn scope(&self) -> Namespaces {
-        self.policy.scope()
+    pub(in crate::store) fn namespaces(&self) -> Namespaces {
+        self.policy.namespaces()
     }
 }
 

@@ -12,8 +12,8 @@ pub(in crate::store) enum Operation {
     /// Gives back what was charged, since another server has refused.
     #[cfg(feature = "redis")]
     GiveBack(u64),
-    /// Charges what the items owe, see `StoreRequest::owed`.
-    Owe,
+    /// Charges the outage usage of the items, see `StoreRequest::outage_usage`.
+    Reconcile,
     Strike,
     ChangeBan(BanChange),
     Reset,

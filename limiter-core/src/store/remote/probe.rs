@@ -76,7 +76,7 @@ impl<E: BatchExecutor> Probed<'_, E> {
             operation,
             now: self.now,
             items: vec![NamedItem { policy: Policy::probe(), subject, client }],
-            owed: Vec::new(),
+            outage_usage: Vec::new(),
             deadline: Instant::now() + self.timeout,
         });
         let batch = [BatchEntry { request: Arc::clone(&request), times: 1 }];

@@ -77,5 +77,5 @@ impl<'a> Replay<'a> {
 
 /// Whether a strike of one is a strike of the other.
 fn shares_bans(one: &NamedItem, other: &NamedItem) -> bool {
-    one.scope().strikes == other.scope().strikes && one.client == other.client
+    one.namespaces().strikes == other.namespaces().strikes && one.client == other.client
 }

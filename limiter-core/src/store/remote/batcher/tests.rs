@@ -113,7 +113,7 @@ fn request(policy: &Policy, client: &str, cost: u64) -> StoreRequest {
         operation: Operation::Decide(cost),
         now: None,
         items: vec![item],
-        owed: Vec::new(),
+        outage_usage: Vec::new(),
         deadline: Instant::now() + TIMEOUT,
     }
 }

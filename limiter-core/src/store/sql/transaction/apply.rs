@@ -37,10 +37,12 @@ impl<'a, 'r> Apply<'a, 'r> {
         let items = self.request.items.iter().zip(places).zip(kept);
         match self.request.operation {
             Operation::Decide(cost) => return self.decide(places, kept, cost),
-            Operation::Owe => {
-                items.zip(&self.request.owed).for_each(|(((item, places), kept), owed)| {
-                    self.repay(item, *places, kept, owed);
-                });
+            Operation::Reconcile => {
+                items.zip(&self.request.outage_usage).for_each(
+                    |(((item, places), kept), outage_usage)| {
+                        self.reconcile(item, *places, kept, outage_usage);
+                    },
+                );
             }
             Operation::Strike => items.for_each(|((item, places), kept)| {
                 self.save_ban_record(item, *places, kept, |rule, before| {
@@ -81,10 +83,16 @@ impl<'a, 'r> Apply<'a, 'r> {
         is_changed
     }
 
-    fn repay(&mut self, item: &NamedItem, places: Places, kept: &StoredState, owed: &OutageUsage) {
-        let repaid = kept.prior(item.item()).repaid(item.item(), owed, self.now);
-        self.count(places.counter, &repaid.levels);
-        if let Some((rule, offender)) = item.policy.ban().zip(repaid.offender.as_ref()) {
+    fn reconcile(
+        &mut self,
+        item: &NamedItem,
+        places: Places,
+        kept: &StoredState,
+        outage_usage: &OutageUsage,
+    ) {
+        let reconciled = kept.prior(item.item()).reconciled(item.item(), outage_usage, self.now);
+        self.count(places.counter, &reconciled.levels);
+        if let Some((rule, offender)) = item.policy.ban().zip(reconciled.offender.as_ref()) {
             self.keep(rule, places, offender);
         }
     }

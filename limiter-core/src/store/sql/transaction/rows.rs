@@ -109,7 +109,7 @@ impl<'r> Rows<'r> {
     }
 
     fn add(&mut self, item: &'r NamedItem) -> Places {
-        let (scope, client) = (item.scope(), item.client.as_str());
+        let (scope, client) = (item.namespaces(), item.client.as_str());
         let counter = self.counter(('c', scope.counters, client), Some(&item.policy));
         let bannable = item.policy.ban().is_some() && item.subject.bannable;
         let offender = bannable.then(|| {

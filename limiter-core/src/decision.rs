@@ -100,6 +100,7 @@ impl Decision {
     }
 
     /// Returns the refusal of a ban that was known without a call to the store.
+    #[cfg(feature = "memory")]
     pub(crate) fn banned(ban: PolicyBan, now: Timestamp) -> Self {
         Self::of(now, Some(ban), SmallVec::new())
     }

@@ -15,7 +15,9 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use futures_core::future::BoxFuture;
 
-pub(super) use self::dialect::{Dialect, TextRows, is_simple, join, name, number};
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(super) use self::dialect::number;
+pub(super) use self::dialect::{Dialect, TextRows, is_simple, join, name};
 use self::{advice::explain, error::SqlError, executor::SqlExecutor, pool::Pool};
 use super::{
     circuit_breaker::{CircuitBreaker, ServerHealth},

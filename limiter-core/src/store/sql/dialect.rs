@@ -3,6 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use futures_core::future::BoxFuture;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 use sha2::{Digest, Sha256};
 
 use crate::store::remote::{backend::Reply, batcher::BatchEntry};
@@ -81,6 +82,7 @@ pub(in crate::store) fn join<T: fmt::Display>(values: impl IntoIterator<Item = T
 }
 
 /// A number for a client, by which a database can lock it.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(in crate::store) fn number(prefix: &str, client: &str) -> u64 {
     let digest = Sha256::new().chain_update(prefix).chain_update([0]).chain_update(client);
     digest.finalize()[..8].iter().fold(0, |value, &byte| value << 8 | u64::from(byte))

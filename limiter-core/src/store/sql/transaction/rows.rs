@@ -65,10 +65,15 @@ pub(in crate::store) struct Names<'a> {
 pub(in crate::store) struct CounterRow<'a> {
     pub(in crate::store) name: &'a str,
     /// The version that was read; `None` where the row is new.
+    #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "PostgreSQL compares it"))]
     pub(in crate::store) version: Option<&'a str>,
     /// `None` where the row is to be removed.
     pub(in crate::store) states: Option<&'a [Option<State>]>,
     /// `None` where it is strikes.
+    #[cfg_attr(
+        not(feature = "postgres"),
+        allow(dead_code, reason = "its columns need the quotas")
+    )]
     pub(in crate::store) policy: Option<&'a Policy>,
     pub(in crate::store) expires_at: u64,
 }
@@ -77,6 +82,7 @@ pub(in crate::store) struct CounterRow<'a> {
 pub(in crate::store) struct BanRow<'a> {
     pub(in crate::store) name: &'a str,
     /// The version that was read; `None` where the row is new.
+    #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "PostgreSQL compares it"))]
     pub(in crate::store) version: Option<&'a str>,
     /// `None` where the row is to be removed.
     pub(in crate::store) ban: Option<Ban>,
@@ -135,7 +141,8 @@ impl<'r> Rows<'r> {
         })
     }
 
-    /// Whose rows they are; some more than once.
+    /// Returns the clients of the rows; some more than once.
+    #[cfg(feature = "mysql")]
     pub(in crate::store) fn clients(&self) -> impl Iterator<Item = &'r str> + '_ {
         self.clients.iter().copied()
     }

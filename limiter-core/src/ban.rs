@@ -2,7 +2,7 @@
 //!
 //! A strike is a refused request, or a response whose status the rule names.
 //! Strikes are counted with the arithmetic of
-//! [`Algorithm::SlidingWindow`], so that
+//! [`Algorithm::SlidingWindow`](crate::Algorithm::SlidingWindow), so that
 //! failures spread over a window's edge still add up; reaching the threshold
 //! bans the key and clears them.
 //!

@@ -207,7 +207,9 @@ impl Postgres {
             let mut decided = transaction::transact(self, connection, &left)
                 .await
                 // The error of a database says else that nothing was applied.
-                .map_err(|error| if has_charged { partial(&error) } else { error })?
+                .map_err(
+                    |error| if has_charged { transaction::partly_applied(&error) } else { error },
+                )?
                 .into_iter();
             replies.iter_mut().filter(|reply| reply.is_none()).for_each(|reply| {
                 *reply = decided.next();
@@ -274,11 +276,6 @@ impl Postgres {
         }
         sql
     }
-}
-
-/// The error of a batch of which a part was applied.
-fn partial(error: &sqlx::Error) -> sqlx::Error {
-    sqlx::Error::Protocol(format!("a part of the batch was not decided: {error}"))
 }
 
 /// Whether a prepared statement was not found (26000), or another one has its name

@@ -67,31 +67,82 @@ pub(in crate::store) struct LoadedRow {
     pub(in crate::store) text: String,
 }
 
-/// How often a request is tried that meets others.
+/// How often a step is tried that conflicts with other transactions.
 const MAX_ATTEMPTS: usize = 8;
 
-/// Decides the entries of a batch one after the other, in one atomic step.
+/// How often a whole batch is tried. After that its entries are decided one by one:
+/// the more rows a step writes, the likelier it conflicts.
+const MAX_BATCH_ATTEMPTS: usize = 3;
+
+/// A step that was not done.
+struct Failed {
+    error: sqlx::Error,
+    /// True if other transactions were in the way each time.
+    is_conflict: bool,
+}
+
+/// Decides the entries of a batch one after the other, in one atomic step; or each in
+/// a step of its own, if the whole conflicts with other transactions again and again.
 pub(in crate::store) async fn transact<D: Transactional>(
     dialect: &D,
     connection: &mut D::Connection,
     batch: &[BatchEntry],
 ) -> Result<Vec<Reply>, sqlx::Error> {
+    let max_attempts = if batch.len() > 1 { MAX_BATCH_ATTEMPTS } else { MAX_ATTEMPTS };
+    match transact_together(dialect, connection, batch, max_attempts).await {
+        Ok(replies) => Ok(replies),
+        Err(failed) if failed.is_conflict && batch.len() > 1 => {
+            transact_one_by_one(dialect, connection, batch).await
+        }
+        Err(failed) => Err(failed.error),
+    }
+}
+
+async fn transact_one_by_one<D: Transactional>(
+    dialect: &D,
+    connection: &mut D::Connection,
+    batch: &[BatchEntry],
+) -> Result<Vec<Reply>, sqlx::Error> {
+    let mut replies = Vec::with_capacity(batch.len());
+    for entry in batch.chunks(1) {
+        match transact_together(dialect, connection, entry, MAX_ATTEMPTS).await {
+            Ok(reply) => replies.extend(reply),
+            Err(failed) if replies.is_empty() => return Err(failed.error),
+            Err(failed) => return Err(partly_applied(&failed.error)),
+        }
+    }
+    Ok(replies)
+}
+
+/// Returns the error of a batch of which a part was applied: an error of the database
+/// alone would say that nothing was.
+pub(in crate::store) fn partly_applied(error: &sqlx::Error) -> sqlx::Error {
+    sqlx::Error::Protocol(format!("a part was applied, then: {error}"))
+}
+
+/// Decides all entries in one atomic step.
+async fn transact_together<D: Transactional>(
+    dialect: &D,
+    connection: &mut D::Connection,
+    batch: &[BatchEntry],
+    max_attempts: usize,
+) -> Result<Vec<Reply>, Failed> {
     let mut attempt = 0;
     loop {
         let result = attempt_once(dialect, connection, batch, attempt).await;
-        let (conflict, error) = match result {
+        let (is_conflict, error) = match result {
             Ok(Some(replies)) => return Ok(replies),
             Ok(None) => (true, sqlx::Error::Protocol("its rows change all the time".to_owned())),
             Err(error @ sqlx::Error::Database(_)) => (D::is_conflict(&error), error),
-            Err(error) => return Err(error),
+            Err(error) => return Err(Failed { error, is_conflict: false }),
         };
         if D::locks(attempt) {
             // The database may have ended the transaction already.
             let _ = D::rows(connection, "ROLLBACK".to_owned()).await;
         }
         attempt += 1;
-        if !conflict || attempt == MAX_ATTEMPTS {
-            return Err(error);
+        if !is_conflict || attempt == max_attempts {
+            return Err(Failed { error, is_conflict });
         }
     }
 }

@@ -67,8 +67,9 @@ pub(in crate::store) struct LoadedRow {
     pub(in crate::store) text: String,
 }
 
-/// How often a step is tried that conflicts with other transactions.
-const MAX_ATTEMPTS: usize = 8;
+/// How often a step is tried that conflicts with other transactions. Where every second
+/// write conflicts, one step in 65,536 is given up; the deadline bounds it, too.
+const MAX_ATTEMPTS: usize = 16;
 
 /// How often a whole batch is tried. After that its entries are decided one by one:
 /// the more rows a step writes, the likelier it conflicts.

@@ -38,6 +38,8 @@ const WAYS: [(&str, OnStoreError); 3] =
 struct Drill {
     limiter: Limiter,
     user: String,
+    /// The prefix of its store's tables.
+    prefix: String,
 }
 
 /// Answers that a client has got under one policy.
@@ -70,14 +72,15 @@ struct Report {
 
 impl Drill {
     async fn start(url: &str, user: &str) -> Self {
-        let store = RemoteStore::builder(url).prefix(&unique("fault")).timeout(DEADLINE);
+        let prefix = unique("fault");
+        let store = RemoteStore::builder(url).prefix(&prefix).timeout(DEADLINE);
         let store = store.pool_size(2).connect().await.expect("the server was started");
         let mut builder = Limiter::builder().store(store);
         for (name, way) in WAYS {
             let policy = Policy::new(name, Quota::per_hour(LIMIT.into()).unwrap()).unwrap();
             builder = builder.policy(policy.with_on_store_error(way));
         }
-        Self { limiter: builder.build().await.unwrap(), user: user.to_owned() }
+        Self { limiter: builder.build().await.unwrap(), user: user.to_owned(), prefix }
     }
 
     async fn ask(&self, policy: &str) -> Seen {

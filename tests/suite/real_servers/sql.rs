@@ -126,10 +126,7 @@ async fn mariadb_rolls_back() {
     let url = mysql_url();
     let drill = Drill::start(url, "alice").await;
     let mut other = MySqlConnection::connect(url).await.unwrap();
-    let sql = "SELECT table_name FROM information_schema.tables WHERE table_name \
-               LIKE 'fault%_counters' ORDER BY create_time DESC, table_name DESC LIMIT 1";
-    let table: Vec<u8> = raw_sql(sql).fetch_one(&mut other).await.unwrap().get(0);
-    let table = String::from_utf8(table).unwrap();
+    let table = format!("{}_counters", drill.prefix);
     let name = unique("conflict");
     let conflict = async || {
         // Counted in a table that no transaction takes back.

@@ -97,8 +97,7 @@ use crate::{
 /// # SQL
 /// [`connect`](RemoteStoreBuilder::connect) makes the tables that are missing,
 /// unless [told not to](RemoteStoreBuilder::migrate). After that the role needs
-/// to SELECT, INSERT, UPDATE and DELETE, and in PostgreSQL to execute the
-/// functions. What has expired is removed by a walk over the tables, a bounded
+/// to SELECT, INSERT, UPDATE and DELETE. Expired rows are removed by a walk over the tables, a bounded
 /// part at a time. Transactions are never left open: each connection has a task of its own that outlives the
 /// requests, on the runtime that `connect` was called on.
 ///
@@ -121,7 +120,7 @@ impl RemoteStore {
         RemoteStoreBuilder::new(url)
     }
 
-    /// Makes what is missing of tables and functions; nothing in Redis.
+    /// Makes the tables that are missing; nothing in Redis.
     ///
     /// [`connect`](RemoteStoreBuilder::connect) does it by itself, unless told
     /// not to.

@@ -72,7 +72,7 @@ impl RemoteStoreBuilder {
         Self { pool_size, ..self }
     }
 
-    /// Whether to make tables and functions that are missing. Defaults to
+    /// Sets if tables that are missing are made. Defaults to
     /// true. Where the role of the servers may not, let another role run what
     /// [`schema`](Self::schema) says.
     pub fn migrate(self, migrate: bool) -> Self {
@@ -84,7 +84,7 @@ impl RemoteStoreBuilder {
         Self { clock: Some(Arc::new(clock)), ..self }
     }
 
-    /// The SQL that makes the tables and functions, as
+    /// The SQL that makes the tables, as
     /// [`migrate`](RemoteStore::migrate) runs it; empty for Redis.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use std::{
 };
 
 use actix_web::{
-    Error,
+    Error, HttpMessage,
     body::{BoxBody, EitherBody, MessageBody},
     dev::{Service, ServiceRequest, ServiceResponse},
 };
@@ -16,12 +16,12 @@ use limiter_core::{Admission, Permit, RecordResponse, Refusal};
 use pin_project_lite::pin_project;
 
 use crate::{
+    enforcer::Enforcer,
     request::ActixRequest,
     response::{RefusedByLimiter, add_fields},
-    service::Enforcer,
 };
 
-/// What stands for the status of a request that has none: see
+/// The status that is recorded for a request without a response: see
 /// [`Permit::record_response`].
 const HUNG_UP: u16 = 499;
 const PANICKED: u16 = 500;
@@ -65,7 +65,7 @@ where
     ) -> Self {
         match admission {
             Ok(admission) => {
-                let guard = enforcer.keep(&request, admission);
+                let guard = PermitGuard::of(admission, &request, enforcer);
                 Self::Calling { call: service.call(request), guard }
             }
             Err(refusal) => {
@@ -121,8 +121,11 @@ pub(crate) struct PermitGuard {
 }
 
 impl PermitGuard {
-    pub(crate) const fn new(permit: Permit, enforcer: Rc<Enforcer>) -> Self {
-        Self { permit, enforcer, has_response: false }
+    /// Keeps the permit of a counted request in the request's extensions.
+    fn of(admission: Admission, request: &ServiceRequest, enforcer: &Rc<Enforcer>) -> Option<Self> {
+        let Admission::Counted(permit) = admission else { return None };
+        request.extensions_mut().insert(permit.clone());
+        Some(Self { permit, enforcer: Rc::clone(enforcer), has_response: false })
     }
 
     /// Records the response, and adds the fields that show what is left. An error

@@ -80,6 +80,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod enforcer;
 mod future;
 mod rate_limit;
 mod request;

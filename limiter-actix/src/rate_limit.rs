@@ -1,20 +1,9 @@
 //! [`RateLimit`]: what to limit by, set up once and cloned into every worker.
 
-use std::{
-    fmt,
-    future::{Ready, ready},
-    panic::Location,
-    sync::Arc,
-};
+use std::{fmt, panic::Location, sync::Arc};
 
-use actix_web::{
-    Error, HttpResponse,
-    body::{BoxBody, EitherBody, MessageBody},
-    dev::{Service, ServiceRequest, ServiceResponse, Transform},
-};
+use actix_web::{HttpResponse, dev::ServiceRequest};
 use limiter_core::{Key, PolicySet, Refusal};
-
-use crate::service::RateLimitService;
 
 type Choose = dyn Fn(&ServiceRequest) -> PolicySet + Send + Sync;
 type Predicate = dyn Fn(&ServiceRequest) -> bool + Send + Sync;
@@ -153,22 +142,6 @@ impl RateLimit {
     #[track_caller]
     fn of(source: Source) -> Self {
         Self { source, options: Options::default(), place: Location::caller() }
-    }
-}
-
-impl<S, B> Transform<S, ServiceRequest> for RateLimit
-where
-    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
-    B: MessageBody + 'static,
-{
-    type Response = ServiceResponse<EitherBody<B, BoxBody>>;
-    type Error = Error;
-    type Transform = RateLimitService<S>;
-    type InitError = ();
-    type Future = Ready<Result<Self::Transform, ()>>;
-
-    fn new_transform(&self, service: S) -> Self::Future {
-        ready(Ok(RateLimitService::new(service, self.clone())))
     }
 }
 

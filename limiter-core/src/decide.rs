@@ -35,9 +35,9 @@ pub use crate::{algorithm::Usage, ban::BanRecord, outage_usage::OutageUsage};
 use crate::{
     algorithm::{State, Wait},
     ban::Ban,
+    check::{Check, Item},
     decision::{Decision, PolicyBan, QuotaPosition, QuotaStatus},
     policy::Mode,
-    store::{Check, Item},
     time::Timestamp,
 };
 

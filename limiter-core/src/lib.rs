@@ -56,6 +56,7 @@
 
 mod algorithm;
 pub mod ban;
+mod check;
 pub mod client_ip;
 #[cfg(feature = "config")]
 pub mod config;
@@ -88,6 +89,7 @@ pub use crate::store::{RemoteStore, RemoteStoreBuilder};
 pub use crate::{
     algorithm::State,
     ban::{Ban, BanAnswer, BanChange, BanRule},
+    check::{Check, Item, Subject},
     client_ip::ClientIp,
     decision::{Decision, QuotaStatus, Retry, Verdict},
     error::{ConfigError, Error, StoreError, StoreErrorKind, UnknownPolicy},
@@ -102,6 +104,6 @@ pub use crate::{
     quota::{Algorithm, Quota, QuotaError, Quotas},
     request::{RequestInfo, Subjects},
     response::{Refusal, RefusalKind, headers::Fields},
-    store::{Answer, BanPage, Banned, Check, Health, Item, ServerHealth, Store, Subject},
+    store::{Answer, BanPage, Banned, Health, ServerHealth, Store},
     time::{Clock, ManualClock, SystemClock, Timestamp},
 };

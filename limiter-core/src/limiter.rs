@@ -60,12 +60,13 @@ pub use self::{
 };
 use crate::{
     ban::{Ban, BanChange},
+    check::Item,
     error::{Error, UnknownPolicy},
     key::Key,
     limiter::{events::ShadowRefusals, fallback::Fallback, record_response::Runtime},
     policy::Policy,
     request::{RequestInfo, Subjects},
-    store::{BanPage, Health, Item, ServerHealth, Store},
+    store::{BanPage, Health, ServerHealth, Store},
     subject_resolver::SubjectResolver,
 };
 

@@ -4,7 +4,7 @@ use std::{borrow::Cow, net::IpAddr};
 
 use smallvec::SmallVec;
 
-use crate::store::Subject;
+use crate::check::Subject;
 
 /// The subjects that the policies of a set count, in the set's order.
 pub type Subjects = SmallVec<[Subject; 1]>;

@@ -6,6 +6,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use crate::{
+    check::Subject,
     client_ip::{ClientIp, ProxyWarning, Resolution},
     error::{ConfigError, Error},
     exemptions::Exemptions,
@@ -13,7 +14,6 @@ use crate::{
     networks::{Networks, embedded_ipv4},
     policy::Policy,
     request::{RequestInfo, Subjects},
-    store::Subject,
 };
 
 /// The part of a limiter's configuration that turns requests into subjects. It

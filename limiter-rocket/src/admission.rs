@@ -5,9 +5,8 @@ use limiter_core::{Admission, AdmitOptions, Answer, Permit, PolicySet, Refusal};
 use rocket::{Request, http::Cookie};
 
 use crate::{
-    request::RocketRequest,
-    request_state::RequestState,
-    response::{ANSWERED_BY_HANDLER, Refused},
+    refused::Refused, request::RocketRequest, request_state::RequestState,
+    response::ANSWERED_BY_HANDLER,
 };
 
 /// Admits a request by hand, from a handler or a guard, for limits that are known

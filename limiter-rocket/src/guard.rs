@@ -11,7 +11,7 @@ use rocket::{
 use crate::{
     admission::{admit, refuse},
     limiter_state::LimiterState,
-    response::Refused,
+    refused::Refused,
 };
 
 /// Which policies a [`RateLimited`] guard enforces. [`policy!`](crate::policy)

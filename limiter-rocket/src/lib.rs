@@ -93,6 +93,7 @@ mod fairing;
 mod guard;
 mod limiter_state;
 mod lingering;
+mod refused;
 mod request;
 mod request_state;
 mod response;
@@ -109,7 +110,7 @@ pub use crate::{
     admission::admit,
     fairing::RateLimitFairing,
     guard::{DefaultPolicy, Policies, RateLimited},
+    refused::Refused,
     request::client_ip,
     request_state::{permit, refusal, set_user},
-    response::Refused,
 };

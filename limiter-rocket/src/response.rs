@@ -5,26 +5,18 @@
 //! (`Result<RateLimited, Refused>`). What a handler answers behind an
 //! `Option<RateLimited>` does not go out.
 
-use std::{
-    fmt,
-    io::Cursor,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
-
-use limiter_core::{Fields, Refusal};
+use limiter_core::Fields;
 use rocket::{
     Build, Catcher, Request, Response, Rocket,
     catcher::{self, Handler},
     fairing::{self, Fairing, Info, Kind},
     http::{Header, Status},
-    outcome::Outcome,
-    response::{self, Responder},
 };
 
-use crate::request_state::RequestState;
+use crate::{
+    refused::{Refused, write_document},
+    request_state::RequestState,
+};
 
 /// The name of a cookie that never leaves: it is there if a handler has answered
 /// a refused request, and not a catcher.
@@ -32,72 +24,6 @@ pub(crate) const ANSWERED_BY_HANDLER: &str = "limiter-answered-by-handler";
 
 /// The statuses of refusals.
 const STATUSES: [u16; 5] = [400, 403, 429, 500, 503];
-
-/// A guard's refusal: the request is over a limit, banned or blocked, or could
-/// not be counted.
-///
-/// As a responder it is the response that limiter makes: status, fields and a
-/// problem document.
-#[derive(Clone)]
-pub struct Refused {
-    refusal: Refusal,
-    /// Whether the application has looked at it, so that the answer is its own.
-    seen: Arc<AtomicBool>,
-}
-
-impl fmt::Debug for Refused {
-    /// The status alone: Rocket logs it with every refused request.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Refused({})", self.refusal.status())
-    }
-}
-
-impl Refused {
-    pub(crate) fn new(refusal: Refusal) -> Self {
-        Self { refusal, seen: Arc::default() }
-    }
-
-    /// Another refusal of the same request.
-    pub(crate) fn with(&self, refusal: Refusal) -> Self {
-        Self { refusal, seen: Arc::clone(&self.seen) }
-    }
-
-    /// The refusal. A handler that has looked at it answers for itself: what it
-    /// answers goes out, with the refusal's fields.
-    #[must_use]
-    pub fn refusal(&self) -> &Refusal {
-        self.seen.store(true, Ordering::Relaxed);
-        &self.refusal
-    }
-
-    /// The status of the refusal.
-    #[must_use]
-    pub fn status(&self) -> Status {
-        Status::new(self.refusal.status())
-    }
-
-    /// The outcome of a guard that is refused.
-    pub fn into_outcome<S, F>(self) -> Outcome<S, (Status, Self), F> {
-        Outcome::Error((self.status(), self))
-    }
-
-    pub(crate) const fn unseen(&self) -> &Refusal {
-        &self.refusal
-    }
-
-    fn is_seen(&self) -> bool {
-        self.seen.load(Ordering::Relaxed)
-    }
-}
-
-impl<'r> Responder<'r, 'static> for Refused {
-    fn respond_to(self, _: &'r Request<'_>) -> response::Result<'static> {
-        let mut response = Response::new();
-        // The fairing adds the other fields.
-        write_document(&mut response, self.refusal());
-        Ok(response)
-    }
-}
 
 /// Makes a response the one that a refused request is answered with.
 pub(crate) async fn answer_refusal<'r>(
@@ -146,16 +72,6 @@ async fn catch<'r>(status: Status, request: &'r Request<'_>) -> Response<'r> {
         response.set_status(Status::InternalServerError);
         response
     })
-}
-
-/// Gives a response the refusal's status and document, with the two fields that
-/// belong to it.
-fn write_document(response: &mut Response<'_>, refusal: &Refusal) {
-    let body = refusal.body();
-    response.set_status(Status::new(refusal.status()));
-    response.set_sized_body(body.len(), Cursor::new(body));
-    response.set_header(Header::new("content-type", "application/problem+json"));
-    response.set_header(Header::new("cache-control", "no-store"));
 }
 
 /// Adds fields to a response. Lists go on in another line, as RFC 9651 (section

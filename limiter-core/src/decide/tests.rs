@@ -7,10 +7,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     ban::BanRule,
+    check::Subject,
     key::Key,
     policy::Policy,
     quota::{Algorithm, Quota, Quotas},
-    store::Subject,
 };
 
 const NOW: Timestamp = Timestamp::from_micros(1_000_000);

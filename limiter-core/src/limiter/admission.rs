@@ -8,12 +8,13 @@
 
 use super::{Limiter, Permit, PolicySet};
 use crate::{
+    check::Subject,
     decision::Decision,
     key::Key,
     policy::Policy,
     request::{RequestInfo, Subjects, is_preflight},
     response::Refusal,
-    store::{Answer, Subject},
+    store::Answer,
 };
 
 /// How a request is admitted, where that is not by the policies alone.

@@ -26,10 +26,10 @@ use smallvec::SmallVec;
 use crate::{
     algorithm::Wait,
     ban::BanRule,
+    check::{Check, Item},
     decision::{Decision, PolicyBan, Verdict},
     key::Key,
     policy::Mode,
-    store::{Check, Item},
     time::micros,
 };
 

@@ -11,13 +11,14 @@ use super::no_memory::{DenyCache, LastSeen, ReconciliationLog};
 use super::{deny_cache::DenyCache, last_seen::LastSeen, reconciliation::ReconciliationLog};
 use crate::{
     ban::{Ban, BanChange},
+    check::{Check, Item},
     decision::{Decision, Verdict},
     error::{ConfigError, Error, StoreError},
     outage_usage::OutageUsage,
     policy::{Mode, OnStoreError, Policy},
     request::Subjects,
     store::{
-        Answer, Check, Item, Store,
+        Answer, Store,
         select::{HAS_MEMORY, MemoryLimits, memory},
     },
     time::{Clock, SystemClock, Timestamp},

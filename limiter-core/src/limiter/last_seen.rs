@@ -17,12 +17,13 @@ use moka::{policy::EvictionPolicy, sync::Cache};
 use smallvec::SmallVec;
 
 use crate::{
+    check::{Check, Item},
     decide::Usage,
     decision::{Decision, QuotaStatus},
     key::Key,
     outage_usage::OutageUsage,
     policy::OnStoreError,
-    store::{Check, Item, Store},
+    store::Store,
     time::Timestamp,
 };
 

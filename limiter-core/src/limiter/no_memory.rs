@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use crate::{
     ban::Ban,
+    check::{Check, Item},
     decision::Decision,
     outage_usage::OutageUsage,
-    store::{Check, Item, Store, select::MemoryLimits},
+    store::{Store, select::MemoryLimits},
 };
 
 #[derive(Debug, Default)]

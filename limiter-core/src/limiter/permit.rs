@@ -11,13 +11,13 @@ use std::{
 
 use super::{Limiter, PolicySet, admission::CountedRequest};
 use crate::{
+    check::{Item, Subject},
     decision::Decision,
     error::{Error, UnknownPolicy},
     key::Key,
     policy::Policy,
     request::{RequestInfo, Subjects},
     response::headers::Fields,
-    store::{Item, Subject},
 };
 
 /// A request that a limit has let pass, from [`PolicySet::admit`]: the decision,

@@ -7,6 +7,7 @@ use std::{
 
 use super::{Fallback, Inner, Limiter};
 use crate::{
+    check::Check,
     decision::{Decision, QuotaStatus},
     error::{Error, StoreError},
     key::{Key, KeyPart},
@@ -14,7 +15,7 @@ use crate::{
     policy::{Mode, Policy},
     request::{RequestInfo, Subjects},
     response::headers::{Fields, SetTexts},
-    store::{Answer, Check},
+    store::Answer,
 };
 
 /// Policies that are decided together, from [`Limiter::policy`] or

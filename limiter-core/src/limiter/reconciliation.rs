@@ -21,10 +21,11 @@ use moka::{policy::EvictionPolicy, sync::Cache};
 use self::pending::{PendingUsage, PendingUsages};
 use crate::{
     ban::Ban,
+    check::{Check, Item},
     decision::{Decision, PolicyBan},
     key::Key,
     outage_usage::OutageUsage,
-    store::{Check, Item, select::MemoryLimits},
+    store::select::MemoryLimits,
     time::{Clock, SystemClock, Timestamp, micros},
 };
 

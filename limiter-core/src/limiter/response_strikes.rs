@@ -2,8 +2,8 @@
 
 use super::{Permit, PolicySet, RecordResponse, events::report_ban};
 use crate::{
+    check::{Check, Item, Subject},
     policy::Policy,
-    store::{Check, Item, Subject},
     time::Timestamp,
 };
 

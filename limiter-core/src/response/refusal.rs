@@ -234,7 +234,7 @@ impl DecidedRefusal {
     }
 
     /// The policies that refuse or ban, each with its subject.
-    fn items(&self) -> impl Iterator<Item = (&Policy, &crate::store::Subject)> {
+    fn items(&self) -> impl Iterator<Item = (&Policy, &crate::check::Subject)> {
         let ban = self.decision.ban().map(|ban| ban.policy);
         let positions = self.refusing().map(QuotaStatus::policy).chain(ban);
         positions.map(|at| (&self.texts.policies()[at], &self.subjects[at]))

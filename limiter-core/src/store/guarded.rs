@@ -2,10 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{
-    Answer, BanChange, BanPage, Check, Item, ServerHealth, Store, circuit_breaker::CircuitBreaker,
+use super::{Answer, BanPage, ServerHealth, Store, circuit_breaker::CircuitBreaker};
+use crate::{
+    ban::{Ban, BanChange},
+    check::{Check, Item},
+    decision::Decision,
+    error::StoreError,
+    policy::Policy,
+    time::Timestamp,
 };
-use crate::{ban::Ban, decision::Decision, error::StoreError, policy::Policy, time::Timestamp};
 
 /// An answer that takes longer is a failure.
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -113,14 +118,14 @@ mod probe {
 
     use futures_core::future::BoxFuture;
 
-    use super::{BanChange, Check, CircuitBreaker, Item, Policy, Store, StoreError};
+    use super::{CircuitBreaker, Store, StoreError};
     use crate::{
+        ban::BanChange,
+        check::{Check, Item, Subject},
         decision::Verdict,
         key::Key,
-        store::{
-            Subject,
-            prober::{Probe, spawn_prober},
-        },
+        policy::Policy,
+        store::prober::{Probe, spawn_prober},
     };
 
     /// Probes a store by a check of a policy and a client that nobody else has.

@@ -29,9 +29,10 @@ use std::{
 
 pub use self::builder::MemoryStoreBuilder;
 use self::{bans::Bans, counter_ids::CounterIds, locking::Location, table::Table};
-use super::{Answer, BanChange, BanPage, Banned, Check, Item, Store};
+use super::{Answer, BanPage, Banned, Store};
 use crate::{
-    ban::Ban,
+    ban::{Ban, BanChange},
+    check::{Check, Item},
     decision::Decision,
     error::StoreError,
     key::Key,

@@ -26,9 +26,10 @@ use self::{
     operation::Operation,
     storage_key::StorageKeys,
 };
-use super::{Answer, BanChange, BanPage, Banned, Check, Item, ServerHealth, Store};
+use super::{Answer, BanPage, Banned, ServerHealth, Store};
 use crate::{
-    ban::Ban,
+    ban::{Ban, BanChange},
+    check::{Check, Item},
     decide::decide,
     decision::Decision,
     error::StoreError,

@@ -22,7 +22,7 @@ use std::{
 use smallvec::SmallVec;
 
 use crate::{
-    algorithm::PackedUsage, outage_usage::OutageUsage, policy::Policy, store::Item, time::Timestamp,
+    algorithm::PackedUsage, check::Item, outage_usage::OutageUsage, policy::Policy, time::Timestamp,
 };
 
 /// How many entries a shard has on average when the table is full.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::{policy::Policy, quota::Quotas, store::Subject};
+use crate::{check::Subject, policy::Policy, quota::Quotas};
 
 const HOUR: Duration = Duration::from_secs(3600);
 

@@ -26,8 +26,9 @@ use super::{
 use crate::{
     algorithm::MAX_WORD,
     ban::{Ban, BanRecord, BanRule, CLOCK_SKEW},
+    check::Item,
     key::Key,
-    store::{Banned, Item},
+    store::Banned,
     time::Timestamp,
 };
 

@@ -17,10 +17,10 @@ use super::{
     slot::Tag,
 };
 use crate::{
+    check::{Check, Item},
     decide::decide_without_strikes,
     decision::{Decision, PolicyBan, QuotaPosition, QuotaStatus},
     policy::Counter,
-    store::{Check, Item},
 };
 
 /// A check that a fast path cannot decide; nothing was done.

@@ -11,12 +11,13 @@ use super::{
     slot::Tag,
 };
 use crate::{
+    ban::BanChange,
     ban::{BanRecord, BanRule},
+    check::{Check, Item},
     decide::{Change, Levels, PriorState, decide},
     decision::Decision,
     error::StoreError,
     policy::Counter,
-    store::{BanChange, Check, Item},
     time::Timestamp,
 };
 

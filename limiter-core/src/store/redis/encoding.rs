@@ -128,7 +128,7 @@ const fn numbers_of(state: State) -> [u64; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{key::Key, policy::Policy, quota::Quotas, store::Subject};
+    use crate::{check::Subject, key::Key, policy::Policy, quota::Quotas};
 
     fn item() -> NamedItem {
         let quota = |text: &str, algorithm| {

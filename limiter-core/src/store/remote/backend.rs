@@ -10,16 +10,17 @@ use super::operation::Operation;
 use crate::{
     algorithm::State,
     ban::Ban,
+    check::{Item, Subject},
     decide::PriorState,
     error::StoreError,
     outage_usage::OutageUsage,
     policy::{Namespaces, Policy},
-    store::{Item, ServerHealth, Subject},
+    store::ServerHealth,
     time::Timestamp,
 };
 use crate::{
+    check::Check,
     decide::{Outcome, decide},
-    store::Check,
 };
 
 /// A database that keeps state. It owns what it is asked: a request that is

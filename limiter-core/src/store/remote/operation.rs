@@ -1,6 +1,6 @@
 //! What to do in one atomic step.
 
-use crate::{store::BanChange, time::Timestamp};
+use crate::{ban::BanChange, time::Timestamp};
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(in crate::store) enum Operation {

@@ -14,11 +14,7 @@ use super::{
     operation::Operation,
 };
 use crate::{
-    decision::Verdict,
-    error::StoreError,
-    key::Key,
-    policy::Policy,
-    store::{BanChange, Subject},
+    ban::BanChange, check::Subject, decision::Verdict, error::StoreError, key::Key, policy::Policy,
     time::Timestamp,
 };
 

@@ -7,10 +7,11 @@
 
 use super::operation::Operation;
 use crate::{
+    ban::BanChange,
     ban::{BanRule, MAX_BAN},
+    check::Item,
     policy::Mode,
     quota::{Algorithm, MAX_UNITS, Quota},
-    store::{BanChange, Item},
     time::micros,
 };
 

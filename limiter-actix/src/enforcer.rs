@@ -1,0 +1,134 @@
+//! The policies of one service: admit a request, render a refusal.
+
+use std::{cell::OnceCell, fmt, sync::Arc};
+
+use actix_web::{HttpMessage, HttpResponse, dev::ServiceRequest, http::header::HeaderValue, web};
+use limiter_core::{Admission, AdmitOptions, Answer, Limiter, Permit, PolicySet, Refusal};
+
+use crate::{
+    rate_limit::{Options, RateLimit, Source},
+    request::ActixRequest,
+    response::{RefusedByLimiter, add_missing_fields, refusal_response},
+    shared_limiter::ListenerLimiter,
+};
+
+/// The policies of a service, and the parts that are the same in all its responses.
+pub(crate) struct Enforcer {
+    limit: RateLimit,
+    resolved: OnceCell<Resolved>,
+}
+
+/// The policies as the first request has found them.
+struct Resolved {
+    policies: PolicySet,
+    policy_field: Option<HeaderValue>,
+    listener: ListenerLimiter,
+}
+
+impl fmt::Debug for Enforcer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Enforcer").field(&self.limit).finish()
+    }
+}
+
+impl Enforcer {
+    pub(crate) const fn new(limit: RateLimit) -> Self {
+        Self { limit, resolved: OnceCell::new() }
+    }
+
+    /// Admits a request, at once where the store is this process's memory.
+    pub(crate) fn admit(&self, request: &ServiceRequest) -> Answer<'static, Admission, Refusal> {
+        let Options { key, cost, skip, .. } = &self.limit.options;
+        if skip.as_ref().is_some_and(|skip| skip(request)) {
+            return Answer::ready(Ok(Admission::Exempt));
+        }
+        let mut options =
+            AdmitOptions::default().after(request.extensions().get::<Permit>().cloned());
+        if let Some(key) = key {
+            options = options.with_key(Some(key(request)));
+        }
+        if let Some(cost) = cost {
+            options = options.with_cost(cost(request));
+        }
+        let request_info = ActixRequest(request.request());
+        match self.policies(request) {
+            Ok(policies) => policies.admit(&request_info, options),
+            Err(refusal) => Answer::ready(Err(refusal)),
+        }
+    }
+
+    /// Returns the response to a request that does not pass.
+    pub(crate) fn refuse(&self, request: &ServiceRequest, refusal: &Refusal) -> HttpResponse {
+        let mut response = match &self.limit.options.respond {
+            None => refusal_response(refusal),
+            Some(respond) => {
+                let mut response = respond(request, refusal);
+                add_missing_fields(response.headers_mut(), refusal);
+                response
+            }
+        };
+        response.extensions_mut().insert(RefusedByLimiter);
+        response
+    }
+
+    /// Returns the value of `ratelimit-policy` that nearly every response has.
+    pub(crate) fn policy_field(&self) -> Option<&HeaderValue> {
+        self.resolved.get()?.policy_field.as_ref()
+    }
+
+    fn policies(&self, request: &ServiceRequest) -> Result<PolicySet, Refusal> {
+        let chosen = match &self.limit.source {
+            Source::Chosen(choose) => Some(choose(request)),
+            Source::Given(_) | Source::Named(_) => None,
+        };
+        let resolved = match self.resolved.get() {
+            Some(resolved) => resolved,
+            None => {
+                let policies = self.limit.source.find(request, chosen.as_ref())?;
+                self.resolved.get_or_init(|| self.resolve(request, policies))
+            }
+        };
+        resolved.listener.check()?;
+        match chosen {
+            None => Ok(resolved.policies.clone()),
+            Some(chosen) if chosen.limiter() == resolved.policies.limiter() => Ok(chosen),
+            Some(_) => Err(Refusal::misconfigured(
+                "RateLimit::by has chosen policies of two limiters; make them from one",
+            )),
+        }
+    }
+
+    fn resolve(&self, request: &ServiceRequest, policies: PolicySet) -> Resolved {
+        let limiter = policies.limiter().clone();
+        let listener = ListenerLimiter::register(request.app_config(), self.limit.place, limiter);
+        let policy_field = policies.policy_field().and_then(|text| text.parse().ok());
+        Resolved { policies, policy_field, listener }
+    }
+}
+
+impl Source {
+    /// Returns the policies, those that are named from the application's data.
+    fn find(
+        &self,
+        request: &ServiceRequest,
+        chosen: Option<&PolicySet>,
+    ) -> Result<PolicySet, Refusal> {
+        let names = match (self, chosen) {
+            (Self::Given(policies), _) | (Self::Chosen(_), Some(policies)) => {
+                return Ok(policies.clone());
+            }
+            (Self::Named(names), _) => Arc::clone(names),
+            (Self::Chosen(_), None) => unreachable!("it has just been chosen"),
+        };
+        let data = request.app_data::<web::Data<Limiter>>().map(|data| data.get_ref());
+        let Some(limiter) = data.or_else(|| request.app_data::<Limiter>()) else {
+            return Err(Refusal::misconfigured(format!(
+                "RateLimit::named({:?}) finds no Limiter in the application's data; \
+                 write App::new().app_data(limiter.clone())",
+                names.join(", ")
+            )));
+        };
+        let policies = limiter.policies(names.iter().map(String::as_str));
+        policies.map_err(|error| Refusal::of_error(&error.into()))
+    }
+}

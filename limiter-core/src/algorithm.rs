@@ -21,7 +21,7 @@ pub(crate) use self::compact::{CompactUsage, MAX_WORD};
 pub(crate) use self::outage::PackedUsage;
 pub(crate) use self::outage::QuotaUsage;
 use crate::{
-    quota::{Algorithm, Quota},
+    quota::{Algorithm, MAX_UNITS, Quota},
     time::Timestamp,
 };
 
@@ -59,6 +59,20 @@ pub enum State {
         /// Units used in the window before.
         previous: u64,
     },
+}
+
+/// Where the units of one charge went, so that they can be given back: to the window
+/// that was charged and to no other, and without those that time has paid back.
+///
+/// Of windows `at` is the start of the one that was charged; of
+/// [`Algorithm::Gcra`] the arrival time after the charge, with its `fraction` in units
+/// of `1 / limit` microseconds.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Mark {
+    /// Microseconds since the Unix epoch.
+    pub at: u64,
+    /// In units of `1 / limit` microseconds; 0 for windows.
+    pub fraction: u64,
 }
 
 /// How long the same request has to wait until it would pass, if nothing else
@@ -147,6 +161,60 @@ impl Usage {
         }
     }
 
+    /// The usage after `units` more that nothing refuses, though they may go beyond the
+    /// limit: they are used up already.
+    ///
+    /// Of [`Algorithm::Gcra`] at most two full buckets are used then, of windows at most
+    /// [`MAX_UNITS`] units.
+    #[must_use]
+    pub fn charge_beyond(mut self, units: u64) -> Self {
+        self.used = match self.used {
+            AlgorithmUsage::Gcra(debt) => {
+                AlgorithmUsage::Gcra(debt.charge_beyond(&self.quota, units))
+            }
+            AlgorithmUsage::FixedWindow(window) => {
+                AlgorithmUsage::FixedWindow(window.charge_beyond(units))
+            }
+            AlgorithmUsage::SlidingWindow(windows) => {
+                AlgorithmUsage::SlidingWindow(windows.charge_beyond(units))
+            }
+        };
+        self
+    }
+
+    /// Returns where the units of the last charge are, of the usage right after it.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        match self.used {
+            AlgorithmUsage::Gcra(debt) => debt.mark(self.now),
+            AlgorithmUsage::FixedWindow(window) => window.mark(&self.quota, self.now),
+            AlgorithmUsage::SlidingWindow(windows) => windows.mark(),
+        }
+    }
+
+    /// The usage without `units` of the charge of that mark: what is still there of
+    /// them, never below nothing, and never in another window.
+    ///
+    /// A window is then as if they had never been charged, and so is a bucket, but for
+    /// what time has paid back of them: that stays charged, or else it would be paid
+    /// back twice. Of a charge of more units, these are the last ones.
+    #[must_use]
+    pub fn give_back(mut self, units: u64, mark: Mark) -> Self {
+        let (quota, now) = (&self.quota, self.now);
+        self.used = match self.used {
+            AlgorithmUsage::Gcra(debt) => {
+                AlgorithmUsage::Gcra(debt.give_back(quota, now, units, mark))
+            }
+            AlgorithmUsage::FixedWindow(window) => {
+                AlgorithmUsage::FixedWindow(window.give_back(quota, now, units, mark))
+            }
+            AlgorithmUsage::SlidingWindow(windows) => {
+                AlgorithmUsage::SlidingWindow(windows.give_back(quota, units, mark))
+            }
+        };
+        self
+    }
+
     #[cfg(feature = "memory")]
     pub(crate) const fn now(&self) -> Timestamp {
         self.now
@@ -225,6 +293,11 @@ fn div_rem(dividend: u128, by: u64) -> (u64, u64) {
 fn div_ceil(dividend: u128, by: u64) -> u64 {
     let (whole, rest) = div_rem(dividend, by);
     whole.saturating_add(u64::from(rest > 0))
+}
+
+/// So many units and more, up to [`MAX_UNITS`].
+fn beyond(used: u64, units: u64) -> u64 {
+    used.saturating_add(units).min(MAX_UNITS).max(used)
 }
 
 fn narrow(value: u128) -> u64 {

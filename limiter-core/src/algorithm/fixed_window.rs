@@ -1,7 +1,7 @@
 //! `limit` units in a window that starts at the key's first request and is
 //! gone when it ends; the next request starts another.
 
-use super::{State, Wait};
+use super::{Mark, State, Wait, beyond};
 use crate::{quota::Quota, time::Timestamp};
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -28,11 +28,8 @@ impl Window {
     }
 
     pub(super) fn state(self, quota: &Quota, now: Timestamp) -> Option<State> {
-        let end = now.as_micros().saturating_add(self.left);
-        (self.used > 0).then_some(State::FixedWindow {
-            start: end.saturating_sub(quota.window_micros()),
-            used: self.used,
-        })
+        let start = self.start(quota, now);
+        (self.used > 0).then_some(State::FixedWindow { start, used: self.used })
     }
 
     pub(super) fn wait(self, quota: &Quota, now: Timestamp, cost: u64) -> Wait {
@@ -42,6 +39,30 @@ impl Window {
     pub(super) fn charge(self, cost: u64) -> Self {
         let used = self.used.saturating_add(cost);
         Self { used, ..self }
+    }
+
+    /// The window after `units` more, which may go beyond the limit.
+    pub(super) fn charge_beyond(self, units: u64) -> Self {
+        Self { used: beyond(self.used, units), ..self }
+    }
+
+    /// Where units that were charged last are.
+    pub(super) fn mark(self, quota: &Quota, now: Timestamp) -> Mark {
+        Mark { at: self.start(quota, now), fraction: 0 }
+    }
+
+    /// Without `units` that were charged in the window of that mark. Once another has
+    /// begun, they are gone.
+    pub(super) fn give_back(self, quota: &Quota, now: Timestamp, units: u64, mark: Mark) -> Self {
+        if self.start(quota, now) != mark.at {
+            return self;
+        }
+        Self { used: self.used.saturating_sub(units), ..self }
+    }
+
+    const fn start(self, quota: &Quota, now: Timestamp) -> u64 {
+        let end = now.as_micros().saturating_add(self.left);
+        end.saturating_sub(quota.window_micros())
     }
 
     /// With what was used elsewhere: in the window that runs, else in theirs.

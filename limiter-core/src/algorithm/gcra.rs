@@ -8,7 +8,7 @@
 
 use std::fmt;
 
-use super::{State, Wait, div_ceil, div_rem};
+use super::{Mark, State, Wait, div_ceil, div_rem};
 use crate::{
     quota::{MAX_WINDOW, Quota},
     time::Timestamp,
@@ -30,6 +30,10 @@ pub(super) struct Debt {
 
 /// An arrival time further ahead is none of a quota's.
 const MAX_LEAD: u64 = 2 * MAX_WINDOW.as_micros() as u64;
+
+/// How far a reader's clock may be behind that of a charge beyond the limit, in
+/// microseconds.
+const SKEW: u64 = 1_000_000;
 
 fn capacity(quota: &Quota) -> u128 {
     cost_of(quota, quota.burst())
@@ -97,6 +101,41 @@ impl Debt {
     #[inline]
     pub(super) fn charge(self, quota: &Quota, cost: u64) -> Self {
         Self::new(quota, self.debt() + cost_of(quota, cost))
+    }
+
+    /// The debt after `units` more, which may go beyond a full bucket: at most to
+    /// [`most`](Self::most), or where it is already.
+    pub(super) fn charge_beyond(self, quota: &Quota, units: u64) -> Self {
+        let after = self.debt().saturating_add(cost_of(quota, units));
+        Self::new(quota, after.min(Self::most(quota).debt()).max(self.debt()))
+    }
+
+    /// The most debt that is charged: two full buckets, less [`SKEW`] or a quarter of
+    /// that. More than two buckets would count as a clock that has stepped back
+    /// ([`bounded`](Self::bounded)), and so would two for a reader whose clock is behind.
+    pub(super) fn most(quota: &Quota) -> Self {
+        let full = capacity(quota);
+        // A multiple of the limit, as every debt that time pays back.
+        let limit = u128::from(quota.limit());
+        let skew = (full / limit / 2).min(u128::from(SKEW)) * limit;
+        Self::new(quota, 2 * full - skew)
+    }
+
+    /// Where units that were charged last are: the arrival time behind them.
+    pub(super) fn mark(self, now: Timestamp) -> Mark {
+        let (whole, fraction) = div_rem(self.debt(), self.rate);
+        Mark { at: now.as_micros().saturating_add(whole), fraction }
+    }
+
+    /// Without what is left of `units` whose arrival time is that mark: debt is paid
+    /// back in the order of the charges, and what time has paid back stays so.
+    pub(super) fn give_back(self, quota: &Quota, now: Timestamp, units: u64, mark: Mark) -> Self {
+        let left = u128::from(mark.at.saturating_sub(now.as_micros())) * u128::from(quota.limit());
+        let fraction = if mark.at < now.as_micros() { 0 } else { mark.fraction };
+        match (left + u128::from(fraction)).min(cost_of(quota, units)) {
+            0 => self,
+            left => Self::new(quota, self.debt().saturating_sub(left)),
+        }
     }
 
     /// Units as debt.

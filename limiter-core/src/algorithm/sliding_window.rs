@@ -7,7 +7,7 @@
 //! built rate limiting capable of scaling to millions of domains", 2017; there
 //! it is a float.)
 
-use super::{State, Wait, div_ceil, div_rem};
+use super::{Mark, State, Wait, beyond, div_ceil, div_rem};
 use crate::{quota::Quota, time::Timestamp};
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -82,6 +82,29 @@ impl Windows {
     pub(super) fn charge(self, cost: u64) -> Self {
         let current = self.current.saturating_add(cost);
         Self { current, ..self }
+    }
+
+    /// The windows after `units` more, which may go beyond the limit.
+    pub(super) fn charge_beyond(self, units: u64) -> Self {
+        Self { current: beyond(self.current, units), ..self }
+    }
+
+    /// Where units that were charged last are.
+    pub(super) const fn mark(self) -> Mark {
+        Mark { at: self.start, fraction: 0 }
+    }
+
+    /// Without `units` that were charged in the window of that mark, which may be the
+    /// previous one by now. Later they are gone.
+    pub(super) fn give_back(self, quota: &Quota, units: u64, mark: Mark) -> Self {
+        let Self { start, current, previous } = self;
+        if start == mark.at {
+            Self { current: current.saturating_sub(units), ..self }
+        } else if start.checked_sub(quota.window_micros()) == Some(mark.at) {
+            Self { previous: previous.saturating_sub(units), ..self }
+        } else {
+            self
+        }
     }
 
     /// With what was used elsewhere, window by window.

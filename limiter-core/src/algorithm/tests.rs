@@ -1,5 +1,7 @@
 //! Exact instants, and the promises that hold for every algorithm.
 
+mod give_back;
+
 use std::time::Duration;
 
 use proptest::prelude::*;

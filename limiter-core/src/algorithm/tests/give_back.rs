@@ -1,0 +1,283 @@
+//! What is charged beyond a limit, and what is given back: exact cases, properties, and
+//! the worst case of a client that gets units back at will.
+
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const ALL: [Algorithm; 3] = [Algorithm::Gcra, Algorithm::FixedWindow, Algorithm::SlidingWindow];
+
+/// A charge and where it went.
+#[derive(Clone, Copy, Debug)]
+struct Charge {
+    units: u64,
+    mark: Mark,
+}
+
+impl Counter {
+    fn charge(&mut self, micros: u64, units: u64) -> Charge {
+        let usage = self.level(micros).charge_beyond(units);
+        self.state = usage.state();
+        Charge { units, mark: usage.mark() }
+    }
+
+    fn give_back(&mut self, micros: u64, Charge { units, mark }: Charge) {
+        self.state = self.level(micros).give_back(units, mark).state();
+    }
+}
+
+#[test]
+fn what_is_given_back_at_once_was_never_charged() {
+    for algorithm in ALL {
+        let mut counter = Counter::new("7/10ms", algorithm);
+        counter.charge(3_000, 2);
+        let before = counter.state;
+        let charge = counter.charge(3_500, 4);
+        counter.give_back(3_500, charge);
+        assert_eq!(counter.level(3_500), Counter { state: before, ..counter }.level(3_500));
+    }
+}
+
+#[test]
+fn nothing_is_given_back_into_another_window() {
+    // Charged at 0.9 s of a window that began at 0, given back at 1.1 s.
+    let mut counter = Counter::new("2/1s", Algorithm::FixedWindow);
+    counter.charge(0, 1);
+    let charge = counter.charge(900_000, 1);
+    assert!(counter.take(1_050_000, 1), "a window has begun");
+    counter.give_back(1_100_000, charge);
+    assert_eq!([(); 3].map(|()| counter.take(1_100_000, 1)), [true, false, false]);
+}
+
+#[test]
+fn the_previous_of_two_sliding_windows_gives_back() {
+    let mut counter = Counter::new("4/1s", Algorithm::SlidingWindow);
+    let charge = counter.charge(900_000, 3);
+    counter.charge(1_000_000, 1);
+    counter.give_back(1_000_000, Charge { units: 2, ..charge });
+    assert_eq!(
+        counter.state,
+        Some(State::SlidingWindow { start: 1_000_000, current: 1, previous: 1 })
+    );
+    counter.charge(2_000_000, 1);
+    let before = counter.state;
+    counter.give_back(2_000_000, charge);
+    assert_eq!(counter.state, before, "two windows later the units are gone");
+}
+
+#[test]
+fn units_that_time_has_paid_back_are_not_given_back_again() {
+    // One unit a second; the first of two charges has drained after a second.
+    let mut counter = Counter::new("10/10s", Algorithm::Gcra);
+    let first = counter.charge(0, 1);
+    let second = counter.charge(0, 2);
+    counter.give_back(1_000_000, first);
+    assert_eq!(counter.level(1_000_000).reset_after(), 2_000_000);
+    counter.give_back(1_500_000, second);
+    assert_eq!(counter.level(1_500_000).reset_after(), 0);
+}
+
+#[test]
+fn more_than_two_buckets_does_not_count_as_none() {
+    for (units, at_least) in [(10, 60), (100, 118), (1_000, 118), (u64::MAX, 118)] {
+        let mut counter = Counter::new("10/minute", Algorithm::Gcra);
+        counter.charge(0, units);
+        let reset = counter.level(0).reset_after();
+        assert!((at_least * 1_000_000..=120_000_000).contains(&reset), "{units}: {reset}");
+        // A reader whose clock is behind finds it, too.
+        let mut late = Counter::new("10/minute", Algorithm::Gcra);
+        late.charge(1_000_000, units);
+        assert!(!late.take(0, 1), "{units}");
+        assert!(!counter.take(50_000_000 * u64::from(units > 10), 1), "{units}");
+        assert!(counter.take(120_000_000, 1), "{units}: two windows at most");
+    }
+}
+
+#[test]
+fn windows_hold_any_number_for_two_windows_at_most() {
+    for algorithm in [Algorithm::FixedWindow, Algorithm::SlidingWindow] {
+        let mut counter = Counter::new("10/minute", algorithm);
+        for _ in 0..3 {
+            counter.charge(0, u64::MAX);
+        }
+        assert!(!counter.take(59_999_999, 1), "{algorithm:?}");
+        assert!(counter.take(120_000_000, 1), "{algorithm:?}");
+    }
+}
+
+fn algorithms() -> impl Strategy<Value = Algorithm> {
+    prop::sample::select(ALL.to_vec())
+}
+
+/// Microseconds since the step before, and units to charge, or which charge to give back.
+type Step = (u64, Result<u64, prop::sample::Index>);
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![(1u64..8).prop_map(Ok), any::<prop::sample::Index>().prop_map(Err),];
+    prop::collection::vec((0u64..2_000, step), 1..60)
+}
+
+proptest! {
+    /// Giving back never helps more than if nothing had ever been charged, never leaves
+    /// more used than before, and each charge is given back once.
+    #[test]
+    fn given_back_units_lower_the_usage_by_no_more_than_themselves(
+        algorithm in algorithms(), steps in steps()
+    ) {
+        let mut counter = Counter::new("7/10ms", algorithm);
+        let (mut now, mut charges) = (1_000_000, Vec::new());
+        for (micros, step) in steps {
+            now += micros;
+            let before = counter.level(now);
+            match step {
+                Ok(units) => {
+                    charges.push(counter.charge(now, units));
+                    prop_assert!(counter.level(now).remaining() <= before.remaining());
+                }
+                Err(index) if !charges.is_empty() => {
+                    let charge = charges.swap_remove(index.index(charges.len()));
+                    counter.give_back(now, charge);
+                    let after = counter.level(now);
+                    prop_assert!(after.remaining() >= before.remaining());
+                    prop_assert!(after.remaining() <= before.remaining() + charge.units);
+                    prop_assert!(after.reset_after() <= before.reset_after());
+                }
+                Err(_) => {}
+            }
+        }
+        // Everything that is left drains by itself.
+        prop_assert_eq!(counter.level(now + 40_000).state(), None);
+    }
+
+    /// A charge that is given back leaves a window as if it had never been, whatever was
+    /// charged before and after. So it does a bucket, but for what time has paid back of
+    /// it: that stays charged.
+    #[test]
+    fn one_charge_given_back_is_as_none(
+        algorithm in algorithms(),
+        before in prop::collection::vec((0u64..4_000, 1u64..3), 0..6),
+        after in prop::collection::vec((0u64..4_000, 1u64..3), 0..6),
+        units in 1u64..4,
+        wait in 0u64..20_000,
+    ) {
+        let mut with = Counter::new("20/10ms", algorithm);
+        let mut without = Counter::new("20/10ms", algorithm);
+        let mut now = 1_000_000;
+        for (micros, units) in before {
+            now += micros;
+            with.charge(now, units);
+            without.charge(now, units);
+        }
+        // A window that this charge would have begun is none of the other's.
+        prop_assume!(algorithm != Algorithm::FixedWindow || without.level(now).state().is_some());
+        let charge = with.charge(now, units);
+        for (micros, units) in after {
+            now += micros;
+            with.charge(now, units);
+            without.charge(now, units);
+        }
+        now += wait;
+        with.give_back(now, charge);
+        if algorithm != Algorithm::Gcra {
+            prop_assert_eq!(with.level(now), without.level(now));
+            return Ok(());
+        }
+        let drained_of_it = now.saturating_sub(charge.mark.at.saturating_sub(500 * units));
+        let more = with.level(now).reset_after() - without.level(now).reset_after();
+        prop_assert!(more <= drained_of_it.min(500 * units), "{} of {}", more, drained_of_it);
+    }
+}
+
+/// A bucket of `size` units that drains one a second, at one instant, as whole units.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct Bucket {
+    debt: u64,
+    /// Of requests that may still be given back: what is left of their charge, the
+    /// arrival time behind it, and whether they were admitted within the window.
+    held: Vec<(u64, bool)>,
+}
+
+const SECOND: u64 = 1_000_000;
+const NOW: u64 = 1_000 * SECOND;
+
+impl Bucket {
+    fn usage(&self, quota: Quota) -> Usage {
+        let (limit, burst) = (quota.limit(), quota.burst());
+        let tat = NOW + self.debt * SECOND;
+        let state = State::Gcra { tat, fraction: 0, limit, burst };
+        Usage::at(quota, Some(state), Timestamp::from_micros(NOW))
+    }
+
+    fn with_debt_of(&self, usage: &Usage) -> Self {
+        Self { debt: usage.reset_after() / SECOND, held: self.held.clone() }
+    }
+
+    /// The same a second later; requests that have drained have nothing to give back.
+    fn later(&self) -> Self {
+        let held = self.held.iter().filter(|(left, _)| *left > 1);
+        let held = held.map(|(left, counted)| (left - 1, *counted)).collect();
+        Self { debt: self.debt.saturating_sub(1), held }
+    }
+
+    /// All that one request or one refund makes of it, with the change of the number of
+    /// requests that are kept.
+    fn moves(&self, quota: Quota, is_in_window: bool) -> Vec<(Self, i64)> {
+        let mut moves = Vec::new();
+        let usage = self.usage(quota);
+        if usage.wait(1) == Wait::None {
+            let charged = usage.charge(1);
+            let kept = self.with_debt_of(&charged);
+            if (self.held.len() as u64) < quota.burst() {
+                let mut held = kept.clone();
+                held.held.push(((charged.mark().at - NOW) / SECOND, is_in_window));
+                held.held.sort_unstable();
+                moves.push((held, i64::from(is_in_window)));
+            }
+            moves.push((kept, i64::from(is_in_window)));
+        }
+        for (at, (left, counted)) in self.held.iter().enumerate() {
+            let mark = Mark { at: NOW + left * SECOND, fraction: 0 };
+            let mut after = self.with_debt_of(&usage.give_back(1, mark));
+            after.held.remove(at);
+            moves.push((after, -i64::from(*counted)));
+        }
+        moves
+    }
+}
+
+/// The most requests that are kept in any window, over all that a client can do that
+/// holds requests open and gets them back at will.
+fn most_kept(size: u64) -> i64 {
+    let quota = quota(&format!("{size}/{size}s"), Algorithm::Gcra);
+    let mut states = HashMap::from([(Bucket { debt: 0, held: Vec::new() }, 0)]);
+    for second in 0..3 * size {
+        let is_in_window = second >= 2 * size;
+        let mut open: Vec<_> = states.clone().into_iter().collect();
+        while let Some((bucket, kept)) = open.pop() {
+            for (next, more) in bucket.moves(quota, is_in_window) {
+                let best = states.entry(next.clone()).or_insert(-1);
+                if *best < kept + more {
+                    *best = kept + more;
+                    open.push((next, kept + more));
+                }
+            }
+        }
+        if second + 1 == 3 * size {
+            break;
+        }
+        let mut later = HashMap::new();
+        for (bucket, kept) in states {
+            let best = later.entry(bucket.later()).or_insert(kept);
+            *best = kept.max(*best);
+        }
+        states = later;
+    }
+    states.into_values().max().unwrap_or(0)
+}
+
+#[test]
+fn a_client_that_gets_units_back_at_will_keeps_half_a_bucket_more() {
+    assert_eq!([2, 3, 4].map(most_kept), [4, 7, 10]);
+}

@@ -1,8 +1,11 @@
-//! The byte stream to one server: TCP, or TLS over it, with a count of the bytes
-//! that went out.
+//! Byte stream to one server: TCP, or TLS over it, with a count of the bytes that
+//! went out.
 //!
 //! The count proves what no error says: a call that failed while no byte went out
-//! was never sent.
+//! was never sent. Nothing is written to a peer that has closed its end, so that a
+//! call which finds the connection closed can be sent again over the next one. The
+//! socket itself says so: the runtime learns of the end of a stream only when it
+//! comes round to it, which on a busy machine may be after the next write.
 
 use std::{
     io,
@@ -19,10 +22,19 @@ use redis::{
     AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, RedisResult,
     aio::MultiplexedConnection,
 };
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
+
+/// What a socket reports whose peer has closed its end. `RDHUP` does so behind bytes
+/// that nobody has read yet, such as a last TLS record. Other systems report it once
+/// both ends are closed; until then the end of the stream is found by reading.
+#[cfg(target_os = "linux")]
+const CLOSED: PollFlags = PollFlags::RDHUP.union(PollFlags::HUP).union(PollFlags::ERR);
+#[cfg(not(target_os = "linux"))]
+const CLOSED: PollFlags = PollFlags::HUP.union(PollFlags::ERR);
 
 /// The bytes that went out on a stream.
 #[derive(Debug, Default)]
@@ -95,9 +107,30 @@ mod tls {
     }
 }
 
-trait Bytes: AsyncRead + AsyncWrite + Send + Unpin {}
+trait Bytes: AsyncRead + AsyncWrite + Send + Unpin {
+    fn socket(&self) -> &TcpStream;
+}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Bytes for T {}
+impl Bytes for TcpStream {
+    fn socket(&self) -> &TcpStream {
+        self
+    }
+}
+
+#[cfg(feature = "tls")]
+impl Bytes for tokio_rustls::client::TlsStream<TcpStream> {
+    fn socket(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
+
+/// Returns whether the peer has closed its end. A socket that cannot be asked is left
+/// to the write itself.
+fn is_closed(socket: &TcpStream) -> bool {
+    let mut asked = [PollFd::new(socket, CLOSED)];
+    let at_once = Timespec::default();
+    poll(&mut asked, Some(&at_once)).is_ok() && asked[0].revents().intersects(CLOSED)
+}
 
 struct CountedStream {
     stream: Box<dyn Bytes>,
@@ -120,6 +153,10 @@ impl AsyncWrite for CountedStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if is_closed(self.stream.socket()) {
+            // The driver has just been polled to read, and is woken to read the end.
+            return Poll::Pending;
+        }
         let sent = ready!(Pin::new(&mut self.stream).poll_write(context, bytes))?;
         self.traffic.0.fetch_add(sent as u64, Ordering::Release);
         Poll::Ready(Ok(sent))

@@ -1,16 +1,16 @@
-//! What a check decided, and what is left: [`Decision`] and [`QuotaStatus`].
+//! The result of a check: [`Decision`], with the status of each quota.
+
+mod quota_status;
 
 use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use crate::{
-    algorithm::{Usage, Wait},
-    quota::Quota,
-    time::Timestamp,
-};
+pub(crate) use self::quota_status::QuotaPosition;
+pub use self::quota_status::QuotaStatus;
+use crate::{algorithm::Wait, time::Timestamp};
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Verdict {
     /// It passes.
@@ -28,8 +28,18 @@ pub enum Retry {
     Now,
     /// Exactly so long: it passes then, and not a microsecond earlier.
     After(Duration),
-    /// For ever: it asks for more than the quota ever holds.
+    /// For ever: its cost is more than the quota ever holds.
     Never,
+}
+
+impl Retry {
+    const fn after(wait: Wait) -> Self {
+        match wait {
+            Wait::None => Self::Now,
+            Wait::Micros(micros) => Self::After(Duration::from_micros(micros)),
+            Wait::Never => Self::Never,
+        }
+    }
 }
 
 /// The answer to one check of one or several policies.
@@ -128,7 +138,7 @@ impl Decision {
     /// it lets it pass, and the ban, if there is one, has ended.
     #[must_use]
     pub fn retry(&self) -> Retry {
-        retry(self.wait())
+        Retry::after(self.wait())
     }
 
     pub(crate) fn wait(&self) -> Wait {
@@ -195,14 +205,14 @@ impl Decision {
     /// position.
     pub(crate) fn take_statuses(&mut self, other: &Self, from: usize, to: usize) {
         let own = other.quotas.iter().filter(|status| status.policy() == from);
-        self.quotas.extend(own.map(|status| QuotaStatus { policy: narrow(to), ..*status }));
+        self.quotas.extend(own.map(|status| status.moved_to(to)));
         self.now = other.now;
     }
 
     /// Renumbers the policies: the one at `i` becomes the one at `positions[i]`.
     pub(crate) fn move_to(&mut self, positions: &[usize]) {
         for status in &mut self.quotas {
-            status.policy = narrow(positions[status.policy()]);
+            *status = status.moved_to(positions[status.policy()]);
         }
         if let Some(bans) = &mut self.bans {
             for ban in [&mut bans.enforced, &mut bans.shadow].into_iter().flatten() {
@@ -218,125 +228,5 @@ impl Decision {
         let aged = |status: &QuotaStatus| status.at(now);
         let ban = self.ban();
         Self { verdict: self.verdict, ..Self::of(now, ban, self.quotas.iter().map(aged).collect()) }
-    }
-}
-
-/// One quota of one policy, as the request left it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct QuotaStatus {
-    policy: u32,
-    index: u16,
-    pub(crate) shadow: bool,
-    pub(crate) usage: Usage,
-    /// How long the request has to wait, in microseconds: a [`Wait`] in one
-    /// word, `NEVER` for one that asks for more than the quota ever holds.
-    wait: u64,
-}
-
-const NEVER: u64 = u64::MAX;
-
-impl QuotaStatus {
-    /// Returns the status of a quota that a request of that cost has found.
-    #[inline]
-    pub(crate) fn new(at: QuotaPosition, shadow: bool, usage: Usage, cost: u64) -> Self {
-        let wait = match usage.wait(cost) {
-            Wait::None => 0,
-            Wait::Micros(micros) => micros,
-            Wait::Never => NEVER,
-        };
-        Self { policy: narrow(at.policy), index: narrow(at.quota), shadow, usage, wait }
-    }
-
-    #[inline]
-    pub(crate) const fn wait(&self) -> Wait {
-        match self.wait {
-            0 => Wait::None,
-            NEVER => Wait::Never,
-            micros => Wait::Micros(micros),
-        }
-    }
-
-    /// Returns the same refusal at a later instant.
-    #[cfg(feature = "memory")]
-    pub(crate) fn at(&self, now: Timestamp) -> Self {
-        let usage = Usage::at(*self.quota(), self.usage.state(), now);
-        let wait = match self.wait {
-            NEVER => NEVER,
-            micros => micros.saturating_sub(now.micros_since(self.usage.now())),
-        };
-        Self { usage, wait, ..*self }
-    }
-
-    /// The position of the policy among those checked.
-    #[must_use]
-    pub const fn policy(&self) -> usize {
-        self.policy as usize
-    }
-
-    /// The position of the quota among those of its policy.
-    pub(crate) const fn index(&self) -> usize {
-        self.index as usize
-    }
-
-    /// The quota.
-    #[must_use]
-    pub const fn quota(&self) -> &Quota {
-        self.usage.quota()
-    }
-
-    /// Units per window.
-    #[must_use]
-    pub const fn limit(&self) -> u64 {
-        self.quota().limit()
-    }
-
-    /// Units left, after this request if it was admitted.
-    #[must_use]
-    pub fn remaining(&self) -> u64 {
-        self.usage.remaining()
-    }
-
-    /// How long until nothing is used any more, if nothing else arrives.
-    #[must_use]
-    pub fn reset_after(&self) -> Duration {
-        Duration::from_micros(self.usage.reset_after())
-    }
-
-    /// Whether this quota refused the request.
-    #[must_use]
-    pub const fn refuses(&self) -> bool {
-        self.wait > 0
-    }
-
-    /// How long this quota alone makes the same request wait.
-    #[must_use]
-    pub const fn retry(&self) -> Retry {
-        retry(self.wait())
-    }
-
-    /// Whether the policy only watches.
-    #[must_use]
-    pub const fn is_shadow(&self) -> bool {
-        self.shadow
-    }
-}
-
-/// Which quota of a check: the positions of its policy, and its own within.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct QuotaPosition {
-    pub(crate) policy: usize,
-    pub(crate) quota: usize,
-}
-
-/// Nobody has 65,536 policies in one check, or quotas in one policy.
-fn narrow<N: TryFrom<usize> + Default>(position: usize) -> N {
-    N::try_from(position).unwrap_or_default()
-}
-
-const fn retry(wait: Wait) -> Retry {
-    match wait {
-        Wait::None => Retry::Now,
-        Wait::Micros(micros) => Retry::After(Duration::from_micros(micros)),
-        Wait::Never => Retry::Never,
     }
 }

@@ -9,7 +9,7 @@
 //! - **Equal checks are folded**: waiting checks of the same items and cost are one
 //!   entry with a number of `times`, however many there are. The server returns the
 //!   state before the first; [`replay`] derives that before each other.
-//! - **Waiting is fair** between clients: see [`queue`].
+//! - **Waiting is fair** between clients: see [`fair_queue`].
 //! - **Bounded**: where there is no room, the newest request of the busiest client is
 //!   refused as overload. So is one whose deadline passes before it was sent, unless
 //!   the server has answered nobody meanwhile: then it is the server's failure.
@@ -21,75 +21,36 @@
 //! two changes of tasks.
 
 mod batch;
+mod client_queue;
 mod concurrency;
-mod queue;
+mod executor;
+mod fair_queue;
 mod replay;
+mod worker;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use futures_core::future::BoxFuture;
 use tokio::{
     runtime::Handle,
-    task::yield_now,
     time::{timeout, timeout_at},
 };
 
+pub(in crate::store) use self::executor::{BatchEntry, BatchExecutor, BatchLimits};
 use self::{
     batch::Batch,
+    client_queue::Ticket,
     concurrency::ConcurrencyLimit,
-    queue::{FairQueue, Ticket},
+    fair_queue::FairQueue,
+    worker::{Slot, WorkerSlot, serve},
 };
 use super::backend::{Reply, StoreRequest};
 use crate::{error::StoreError, store::circuit_breaker::CircuitBreaker};
 
 /// When a request may be tried again that was refused as overload.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// What sends batches to one server.
-pub(in crate::store) trait BatchExecutor: Send + Sync + 'static {
-    /// How much goes in a batch, and how many batches at a time.
-    fn limits(&self) -> BatchLimits;
-
-    /// Whether the request may share a batch with others.
-    fn is_batchable(&self, request: &StoreRequest) -> bool;
-
-    /// Decides each entry in one atomic step, `times` times in a row, in the order of
-    /// the batch, and returns the state before each entry. Several entries may be of
-    /// one client.
-    ///
-    /// A server that cannot count in closed form may stop at the first repetition
-    /// that changes nothing. The call ends within the timeout of the store by itself.
-    /// If the future is dropped, the connection has to stay of use.
-    fn execute<'a>(
-        &'a self,
-        batch: &'a [BatchEntry],
-    ) -> BoxFuture<'a, Result<Vec<Reply>, StoreError>>;
-}
-
-/// What one batch may hold, and how many are sent at a time.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::store) struct BatchLimits {
-    /// Entries of one batch.
-    pub(in crate::store) entries: usize,
-    /// Quotas of all entries, beside those of the first.
-    pub(in crate::store) quotas: usize,
-    /// Repetitions of one entry.
-    pub(in crate::store) times: u32,
-    /// Calls in flight up to which every request is sent at once.
-    pub(in crate::store) min_in_flight: usize,
-    /// Calls in flight at most.
-    pub(in crate::store) max_in_flight: usize,
-}
-
-/// A request, and how often it is decided in a row.
-#[derive(Clone, Debug)]
-pub(in crate::store) struct BatchEntry {
-    pub(in crate::store) request: Arc<StoreRequest>,
-    pub(in crate::store) times: u32,
-}
 
 /// Sends requests to one server, alone or in batches. Clones share the queue.
 pub(in crate::store) struct Batcher<E>(Arc<Inner<E>>);
@@ -128,36 +89,6 @@ impl State {
     }
 }
 
-/// A slot of a call that a request makes itself.
-struct Slot<'a, E: BatchExecutor>(&'a Arc<Inner<E>>);
-
-impl<E: BatchExecutor> Drop for Slot<'_, E> {
-    fn drop(&mut self) {
-        self.0.release_slot();
-    }
-}
-
-/// A slot of a task that sends batches.
-struct WorkerSlot<E: BatchExecutor> {
-    inner: Arc<Inner<E>>,
-    is_done: bool,
-}
-
-impl<E: BatchExecutor> Drop for WorkerSlot<E> {
-    fn drop(&mut self) {
-        self.inner.state().workers -= 1;
-        if self.is_done {
-            return self.inner.release_slot();
-        }
-        // The runtime has ended, or the executor has panicked.
-        let mut state = self.inner.state();
-        state.in_flight -= 1;
-        if state.in_flight == 0 {
-            state.queue.fail_all(&StoreError::not_applied("the task that sends it has ended"));
-        }
-    }
-}
-
 impl<E: BatchExecutor> Batcher<E> {
     /// A batcher whose tasks run on the runtime of the caller. `timeout` is the
     /// longest time that a call may take.
@@ -180,7 +111,7 @@ impl<E: BatchExecutor> Batcher<E> {
         Self(Arc::new(Inner { executor, breaker, timeout, limits, runtime, state }))
     }
 
-    /// What sends the batches.
+    /// The executor of the batches.
     pub(in crate::store) fn executor(&self) -> &E {
         &self.0.executor
     }
@@ -249,8 +180,7 @@ impl<E: BatchExecutor> Inner<E> {
     /// ended drops the task at once.
     fn start_worker(self: &Arc<Self>, is_reserved: bool) {
         if is_reserved {
-            let slot = WorkerSlot { inner: Arc::clone(self), is_done: false };
-            self.runtime.spawn(serve(slot));
+            self.runtime.spawn(serve(WorkerSlot::new(Arc::clone(self))));
         }
     }
 
@@ -327,34 +257,6 @@ impl<E: BatchExecutor> Inner<E> {
 
 fn unanswered() -> StoreError {
     StoreError::new("the server answered another number of requests")
-}
-
-/// Sends batches as long as anything waits.
-async fn serve<E: BatchExecutor>(mut slot: WorkerSlot<E>) {
-    let inner = &slot.inner;
-    loop {
-        let mut batch = {
-            let mut state = inner.state();
-            if let Err(error) = inner.breaker.check() {
-                state.queue.fail_all(&error);
-            }
-            if state.workers > state.concurrency.limit() {
-                break;
-            }
-            state.queue.take_batch(Instant::now())
-        };
-        for waiter in batch.expired.drain(..) {
-            let error = inner.expired(false, waiter.since);
-            waiter.reply(Err(error));
-        }
-        if batch.is_empty() {
-            break;
-        }
-        inner.send(batch).await;
-        // Those who have just been answered may ask again at once.
-        yield_now().await;
-    }
-    slot.is_done = true;
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     BatchEntry, BatchLimits,
-    queue::{ClientId, Group, Waiter},
+    client_queue::{ClientId, Group, Waiter},
     replay::Replay,
 };
 use crate::{

@@ -11,10 +11,7 @@
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
     hash::{BuildHasher, RandomState},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     time::Instant,
 };
 
@@ -23,21 +20,12 @@ use tokio::sync::oneshot;
 use super::{
     BatchEntry, BatchLimits, RETRY_AFTER,
     batch::{Batch, EntryWaiters, FixedRefusal},
+    client_queue::{ClientId, ClientQueue, Taken, Ticket},
 };
-use crate::{
-    error::StoreError,
-    store::remote::backend::{Reply, StoreRequest},
-};
+use crate::{error::StoreError, store::remote::backend::StoreRequest};
 
-/// How many requests may wait.
+/// The number of requests that may wait.
 const CAPACITY: usize = 16_384;
-
-/// Among so many of its client's last groups a request finds equal ones. More are not
-/// searched, since a client can make any number of them.
-const SEARCHED_GROUPS: usize = 4;
-
-/// A client's keyed hash.
-pub(super) type ClientId = u64;
 
 #[derive(Debug)]
 pub(super) struct FairQueue {
@@ -49,55 +37,6 @@ pub(super) struct FairQueue {
     waiting: usize,
     /// Clients by the number of their waiting requests.
     busiest: BTreeSet<(usize, ClientId)>,
-}
-
-#[derive(Debug, Default)]
-struct ClientQueue {
-    groups: VecDeque<Group>,
-    waiting: usize,
-    is_in_flight: bool,
-}
-
-/// Equal requests.
-#[derive(Debug)]
-pub(super) struct Group {
-    pub(super) request: Arc<StoreRequest>,
-    pub(super) is_batchable: bool,
-    waiters: VecDeque<Waiter>,
-    /// The number of the next waiter.
-    next: usize,
-    /// The waiters below that number were sent.
-    sent: Arc<AtomicUsize>,
-}
-
-#[derive(Debug)]
-pub(super) struct Waiter {
-    number: usize,
-    reply: Responder,
-    deadline: Instant,
-    pub(super) since: Instant,
-}
-
-type Responder = oneshot::Sender<Result<Reply, StoreError>>;
-
-/// What a request waits with.
-#[derive(Debug)]
-pub(super) struct Ticket {
-    pub(super) reply: oneshot::Receiver<Result<Reply, StoreError>>,
-    pub(super) mark: SentMark,
-}
-
-/// Says whether a request was sent.
-#[derive(Debug)]
-pub(super) struct SentMark {
-    number: usize,
-    sent: Arc<AtomicUsize>,
-}
-
-impl SentMark {
-    pub(super) fn is_sent(&self) -> bool {
-        self.number < self.sent.load(Ordering::Relaxed)
-    }
 }
 
 impl FairQueue {
@@ -116,7 +55,7 @@ impl FairQueue {
         self.waiting == 0
     }
 
-    /// Whether a batch can be taken.
+    /// Returns true if a batch can be taken.
     pub(super) fn is_ready(&self) -> bool {
         !self.ready.is_empty()
     }
@@ -211,12 +150,12 @@ impl FairQueue {
         }
     }
 
-    /// For each entry of the batch, whether an equal request waits behind it.
+    /// Returns for each entry of the batch if an equal request waits behind it.
     pub(super) fn has_equal(&self, batch: &Batch) -> Vec<bool> {
         let entries = batch.entries.iter().zip(&batch.waiters);
         let waits = |(entry, waiters): (&BatchEntry, &EntryWaiters)| {
             let client = self.clients.get(&waiters.client);
-            client.is_some_and(|client| client.find_equal(&entry.request).is_some())
+            client.is_some_and(|client| client.has_equal(&entry.request))
         };
         entries.map(waits).collect()
     }
@@ -227,11 +166,9 @@ impl FairQueue {
         let Some(client) = self.clients.get_mut(&id) else { return };
         let before = client.waiting;
         while refusal.until > Instant::now()
-            && let Some(at) = client.find_equal(&refusal.request)
-            && let Some(group) = client.groups.remove(at)
+            && let Some(waiters) = client.take_equal(&refusal.request)
         {
-            client.waiting -= group.waiters.len();
-            for waiter in group.waiters {
+            for waiter in waiters {
                 waiter.reply(Ok(refusal.reply.clone()));
             }
         }
@@ -245,125 +182,10 @@ impl FairQueue {
         self.busiest.clear();
         self.waiting = 0;
         for client in self.clients.values_mut() {
-            client.waiting = 0;
-            for waiter in client.groups.drain(..).flat_map(|group| group.waiters) {
+            for waiter in client.drain() {
                 waiter.reply(Err(error.clone()));
             }
         }
         self.clients.retain(|_, client| client.is_in_flight);
-    }
-}
-
-/// Whether a client had an entry for a batch.
-enum Taken {
-    Entry,
-    /// It did not fit.
-    NoRoom,
-    Nothing,
-}
-
-impl ClientQueue {
-    fn is_idle(&self) -> bool {
-        self.waiting == 0 && !self.is_in_flight
-    }
-
-    fn push(
-        &mut self,
-        request: &Arc<StoreRequest>,
-        is_batchable: bool,
-        reply: Responder,
-        since: Instant,
-    ) -> SentMark {
-        self.waiting += 1;
-        let at = self.find_equal(request).unwrap_or_else(|| {
-            self.groups.push_back(Group::new(Arc::clone(request), is_batchable));
-            self.groups.len() - 1
-        });
-        let group = &mut self.groups[at];
-        let number = group.next;
-        group.next += 1;
-        group.waiters.push_back(Waiter { number, reply, deadline: request.deadline, since });
-        SentMark { number, sent: Arc::clone(&group.sent) }
-    }
-
-    /// The position of a group of equal requests.
-    fn find_equal(&self, request: &StoreRequest) -> Option<usize> {
-        let first = self.groups.len().saturating_sub(SEARCHED_GROUPS);
-        (first..self.groups.len()).rev().find(|at| self.groups[*at].request.folds_with(request))
-    }
-
-    fn pop_newest(&mut self) -> Option<Waiter> {
-        let group = self.groups.back_mut()?;
-        let waiter = group.waiters.pop_back();
-        if group.waiters.is_empty() {
-            self.groups.pop_back();
-        }
-        self.waiting -= usize::from(waiter.is_some());
-        waiter
-    }
-
-    /// Moves the requests of the first group to the batch, if they fit.
-    fn take_entry(
-        &mut self,
-        id: ClientId,
-        limits: &BatchLimits,
-        batch: &mut Batch,
-        now: Instant,
-    ) -> Taken {
-        while let Some(group) = self.groups.front_mut() {
-            if !batch.fits(group, limits) {
-                return Taken::NoRoom;
-            }
-            let before = group.waiters.len();
-            let live = group.take(limits.times, now, &mut batch.expired);
-            self.waiting -= before - group.waiters.len();
-            let has_entry = !live.is_empty();
-            if has_entry {
-                batch.add(id, group, live, !self.is_in_flight);
-                self.is_in_flight = true;
-            }
-            if group.waiters.is_empty() {
-                self.groups.pop_front();
-            }
-            if has_entry {
-                return Taken::Entry;
-            }
-        }
-        Taken::Nothing
-    }
-}
-
-impl Group {
-    fn new(request: Arc<StoreRequest>, is_batchable: bool) -> Self {
-        Self { request, is_batchable, waiters: VecDeque::new(), next: 0, sent: Arc::default() }
-    }
-
-    /// Takes up to `times` requests that somebody still waits for, and those before
-    /// them whose deadline has passed.
-    fn take(&mut self, times: u32, now: Instant, expired: &mut Vec<Waiter>) -> Vec<Waiter> {
-        let mut live = Vec::new();
-        let mut sent = 0;
-        while live.len() < times as usize
-            && let Some(waiter) = self.waiters.pop_front()
-        {
-            if waiter.reply.is_closed() {
-                continue;
-            }
-            if waiter.deadline <= now {
-                expired.push(waiter);
-            } else {
-                sent = waiter.number + 1;
-                live.push(waiter);
-            }
-        }
-        self.sent.fetch_max(sent, Ordering::Relaxed);
-        live
-    }
-}
-
-impl Waiter {
-    /// Nobody may be waiting any more.
-    pub(super) fn reply(self, answer: Result<Reply, StoreError>) {
-        let _ = self.reply.send(answer);
     }
 }

@@ -1,0 +1,127 @@
+//! The status of one quota after a check: [`QuotaStatus`].
+
+use std::time::Duration;
+
+use super::Retry;
+use crate::{
+    algorithm::{Usage, Wait},
+    quota::Quota,
+    time::Timestamp,
+};
+
+/// The status of one quota of one policy, after the request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct QuotaStatus {
+    policy: u32,
+    index: u16,
+    pub(crate) shadow: bool,
+    pub(crate) usage: Usage,
+    /// How long the request has to wait, in microseconds: a [`Wait`] in one
+    /// word, `NEVER` for one that asks for more than the quota ever holds.
+    wait: u64,
+}
+
+const NEVER: u64 = u64::MAX;
+
+impl QuotaStatus {
+    /// Returns the status of a quota that a request of that cost has found.
+    #[inline]
+    pub(crate) fn new(at: QuotaPosition, shadow: bool, usage: Usage, cost: u64) -> Self {
+        let wait = match usage.wait(cost) {
+            Wait::None => 0,
+            Wait::Micros(micros) => micros,
+            Wait::Never => NEVER,
+        };
+        Self { policy: narrow(at.policy), index: narrow(at.quota), shadow, usage, wait }
+    }
+
+    #[inline]
+    pub(crate) const fn wait(&self) -> Wait {
+        match self.wait {
+            0 => Wait::None,
+            NEVER => Wait::Never,
+            micros => Wait::Micros(micros),
+        }
+    }
+
+    /// Returns the same refusal at a later instant.
+    #[cfg(feature = "memory")]
+    pub(crate) fn at(&self, now: Timestamp) -> Self {
+        let usage = Usage::at(*self.quota(), self.usage.state(), now);
+        let wait = match self.wait {
+            NEVER => NEVER,
+            micros => micros.saturating_sub(now.micros_since(self.usage.now())),
+        };
+        Self { usage, wait, ..*self }
+    }
+
+    /// The position of the policy among those checked.
+    #[must_use]
+    pub const fn policy(&self) -> usize {
+        self.policy as usize
+    }
+
+    /// The same status, of the policy at another position.
+    pub(super) fn moved_to(self, policy: usize) -> Self {
+        Self { policy: narrow(policy), ..self }
+    }
+
+    /// The position of the quota among those of its policy.
+    pub(crate) const fn index(&self) -> usize {
+        self.index as usize
+    }
+
+    /// The quota.
+    #[must_use]
+    pub const fn quota(&self) -> &Quota {
+        self.usage.quota()
+    }
+
+    /// Units per window.
+    #[must_use]
+    pub const fn limit(&self) -> u64 {
+        self.quota().limit()
+    }
+
+    /// Units left, after this request if it was admitted.
+    #[must_use]
+    pub fn remaining(&self) -> u64 {
+        self.usage.remaining()
+    }
+
+    /// How long until nothing is used any more, if nothing else arrives.
+    #[must_use]
+    pub fn reset_after(&self) -> Duration {
+        Duration::from_micros(self.usage.reset_after())
+    }
+
+    /// Returns true if this quota refused the request.
+    #[must_use]
+    pub const fn refuses(&self) -> bool {
+        self.wait > 0
+    }
+
+    /// How long this quota alone makes the same request wait.
+    #[must_use]
+    pub const fn retry(&self) -> Retry {
+        Retry::after(self.wait())
+    }
+
+    /// Returns true if the policy is in shadow mode.
+    #[must_use]
+    pub const fn is_shadow(&self) -> bool {
+        self.shadow
+    }
+}
+
+/// The place of a quota in a check: the position of its policy, and its own within.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QuotaPosition {
+    pub(crate) policy: usize,
+    pub(crate) quota: usize,
+}
+
+/// Nobody has 65,536 policies in one check, or quotas in one policy.
+fn narrow<N: TryFrom<usize> + Default>(position: usize) -> N {
+    N::try_from(position).unwrap_or_default()
+}

@@ -1,0 +1,54 @@
+//! Executor of batches: the trait of a server that a [`Batcher`](super::Batcher) sends
+//! to, and the bounds of a batch.
+
+use std::sync::Arc;
+
+use futures_core::future::BoxFuture;
+
+use crate::{
+    error::StoreError,
+    store::remote::backend::{Reply, StoreRequest},
+};
+
+/// Sends batches to one server.
+pub(in crate::store) trait BatchExecutor: Send + Sync + 'static {
+    /// The size of a batch, and the number of batches at a time.
+    fn limits(&self) -> BatchLimits;
+
+    /// Returns true if the request may share a batch with others.
+    fn is_batchable(&self, request: &StoreRequest) -> bool;
+
+    /// Decides each entry in one atomic step, `times` times in a row, in the order of
+    /// the batch, and returns the state before each entry. Several entries may be of
+    /// one client.
+    ///
+    /// A server that cannot count in closed form may stop at the first repetition
+    /// that changes nothing. The call ends within the timeout of the store by itself.
+    /// If the future is dropped, the connection has to stay of use.
+    fn execute<'a>(
+        &'a self,
+        batch: &'a [BatchEntry],
+    ) -> BoxFuture<'a, Result<Vec<Reply>, StoreError>>;
+}
+
+/// The size of a batch, and the number of calls at a time.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) struct BatchLimits {
+    /// Entries of one batch.
+    pub(in crate::store) entries: usize,
+    /// Quotas of all entries, beside those of the first.
+    pub(in crate::store) quotas: usize,
+    /// Repetitions of one entry.
+    pub(in crate::store) times: u32,
+    /// Calls in flight up to which every request is sent at once.
+    pub(in crate::store) min_in_flight: usize,
+    /// Calls in flight at most.
+    pub(in crate::store) max_in_flight: usize,
+}
+
+/// A request, and how often it is decided in a row.
+#[derive(Clone, Debug)]
+pub(in crate::store) struct BatchEntry {
+    pub(in crate::store) request: Arc<StoreRequest>,
+    pub(in crate::store) times: u32,
+}

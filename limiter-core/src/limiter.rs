@@ -35,6 +35,7 @@ mod events;
 mod fallback;
 #[cfg(feature = "memory")]
 mod last_seen;
+mod manual;
 #[cfg(not(feature = "memory"))]
 mod no_memory;
 mod permit;
@@ -48,7 +49,6 @@ use std::{
     collections::BTreeMap,
     net::IpAddr,
     sync::{Arc, atomic::AtomicBool},
-    time::Duration,
 };
 
 pub use self::{
@@ -59,14 +59,12 @@ pub use self::{
     record_response::RecordResponse,
 };
 use crate::{
-    ban::{Ban, BanChange},
-    check::Item,
     error::{Error, UnknownPolicy},
     key::Key,
     limiter::{events::ShadowRefusals, fallback::Fallback, record_response::Runtime},
     policy::Policy,
     request::{RequestInfo, Subjects},
-    store::{BanPage, Health, ServerHealth, Store},
+    store::{Health, ServerHealth, Store},
     subject_resolver::SubjectResolver,
 };
 
@@ -78,9 +76,6 @@ impl PartialEq for Limiter {
 }
 
 impl Eq for Limiter {}
-
-/// The most bans of one page.
-const MAX_PAGE: usize = 10_000;
 
 /// A store, the policies, and what to do when the store fails.
 ///
@@ -169,82 +164,6 @@ impl Limiter {
         keys.into_iter().map(|key| self.0.identity.subject(key)).collect()
     }
 
-    /// Bans a key by hand, for that long from now, at most 3660 days. A longer
-    /// ban in force stays.
-    ///
-    /// Here and below, `<policy>.address` is the count of addresses beside a
-    /// policy whose key has a header.
-    ///
-    /// # Errors
-    /// If the policy is unknown, has no ban rule, or the key is never to be
-    /// banned; or if the store fails.
-    pub async fn ban(&self, policy: &str, key: &Key, duration: Duration) -> Result<(), Error> {
-        let subject = self.0.identity.subject(key.clone());
-        if !subject.bannable || self.0.identity.is_proxy(key) {
-            return Err(Error::NeverBanned);
-        }
-        self.change_ban(policy, key, BanChange::Ban(duration)).await
-    }
-
-    /// Ends a key's ban. The next one still counts it, and is longer where the
-    /// rule says so.
-    ///
-    /// # Errors
-    /// If the policy is unknown or has no ban rule, or the store fails.
-    pub async fn unban(&self, policy: &str, key: &Key) -> Result<(), Error> {
-        self.change_ban(policy, key, BanChange::Lift).await
-    }
-
-    /// Ends a key's ban and forgets it, and all its strikes.
-    ///
-    /// # Errors
-    /// As [`unban`](Self::unban).
-    pub async fn forgive(&self, policy: &str, key: &Key) -> Result<(), Error> {
-        self.change_ban(policy, key, BanChange::Forgive).await
-    }
-
-    /// The ban on a key, if one is in force.
-    ///
-    /// # Errors
-    /// As [`unban`](Self::unban).
-    pub async fn banned(&self, policy: &str, key: &Key) -> Result<Option<Ban>, Error> {
-        let policy = self.find_banning(policy)?;
-        let subject = &self.0.identity.subject(key.clone());
-        Ok(self.0.store.ban(Item { policy, subject }).await?)
-    }
-
-    /// The bans in force under a policy or its group, about `limit` of them (1
-    /// to 10,000): the
-    /// first page, or the one that begins where another [ended](BanPage::next).
-    /// A ban that is in force all the while is in one page at least.
-    ///
-    /// Redis walks over all its keys for that.
-    ///
-    /// # Errors
-    /// As [`unban`](Self::unban), or if `after` is not where a page has ended.
-    pub async fn bans(
-        &self,
-        policy: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<BanPage, Error> {
-        let policy = self.find_banning(policy)?;
-        Ok(self.0.store.bans(policy, after, limit.clamp(1, MAX_PAGE)).await?)
-    }
-
-    /// Forgets what a key has used of a policy's quotas; a ban stays.
-    ///
-    /// # Errors
-    /// If the policy is unknown, or the store fails.
-    pub async fn reset(&self, policy: &str, key: &Key) -> Result<(), Error> {
-        let policy = self.find_by_hand(policy)?;
-        let subject = &self.0.identity.subject(key.clone());
-        let item = Item { policy, subject };
-        self.0.store.reset(item).await?;
-        self.0.fallback.reset(item);
-        Ok(())
-    }
-
     /// Whether all servers of the store answer. If not, since when the first one does
     /// not, and why.
     #[must_use]
@@ -278,29 +197,8 @@ impl Limiter {
         Arc::as_ptr(&self.0) as usize
     }
 
-    async fn change_ban(&self, policy: &str, key: &Key, change: BanChange) -> Result<(), Error> {
-        let policy = self.find_banning(policy)?;
-        let subject = &self.0.identity.subject(key.clone());
-        let item = Item { policy, subject };
-        self.0.store.change_ban(item, change).await?;
-        self.0.fallback.changed_ban(item, change);
-        Ok(())
-    }
-
-    fn find_banning(&self, name: &str) -> Result<&Policy, Error> {
-        let policy = self.find_by_hand(name)?;
-        match policy.ban() {
-            Some(_) => Ok(policy),
-            None => Err(Error::NoBanRule(policy.name().to_owned())),
-        }
-    }
-
     fn find(&self, name: &str) -> Result<&Policy, UnknownPolicy> {
         self.0.policies.get(name).ok_or_else(|| self.unknown(name))
-    }
-
-    fn find_by_hand(&self, name: &str) -> Result<&Policy, UnknownPolicy> {
-        self.0.companions.get(name).map_or_else(|| self.find(name), Ok)
     }
 
     fn unknown(&self, name: &str) -> UnknownPolicy {

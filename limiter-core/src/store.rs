@@ -2,6 +2,7 @@
 
 mod circuit_breaker;
 pub(crate) mod guarded;
+mod health;
 #[cfg(feature = "memory")]
 mod memory;
 #[cfg(feature = "mysql")]
@@ -31,7 +32,7 @@ use std::{
 
 use futures_core::future::BoxFuture;
 
-pub use self::circuit_breaker::{Health, ServerHealth};
+pub use self::health::{Health, ServerHealth};
 #[cfg(feature = "memory")]
 pub use self::memory::{MemoryStore, MemoryStoreBuilder};
 #[cfg(feature = "_shared")]

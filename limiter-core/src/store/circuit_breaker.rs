@@ -18,6 +18,7 @@
 //! outage, however often calls are tried. A server whose probes failed before they
 //! succeeded is reported as healthy at once.
 
+mod call_guard;
 mod outage_log;
 mod state;
 
@@ -27,46 +28,22 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 #[cfg(feature = "_shared")]
 pub(super) use self::state::PROBATION;
 use self::{
+    call_guard::CallGuard,
     outage_log::OutageLog,
     state::{Permission, State},
 };
+use super::health::ServerHealth;
 use crate::error::StoreError;
 
 /// A call that takes that much longer than its timeout shows that this process
 /// lags: no timer of the runtime has run in time.
 const LAG: Duration = Duration::from_millis(20);
-
-/// Whether a server answers.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum Health {
-    /// It does.
-    Healthy,
-    /// It does not; policies apply their [`OnStoreError`](crate::OnStoreError).
-    Degraded {
-        /// When the circuit breaker opened.
-        since: SystemTime,
-        /// The last error of the server.
-        reason: String,
-    },
-}
-
-/// The health of one server of a store.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct ServerHealth {
-    /// Host and port, or what else tells the server from the others of its store.
-    /// Never a password.
-    pub server: String,
-    /// Whether it answers.
-    pub health: Health,
-}
 
 /// Decides whether a server is called.
 pub(crate) struct CircuitBreaker {
@@ -256,52 +233,6 @@ impl CircuitBreaker {
 impl Drop for CircuitBreaker {
     fn drop(&mut self) {
         self.opened.notify_one();
-    }
-}
-
-/// A call that is on its way. Dropped before it ends, it says nothing about the
-/// server.
-#[must_use = "say how the call ended"]
-pub(crate) struct CallGuard<'a> {
-    breaker: &'a CircuitBreaker,
-    sent: Instant,
-}
-
-impl CallGuard<'_> {
-    /// Notes that the server has answered. An answer that took longer than the
-    /// timeout is a failure.
-    pub(crate) fn succeeded(self) {
-        let (breaker, now) = (self.breaker, Instant::now());
-        breaker.note_answer(now);
-        let took = now - self.sent;
-        if took > breaker.timeout + LAG && !breaker.is_lagging() {
-            let error = StoreError::new(format!("it answered after {took:?}"));
-            breaker.failed(self.sent, now, &error);
-        } else if !breaker.calm.load(Ordering::Relaxed) {
-            breaker.succeeded_after_failures(now);
-        }
-    }
-
-    /// Notes that the call has failed. Returns whether that is a failure of the
-    /// server: it is none where this process lags, or where the call was not made.
-    pub(crate) fn failed(self, error: &StoreError) -> bool {
-        let (breaker, now) = (self.breaker, Instant::now());
-        if error.is_uncalled() {
-            return false;
-        }
-        let took = now - self.sent;
-        let is_late = took * 4 >= breaker.timeout * 3;
-        if !is_late {
-            breaker.note_answer(now);
-        }
-        // Without any answer for long, it is the server after all.
-        let silent = now.saturating_duration_since(breaker.last_answer());
-        let lags = took > breaker.timeout + LAG || breaker.is_lagging();
-        if is_late && lags && silent < 10 * breaker.timeout {
-            return false;
-        }
-        breaker.failed(self.sent, now, error);
-        true
     }
 }
 

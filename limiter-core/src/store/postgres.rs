@@ -6,6 +6,7 @@
 //! lock, and a refusal writes nothing. Statements are prepared, but not behind a pooler
 //! in transaction mode: see [`statement`].
 
+mod connection;
 mod encoding;
 mod fast_path;
 mod general;
@@ -13,11 +14,7 @@ mod statement;
 
 use std::{
     fmt,
-    str::FromStr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
@@ -28,20 +25,14 @@ use sqlx::{
     postgres::{PgConnectOptions, PgRow},
 };
 
+pub(in crate::store) use self::connection::connect;
 use self::{
+    connection::settings,
     fast_path::FastPath,
     statement::{Argument, Statement, run_text},
 };
-use super::sql::{Dialect, TextRows, join, transaction};
-use crate::store::remote::{
-    RemoteStoreBuilder,
-    backend::{Backend, Reply},
-    batcher::BatchEntry,
-    builder::server_timeout,
-};
-
-/// For how long a transaction may wait for its client, in milliseconds.
-const IDLE_MILLIS: &str = "2000";
+use super::sql::{Dialect, TextRows, transaction};
+use crate::store::remote::{backend::Reply, batcher::BatchEntry};
 
 const SCHEMA: &str = include_str!("postgres/sql/tables.sql");
 
@@ -95,97 +86,6 @@ impl fmt::Debug for Postgres {
 
 pub(in crate::store) fn schema(prefix: &str) -> String {
     SCHEMA.replace("{prefix}", prefix)
-}
-
-pub(in crate::store) async fn connect(
-    builder: &RemoteStoreBuilder,
-) -> Result<Arc<dyn Backend>, String> {
-    let options = PgConnectOptions::from_str(&builder.url).map_err(|_| {
-        "the URL is none of a PostgreSQL server; write postgres://user:password@host:port/database"
-    })?;
-    // A pooler would have to be told to let that pass.
-    let plain = options.extra_float_digits(None).disable_statement_logging();
-    let timeout = server_timeout(builder.timeout);
-    let settings = settings(timeout);
-    let with_settings = plain.clone().options(settings.iter().map(|(name, value)| (*name, value)));
-    let is_pooled = !keeps_settings(&with_settings, &settings).await;
-    if is_pooled {
-        check_transactions(&plain).await?;
-    }
-    let postgres = Postgres {
-        options: if is_pooled { plain } else { with_settings },
-        prefix: builder.prefix.clone(),
-        timeout,
-        statements: Statements::new(&builder.prefix),
-        is_pooled: is_pooled.into(),
-    };
-    super::sql::connect(postgres, builder, builder.pool_size).await
-}
-
-/// The settings of each session. Locks are not held for ever, should this process
-/// freeze. Plans are made once, look rows up by name, and lock them in the order of
-/// the names: the planner would else read all of a small table, and go on to once it
-/// has grown.
-fn settings(timeout: Duration) -> [(&'static str, String); 9] {
-    let millis = timeout.as_millis().to_string();
-    [
-        ("statement_timeout", millis.as_str()),
-        ("lock_timeout", &millis),
-        ("idle_in_transaction_session_timeout", IDLE_MILLIS),
-        ("default_transaction_isolation", "read committed"),
-        ("plan_cache_mode", "force_generic_plan"),
-        ("jit", "off"),
-        ("enable_seqscan", "off"),
-        ("enable_hashjoin", "off"),
-        ("enable_mergejoin", "off"),
-    ]
-    .map(|(name, value)| (name, value.to_owned()))
-}
-
-/// Whether a session keeps the settings that it begins with. A pooler refuses them,
-/// or passes them over.
-async fn keeps_settings(options: &PgConnectOptions, settings: &[(&str, String)]) -> bool {
-    let read = async {
-        let mut connection = options.connect().await?;
-        let names = join(settings.iter().map(|(name, _)| name));
-        let sql = format!("SELECT name, setting FROM pg_settings WHERE name = ANY ('{{{names}}}')");
-        Postgres::rows(&mut connection, sql).await
-    };
-    match tokio::time::timeout(crate::store::remote::builder::CONNECT_TIMEOUT, read).await {
-        Ok(Ok(rows)) => {
-            let has = |(name, value): &(&str, String)| {
-                rows.iter().any(|(known, setting)| known == name && setting == value)
-            };
-            settings.iter().all(has)
-        }
-        // Any other fault is found by the start check.
-        _ => false,
-    }
-}
-
-/// Fails behind a pooler that lends a connection for one statement.
-async fn check_transactions(options: &PgConnectOptions) -> Result<(), String> {
-    let begin_and_end = async {
-        let mut connection = options.connect().await.ok()?;
-        for sql in ["BEGIN", "ROLLBACK"] {
-            if let Err(error) = run_text(&mut connection, sql.to_owned()).await {
-                return Some(error.to_string());
-            }
-        }
-        None
-    };
-    let timeout = crate::store::remote::builder::CONNECT_TIMEOUT;
-    match tokio::time::timeout(timeout, begin_and_end).await {
-        Ok(Some(words)) => {
-            let (host, port) = (options.get_host(), options.get_port());
-            Err(format!(
-                "the PostgreSQL server at {host}:{port} cannot be used: {words}; a pooler has to \
-                 lend a connection for a transaction: set pool_mode = transaction"
-            ))
-        }
-        // Any other fault is found by the start check.
-        _ => Ok(()),
-    }
 }
 
 impl Postgres {

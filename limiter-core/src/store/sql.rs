@@ -20,7 +20,8 @@ pub(super) use self::dialect::number;
 pub(super) use self::dialect::{Dialect, TextRows, is_simple, join, name};
 use self::{advice::explain, error::SqlError, executor::SqlExecutor, pool::Pool};
 use super::{
-    circuit_breaker::{CircuitBreaker, ServerHealth},
+    circuit_breaker::CircuitBreaker,
+    health::ServerHealth,
     prober::{Probe, spawn_prober},
     remote::{
         RemoteStoreBuilder,

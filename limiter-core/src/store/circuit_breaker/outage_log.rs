@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use super::Health;
+use crate::store::Health;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 

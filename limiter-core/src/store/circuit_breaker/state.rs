@@ -3,8 +3,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use super::Health;
-use crate::error::StoreError;
+use crate::{error::StoreError, store::Health};
 
 /// Failures in a row that open the breaker.
 const FAILURES: u32 = 5;

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Health, State, state::Permission};
+use super::{State, state::Permission};
 use crate::error::StoreError;
+use crate::store::Health;
 
 const TIMEOUT: Duration = Duration::from_millis(100);
 

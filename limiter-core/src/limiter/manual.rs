@@ -1,0 +1,114 @@
+//! Manual operations of a [`Limiter`]: ban, lift, forgive, list, reset.
+
+use std::time::Duration;
+
+use super::Limiter;
+use crate::{
+    ban::{Ban, BanChange},
+    check::Item,
+    error::{Error, UnknownPolicy},
+    key::Key,
+    policy::Policy,
+    store::BanPage,
+};
+
+/// The most bans of one page.
+const MAX_PAGE: usize = 10_000;
+
+impl Limiter {
+    /// Bans a key by hand, for that long from now, at most 3660 days. A longer
+    /// ban in force stays.
+    ///
+    /// Here and below, `<policy>.address` is the count of addresses beside a
+    /// policy whose key has a header.
+    ///
+    /// # Errors
+    /// If the policy is unknown, has no ban rule, or the key is never to be
+    /// banned; or if the store fails.
+    pub async fn ban(&self, policy: &str, key: &Key, duration: Duration) -> Result<(), Error> {
+        let subject = self.0.identity.subject(key.clone());
+        if !subject.bannable || self.0.identity.is_proxy(key) {
+            return Err(Error::NeverBanned);
+        }
+        self.change_ban(policy, key, BanChange::Ban(duration)).await
+    }
+
+    /// Ends a key's ban. The next one still counts it, and is longer where the
+    /// rule says so.
+    ///
+    /// # Errors
+    /// If the policy is unknown or has no ban rule, or the store fails.
+    pub async fn unban(&self, policy: &str, key: &Key) -> Result<(), Error> {
+        self.change_ban(policy, key, BanChange::Lift).await
+    }
+
+    /// Ends a key's ban and forgets it, and all its strikes.
+    ///
+    /// # Errors
+    /// As [`unban`](Self::unban).
+    pub async fn forgive(&self, policy: &str, key: &Key) -> Result<(), Error> {
+        self.change_ban(policy, key, BanChange::Forgive).await
+    }
+
+    /// The ban on a key, if one is in force.
+    ///
+    /// # Errors
+    /// As [`unban`](Self::unban).
+    pub async fn banned(&self, policy: &str, key: &Key) -> Result<Option<Ban>, Error> {
+        let policy = self.find_banning(policy)?;
+        let subject = &self.0.identity.subject(key.clone());
+        Ok(self.0.store.ban(Item { policy, subject }).await?)
+    }
+
+    /// The bans in force under a policy or its group, about `limit` of them (1
+    /// to 10,000): the first page, or the one that begins where another [ended](BanPage::next).
+    /// A ban that is in force all the while is in one page at least.
+    ///
+    /// Redis walks over all its keys for that.
+    ///
+    /// # Errors
+    /// As [`unban`](Self::unban), or if `after` is not where a page has ended.
+    pub async fn bans(
+        &self,
+        policy: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<BanPage, Error> {
+        let policy = self.find_banning(policy)?;
+        Ok(self.0.store.bans(policy, after, limit.clamp(1, MAX_PAGE)).await?)
+    }
+
+    /// Forgets what a key has used of a policy's quotas; a ban stays.
+    ///
+    /// # Errors
+    /// If the policy is unknown, or the store fails.
+    pub async fn reset(&self, policy: &str, key: &Key) -> Result<(), Error> {
+        let policy = self.find_by_hand(policy)?;
+        let subject = &self.0.identity.subject(key.clone());
+        let item = Item { policy, subject };
+        self.0.store.reset(item).await?;
+        self.0.fallback.reset(item);
+        Ok(())
+    }
+
+    async fn change_ban(&self, policy: &str, key: &Key, change: BanChange) -> Result<(), Error> {
+        let policy = self.find_banning(policy)?;
+        let subject = &self.0.identity.subject(key.clone());
+        let item = Item { policy, subject };
+        self.0.store.change_ban(item, change).await?;
+        self.0.fallback.changed_ban(item, change);
+        Ok(())
+    }
+
+    fn find_banning(&self, name: &str) -> Result<&Policy, Error> {
+        let policy = self.find_by_hand(name)?;
+        match policy.ban() {
+            Some(_) => Ok(policy),
+            None => Err(Error::NoBanRule(policy.name().to_owned())),
+        }
+    }
+
+    fn find_by_hand(&self, name: &str) -> Result<&Policy, UnknownPolicy> {
+        self.0.companions.get(name).map_or_else(|| self.find(name), Ok)
+    }
+}

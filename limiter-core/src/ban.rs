@@ -24,6 +24,7 @@
 //! ```
 
 mod record;
+mod rule;
 mod threshold;
 
 use std::time::Duration;
@@ -32,33 +33,13 @@ use std::time::Duration;
 pub(crate) use self::record::CLOCK_SKEW;
 pub use self::{
     record::{Ban, BanRecord},
+    rule::BanRule,
     threshold::{BanThreshold, BanThresholdWithin},
 };
-use crate::{
-    error::ConfigError,
-    name::{check_name, words},
-    quota::Quota,
-    time::{Timestamp, micros},
-};
-
-const DAY: Duration = Duration::from_secs(86_400);
+use crate::name::words;
 
 /// The longest ban, and the longest memory of one: 3660 days.
 pub(crate) const MAX_BAN: Duration = crate::quota::MAX_WINDOW;
-
-/// When a key is banned, and for how long.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct BanRule {
-    strikes: Quota,
-    duration: Duration,
-    factor: u32,
-    max_duration: Duration,
-    forgive_after: Duration,
-    statuses: Vec<u16>,
-    refusals: bool,
-    group: Option<String>,
-    answer: BanAnswer,
-}
 
 /// With which status a banned client is answered.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -84,206 +65,6 @@ pub enum BanChange {
     Lift,
     /// Ends a ban and forgets it, and all strikes.
     Forgive,
-}
-
-impl BanRule {
-    /// Begins the rule that so many strikes ban: within which time, and for how
-    /// long, is said next.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use limiter_core::BanRule;
-    /// let minute = Duration::from_secs(60);
-    /// let rule = BanRule::after_strikes(10).within(5 * minute).for_duration(2 * minute)?;
-    /// # Ok::<(), limiter_core::ConfigError>(())
-    /// ```
-    pub const fn after_strikes(threshold: u64) -> BanThreshold {
-        BanThreshold::new(threshold)
-    }
-
-    /// Each next ban lasts the last one's time by this many thousandths,
-    /// rounded down to a microsecond. Defaults to 1000: always as long.
-    ///
-    /// # Errors
-    /// If it is below 1000, that is if bans became shorter.
-    pub fn with_factor_thousandths(self, factor: u32) -> Result<Self, ConfigError> {
-        if factor < 1_000 {
-            let message =
-                format!("is {factor} thousandths, below 1; write 1 or more, such as 2 or 1.5");
-            return Err(ConfigError::at("factor", message));
-        }
-        Ok(Self { factor, ..self })
-    }
-
-    /// No ban by this rule lasts longer. Defaults to a day, or to the first
-    /// ban's duration where that is longer.
-    ///
-    /// # Errors
-    /// If it is shorter than the first ban, or over 3660 days.
-    pub fn with_max_duration(self, max_duration: Duration) -> Result<Self, ConfigError> {
-        check_duration("max_duration", max_duration)?;
-        if max_duration < self.duration {
-            let (shorter, first) = (text(max_duration), text(self.duration));
-            let message = format!("is {shorter}, shorter than the duration of {first}; raise it");
-            return Err(ConfigError::at("max_duration", message));
-        }
-        Ok(Self { max_duration, ..self })
-    }
-
-    /// How long after the end of its last ban a key counts as new. Defaults to
-    /// a day.
-    ///
-    /// # Errors
-    /// If it is over 3660 days.
-    pub fn with_forgive_after(self, forgive_after: Duration) -> Result<Self, ConfigError> {
-        if forgive_after > MAX_BAN {
-            let message = format!("is {}; it must be at most 3660 days", text(forgive_after));
-            return Err(ConfigError::at("forgive_after", message));
-        }
-        Ok(Self { forgive_after, ..self })
-    }
-
-    /// Response statuses that strike, such as 401 and 404. Defaults to none.
-    ///
-    /// # Errors
-    /// If one is no HTTP status (100 to 599).
-    pub fn with_statuses(
-        self,
-        statuses: impl IntoIterator<Item = u16>,
-    ) -> Result<Self, ConfigError> {
-        let statuses: Vec<_> = statuses.into_iter().collect();
-        match statuses.iter().find(|status| !(100..=599).contains(*status)) {
-            Some(status) => Err(ConfigError::at(
-                "statuses",
-                format!("holds {status}, which is no HTTP status; write 100 to 599"),
-            )),
-            None => Ok(Self { statuses, ..self }),
-        }
-    }
-
-    /// Sets if a refused request strikes. Defaults to true.
-    #[must_use]
-    pub fn with_refusals(self, refusals: bool) -> Self {
-        Self { refusals, ..self }
-    }
-
-    /// Shares strikes and bans with the other policies of that group.
-    ///
-    /// # Errors
-    /// If it is not a name of lower-case letters, digits, `-` and `_`.
-    pub fn with_group(self, group: &str) -> Result<Self, ConfigError> {
-        check_name("group", group)?;
-        Ok(Self { group: Some(group.to_owned()), ..self })
-    }
-
-    /// How a banned client is answered. Defaults to 403.
-    #[must_use]
-    pub fn with_answer(self, answer: BanAnswer) -> Self {
-        Self { answer, ..self }
-    }
-
-    /// Returns true if anything strikes at all.
-    pub(crate) fn can_strike(&self) -> bool {
-        self.refusals || !self.statuses.is_empty()
-    }
-
-    /// Strikes that ban.
-    #[must_use]
-    pub const fn threshold(&self) -> u64 {
-        self.strikes.limit()
-    }
-
-    /// Returns true if a refused request strikes.
-    #[must_use]
-    pub const fn strikes_on_refusal(&self) -> bool {
-        self.refusals
-    }
-
-    /// Returns true if a response of that status strikes.
-    #[must_use]
-    pub fn strikes_on(&self, status: u16) -> bool {
-        self.statuses.contains(&status)
-    }
-
-    /// The group that shares strikes and bans, if any.
-    #[must_use]
-    pub fn group(&self) -> Option<&str> {
-        self.group.as_deref()
-    }
-
-    /// How a banned client is answered.
-    #[must_use]
-    pub const fn answer(&self) -> BanAnswer {
-        self.answer
-    }
-
-    /// The quota as which strikes are counted.
-    pub(crate) const fn strikes(&self) -> &Quota {
-        &self.strikes
-    }
-
-    /// The same rule for the address beside `factor` keys of its clients: with
-    /// strikes and bans of its own, and a threshold that is as many times larger.
-    /// Otherwise three failures of one of its keys would ban all of them.
-    pub(crate) fn of_companion(self, factor: u64) -> Self {
-        Self { group: None, strikes: self.strikes.scaled(factor), ..self }
-    }
-
-    /// The numbers as a store's server is told them, times in microseconds:
-    /// threshold, window, duration, factor, longest duration, forgiveness.
-    #[cfg(feature = "_deciding")]
-    pub(crate) fn numbers(&self) -> [u64; 6] {
-        let Self { strikes, factor, .. } = self;
-        let [duration, longest, forgive] =
-            [self.duration, self.max_duration, self.forgive_after].map(micros);
-        [strikes.limit(), strikes.window_micros(), duration, (*factor).into(), longest, forgive]
-    }
-
-    /// How long a ban lasts at most.
-    pub(crate) const fn longest(&self) -> Duration {
-        self.max_duration
-    }
-
-    /// Returns true if both rules can share one group's strikes and bans.
-    pub(crate) fn agrees_with(&self, other: &Self) -> bool {
-        let numbers = |rule: &Self| {
-            (rule.strikes, rule.duration, rule.factor, rule.max_duration, rule.forgive_after)
-        };
-        numbers(self) == numbers(other)
-    }
-
-    /// Returns the instant at which a store may forget that ban: the next one is longer
-    /// until then.
-    #[must_use]
-    pub fn forget_at(&self, ban: &Ban) -> Timestamp {
-        ban.until.after(self.forgive_after)
-    }
-
-    /// The ban that follows on `last`.
-    fn next(&self, last: Option<Ban>, now: Timestamp) -> Ban {
-        let first = micros(self.duration);
-        let duration = match last.filter(|ban| now < self.forget_at(ban)) {
-            None => first,
-            Some(last) => {
-                let longer = u128::from(last.duration) * u128::from(self.factor) / 1_000;
-                u64::try_from(longer).unwrap_or(u64::MAX).max(first)
-            }
-        };
-        let duration = duration.min(micros(self.max_duration));
-        Ban { until: now.after_micros(duration), duration }
-    }
-}
-
-fn check_duration(name: &str, duration: Duration) -> Result<(), ConfigError> {
-    if duration < Duration::from_micros(1) || duration > MAX_BAN {
-        let message = format!("is {}; it must be over zero and at most 3660 days", text(duration));
-        return Err(ConfigError::at(name, message));
-    }
-    Ok(())
-}
-
-fn text(duration: Duration) -> String {
-    humantime::format_duration(duration).to_string()
 }
 
 #[cfg(test)]

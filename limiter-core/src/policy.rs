@@ -15,6 +15,7 @@
 
 #[cfg(feature = "memory")]
 mod counters;
+mod derived;
 mod namespaces;
 mod options;
 mod validate;
@@ -36,10 +37,6 @@ use crate::{
 
 /// How many header values one address may use up at the quota of one.
 const PER_ADDRESS: u64 = 10;
-
-/// The end of the name of a policy that counts preflights. The dot keeps it apart
-/// from names that a configuration can have.
-const PREFLIGHTS: &str = ".preflight";
 
 /// A named rule: quotas on one key, and what to do when they are exceeded.
 ///
@@ -127,22 +124,6 @@ impl Policy {
         Ok(self.with(|rule| rule.per_address = per_address))
     }
 
-    /// A policy under a name that no other can have, to probe stores with: one
-    /// request a minute, and the next one bans.
-    #[cfg(feature = "_shared")]
-    pub(crate) fn probe() -> Self {
-        let quota = Quota::per_minute(1).expect("1 a minute is a quota");
-        let minute = Duration::from_secs(60);
-        let mut rule = Rule::new("limiter.probe", quota.into());
-        rule.ban = Some(
-            BanRule::after_strikes(1)
-                .within(minute)
-                .for_duration(minute)
-                .expect("1 strike a minute is a rule"),
-        );
-        Self(Arc::new(rule.with_namespaces()))
-    }
-
     /// The name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -203,16 +184,7 @@ impl Policy {
         &self.0.counters
     }
 
-    /// The policy with one of `parts` parts of its quotas, but as much as `cost`
-    /// where it has so much at all.
-    pub(crate) fn divided(&self, parts: u32, cost: u64) -> Self {
-        // Limits are no part of the namespaces, so that these stay.
-        let mut rule = Rule::clone(&self.0);
-        rule.quotas = rule.quotas.divided(parts, cost);
-        Self(Arc::new(rule.with_counters()))
-    }
-
-    /// How long what it counts, or bans, may matter.
+    /// Returns the longest time for which its counters and bans may matter.
     pub(crate) fn remembered_for(&self) -> Duration {
         let drain = |quota: &Quota| {
             let windows = u32::try_from(quota.burst().div_ceil(quota.limit())).unwrap_or(u32::MAX);
@@ -220,27 +192,6 @@ impl Policy {
         };
         let drains = self.quotas().iter().map(drain);
         drains.chain(self.ban().map(BanRule::longest)).max().unwrap_or_default().min(MAX_BAN)
-    }
-
-    /// The policy that counts the address beside a key that clients choose.
-    pub(crate) fn companion(&self) -> Option<Self> {
-        self.0.key.is_client_chosen().then(|| {
-            let rule = Rule::clone(&self.0);
-            let companion = Rule {
-                name: format!("{}.address", rule.name),
-                quotas: rule.quotas.scaled(rule.per_address),
-                key: KeySpec::default(),
-                ban: rule.ban.map(|ban| ban.of_companion(rule.per_address)),
-                ..rule
-            };
-            Self(Arc::new(companion.with_namespaces()))
-        })
-    }
-
-    /// The policy that counts CORS preflights: the same quotas and key, the same
-    /// strikes and bans, counters of its own.
-    pub(crate) fn for_preflights(&self) -> Self {
-        self.clone().with(|rule| rule.name.push_str(PREFLIGHTS))
     }
 
     fn with(self, change: impl FnOnce(&mut Rule)) -> Self {
@@ -270,7 +221,7 @@ impl Rule {
     fn with_namespaces(mut self) -> Self {
         let of = |name| Namespaces::of(name, self.mode, &self.quotas, self.ban.as_ref());
         let own = of(&self.name);
-        self.namespaces = match self.name.strip_suffix(PREFLIGHTS) {
+        self.namespaces = match self.name.strip_suffix(derived::PREFLIGHTS) {
             Some(shared) => Namespaces { counters: own.counters, ..of(shared) },
             None => own,
         };

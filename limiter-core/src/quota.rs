@@ -20,13 +20,15 @@
 
 mod error;
 mod parse;
+mod quotas;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 pub use self::error::QuotaError;
 pub(crate) use self::parse::Length;
 #[cfg(feature = "config")]
 pub(crate) use self::parse::parse_duration;
+pub use self::quotas::Quotas;
 use crate::{name::words, time::micros};
 
 /// The largest `limit` and `burst`: what an RFC 9651 Integer holds (15 digits).
@@ -220,72 +222,4 @@ impl Quota {
 
 fn check_units(name: &'static str, units: u64) -> Result<(), QuotaError> {
     if (1..=MAX_UNITS).contains(&units) { Ok(()) } else { Err(QuotaError::Units { name, units }) }
-}
-
-/// The quotas of a policy: at least one, none twice, in one canonical order.
-///
-/// All of them are decided together: a refusal by one charges none, and the
-/// order in which they were written makes no difference.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Quotas(Arc<[Quota]>);
-
-impl Quotas {
-    /// Puts quotas into their canonical order: the shortest window first.
-    ///
-    /// # Errors
-    /// If there is none, one of them is there twice, or there are more than
-    /// [`MAX_QUOTAS`].
-    pub fn new(quotas: impl IntoIterator<Item = Quota>) -> Result<Self, QuotaError> {
-        let mut quotas: Vec<_> = quotas.into_iter().collect();
-        quotas.sort_by_key(|q| (q.window, q.limit, q.burst, q.algorithm.as_str()));
-        if quotas.is_empty() {
-            return Err(QuotaError::Empty);
-        }
-        if quotas.len() > MAX_QUOTAS {
-            return Err(QuotaError::TooMany(quotas.len()));
-        }
-        match quotas.windows(2).find(|pair| pair[0] == pair[1]) {
-            Some(pair) => Err(QuotaError::Twice(pair[0].to_string())),
-            None => Ok(Self(quotas.into())),
-        }
-    }
-
-    /// The same quotas, all counted by `algorithm`.
-    ///
-    /// # Errors
-    /// Sets the algorithm of all quotas: see [`Quota::with_algorithm`].
-    pub fn with_algorithm(&self, algorithm: Algorithm) -> Result<Self, QuotaError> {
-        let changed: Result<Vec<_>, _> = self.iter().map(|q| q.with_algorithm(algorithm)).collect();
-        Self::new(changed?)
-    }
-
-    pub(crate) fn scaled(&self, factor: u64) -> Self {
-        Self(self.iter().map(|quota| quota.scaled(factor)).collect())
-    }
-
-    pub(crate) fn divided(&self, parts: u32, cost: u64) -> Self {
-        Self(self.iter().map(|quota| quota.divided(parts, cost)).collect())
-    }
-}
-
-impl std::ops::Deref for Quotas {
-    type Target = [Quota];
-
-    fn deref(&self) -> &[Quota] {
-        &self.0
-    }
-}
-
-impl From<Quota> for Quotas {
-    fn from(quota: Quota) -> Self {
-        Self(Arc::new([quota]))
-    }
-}
-
-impl TryFrom<&str> for Quotas {
-    type Error = QuotaError;
-
-    fn try_from(text: &str) -> Result<Self, QuotaError> {
-        text.parse()
-    }
 }

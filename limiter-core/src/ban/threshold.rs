@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use super::{BanAnswer, BanRule, DAY, check_duration, text};
+use super::{
+    BanAnswer, BanRule,
+    rule::{DAY, check_duration, text},
+};
 use crate::{
     error::ConfigError,
     quota::{Algorithm, MAX_UNITS, Quota},

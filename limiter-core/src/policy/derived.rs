@@ -1,0 +1,61 @@
+//! Policies that are derived from a policy, or made beside those of an application:
+//! the count of addresses, of preflights, a part of a limit, a probe.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Policy, Rule};
+use crate::key::KeySpec;
+#[cfg(feature = "_shared")]
+use crate::{ban::BanRule, quota::Quota};
+
+/// The end of the name of a policy that counts preflights. The dot keeps it apart
+/// from names that a configuration can have.
+pub(super) const PREFLIGHTS: &str = ".preflight";
+
+impl Policy {
+    /// A policy under a name that no other can have, to probe stores with: one
+    /// request a minute, and the next one bans.
+    #[cfg(feature = "_shared")]
+    pub(crate) fn probe() -> Self {
+        let quota = Quota::per_minute(1).expect("1 a minute is a quota");
+        let minute = Duration::from_secs(60);
+        let mut rule = Rule::new("limiter.probe", quota.into());
+        rule.ban = Some(
+            BanRule::after_strikes(1)
+                .within(minute)
+                .for_duration(minute)
+                .expect("1 strike a minute is a rule"),
+        );
+        Self(Arc::new(rule.with_namespaces()))
+    }
+
+    /// The policy with one of `parts` parts of its quotas, but as much as `cost`
+    /// where it has so much at all.
+    pub(crate) fn divided(&self, parts: u32, cost: u64) -> Self {
+        // Limits are no part of the namespaces, so that these stay.
+        let mut rule = Rule::clone(&self.0);
+        rule.quotas = rule.quotas.divided(parts, cost);
+        Self(Arc::new(rule.with_counters()))
+    }
+
+    /// The policy that counts the address beside a key that clients choose.
+    pub(crate) fn companion(&self) -> Option<Self> {
+        self.0.key.is_client_chosen().then(|| {
+            let rule = Rule::clone(&self.0);
+            let companion = Rule {
+                name: format!("{}.address", rule.name),
+                quotas: rule.quotas.scaled(rule.per_address),
+                key: KeySpec::default(),
+                ban: rule.ban.map(|ban| ban.of_companion(rule.per_address)),
+                ..rule
+            };
+            Self(Arc::new(companion.with_namespaces()))
+        })
+    }
+
+    /// The policy that counts CORS preflights: the same quotas and key, the same
+    /// strikes and bans, counters of its own.
+    pub(crate) fn for_preflights(&self) -> Self {
+        self.clone().with(|rule| rule.name.push_str(PREFLIGHTS))
+    }
+}

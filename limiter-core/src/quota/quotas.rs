@@ -1,0 +1,73 @@
+//! The quotas of one policy: [`Quotas`].
+
+use std::sync::Arc;
+
+use super::{Algorithm, MAX_QUOTAS, Quota, QuotaError};
+
+/// The quotas of a policy: at least one, none twice, in one canonical order.
+///
+/// All of them are decided together: a refusal by one charges none, and the
+/// order in which they were written makes no difference.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Quotas(Arc<[Quota]>);
+
+impl Quotas {
+    /// Puts quotas into their canonical order: the shortest window first.
+    ///
+    /// # Errors
+    /// If there is none, one of them is there twice, or there are more than
+    /// [`MAX_QUOTAS`].
+    pub fn new(quotas: impl IntoIterator<Item = Quota>) -> Result<Self, QuotaError> {
+        let mut quotas: Vec<_> = quotas.into_iter().collect();
+        quotas.sort_by_key(|q| (q.window, q.limit, q.burst, q.algorithm.as_str()));
+        if quotas.is_empty() {
+            return Err(QuotaError::Empty);
+        }
+        if quotas.len() > MAX_QUOTAS {
+            return Err(QuotaError::TooMany(quotas.len()));
+        }
+        match quotas.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => Err(QuotaError::Twice(pair[0].to_string())),
+            None => Ok(Self(quotas.into())),
+        }
+    }
+
+    /// Returns the same quotas, all counted by `algorithm`.
+    ///
+    /// # Errors
+    /// As [`Quota::with_algorithm`].
+    pub fn with_algorithm(&self, algorithm: Algorithm) -> Result<Self, QuotaError> {
+        let changed: Result<Vec<_>, _> = self.iter().map(|q| q.with_algorithm(algorithm)).collect();
+        Self::new(changed?)
+    }
+
+    pub(crate) fn scaled(&self, factor: u64) -> Self {
+        Self(self.iter().map(|quota| quota.scaled(factor)).collect())
+    }
+
+    pub(crate) fn divided(&self, parts: u32, cost: u64) -> Self {
+        Self(self.iter().map(|quota| quota.divided(parts, cost)).collect())
+    }
+}
+
+impl std::ops::Deref for Quotas {
+    type Target = [Quota];
+
+    fn deref(&self) -> &[Quota] {
+        &self.0
+    }
+}
+
+impl From<Quota> for Quotas {
+    fn from(quota: Quota) -> Self {
+        Self(Arc::new([quota]))
+    }
+}
+
+impl TryFrom<&str> for Quotas {
+    type Error = QuotaError;
+
+    fn try_from(text: &str) -> Result<Self, QuotaError> {
+        text.parse()
+    }
+}

@@ -1,6 +1,34 @@
-//! The core knows no web framework.
+//! The structure of the crates: the core depends on no web framework, modules import
+//! each other in one direction only, files and functions stay short.
 
-use std::process::Command;
+mod source;
+
+use std::{collections::BTreeSet, process::Command};
+
+use self::source::{Function, Imports, ROOT, files, functions, imported, imports};
+
+/// Modules of the core, lowest layer first. A module imports from the layers before
+/// its own, and from none of its own layer or later ones.
+const CORE_LAYERS: &[&[&str]] = &[
+    &["time", "error"],
+    &["name", "networks"],
+    &["quota", "key"],
+    &["client_ip", "algorithm"],
+    &["decision", "ban"],
+    &["policy"],
+    &["outage_usage"],
+    &["check"],
+    &["decide", "request"],
+    &["exemptions", "store"],
+    &["subject_resolver", "response"],
+    &["limiter"],
+    &["config"],
+    &["conformance", "guide"],
+];
+
+/// The most lines of a source file, and of a function.
+const MAX_FILE: usize = 300;
+const MAX_FUNCTION: usize = 40;
 
 #[test]
 fn the_core_depends_on_no_framework() {
@@ -8,7 +36,7 @@ fn the_core_depends_on_no_framework() {
     let tree = Command::new(cargo)
         .args(["tree", "--package", "limiter-core", "--edges", "normal", "--all-features"])
         .args(["--prefix", "none", "--offline"])
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .current_dir(ROOT)
         .output()
         .expect("cargo runs");
     let tree = String::from_utf8(tree.stdout).expect("package names are text");
@@ -16,5 +44,78 @@ fn the_core_depends_on_no_framework() {
     for package in tree.lines() {
         let framework = ["actix", "rocket", "hyper", "axum", "http "];
         assert!(!framework.iter().any(|name| package.starts_with(name)), "{package}");
+    }
+}
+
+#[test]
+fn modules_of_the_core_import_from_lower_layers_only() {
+    let layer_of = |module: &str| {
+        let layer = CORE_LAYERS.iter().position(|layer| layer.contains(&module));
+        layer.unwrap_or_else(|| panic!("{module} has no layer; give it one in CORE_LAYERS"))
+    };
+    let imports = imports("limiter-core");
+    let modules: BTreeSet<_> = CORE_LAYERS.iter().copied().flatten().copied().collect();
+    assert_eq!(imports.keys().map(String::as_str).collect::<BTreeSet<_>>(), modules);
+    let pairs = imports.iter().flat_map(|(module, others)| others.iter().map(move |o| (module, o)));
+    let upward: Vec<_> = pairs.filter(|(module, o)| layer_of(o) >= layer_of(module)).collect();
+    assert!(upward.is_empty(), "the first imports the second of no lower layer: {upward:?}");
+}
+
+#[test]
+fn no_crate_has_a_circle_of_modules() {
+    for package in ["limiter-core", "limiter-actix", "limiter-rocket"] {
+        let left = circle(imports(package));
+        assert!(left.is_empty(), "{package} has a circle among these: {left:?}");
+    }
+}
+
+#[test]
+fn files_and_functions_are_short() {
+    let mut long = Vec::new();
+    for (path, text) in
+        files(&["limiter-core", "limiter-actix", "limiter-rocket", "examples", "tests"])
+    {
+        let lines = text.lines().count();
+        if lines > MAX_FILE {
+            long.push(format!("{path}: {lines} lines; the most is {MAX_FILE}"));
+        }
+        for Function { name, lines } in functions(&text) {
+            if lines > MAX_FUNCTION {
+                long.push(format!("{path}, {name}: {lines} lines; the most is {MAX_FUNCTION}"));
+            }
+        }
+    }
+    assert!(long.is_empty(), "{long:#?}");
+}
+
+#[test]
+fn circles_and_long_functions_are_found() {
+    let imports = |pairs: &[(&str, &str)]| {
+        let mut imports = Imports::new();
+        for (module, other) in pairs {
+            imports.entry((*module).to_owned()).or_default().insert((*other).to_owned());
+        }
+        imports
+    };
+    assert!(circle(imports(&[("a", "b"), ("b", "c")])).is_empty());
+    let found = circle(imports(&[("a", "b"), ("b", "c"), ("c", "a"), ("d", "a"), ("a", "e")]));
+    assert_eq!(found, ["a", "b", "c", "d"].map(str::to_owned).into());
+
+    let text = "use crate::{\n    ban::Ban,\n    key::{Key, x::Y},\n};\n// crate::quota\nf(crate::time::now());";
+    assert_eq!(imported(text), ["ban", "key", "time"].map(str::to_owned).into());
+
+    let text = "impl A {\n    fn a(\n        &self,\n    ) -> u8 {\n        { 1 }\n    }\n\n    fn b();\n}\nfn c() { }\n";
+    assert_eq!(functions(text), [Function { name: "a".to_owned(), lines: 5 }]);
+}
+
+/// Removes modules that import nothing of the rest, until none is left to remove. The
+/// rest are circles, and modules that import from them.
+fn circle(mut imports: Imports) -> BTreeSet<String> {
+    loop {
+        let left: BTreeSet<String> = imports.keys().cloned().collect();
+        imports.retain(|_, others| others.iter().any(|module| left.contains(module)));
+        if imports.len() == left.len() {
+            return left;
+        }
     }
 }

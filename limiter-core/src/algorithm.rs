@@ -9,6 +9,7 @@
 mod compact;
 mod fixed_window;
 mod gcra;
+mod integers;
 mod outage;
 mod sliding_window;
 
@@ -17,11 +18,12 @@ mod tests;
 
 #[cfg(feature = "memory")]
 pub(crate) use self::compact::{CompactUsage, MAX_WORD};
+use self::integers::{beyond, div_ceil, div_rem};
 #[cfg(feature = "memory")]
 pub(crate) use self::outage::PackedUsage;
 pub(crate) use self::outage::QuotaUsage;
 use crate::{
-    quota::{Algorithm, MAX_UNITS, Quota},
+    quota::{Algorithm, Quota},
     time::Timestamp,
 };
 
@@ -273,33 +275,4 @@ impl Usage {
         let used = burst - u128::from(self.remaining()).min(burst);
         u32::try_from(used * 1_000_000 / burst).unwrap_or(1_000_000)
     }
-}
-
-/// A quotient of a checked quota's numbers, which always fits, and the rest. Most
-/// dividends fit 64 bits, whose division is much faster.
-#[inline]
-fn div_rem(dividend: u128, by: u64) -> (u64, u64) {
-    match u64::try_from(dividend) {
-        Ok(dividend) => (dividend / by, dividend % by),
-        Err(_) => {
-            let by = u128::from(by);
-            (narrow(dividend / by), narrow(dividend % by))
-        }
-    }
-}
-
-/// The same rounded up.
-#[inline]
-fn div_ceil(dividend: u128, by: u64) -> u64 {
-    let (whole, rest) = div_rem(dividend, by);
-    whole.saturating_add(u64::from(rest > 0))
-}
-
-/// So many units and more, up to [`MAX_UNITS`].
-fn beyond(used: u64, units: u64) -> u64 {
-    used.saturating_add(units).min(MAX_UNITS).max(used)
-}
-
-fn narrow(value: u128) -> u64 {
-    u64::try_from(value).unwrap_or(u64::MAX)
 }

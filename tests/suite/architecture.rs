@@ -79,8 +79,10 @@ fn files_and_functions_are_short() {
         if lines > MAX_FILE {
             long.push(format!("{path}: {lines} lines; the most is {MAX_FILE}"));
         }
+        // A test may hold a table of cases.
+        let is_tests = path.starts_with("tests/") || path.contains("/tests");
         for Function { name, lines } in functions(&text) {
-            if lines > MAX_FUNCTION {
+            if lines > MAX_FUNCTION && !is_tests {
                 long.push(format!("{path}, {name}: {lines} lines; the most is {MAX_FUNCTION}"));
             }
         }

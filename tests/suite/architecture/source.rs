@@ -70,10 +70,8 @@ pub(super) fn imported(text: &str) -> BTreeSet<String> {
     let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
     let code = code.collect::<Vec<_>>().join("\n");
     let paths = code.split("crate::").skip(1);
-    paths
-        .flat_map(|path| path.strip_prefix('{').map_or_else(|| vec![path], group))
-        .map(head)
-        .collect()
+    let paths = paths.flat_map(|path| path.strip_prefix('{').map_or_else(|| vec![path], group));
+    paths.map(head).filter(|name| !name.is_empty()).collect()
 }
 
 /// Returns the paths of `use crate::{..}`, from behind the brace.

@@ -64,44 +64,50 @@ const fn parameters(database: Database) -> Option<&'static [&'static str]> {
         #[cfg(feature = "redis")]
         Database::Redis => Some(&["protocol"]),
         #[cfg(feature = "postgres")]
-        Database::Postgres => Some(&[
-            "host",
-            "hostaddr",
-            "port",
-            "dbname",
-            "user",
-            "password",
-            "application_name",
-            "options",
-            "statement-cache-capacity",
-            "sslmode",
-            "ssl-mode",
-            "sslrootcert",
-            "ssl-root-cert",
-            "ssl-ca",
-            "sslcert",
-            "ssl-cert",
-            "sslkey",
-            "ssl-key",
-        ]),
+        Database::Postgres => Some(POSTGRES),
         #[cfg(feature = "mysql")]
-        Database::MySql => Some(&[
-            "socket",
-            "charset",
-            "collation",
-            "timezone",
-            "time-zone",
-            "statement-cache-capacity",
-            "sslmode",
-            "ssl-mode",
-            "sslca",
-            "ssl-ca",
-            "sslcert",
-            "ssl-cert",
-            "sslkey",
-            "ssl-key",
-        ]),
+        Database::MySql => Some(MYSQL),
         #[cfg(feature = "sqlite")]
         Database::Sqlite => None,
     }
 }
+
+#[cfg(feature = "postgres")]
+const POSTGRES: &[&str] = &[
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+    "statement-cache-capacity",
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+];
+
+#[cfg(feature = "mysql")]
+const MYSQL: &[&str] = &[
+    "socket",
+    "charset",
+    "collation",
+    "timezone",
+    "time-zone",
+    "statement-cache-capacity",
+    "sslmode",
+    "ssl-mode",
+    "sslca",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+];

@@ -68,26 +68,38 @@ pub(in crate::store) fn write(
         }
     }
     let insert = |table: &str, columns: &[&str], rows: &[String]| {
-        if rows.is_empty() {
-            return String::new();
-        }
-        format!(
-            "INSERT INTO {prefix}_{table} (name,{}) VALUES {} {upsert} {};",
-            columns.join(","),
-            rows.join(","),
-            join(columns.iter().map(|column| format!("{column}={}", replaced(column))))
-        )
+        insert(&format!("{prefix}_{table}"), columns, rows, upsert, replaced)
     };
-    let delete = |table: &str, names: &[&str]| {
-        if names.is_empty() {
-            return String::new();
-        }
-        format!("DELETE FROM {prefix}_{table} WHERE name IN ({});", quoted(names))
-    };
+    let delete = |table: &str, names: &[&str]| delete(&format!("{prefix}_{table}"), names);
     insert("counters", &["state", "expires_at"], &counters)
         + &insert("bans", &["ends_at", "duration", "expires_at"], &bans)
         + &delete("counters", &gone_counters)
         + &delete("bans", &gone_bans)
+}
+
+fn insert(
+    table: &str,
+    columns: &[&str],
+    rows: &[String],
+    upsert: &str,
+    replaced: fn(&str) -> String,
+) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    format!(
+        "INSERT INTO {table} (name,{}) VALUES {} {upsert} {};",
+        columns.join(","),
+        rows.join(","),
+        join(columns.iter().map(|column| format!("{column}={}", replaced(column))))
+    )
+}
+
+fn delete(table: &str, names: &[&str]) -> String {
+    if names.is_empty() {
+        return String::new();
+    }
+    format!("DELETE FROM {table} WHERE name IN ({});", quoted(names))
 }
 
 fn quoted(names: &[&str]) -> String {

@@ -53,7 +53,7 @@ use self::environment::{Environment, FlatKeys};
 use crate::{
     error::ConfigError,
     policy::{Mode, Policy},
-    store::select::{MemoryLimits, StoreChoice},
+    store::{memory_limits::MemoryLimits, select::StoreChoice},
     subject_resolver::SubjectResolver,
 };
 

@@ -1,10 +1,14 @@
 //! Where state lives: the [`Store`] trait and what passes through it.
 
 mod circuit_breaker;
+#[cfg(feature = "_shared")]
+mod connect;
+pub(crate) mod database;
 pub(crate) mod guarded;
 mod health;
 #[cfg(feature = "memory")]
 mod memory;
+pub(crate) mod memory_limits;
 #[cfg(feature = "mysql")]
 mod mysql;
 #[cfg(feature = "postgres")]

@@ -16,7 +16,11 @@ use crate::{
     exemptions::Exemptions,
     networks::Networks,
     policy::{Mode, Policy, check_together},
-    store::select::{Database, HAS_MEMORY, MAX_ENTRIES, MemoryLimits, StoreChoice, not_compiled},
+    store::{
+        database::{Database, not_compiled},
+        memory_limits::{MAX_ENTRIES, MemoryLimits},
+        select::{HAS_MEMORY, StoreChoice},
+    },
     subject_resolver::SubjectResolver,
 };
 
@@ -200,7 +204,7 @@ impl Root {
             builder = builder.migrate(migrate);
         }
         builder.check()?;
-        Ok(StoreChoice::Shared(builder))
+        Ok(StoreChoice::Remote(builder))
     }
 
     fn identity(&self) -> Result<SubjectResolver, ConfigError> {

@@ -6,7 +6,6 @@ use super::Retry;
 use crate::{
     algorithm::{Usage, Wait},
     quota::Quota,
-    time::Timestamp,
 };
 
 /// The status of one quota of one policy, after the request.
@@ -46,7 +45,7 @@ impl QuotaStatus {
 
     /// Returns the same refusal at a later instant.
     #[cfg(feature = "memory")]
-    pub(crate) fn at(&self, now: Timestamp) -> Self {
+    pub(crate) fn at(&self, now: crate::time::Timestamp) -> Self {
         let usage = Usage::at(*self.quota(), self.usage.state(), now);
         let wait = match self.wait {
             NEVER => NEVER,

@@ -15,7 +15,8 @@ use crate::{
     store::{
         Store,
         guarded::GuardedStore,
-        select::{HAS_MEMORY, MemoryLimits, StoreChoice},
+        memory_limits::MemoryLimits,
+        select::{HAS_MEMORY, StoreChoice},
     },
     subject_resolver::SubjectResolver,
 };

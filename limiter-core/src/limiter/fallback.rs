@@ -19,7 +19,8 @@ use crate::{
     request::Subjects,
     store::{
         Answer, Store,
-        select::{HAS_MEMORY, MemoryLimits, memory},
+        memory_limits::MemoryLimits,
+        select::{HAS_MEMORY, memory},
     },
     time::{Clock, SystemClock, Timestamp},
 };

@@ -8,7 +8,7 @@ use crate::{
     check::{Check, Item},
     decision::Decision,
     outage_usage::OutageUsage,
-    store::{Store, select::MemoryLimits},
+    store::{Store, memory_limits::MemoryLimits},
 };
 
 #[derive(Debug, Default)]

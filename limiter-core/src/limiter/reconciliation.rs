@@ -25,7 +25,7 @@ use crate::{
     decision::{Decision, PolicyBan},
     key::Key,
     outage_usage::OutageUsage,
-    store::select::MemoryLimits,
+    store::memory_limits::MemoryLimits,
     time::{Clock, SystemClock, Timestamp, micros},
 };
 

@@ -1,7 +1,7 @@
 //! Policies that are derived from a policy, or made beside those of an application:
 //! the count of addresses, of preflights, a part of a limit, a probe.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use super::{Policy, Rule};
 use crate::key::KeySpec;
@@ -18,7 +18,7 @@ impl Policy {
     #[cfg(feature = "_shared")]
     pub(crate) fn probe() -> Self {
         let quota = Quota::per_minute(1).expect("1 a minute is a quota");
-        let minute = Duration::from_secs(60);
+        let minute = std::time::Duration::from_secs(60);
         let mut rule = Rule::new("limiter.probe", quota.into());
         rule.ban = Some(
             BanRule::after_strikes(1)

@@ -20,11 +20,12 @@ use std::borrow::Cow;
 use smallvec::SmallVec;
 
 use crate::{
-    algorithm::Wait,
     decision::{Decision, QuotaStatus, Verdict},
     policy::{HeaderStyle, Mode, Policy},
     quota::{Length, Quota},
-    response::structured_fields::{old_policy_item, policy_item, status_item, status_name},
+    response::structured_fields::{
+        effective_window, old_policy_item, policy_item, seconds, status_item, status_name,
+    },
 };
 
 /// Header fields: names in lower case, and values. A value that is the same in
@@ -177,21 +178,6 @@ fn draft_numbers(status: &QuotaStatus) -> [u64; 3] {
 
 pub(crate) fn number(number: u64) -> Cow<'static, str> {
     itoa::Buffer::new().format(number).to_owned().into()
-}
-
-/// Whole seconds, rounded up.
-pub(crate) const fn seconds(micros: u64) -> u64 {
-    micros.div_ceil(1_000_000)
-}
-
-/// The seconds within which no more than what remains can be used.
-pub(crate) fn effective_window(status: &QuotaStatus) -> u64 {
-    let micros = match status.wait() {
-        Wait::Micros(wait) => wait,
-        Wait::None | Wait::Never => status.usage.effective_window(),
-    };
-    // With nothing left, 0 would say that there is no need to wait.
-    seconds(micros).max(u64::from(status.remaining() == 0))
 }
 
 impl QuotaTexts {

@@ -16,8 +16,9 @@ use crate::{
     policy::Policy,
     request::Subjects,
     response::{
-        headers::{Fields, SetTexts, number, seconds},
+        headers::{Fields, SetTexts, number},
         problem::{ProblemDocument, RefusalKind},
+        structured_fields::seconds,
     },
     time::{Clock, SystemClock, Timestamp, micros},
 };

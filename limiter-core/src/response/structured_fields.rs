@@ -3,9 +3,9 @@
 //! them with one.
 
 use crate::{
+    algorithm::Wait,
     decision::QuotaStatus,
     quota::{MAX_UNITS, Quota},
-    response::headers::{effective_window, seconds},
 };
 
 /// `"api";q=10;w=60`
@@ -41,6 +41,21 @@ pub(crate) fn status_item(name: &str, status: &QuotaStatus) -> String {
 /// At most 15 digits, as the RFC has it.
 fn integer(value: u64) -> u64 {
     value.min(MAX_UNITS)
+}
+
+/// Whole seconds, rounded up.
+pub(crate) const fn seconds(micros: u64) -> u64 {
+    micros.div_ceil(1_000_000)
+}
+
+/// The seconds within which no more than what remains can be used.
+pub(crate) fn effective_window(status: &QuotaStatus) -> u64 {
+    let micros = match status.wait() {
+        Wait::Micros(wait) => wait,
+        Wait::None | Wait::Never => status.usage.effective_window(),
+    };
+    // With nothing left, 0 would say that there is no need to wait.
+    seconds(micros).max(u64::from(status.remaining() == 0))
 }
 
 #[cfg(test)]

@@ -116,6 +116,12 @@ struct Inner {
 }
 
 impl RemoteStore {
+    pub(super) fn new(backend: Arc<dyn Backend>, builder: RemoteStoreBuilder) -> Self {
+        let RemoteStoreBuilder { secret, timeout, clock, .. } = builder;
+        let storage_key = StorageKeys::new(&secret);
+        Self(Arc::new(Inner { backend, storage_key, timeout, clock }))
+    }
+
     /// Sets up a store in the database of that URL.
     pub fn builder(url: &str) -> RemoteStoreBuilder {
         RemoteStoreBuilder::new(url)

@@ -4,7 +4,7 @@ use std::{hash::RandomState, sync::Arc};
 
 use super::{MemoryStore, Shared, bans::Bans, counter_ids::CounterIds, table::Table};
 use crate::{
-    store::select::{MAX_ENTRIES, MemoryLimits},
+    store::memory_limits::{MAX_ENTRIES, MemoryLimits},
     time::{Clock, SystemClock, Timestamp},
 };
 

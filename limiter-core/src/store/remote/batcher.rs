@@ -25,6 +25,7 @@ mod client_queue;
 mod concurrency;
 mod executor;
 mod fair_queue;
+mod group;
 mod replay;
 mod worker;
 
@@ -41,9 +42,9 @@ use tokio::{
 pub(in crate::store) use self::executor::{BatchEntry, BatchExecutor, BatchLimits};
 use self::{
     batch::Batch,
-    client_queue::Ticket,
     concurrency::ConcurrencyLimit,
     fair_queue::FairQueue,
+    group::Ticket,
     worker::{Slot, WorkerSlot, serve},
 };
 use super::backend::{Reply, StoreRequest};

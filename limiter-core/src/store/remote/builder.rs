@@ -1,11 +1,10 @@
-//! Setting up a shared store.
+//! Set-up of a remote store: [`RemoteStoreBuilder`].
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use humantime::format_duration;
 
-use super::{Inner, RemoteStore, backend::Backend, storage_key::StorageKeys};
-use crate::{error::ConfigError, store::select::Database, time::Clock};
+use crate::{error::ConfigError, store::database::Database, time::Clock};
 
 /// How long one call may take unless told otherwise.
 const DEFAULT_TIMEOUT: Duration = Duration::from_millis(100);
@@ -28,7 +27,7 @@ pub struct RemoteStoreBuilder {
     pub(in crate::store) timeout: Duration,
     pub(in crate::store) pool_size: usize,
     pub(in crate::store) migrate: bool,
-    secret: Vec<u8>,
+    pub(super) secret: Vec<u8>,
     pub(in crate::store) clock: Option<Arc<dyn Clock>>,
 }
 
@@ -84,55 +83,7 @@ impl RemoteStoreBuilder {
         Self { clock: Some(Arc::new(clock)), ..self }
     }
 
-    /// The SQL that makes the tables, as
-    /// [`migrate`](RemoteStore::migrate) runs it; empty for Redis.
-    ///
-    /// # Errors
-    /// If the URL or the prefix is wrong.
-    pub fn schema(&self) -> Result<String, ConfigError> {
-        match self.check()? {
-            #[cfg(feature = "redis")]
-            Database::Redis => Ok(String::new()),
-            #[cfg(feature = "postgres")]
-            Database::Postgres => Ok(crate::store::postgres::schema(&self.prefix)),
-            #[cfg(feature = "mysql")]
-            Database::MySql => Ok(crate::store::mysql::schema(&self.prefix)),
-            #[cfg(feature = "sqlite")]
-            Database::Sqlite => Ok(crate::store::sqlite::schema(&self.prefix)),
-        }
-    }
-
-    /// Connects, and makes the store.
-    ///
-    /// # Errors
-    /// If the URL or another setting is wrong, the server does not answer, or
-    /// tables are missing and cannot be made.
-    ///
-    /// # Panics
-    /// Outside of a Tokio runtime. It has to outlive the store.
-    pub async fn connect(self) -> Result<RemoteStore, ConfigError> {
-        let database = self.check()?;
-        let backend: Result<Arc<dyn Backend>, String> = match database {
-            #[cfg(feature = "redis")]
-            Database::Redis => crate::store::redis::connect(&self).await,
-            #[cfg(feature = "postgres")]
-            Database::Postgres => crate::store::postgres::connect(&self).await,
-            #[cfg(feature = "mysql")]
-            Database::MySql => crate::store::mysql::connect(&self).await,
-            #[cfg(feature = "sqlite")]
-            Database::Sqlite => crate::store::sqlite::connect(&self).await,
-        };
-        let backend = backend.map_err(|reason| ConfigError::at("store", reason))?;
-        backend.probe().await.map_err(|reason| ConfigError::at("store", reason))?;
-        Ok(RemoteStore(Arc::new(Inner {
-            backend,
-            storage_key: StorageKeys::new(&self.secret),
-            timeout: self.timeout,
-            clock: self.clock,
-        })))
-    }
-
-    /// Which database, once all settings have been found right.
+    /// Returns the database, if all settings are right.
     pub(crate) fn check(&self) -> Result<Database, ConfigError> {
         let database = Database::of(&self.url).map_err(|error| error.within("store"))?;
         super::url::check(database, &self.url).map_err(|error| error.within("store"))?;

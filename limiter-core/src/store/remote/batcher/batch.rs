@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     BatchEntry, BatchLimits,
-    client_queue::{ClientId, Group, Waiter},
+    group::{ClientId, Group, Waiter},
     replay::Replay,
 };
 use crate::{

@@ -1,28 +1,17 @@
 //! Requests of one client that wait for one server: groups of equal ones, in order.
 
-use std::{
-    collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Instant,
-};
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
-use tokio::sync::oneshot;
-
-use super::{BatchLimits, batch::Batch};
-use crate::{
-    error::StoreError,
-    store::remote::backend::{Reply, StoreRequest},
+use super::{
+    BatchLimits,
+    batch::Batch,
+    group::{ClientId, Group, Responder, SentMark, Waiter},
 };
+use crate::store::remote::backend::StoreRequest;
 
 /// A request finds equal ones among that many of its client's last groups. More are
 /// not searched, since a client can make any number of them.
 const SEARCHED_GROUPS: usize = 4;
-
-/// A client's keyed hash.
-pub(super) type ClientId = u64;
 
 #[derive(Debug, Default)]
 pub(super) struct ClientQueue {
@@ -31,48 +20,6 @@ pub(super) struct ClientQueue {
     pub(super) waiting: usize,
     /// True while an entry of the client is in a batch that was sent.
     pub(super) is_in_flight: bool,
-}
-
-/// Equal requests.
-#[derive(Debug)]
-pub(super) struct Group {
-    pub(super) request: Arc<StoreRequest>,
-    pub(super) is_batchable: bool,
-    waiters: VecDeque<Waiter>,
-    /// The number of the next waiter.
-    next: usize,
-    /// The waiters below that number were sent.
-    sent: Arc<AtomicUsize>,
-}
-
-#[derive(Debug)]
-pub(super) struct Waiter {
-    number: usize,
-    reply: Responder,
-    deadline: Instant,
-    pub(super) since: Instant,
-}
-
-pub(super) type Responder = oneshot::Sender<Result<Reply, StoreError>>;
-
-/// The future reply of a request that waits.
-#[derive(Debug)]
-pub(super) struct Ticket {
-    pub(super) reply: oneshot::Receiver<Result<Reply, StoreError>>,
-    pub(super) mark: SentMark,
-}
-
-/// Tells if a request was sent.
-#[derive(Debug)]
-pub(super) struct SentMark {
-    number: usize,
-    sent: Arc<AtomicUsize>,
-}
-
-impl SentMark {
-    pub(super) fn is_sent(&self) -> bool {
-        self.number < self.sent.load(Ordering::Relaxed)
-    }
 }
 
 /// The outcome of taking an entry of one client for a batch.
@@ -100,11 +47,7 @@ impl ClientQueue {
             self.groups.push_back(Group::new(Arc::clone(request), is_batchable));
             self.groups.len() - 1
         });
-        let group = &mut self.groups[at];
-        let number = group.next;
-        group.next += 1;
-        group.waiters.push_back(Waiter { number, reply, deadline: request.deadline, since });
-        SentMark { number, sent: Arc::clone(&group.sent) }
+        self.groups[at].push(reply, request.deadline, since)
     }
 
     /// The position of a group of equal requests.
@@ -168,40 +111,5 @@ impl ClientQueue {
             }
         }
         Taken::Nothing
-    }
-}
-
-impl Group {
-    fn new(request: Arc<StoreRequest>, is_batchable: bool) -> Self {
-        Self { request, is_batchable, waiters: VecDeque::new(), next: 0, sent: Arc::default() }
-    }
-
-    /// Takes up to `times` requests that somebody still waits for, and those before
-    /// them whose deadline has passed.
-    fn take(&mut self, times: u32, now: Instant, expired: &mut Vec<Waiter>) -> Vec<Waiter> {
-        let mut live = Vec::new();
-        let mut sent = 0;
-        while live.len() < times as usize
-            && let Some(waiter) = self.waiters.pop_front()
-        {
-            if waiter.reply.is_closed() {
-                continue;
-            }
-            if waiter.deadline <= now {
-                expired.push(waiter);
-            } else {
-                sent = waiter.number + 1;
-                live.push(waiter);
-            }
-        }
-        self.sent.fetch_max(sent, Ordering::Relaxed);
-        live
-    }
-}
-
-impl Waiter {
-    /// Nobody may be waiting any more.
-    pub(super) fn reply(self, answer: Result<Reply, StoreError>) {
-        let _ = self.reply.send(answer);
     }
 }

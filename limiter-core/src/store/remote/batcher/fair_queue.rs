@@ -20,7 +20,8 @@ use tokio::sync::oneshot;
 use super::{
     BatchEntry, BatchLimits, RETRY_AFTER,
     batch::{Batch, EntryWaiters, FixedRefusal},
-    client_queue::{ClientId, ClientQueue, Taken, Ticket},
+    client_queue::{ClientQueue, Taken},
+    group::{ClientId, Ticket},
 };
 use crate::{error::StoreError, store::remote::backend::StoreRequest};
 

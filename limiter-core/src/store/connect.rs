@@ -1,0 +1,54 @@
+//! Connects a remote store to the database of its URL.
+
+use std::sync::Arc;
+
+use super::{
+    database::Database,
+    remote::{RemoteStore, RemoteStoreBuilder, backend::Backend},
+};
+use crate::error::ConfigError;
+
+impl RemoteStoreBuilder {
+    /// Returns the SQL that makes the tables, as
+    /// [`migrate`](RemoteStore::migrate) runs it; empty for Redis.
+    ///
+    /// # Errors
+    /// If the URL or the prefix is wrong.
+    pub fn schema(&self) -> Result<String, ConfigError> {
+        match self.check()? {
+            #[cfg(feature = "redis")]
+            Database::Redis => Ok(String::new()),
+            #[cfg(feature = "postgres")]
+            Database::Postgres => Ok(super::postgres::schema(&self.prefix)),
+            #[cfg(feature = "mysql")]
+            Database::MySql => Ok(super::mysql::schema(&self.prefix)),
+            #[cfg(feature = "sqlite")]
+            Database::Sqlite => Ok(super::sqlite::schema(&self.prefix)),
+        }
+    }
+
+    /// Connects, and makes the store.
+    ///
+    /// # Errors
+    /// If the URL or another setting is wrong, the server does not answer, or
+    /// tables are missing and cannot be made.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime. It has to outlive the store.
+    pub async fn connect(self) -> Result<RemoteStore, ConfigError> {
+        let database = self.check()?;
+        let backend: Result<Arc<dyn Backend>, String> = match database {
+            #[cfg(feature = "redis")]
+            Database::Redis => super::redis::connect(&self).await,
+            #[cfg(feature = "postgres")]
+            Database::Postgres => super::postgres::connect(&self).await,
+            #[cfg(feature = "mysql")]
+            Database::MySql => super::mysql::connect(&self).await,
+            #[cfg(feature = "sqlite")]
+            Database::Sqlite => super::sqlite::connect(&self).await,
+        };
+        let backend = backend.map_err(|reason| ConfigError::at("store", reason))?;
+        backend.probe().await.map_err(|reason| ConfigError::at("store", reason))?;
+        Ok(RemoteStore::new(backend, self))
+    }
+}

@@ -3,7 +3,7 @@
 
 use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
-/// A limiter that cannot be built as asked.
+/// The error of a limiter that cannot be built as configured.
 ///
 /// The message names where the fault is (`policies.api.quota`), what is wrong
 /// and what would be right, in one line.
@@ -92,7 +92,7 @@ pub enum Error {
     /// The client's address is in a network of the block list.
     #[error("the address is blocked")]
     Blocked,
-    /// A ban asked for a trusted proxy or an address of `never_ban`.
+    /// A manual ban of a trusted proxy or an address of `never_ban`.
     #[error("that address is a trusted proxy or in never_ban, and so is never banned")]
     NeverBanned,
     /// A change to a ban where the policy has no ban rule.

@@ -23,7 +23,7 @@ use rocket::{
     },
 };
 
-/// How long the last byte waits.
+/// The time that the last byte waits.
 const DELAY: Duration = Duration::from_millis(250);
 
 /// The length of a request's body from which on its refusal lingers: less than what

@@ -25,7 +25,7 @@ use rocket::{
 #[derive(Clone)]
 pub struct Refused {
     refusal: Refusal,
-    /// Whether the application has looked at it, so that the answer is its own.
+    /// True if the application has looked at it, so that the answer is its own.
     seen: Arc<AtomicBool>,
 }
 
@@ -41,7 +41,7 @@ impl Refused {
         Self { refusal, seen: Arc::default() }
     }
 
-    /// Another refusal of the same request.
+    /// Returns another refusal of the same request.
     pub(crate) fn with(&self, refusal: Refusal) -> Self {
         Self { refusal, seen: Arc::clone(&self.seen) }
     }

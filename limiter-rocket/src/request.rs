@@ -77,12 +77,12 @@ fn next_route<'r>(request: &'r Request<'_>) -> Option<&'r Route> {
     route.filter(|route| route.format.is_none() && route.uri.query().is_none())
 }
 
-/// Whether the route is that of [`BeforeRouting`](crate::before_routing::BeforeRouting).
+/// Returns true if the route is that of [`BeforeRouting`](crate::before_routing::BeforeRouting).
 const fn is_before_routing(route: &Route) -> bool {
     route.rank == isize::MIN
 }
 
-/// Whether Rocket takes the request's path for the route's, as its router does.
+/// Returns true if Rocket takes the request's path for the route's, as its router does.
 fn path_matches(route: &Route, request: &Request<'_>) -> bool {
     let mut own = route.uri.path().split('/').filter(|part| !part.is_empty());
     let mut sent = request.uri().path().segments().filter(|part| !part.is_empty());

@@ -71,7 +71,7 @@ fn reason(kind: &Kind) -> String {
     }
 }
 
-/// What to write instead of a word of the Python decorator, or of other limiters.
+/// Returns the replacement for a word of the Python decorator, or of other limiters.
 fn renamed(name: &str) -> Option<&'static str> {
     Some(match name {
         "limit" | "period" => {

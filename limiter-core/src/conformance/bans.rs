@@ -38,7 +38,7 @@ pub async fn the_refusal_that_reaches_the_threshold_is_banned(trial: &Harness) {
     assert!(trial.ask(&policies, &other, 1).await.is_allowed());
 }
 
-/// However often a banned client asks, the ban ends when it was said to.
+/// The end of a ban stays, however many requests its client sends meanwhile.
 pub async fn a_banned_request_neither_strikes_nor_extends(trial: &Harness) {
     let (policies, client) =
         ([policy("short", "2/minute").with_ban(rule(3))], trial.subject("client"));
@@ -261,7 +261,7 @@ pub async fn bans_are_found(trial: &Harness) {
             break;
         }
     }
-    // A page may tell again what another has told.
+    // A page may hold bans of the page before.
     listed.sort_by_key(ToString::to_string);
     listed.dedup();
     assert_eq!(listed, clients[1..4].iter().map(|client| client.key.clone()).collect::<Vec<_>>());

@@ -71,7 +71,7 @@ pub struct ParseKeyError(String);
 impl FromStr for Key {
     type Err = ParseKeyError;
 
-    /// Reads a [name](Key::name), or a digest that a store has told.
+    /// Reads a [name](Key::name), or a digest that a store has returned.
     ///
     /// # Errors
     /// If it is none.

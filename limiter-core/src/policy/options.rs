@@ -2,7 +2,7 @@
 
 use crate::name::words;
 
-/// What a policy does with a request over its quota.
+/// The treatment of a request that is over its quota.
 ///
 /// The order is that of leniency: [`Off`](Self::Off) is the most lenient.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
@@ -21,7 +21,7 @@ pub enum Mode {
     Off,
 }
 
-/// What a policy does while the store cannot answer.
+/// The treatment of requests while the store cannot answer.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum OnStoreError {
@@ -37,7 +37,7 @@ pub enum OnStoreError {
     Deny,
 }
 
-/// Which header fields tell clients of a policy.
+/// The header fields that show a policy to clients.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum HeaderStyle {

@@ -6,9 +6,9 @@
 //! ratelimit: "api";r=3;t=42
 //! ```
 //! `q` units per `w` seconds; `r` of them can be used at once, and no more than
-//! that within the next `t` seconds. A policy of several quotas is told as
+//! that within the next `t` seconds. A policy of several quotas is written as
 //! several, `"api.1s"` and `"api.1h"`, since names are unique within a field.
-//! A window that is not whole seconds is told rounded up, so that a client that
+//! A window that is not whole seconds is rounded up, so that a client that
 //! paces itself by `q / w` is never too fast.
 //!
 //! The draft is not final: its next revision may rename `r` and `t`. So a style
@@ -165,7 +165,7 @@ impl<'a, 'd> Shown<'a, 'd> {
     }
 }
 
-/// Whether the bit of that position is set. A set of more than 64 policies shows
+/// Returns true if the bit of that position is set. A set of more than 64 policies shows
 /// those beyond in any case.
 const fn is_superseded(superseded: u64, at: usize) -> bool {
     at < 64 && superseded >> at & 1 == 1

@@ -1,4 +1,4 @@
-//! How much state may be in memory: of the memory store, and of its stand-in during an
+//! Bounds of the state in memory: of the memory store, and of its stand-in during an
 //! outage.
 
 #![cfg_attr(
@@ -6,10 +6,10 @@
     allow(dead_code, reason = "the configuration sets them, the memory store obeys them")
 )]
 
-/// The most keys or bans that the memory store may be told to hold.
+/// The most keys or bans that the memory store may be configured to hold.
 pub(crate) const MAX_ENTRIES: usize = 100_000_000;
 
-/// How much the memory store may hold, be it the store or its stand-in, and
+/// The most state that the memory store may hold, be it the store or its stand-in, and
 /// among how many servers the limits are divided while it stands in.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MemoryLimits {

@@ -23,16 +23,16 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(800);
 /// no client library is trusted to notice that its connection is dead.
 const FAILURES_BEFORE_RECONNECT: u32 = 3;
 
-/// How long a probe may take, in timeouts of a call: it makes several.
+/// The longest time of a probe, in timeouts of a call: it makes several.
 const PROBE_TIMEOUT: u32 = 8;
 
-/// How long it may take to connect.
+/// The longest time to connect.
 const RECONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How often a line for the log is tried again that had to wait.
+/// The time until a line for the log is tried again that had to wait.
 const LOG_INTERVAL: Duration = Duration::from_millis(250);
 
-/// What a prober does to one server.
+/// The calls that a prober makes to one server.
 pub(super) trait Probe: Send + Sync {
     /// Does what a check does: decides, writes, reads back and removes.
     fn probe(&self) -> BoxFuture<'_, Result<(), StoreError>>;

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-/// How often the lag is measured while the server is called.
+/// The time between measurements of the lag while the server is called.
 const TICK: Duration = Duration::from_millis(10);
 
 /// A tick that comes that much too late is a lag.
@@ -27,9 +27,9 @@ pub(super) struct RuntimeLag(Arc<LagMeter>);
 #[derive(Debug)]
 pub(super) struct LagMeter {
     origin: Instant,
-    /// Whether anything was called since the last tick.
+    /// True if anything was called since the last tick.
     called: AtomicBool,
-    /// Whether ticks are measured now.
+    /// True while ticks are measured.
     measuring: AtomicBool,
     /// Microseconds from `origin` to the last tick, and to the last late one.
     last_tick: AtomicU64,
@@ -61,7 +61,7 @@ impl RuntimeLag {
         }
     }
 
-    /// Whether a tick within the last `period` was late, or one is overdue.
+    /// Returns true if a tick within the last `period` was late, or one is overdue.
     pub(super) fn has_lagged_within(&self, period: Duration) -> bool {
         let meter = &self.0;
         let now = meter.micros();

@@ -19,7 +19,7 @@ use super::{Clock, Timestamp, micros};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
-/// How long the processor's counter is trusted after a reading of the OS clock, in
+/// The longest time for which the processor's counter is trusted after a reading of the OS clock, in
 /// nanoseconds. The counter may run a few millionths fast or slow, which adds up to
 /// nanoseconds in this time.
 const MAX_COUNTER_AGE: u64 = 1_000_000;

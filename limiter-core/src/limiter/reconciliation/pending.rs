@@ -25,7 +25,7 @@ use crate::{
     algorithm::PackedUsage, check::Item, outage_usage::OutageUsage, policy::Policy, time::Timestamp,
 };
 
-/// How many entries a shard has on average when the table is full.
+/// The average number of entries of a shard when the table is full.
 const SHARD: usize = 256;
 
 /// By how many entries a shard grows.
@@ -35,7 +35,7 @@ const GROWTH: usize = 8;
 #[derive(Debug)]
 pub(super) struct PendingUsage {
     pub(super) usage: OutageUsage,
-    /// Whether it is charged only after the store has answered for the key.
+    /// True if it is charged only after the store has answered for the key.
     pub(super) waits: bool,
 }
 

@@ -8,17 +8,17 @@ use crate::{error::StoreError, store::Health};
 /// Failures in a row that open the breaker.
 const FAILURES: u32 = 5;
 
-/// How many of the last calls open it if half of them failed.
+/// The number of last calls that open it if half of them failed.
 const RECENT_CALLS: u32 = 20;
 
-/// How long calls must not fail after a probe succeeded.
+/// The time without a failed call after a probe succeeded, until it closes.
 pub(in crate::store) const PROBATION: Duration = Duration::from_millis(900);
 
 /// The first pause after failures in the probation, and the longest.
 const FIRST_HOLD: Duration = Duration::from_secs(1);
 const LONGEST_HOLD: Duration = Duration::from_secs(60);
 
-/// How often a call is let through where no task probes the server.
+/// The time between calls that are let through where no task probes the server.
 const OWN_PROBE_INTERVAL: Duration = Duration::from_millis(100);
 const LONGEST_OWN_PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -33,7 +33,7 @@ pub(super) struct State {
     first_failure_sent: Option<Instant>,
     /// The outage that is reported, if there is one.
     outage: Option<Outage>,
-    /// How long it stays open at least when it opens in the probation.
+    /// The shortest time that it stays open when it opens in the probation.
     hold: Duration,
     own_probe: OwnProbe,
 }
@@ -58,7 +58,7 @@ struct OwnProbe {
     next: Option<Instant>,
 }
 
-/// Whether the server may be called.
+/// The answer to a request for a call of the server.
 #[derive(Debug)]
 pub(super) enum Permission {
     Call,
@@ -79,7 +79,7 @@ impl State {
         }
     }
 
-    /// Whether it is closed, and nothing has failed of late.
+    /// Returns true if it is closed, and nothing has failed of late.
     pub(super) const fn is_calm(&self) -> bool {
         matches!(self.phase, Phase::Closed) && self.recent == 0
     }
@@ -135,7 +135,7 @@ impl State {
         }
     }
 
-    /// Whether the failures are enough to open.
+    /// Returns true if the failures are enough to open.
     fn trips(&self, now: Instant) -> bool {
         let silent = self.first_failure_sent.map_or(Duration::ZERO, |sent| now - sent);
         let hangs = self.failures >= 2 && silent * 2 >= self.timeout * 3;

@@ -22,13 +22,13 @@ pub struct MemoryStoreBuilder {
 }
 
 impl MemoryStoreBuilder {
-    /// How many counters (and strike counts) are kept at most, one for each
+    /// Sets the most counters (and strike counts) that are kept, one for each
     /// quota of a policy and key. From 1 to 100,000,000; defaults to 1,000,000.
     pub fn max_keys(self, max_keys: usize) -> Self {
         Self { max_keys: max_keys.clamp(1, MAX_ENTRIES), ..self }
     }
 
-    /// How many bans are kept at most. From 1 to 100,000,000; defaults to 100,000.
+    /// Sets the most bans that are kept. From 1 to 100,000,000; defaults to 100,000.
     pub fn max_bans(self, max_bans: usize) -> Self {
         Self { max_bans: max_bans.clamp(1, MAX_ENTRIES), ..self }
     }

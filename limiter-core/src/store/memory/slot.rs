@@ -35,10 +35,10 @@ const HASH_AT: u32 = 20;
 /// Bits behind the first one of a duration in a tag.
 const FLOAT_BITS: u32 = 10;
 
-/// What tells the slots of a bucket apart: the key and the namespace of what is
+/// The identity of a slot within its bucket: the key and the namespace of what is
 /// kept.
 ///
-/// The id says by which quota the payload is to be read. It does not tell slots
+/// The id says by which quota the payload is to be read. It does not distinguish slots
 /// apart, since a policy whose limit was changed finds what was used before.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Tag(u64);
@@ -111,7 +111,7 @@ impl Tag {
         self.0 & !(IDS | WIDE)
     }
 
-    /// Whether both are of one key and namespace, whatever the quota.
+    /// Returns true if both are of one key and namespace, whatever the quota.
     pub(super) const fn is_same(self, other: Self) -> bool {
         self.identity() == other.identity()
     }
@@ -169,7 +169,7 @@ impl Slot {
         self.word.compare_exchange(read.0, new.0, AcqRel, Relaxed).is_ok()
     }
 
-    /// Whether the word is still the one that was read.
+    /// Returns true if the word is still the one that was read.
     #[inline]
     pub(super) fn is_still(&self, read: Word) -> bool {
         self.word.load(Acquire) == read.0

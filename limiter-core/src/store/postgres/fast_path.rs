@@ -82,7 +82,7 @@ impl FastPath {
         self.charges.is_empty()
     }
 
-    /// Whether there is but one counter.
+    /// Returns true if there is one counter.
     pub(super) const fn is_single(&self) -> bool {
         self.charges.len() == 1
     }

@@ -75,7 +75,7 @@ impl Transactional for Postgres {
     }
 }
 
-/// Whether a statement was rolled back because of another: a serialization failure, a
+/// Returns true if a statement was rolled back because of another: a serialization failure, a
 /// deadlock, or a row that was new to both (see `sql/write.sql`).
 pub(super) fn is_conflict(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());

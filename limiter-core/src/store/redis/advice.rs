@@ -1,4 +1,4 @@
-//! What to do about a server that no check can use.
+//! Advice for the operator about a server that no check can use.
 
 /// Returns what the server has said, and what to do about it. It never has the
 /// URL, which may hold a password.

@@ -1,5 +1,5 @@
 //! The connection to one server: one that all calls share, made anew by a task
-//! of its own as soon as it ends, whether anybody asks or not.
+//! of its own as soon as it ends, whether or not a call waits.
 //!
 //! While a new one is being made, calls wait for it. Once that has failed, a call
 //! brings the next attempt forward; where a server does not even refuse, calls
@@ -18,7 +18,7 @@ use tokio::sync::{Notify, watch};
 
 use super::{error::CallError, keeper::Keeper, sentinel::Sentinel, stream::Traffic};
 
-/// How often a call is sent that provably never left.
+/// The most attempts to send a call that provably never left.
 const MAX_SENDS: u32 = 3;
 
 /// A connection is not discarded for what its server is (a replica, one that
@@ -56,7 +56,7 @@ pub(super) enum State {
 #[derive(Clone)]
 pub(super) struct Failure {
     pub(super) error: RedisError,
-    /// Whether the server did not even refuse: nobody waits for the next attempt.
+    /// True if the server did not even refuse: nobody waits for the next attempt.
     pub(super) is_late: bool,
 }
 

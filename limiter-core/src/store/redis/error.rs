@@ -74,7 +74,7 @@ fn words(error: &RedisError) -> String {
     }
 }
 
-/// How the node of a cluster sends a call elsewhere.
+/// The redirection of a call by a node of a cluster.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Redirection {
     Moved,

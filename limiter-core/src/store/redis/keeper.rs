@@ -29,7 +29,7 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 /// A connection that ends sooner than that is made anew after a pause.
 const SHORT_LIFE: Duration = Duration::from_millis(50);
 
-/// What makes the connection, and makes it anew.
+/// The task that makes the connection, and makes it anew.
 pub(super) struct Keeper {
     pub(super) source: Source,
     pub(super) state: watch::Sender<State>,

@@ -1,4 +1,4 @@
-//! Which script decides which calls of a batch.
+//! The plan of a batch: which script decides which of its calls.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -48,7 +48,7 @@ pub(super) fn plan(
     parts
 }
 
-/// How many calls each client is met in; nothing where there is but one call.
+/// Returns the number of calls of each client; nothing if there is one call.
 fn how_often_met(calls: &[Arc<ScriptCall>]) -> HashMap<&str, u32> {
     let mut met = HashMap::new();
     if calls.len() > 1 {

@@ -27,8 +27,8 @@ use crate::{
     },
 };
 
-/// What goes to a server by one write, and how often: enough that what a call
-/// costs in itself is little, and few enough that the server decides one while
+/// The size of a batch to one server, and the number of batches: enough that the cost
+/// of a call in itself is small, and few enough that the server decides one while
 /// another is on its way.
 const LIMITS: BatchLimits = BatchLimits {
     entries: 32,
@@ -39,7 +39,7 @@ const LIMITS: BatchLimits = BatchLimits {
     max_in_flight: 3,
 };
 
-/// How often a call is repeated that the server has refused to begin: with the
+/// The most attempts of a call that the server has refused to begin: with the
 /// pauses between, for about 30 ms.
 const MAX_ATTEMPTS: u32 = 6;
 
@@ -51,7 +51,7 @@ pub(super) struct ScriptRunner {
     cluster: Option<Weak<Cluster>>,
 }
 
-/// What each call was answered, in their order.
+/// The answer to each call, in their order.
 type Answers = Vec<Result<Reply, CallError>>;
 
 /// The same of one script; none where it has left a call undecided.

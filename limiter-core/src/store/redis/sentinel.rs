@@ -14,7 +14,7 @@ use super::{
     url,
 };
 
-/// How long one sentinel may take, before the next one is asked.
+/// The longest time of a call to one sentinel, before the next one is called.
 const SENTINEL_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The sentinels of a service.

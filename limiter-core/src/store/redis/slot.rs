@@ -1,6 +1,6 @@
 //! Which of a cluster's 16,384 slots a client's state is in.
 
-/// How many slots a cluster has.
+/// The number of slots of a cluster.
 pub(super) const SLOTS: u16 = 16_384;
 
 /// Returns the slot of a hash tag: CRC16 (XMODEM), as the specification of Redis

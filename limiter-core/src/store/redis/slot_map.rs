@@ -1,4 +1,4 @@
-//! The map of a cluster's slots: how it is asked for, and what it says.
+//! The map of a cluster's slots: which master has which.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use super::{
     url::{self, host_and_port},
 };
 
-/// How long one node may take to say who has which slots.
+/// The longest time of a call for the map to one node.
 const MAP_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The position of no master.
@@ -24,9 +24,9 @@ const NONE: u16 = u16::MAX;
 #[derive(Clone)]
 pub(super) struct SlotMap {
     masters: Vec<Arc<Master>>,
-    /// Of each slot the position of its master.
+    /// The position of the master of each slot.
     slots: Box<[u16]>,
-    /// All nodes, replicas included, any of which may be asked for the next map.
+    /// All nodes, replicas included, any of which may send the next map.
     nodes: Vec<ConnectionInfo>,
 }
 
@@ -70,7 +70,7 @@ impl SlotMap {
         known.unwrap_or(self.masters.len() - 1) as u16
     }
 
-    /// Asks one node after the other who has which slots now: first the masters
+    /// Reads the map from one node after the other, until one sends it: first the masters
     /// that there is a connection to. Returns the map by the first that answers,
     /// with the masters of this one that are masters still.
     pub(super) async fn ask_anew(&self, cluster: &Arc<Cluster>) -> Result<Self, CallError> {
@@ -124,7 +124,7 @@ impl SlotMap {
     }
 }
 
-/// Asks a node that there is no connection to.
+/// Reads the map from a node without a connection.
 async fn ask(node: &ConnectionInfo, commands: &Pipeline) -> RedisResult<Vec<Value>> {
     let Opened { mut connection, driver, .. } =
         stream::open(node, AsyncConnectionConfig::new()).await?;
@@ -139,7 +139,7 @@ fn late() -> redis::RedisError {
 }
 
 /// Reads `first last node*`, where a node is `host port ...`. A node that does
-/// not know its own host means that of the one that was asked.
+/// not know its own host means that of the node that sent the map.
 fn read_range(range: Value, asked: &ConnectionInfo) -> RedisResult<Range> {
     let mut parts = redis::from_redis_value::<Vec<Value>>(range)?.into_iter();
     let mut number = || redis::from_redis_value::<u16>(parts.next().unwrap_or(Value::Nil));

@@ -28,7 +28,7 @@ use tokio::{
     net::TcpStream,
 };
 
-/// What a socket reports whose peer has closed its end. `RDHUP` does so behind bytes
+/// The events of a socket whose peer has closed its end. `RDHUP` does so behind bytes
 /// that nobody has read yet, such as a last TLS record. Other systems report it once
 /// both ends are closed; until then the end of the stream is found by reading.
 #[cfg(target_os = "linux")]
@@ -51,7 +51,7 @@ impl Traffic {
 pub(super) struct Opened {
     pub(super) connection: MultiplexedConnection,
     pub(super) traffic: Arc<Traffic>,
-    /// What drives the connection; it ends when the connection does.
+    /// The task that drives the connection; it ends when the connection does.
     pub(super) driver: BoxFuture<'static, ()>,
 }
 

@@ -5,7 +5,7 @@ use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
 
 use super::sentinel::Sentinel;
 
-/// What an URL names.
+/// The servers and the database that a URL names.
 pub(super) enum Target {
     Server(Box<ConnectionInfo>),
     Sentinel(Sentinel),

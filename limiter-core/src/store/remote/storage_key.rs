@@ -22,7 +22,7 @@ impl StorageKeys {
         Self { secret: secret.to_owned() }
     }
 
-    /// Who the key is, without what may be secret: ASCII letters, digits and
+    /// The name of the key, without parts that may be secret: ASCII letters, digits and
     /// `-_./:=&#*`, at most 80 of them.
     pub(in crate::store) fn client(&self, key: &Key) -> String {
         if let Some(name) = key.name() {

@@ -1,4 +1,4 @@
-//! What to do about an error of a SQL database.
+//! Advice for the operator about an error of a SQL database.
 //!
 //! Input: the database's own words. Output: the same with advice behind them.
 

@@ -12,7 +12,7 @@ use super::{Dialect, Sql, is_simple};
 /// Rows that one step looks at.
 const STEP: usize = 1_000;
 
-/// How long to wait between two steps, and how long where a quarter of what was
+/// The pause between two steps, and the pause where a quarter of what was
 /// looked at had expired. (Redis collects its expired keys by that rule.)
 const PAUSE: Duration = Duration::from_secs(1);
 const SHORT_PAUSE: Duration = Duration::from_millis(10);
@@ -61,12 +61,11 @@ impl<D: Dialect> Sql<D> {
         };
         let sql = self.dialect.sweep(&table, &place.behind, STEP, &now);
         let rows = self.pool.rows(self.timeout, sql).await?;
-        let told = |name: &str| {
-            rows.iter().find(|(told, _)| told == name).map(|(_, value)| value.as_str())
-        };
-        let looked: usize = told("looked").unwrap_or("0").parse()?;
-        let gone: usize = told("gone").unwrap_or("0").parse()?;
-        place.behind = match told("last") {
+        let value =
+            |name: &str| rows.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str());
+        let looked: usize = value("looked").unwrap_or("0").parse()?;
+        let gone: usize = value("gone").unwrap_or("0").parse()?;
+        place.behind = match value("last") {
             Some(last) if looked == STEP && last.bytes().all(is_simple) => last.to_owned(),
             // From the beginning again.
             _ => String::new(),

@@ -1,4 +1,4 @@
-//! A batch: entries that go to the server together, and those who wait for them.
+//! A batch: entries that go to the server together, and the requests that wait for each.
 
 use std::{
     sync::Arc,
@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) entries: Vec<BatchEntry>,
-    /// Who waits for each entry.
+    /// The requests that wait for each entry.
     pub(super) waiters: Vec<EntryWaiters>,
     /// The clients of the entries, each once.
     pub(super) clients: Vec<ClientId>,
@@ -31,7 +31,7 @@ pub(super) struct Batch {
     takes_more: bool,
 }
 
-/// Who waits for an entry: each for one of its times, in order.
+/// The requests that wait for an entry: each for one of its times, in order.
 #[derive(Debug)]
 pub(super) struct EntryWaiters {
     pub(super) client: ClientId,
@@ -68,7 +68,7 @@ impl Batch {
         !self.takes_more || self.entries.len() >= limits.entries
     }
 
-    /// Whether there is room for a group. There is for the first, whatever it is.
+    /// Returns true if there is room for a group. There is for the first, whatever it is.
     pub(super) fn fits(&self, group: &Group, limits: &BatchLimits) -> bool {
         let quotas = self.quotas + group.request.quotas();
         self.is_empty() || group.is_batchable && quotas <= limits.quotas

@@ -1,4 +1,4 @@
-//! How many calls are in flight at a time: additive increase, multiplicative
+//! Limit of concurrency, the calls in flight at a time: additive increase, multiplicative
 //! decrease by the delay of calls, as TCP Vegas does (Brakmo and Peterson, 1994).
 //!
 //! A server that is far away or slow to answer, but not busy, is sent more batches at
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// cost the server less.
 const SHORT_WAIT: Duration = Duration::from_millis(1);
 
-/// How long the shortest call is remembered, at least.
+/// The shortest time for which the shortest call is remembered.
 const WINDOW: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]

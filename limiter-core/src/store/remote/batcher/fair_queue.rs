@@ -6,7 +6,7 @@
 //! its requests meet each other here and not at a lock of the server. So a client with
 //! many requests delays another's first by one round trip at most.
 //!
-//! Clients are told apart by a keyed hash; two that collide take turns as one.
+//! Clients are distinguished by a keyed hash; two that collide take turns as one.
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},

@@ -48,7 +48,7 @@ pub(super) struct Ticket {
     pub(super) mark: SentMark,
 }
 
-/// Tells if a request was sent.
+/// Shows if a request was sent.
 #[derive(Debug)]
 pub(super) struct SentMark {
     number: usize,

@@ -75,7 +75,7 @@ impl<'a> Replay<'a> {
     }
 }
 
-/// Whether a strike of one is a strike of the other.
+/// Returns true if a strike of one is a strike of the other.
 fn shares_bans(one: &NamedItem, other: &NamedItem) -> bool {
     one.namespaces().strikes == other.namespaces().strikes && one.client == other.client
 }

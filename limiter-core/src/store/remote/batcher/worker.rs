@@ -65,7 +65,7 @@ pub(super) async fn serve<E: BatchExecutor>(mut slot: WorkerSlot<E>) {
             break;
         }
         inner.send(batch).await;
-        // Those who have just been answered may ask again at once.
+        // Clients that have just got an answer may send the next request at once.
         yield_now().await;
     }
     slot.is_done = true;

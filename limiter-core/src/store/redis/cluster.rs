@@ -17,10 +17,10 @@ use tokio::{sync::Notify, time::timeout};
 use super::{
     connection::{Connection, Source},
     error::{CallError, Redirection},
+    hash_slot::slot_of,
     master::Master,
     runner::ScriptRunner,
     scripts::Scripts,
-    slot::slot_of,
     slot_map::SlotMap,
     url,
 };

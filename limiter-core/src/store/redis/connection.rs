@@ -16,7 +16,7 @@ use redis::{
 };
 use tokio::sync::{Notify, watch};
 
-use super::{error::CallError, keeper::Keeper, sentinel::Sentinel, stream::Traffic};
+use super::{error::CallError, reconnect::ReconnectTask, sentinel::Sentinel, stream::Traffic};
 
 /// The most attempts to send a call that provably never left.
 const MAX_SENDS: u32 = 3;
@@ -73,8 +73,9 @@ impl Connection {
     pub(super) fn start(source: Source, call_timeout: Duration) -> Self {
         let (sender, state) = watch::channel(State::Connecting);
         let wanted = Arc::new(Notify::new());
-        let keeper = Keeper { source, state: sender, wanted: Arc::clone(&wanted), call_timeout };
-        tokio::spawn(keeper.keep());
+        let task =
+            ReconnectTask { source, state: sender, wanted: Arc::clone(&wanted), call_timeout };
+        tokio::spawn(task.run());
         Self { state, wanted }
     }
 

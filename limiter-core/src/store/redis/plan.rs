@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{command::ScriptCall, fast_path, slot::slot_of};
+use super::{command::ScriptCall, fast_path, hash_slot::slot_of};
 
 /// Calls that one run of a script decides: all of one slot, on a cluster.
 pub(super) struct Part {

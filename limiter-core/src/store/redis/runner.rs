@@ -15,9 +15,9 @@ use super::{
     connection::Connection,
     error::{CallError, Redirection},
     fast_path,
+    hash_slot::slot_of,
     plan::{Part, plan},
     scripts::{Scripts, is_batchable},
-    slot::slot_of,
 };
 use crate::{
     error::StoreError,

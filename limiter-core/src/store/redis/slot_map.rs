@@ -8,8 +8,8 @@ use tokio::time::timeout;
 use super::{
     cluster::Cluster,
     error::CallError,
+    hash_slot::SLOTS,
     master::Master,
-    slot::SLOTS,
     stream::{self, Opened},
     url::{self, host_and_port},
 };

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::{
     cluster::Cluster,
     error::{CallError, Redirection},
+    hash_slot::slot_of,
     master::Master,
-    slot::slot_of,
 };
 
 /// The masters.

@@ -45,7 +45,7 @@ use self::{
     concurrency::ConcurrencyLimit,
     fair_queue::FairQueue,
     group::Ticket,
-    worker::{Slot, WorkerSlot, serve},
+    worker::{CallSlot, WorkerSlot, serve},
 };
 use super::backend::{Reply, StoreRequest};
 use crate::{error::StoreError, store::circuit_breaker::CircuitBreaker};
@@ -135,7 +135,7 @@ impl<E: BatchExecutor> Batcher<E> {
         let request = Arc::new(request);
         match inner.route(&request, since) {
             Route::Alone => {
-                let _slot = Slot(inner);
+                let _slot = CallSlot(inner);
                 inner.call_alone(request, deadline).await
             }
             Route::Queued { ticket: Ticket { reply, mark }, starts_worker } => {

@@ -8,9 +8,9 @@ use super::{BatchExecutor, Inner};
 use crate::error::StoreError;
 
 /// A slot of a call that a request makes itself.
-pub(super) struct Slot<'a, E: BatchExecutor>(pub(super) &'a Arc<Inner<E>>);
+pub(super) struct CallSlot<'a, E: BatchExecutor>(pub(super) &'a Arc<Inner<E>>);
 
-impl<E: BatchExecutor> Drop for Slot<'_, E> {
+impl<E: BatchExecutor> Drop for CallSlot<'_, E> {
     fn drop(&mut self) {
         self.0.release_slot();
     }

@@ -1,4 +1,4 @@
-//! Which of a cluster's 16,384 slots a client's state is in.
+//! Hash slots of a Redis Cluster: the one of 16,384 that a client's state is in.
 
 /// The number of slots of a cluster.
 pub(super) const SLOTS: u16 = 16_384;

@@ -30,7 +30,7 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const SHORT_LIFE: Duration = Duration::from_millis(50);
 
 /// The task that makes the connection, and makes it anew.
-pub(super) struct Keeper {
+pub(super) struct ReconnectTask {
     pub(super) source: Source,
     pub(super) state: watch::Sender<State>,
     /// Ends a pause between two attempts.
@@ -38,9 +38,9 @@ pub(super) struct Keeper {
     pub(super) call_timeout: Duration,
 }
 
-impl Keeper {
+impl ReconnectTask {
     /// Goes on until nobody holds the connection any more.
-    pub(super) async fn keep(self) {
+    pub(super) async fn run(self) {
         let (mut patience, mut pause) = (CONNECT_TIMEOUT, FIRST_PAUSE);
         for attempt in 1.. {
             if self.state.is_closed() {

@@ -234,6 +234,16 @@ impl Usage {
         by_algorithm!(self.used, used => used.remaining(&self.quota, self.now))
     }
 
+    /// Returns true if at most a fifth of what can be used at once is left.
+    #[inline]
+    pub(crate) fn is_near_limit(&self) -> bool {
+        match self.used {
+            // Without the division that the remaining units take.
+            AlgorithmUsage::Gcra(debt) => debt.is_near_limit(&self.quota),
+            _ => self.remaining().saturating_mul(5) <= self.quota.limit(),
+        }
+    }
+
     /// Microseconds until nothing is used any more.
     #[must_use]
     pub fn reset_after(&self) -> u64 {

@@ -93,6 +93,11 @@ impl<'a> Check<'a> {
         })
     }
 
+    /// The item at a position.
+    pub(crate) fn item(&self, position: usize) -> Item<'a> {
+        Item { policy: &self.policies[position], subject: &self.subjects[position] }
+    }
+
     /// Returns the outage usage to be charged before anything is decided: the positions
     /// of items, the items, and the usage of each.
     pub fn outage_usage(
@@ -120,7 +125,7 @@ impl<'a> Check<'a> {
 
 impl Item<'_> {
     /// Whether both strike and ban the same: one policy or group, and one key.
-    fn is_same_offender(&self, other: &Self) -> bool {
+    pub(crate) fn is_same_offender(&self, other: &Self) -> bool {
         self.policy.namespaces().bans == other.policy.namespaces().bans
             && self.subject.key == other.subject.key
     }

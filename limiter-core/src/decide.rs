@@ -140,7 +140,8 @@ pub fn decide(check: &Check<'_>, priors: &[PriorState], now: Timestamp) -> Outco
         let pairs = check.items().zip(priors).enumerate();
         pairs.filter(|(_, (item, _))| item.policy.mode() == Mode::Enforce)
     };
-    let old_ban = last_to_end(enforced().map(|(at, (_, prior))| (at, banned_until(prior, now))));
+    let old_ban =
+        last_to_end(enforced().filter_map(|(policy, (_, prior))| ban_in_force(policy, prior, now)));
     let refused = enforced().any(|(_, (_, prior))| wait(prior, cost) != Wait::None);
     let admitted = old_ban.is_none() && !refused;
 
@@ -155,10 +156,12 @@ pub fn decide(check: &Check<'_>, priors: &[PriorState], now: Timestamp) -> Outco
         })
         .collect();
 
-    let decision = Decision::of(now, old_ban, statuses(check, priors, &changes)).with_new_bans(
-        new_ban(check, &changes, Mode::Enforce, now),
-        new_ban(check, &changes, Mode::Shadow, now),
-    );
+    let brought = bans_brought(check, &changes, now);
+    let enforced = |ban: &PolicyBan| check.item(ban.policy).policy.mode() == Mode::Enforce;
+    let new_ban = last_to_end(brought.iter().copied().filter(enforced));
+    let shadow = if admitted { shadow_bans(check, priors, now) } else { SmallVec::new() };
+    let decision = Decision::of(now, old_ban, statuses(check, priors, &changes))
+        .with_bans(new_ban, brought, shadow);
     Outcome { decision, changes }
 }
 
@@ -186,19 +189,35 @@ pub(crate) fn decide_without_strikes(
 }
 
 /// Returns the ban that ends last.
-fn last_to_end(bans: impl Iterator<Item = (usize, Option<Timestamp>)>) -> Option<PolicyBan> {
-    bans.filter_map(|(policy, until)| Some(PolicyBan { policy, until: until? }))
-        .max_by_key(|ban| ban.until)
+fn last_to_end(bans: impl Iterator<Item = PolicyBan>) -> Option<PolicyBan> {
+    bans.max_by_key(|ban| ban.until)
 }
 
-/// Returns the ban that ends last of those that this check has brought.
-fn new_ban(check: &Check<'_>, changes: &[Change], mode: Mode, now: Timestamp) -> Option<PolicyBan> {
-    let items = check.items().zip(changes).enumerate();
-    let of_mode = items.filter(|(_, (item, _))| item.policy.mode() == mode);
-    last_to_end(of_mode.map(|(at, (_, change))| match change {
-        Change::Struck(offender) => (at, offender.banned_until(now)),
-        Change::None | Change::Charged(_) => (at, None),
-    }))
+/// Returns the bans that this check has brought, one an offender: that of its last policy.
+fn bans_brought(check: &Check<'_>, changes: &[Change], now: Timestamp) -> SmallVec<[PolicyBan; 1]> {
+    let mut bans = SmallVec::new();
+    for (policy, (item, change)) in check.items().zip(changes).enumerate() {
+        let Change::Struck(offender) = change else { continue };
+        let Some(until) = offender.banned_until(now) else { continue };
+        bans.retain(|ban: &mut PolicyBan| !check.item(ban.policy).is_same_offender(&item));
+        bans.push(PolicyBan { policy, until });
+    }
+    bans
+}
+
+/// Returns the bans in force under shadow policies.
+fn shadow_bans(
+    check: &Check<'_>,
+    priors: &[PriorState],
+    now: Timestamp,
+) -> SmallVec<[PolicyBan; 1]> {
+    let items = check.items().zip(priors).enumerate();
+    let shadow = items.filter(|(_, (item, _))| item.policy.mode() == Mode::Shadow);
+    shadow.filter_map(|(policy, (_, prior))| ban_in_force(policy, prior, now)).collect()
+}
+
+fn ban_in_force(policy: usize, prior: &PriorState, now: Timestamp) -> Option<PolicyBan> {
+    banned_until(prior, now).map(|until| PolicyBan { policy, until })
 }
 
 fn banned_until(prior: &PriorState, now: Timestamp) -> Option<Timestamp> {

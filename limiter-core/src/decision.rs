@@ -57,14 +57,16 @@ pub struct Decision {
 }
 
 /// The bans that a check has met or brought.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 struct Bans {
     /// The one that ends last of those in force.
     enforced: Option<PolicyBan>,
     /// Whether this check brought it.
     is_new: bool,
-    /// The one that this check brought under a shadow policy.
-    shadow: Option<PolicyBan>,
+    /// Those that this check brought, under enforced and shadow policies.
+    brought: SmallVec<[PolicyBan; 1]>,
+    /// Those under shadow policies that were in force before.
+    shadow: SmallVec<[PolicyBan; 1]>,
 }
 
 /// A ban in force under one of the policies of a check.
@@ -94,18 +96,21 @@ impl Decision {
         Self { verdict, now, quotas, bans }
     }
 
-    /// Adds the bans that the check has brought.
-    pub(crate) fn with_new_bans(
+    /// Adds the bans that the check has brought, of which `enforced` is the one under an
+    /// enforced policy that ends last, and those under shadow policies that were in
+    /// force.
+    pub(crate) fn with_bans(
         self,
         enforced: Option<PolicyBan>,
-        shadow: Option<PolicyBan>,
+        brought: SmallVec<[PolicyBan; 1]>,
+        shadow: SmallVec<[PolicyBan; 1]>,
     ) -> Self {
-        if enforced.is_none() && shadow.is_none() {
+        if brought.is_empty() && shadow.is_empty() {
             return self;
         }
         let verdict = if enforced.is_some() { Verdict::Banned } else { self.verdict };
         let is_new = enforced.is_some();
-        let bans = Bans { enforced: enforced.or(self.ban()), is_new, shadow };
+        let bans = Bans { enforced: enforced.or(self.ban()), is_new, brought, shadow };
         Self { verdict, bans: Some(Box::new(bans)), ..self }
     }
 
@@ -158,9 +163,16 @@ impl Decision {
         self.bans.as_ref().and_then(|bans| bans.enforced)
     }
 
-    /// The ban of a shadow policy that began with this request.
-    pub(crate) fn new_shadow_ban(&self) -> Option<PolicyBan> {
-        self.bans.as_ref().and_then(|bans| bans.shadow)
+    /// The bans that began with this request, under enforced and shadow policies.
+    pub(crate) fn bans_brought(&self) -> &[PolicyBan] {
+        self.bans.as_ref().map_or(&[], |bans| &bans.brought)
+    }
+
+    /// Whether that shadow policy would have refused the request because of a ban from
+    /// before.
+    pub(crate) fn is_shadow_banned(&self, policy: usize) -> bool {
+        let shadow = self.bans.iter().flat_map(|bans| &bans.shadow);
+        shadow.into_iter().any(|ban| ban.policy == policy)
     }
 
     /// Whether the ban began with this request.
@@ -193,12 +205,15 @@ impl Decision {
         self.quotas.iter().filter(|status| status.shadow && status.refuses())
     }
 
-    /// Whether an operator is to be informed: of a new ban, or of what a shadow
-    /// policy would have refused.
-    pub(crate) fn is_news(&self) -> bool {
-        self.is_new_ban()
-            || self.new_shadow_ban().is_some()
-            || self.shadow_refusals().next().is_some()
+    /// Whether the request passes without any ban.
+    #[inline]
+    pub(crate) const fn is_allowed_without_bans(&self) -> bool {
+        matches!(self.verdict, Verdict::Allowed) && self.bans.is_none()
+    }
+
+    /// The statuses of the quotas of one policy.
+    pub(crate) fn quotas_of(&self, policy: usize) -> impl Iterator<Item = &QuotaStatus> + Clone {
+        self.quotas.iter().filter(move |status| status.policy() == policy)
     }
 
     /// Takes over the statuses of one policy of another decision, at another
@@ -215,7 +230,8 @@ impl Decision {
             *status = status.moved_to(positions[status.policy()]);
         }
         if let Some(bans) = &mut self.bans {
-            for ban in [&mut bans.enforced, &mut bans.shadow].into_iter().flatten() {
+            let Bans { enforced, brought, shadow, .. } = &mut **bans;
+            for ban in enforced.iter_mut().chain(brought).chain(shadow) {
                 ban.policy = positions[ban.policy];
             }
         }

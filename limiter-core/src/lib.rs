@@ -65,6 +65,7 @@ pub mod conformance;
 pub mod decide;
 mod decision;
 mod error;
+pub mod events;
 mod exemptions;
 pub mod guide;
 pub mod key;
@@ -76,6 +77,7 @@ pub mod policy;
 pub mod quota;
 mod request;
 pub mod response;
+pub mod stats;
 mod store;
 mod subject_resolver;
 pub mod time;
@@ -93,6 +95,7 @@ pub use crate::{
     client_ip::ClientIp,
     decision::{Decision, QuotaStatus, Retry, Verdict},
     error::{ConfigError, Error, StoreError, StoreErrorKind, UnknownPolicy},
+    events::{BanCause, Event, EventStream, Observer},
     exemptions::Exemptions,
     key::{Key, KeyPart, KeySpec, ParseKeyError},
     limiter::{

@@ -31,18 +31,20 @@ mod admission;
 mod builder;
 #[cfg(feature = "memory")]
 mod deny_cache;
-mod events;
 mod fallback;
 #[cfg(feature = "memory")]
 mod last_seen;
 mod manual;
 #[cfg(not(feature = "memory"))]
 mod no_memory;
+mod observation;
 mod permit;
 mod policy_set;
 #[cfg(feature = "memory")]
 mod reconciliation;
+mod record_decision;
 mod record_response;
+mod reports;
 mod response_strikes;
 
 use std::{
@@ -60,10 +62,12 @@ pub use self::{
 };
 use crate::{
     error::{Error, UnknownPolicy},
+    events::Observers,
     key::Key,
-    limiter::{events::ShadowRefusals, fallback::Fallback, record_response::Runtime},
+    limiter::{fallback::Fallback, record_response::Runtime, reports::ShadowRefusals},
     policy::Policy,
     request::{RequestInfo, Subjects},
+    stats::counters::LimiterCounters,
     store::{Health, ServerHealth, Store},
     subject_resolver::SubjectResolver,
 };
@@ -97,6 +101,8 @@ struct Inner {
     identity: SubjectResolver,
     warned_of_late_user: AtomicBool,
     shadow_refusals: ShadowRefusals,
+    counters: LimiterCounters,
+    observers: Arc<Observers>,
     runtime: Runtime,
 }
 

@@ -31,6 +31,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -46,6 +47,7 @@ use crate::{
     check::{Check, Item},
     decision::Decision,
     error::StoreError,
+    events::Observer,
     key::Key,
     policy::Policy,
     time::Timestamp,
@@ -146,6 +148,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// it.
     fn health(&self) -> Option<Vec<ServerHealth>> {
         None
+    }
+
+    /// Calls the observer from now on when one of the servers fails or answers again, for
+    /// a store that has circuit breakers of its own.
+    fn observe(&self, observer: Arc<dyn Observer>) {
+        let _ = observer;
     }
 
     /// The store itself, where it is this process's memory: that has a shorter way

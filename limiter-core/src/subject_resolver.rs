@@ -28,6 +28,17 @@ pub(crate) struct SubjectResolver {
     pub(crate) proxy_warning: Arc<ProxyWarning>,
 }
 
+/// Whom a request counts against.
+#[derive(Debug)]
+pub(crate) enum Resolved {
+    /// The subject of each policy.
+    Subjects(Subjects),
+    /// Nobody: its endpoint is exempt.
+    ExemptEndpoint,
+    /// Nobody: its address is in `allow`.
+    AllowListed,
+}
+
 /// What the lists say of an address.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Listed {
@@ -48,23 +59,24 @@ impl SubjectResolver {
         }
     }
 
-    /// Returns the subject of each policy; `None` if the request is not counted.
+    /// Returns the subject of each policy, or why the request is not counted.
     /// `given` stands for the policies' own keys.
     pub(crate) fn subjects(
         &self,
         policies: &[Policy],
         request: &dyn RequestInfo,
         given: Option<&Key>,
-    ) -> Result<Option<Subjects>, Error> {
+    ) -> Result<Resolved, Error> {
         if self.exempt.contains(request) {
-            return Ok(None);
+            return Ok(Resolved::ExemptEndpoint);
         }
         let mut client = Client { resolver: self, request, address: None };
         if self.has_lists() && client.listed()? == Listed::Allowed {
-            return Ok(None);
+            return Ok(Resolved::AllowListed);
         }
         if let Some(key) = given {
-            return Ok(Some(policies.iter().map(|_| self.subject(key.clone())).collect()));
+            let subjects = policies.iter().map(|_| self.subject(key.clone())).collect();
+            return Ok(Resolved::Subjects(subjects));
         }
         let mut subjects = Subjects::new();
         for policy in policies {
@@ -74,7 +86,7 @@ impl SubjectResolver {
                 && key.address().is_some();
             subjects.push(Subject { key, bannable: !spared });
         }
-        Ok(Some(subjects))
+        Ok(Resolved::Subjects(subjects))
     }
 
     /// Returns the address of the request's client.

@@ -21,6 +21,7 @@ mod remote;
 mod rocket_app;
 mod servers;
 mod sql;
+mod stats;
 mod store_url;
 mod storm;
 mod switchable_store;

@@ -172,6 +172,12 @@ impl Debt {
         div_rem(free, quota.window_micros()).0
     }
 
+    /// Returns true if the units that are left are at most a fifth of the bucket.
+    #[inline]
+    pub(super) fn is_near_limit(self, quota: &Quota) -> bool {
+        self.debt() + cost_of(quota, quota.burst() / 5 + 1) > capacity(quota)
+    }
+
     pub(super) fn reset_after(self, _: &Quota, _: Timestamp) -> u64 {
         div_ceil(self.debt(), self.rate)
     }

@@ -95,6 +95,7 @@ impl QuotaStatus {
     }
 
     /// Returns true if this quota refused the request.
+    #[inline]
     #[must_use]
     pub const fn refuses(&self) -> bool {
         self.wait > 0
@@ -104,6 +105,13 @@ impl QuotaStatus {
     #[must_use]
     pub const fn retry(&self) -> Retry {
         Retry::after(self.wait())
+    }
+
+    /// Returns true if at most a fifth of what can be used at once is left.
+    #[inline]
+    #[must_use]
+    pub fn is_near_limit(&self) -> bool {
+        self.usage.is_near_limit()
     }
 
     /// Returns true if the policy is in shadow mode.

@@ -5,13 +5,17 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
-use super::{Inner, Limiter, events::ShadowRefusals, fallback::Fallback, record_response::Runtime};
+use super::{
+    Inner, Limiter, fallback::Fallback, record_response::Runtime, reports::ShadowRefusals,
+};
 use crate::{
     client_ip::ClientIp,
     error::ConfigError,
+    events::{Observer, Observers},
     exemptions::Exemptions,
     networks::Networks,
     policy::{Mode, Policy, check_together},
+    stats::counters::LimiterCounters,
     store::{
         Store,
         guarded::GuardedStore,
@@ -30,6 +34,7 @@ pub struct LimiterBuilder {
     caps: MemoryLimits,
     policies: Vec<Policy>,
     identity: SubjectResolver,
+    observers: Observers,
 }
 
 impl LimiterBuilder {
@@ -43,6 +48,7 @@ impl LimiterBuilder {
             caps: config.caps,
             policies: config.policies,
             identity: config.identity,
+            observers: Observers::default(),
         }
     }
 
@@ -105,6 +111,20 @@ impl LimiterBuilder {
         self
     }
 
+    /// Adds an observer of [events](crate::events), refusals left out. Defaults to none
+    /// but the log.
+    pub fn observer(self, observer: impl Observer) -> Self {
+        self.observers.add(Arc::new(observer), false);
+        self
+    }
+
+    /// Adds an observer of [events](crate::events) that is called for each refused
+    /// request, too.
+    pub fn refusal_observer(self, observer: impl Observer) -> Self {
+        self.observers.add(Arc::new(observer), true);
+        self
+    }
+
     /// Makes the limiter.
     ///
     /// It is `async` so that a store can connect, and so that it cannot be
@@ -118,40 +138,68 @@ impl LimiterBuilder {
     pub async fn build(self) -> Result<Limiter, ConfigError> {
         check_together(&self.policies)?;
         let mode = self.mode;
-        let lenient = |policy: Policy| {
-            let mode = policy.mode().max(mode);
-            policy.with_mode(mode)
-        };
-        let policies: Vec<_> = self.policies.into_iter().map(lenient).collect();
+        let policies = self.policies.into_iter().map(|policy| at_most(policy, mode));
+        let policies: Vec<_> = policies.collect();
         let is_store_needed = mode != Mode::Off || !HAS_MEMORY;
         let store = if is_store_needed { self.store } else { StoreChoice::Memory };
         let identity = self.identity.checked()?;
-        for policy in &policies {
-            if policy.ban().is_some() && policy.key().names_no_client() {
-                tracing::warn!(
-                    policy = policy.name(),
-                    "bans by this policy refuse all clients at once, since its key names none"
-                );
-            }
-        }
         let store = GuardedStore::guard(store.make(self.caps).await?);
+        let observers = Arc::new(self.observers);
+        store.observe(Arc::clone(&observers) as Arc<dyn Observer>);
+        log_start(&*store, &policies, &identity);
         Ok(Limiter(Arc::new(Inner {
             #[cfg(feature = "memory")]
             memory: store.as_memory().cloned(),
             store,
             fallback: Fallback::new(&policies, self.caps)?,
-            companions: by_name(policies.iter().flat_map(|policy| {
-                let companion = policy.companion();
-                let preflights = companion.iter().chain([policy]).map(Policy::for_preflights);
-                preflights.collect::<Vec<_>>().into_iter().chain(companion)
-            })),
+            companions: by_name(policies.iter().flat_map(companions)),
             policies: by_name(policies),
             identity,
             warned_of_late_user: AtomicBool::new(false),
             shadow_refusals: ShadowRefusals::default(),
+            counters: LimiterCounters::default(),
+            observers,
             runtime: Runtime::current(),
         })))
     }
+}
+
+/// The policy in the more lenient of its own mode and `mode`.
+fn at_most(policy: Policy, mode: Mode) -> Policy {
+    let mode = policy.mode().max(mode);
+    policy.with_mode(mode)
+}
+
+/// The policies that count beside a policy: addresses, and preflights of both.
+fn companions(policy: &Policy) -> Vec<Policy> {
+    let companion = policy.companion();
+    let preflights = companion.iter().chain([policy]).map(Policy::for_preflights);
+    preflights.chain(companion.clone()).collect()
+}
+
+/// Logs what the limiter does, in one line, and what an operator may not have meant.
+fn log_start(store: &dyn Store, policies: &[Policy], identity: &SubjectResolver) {
+    for policy in policies {
+        if policy.ban().is_some() && policy.key().names_no_client() {
+            tracing::warn!(
+                policy = policy.name(),
+                "bans by this policy refuse all clients at once, since its key names none"
+            );
+        }
+    }
+    let servers = store.health().unwrap_or_default();
+    let servers: Vec<_> = servers.into_iter().map(|one| one.server).collect();
+    let store = if servers.is_empty() { "memory".to_owned() } else { servers.join(", ") };
+    let described = policies.iter().map(|policy| {
+        let mode = match policy.mode() {
+            Mode::Enforce => "",
+            mode => mode.as_str(),
+        };
+        format!("{} {} {mode}", policy.name(), policy.quotas()).trim_end().to_owned()
+    });
+    let policies = described.collect::<Vec<_>>().join(", ");
+    let client = identity.client_ip.to_string();
+    tracing::info!(store, policies, client, "the limiter has started");
 }
 
 fn by_name(policies: impl IntoIterator<Item = Policy>) -> BTreeMap<String, Policy> {

@@ -30,6 +30,7 @@ use crate::{
     decision::{Decision, PolicyBan, Verdict},
     key::Key,
     policy::Mode,
+    stats::EntryStats,
     time::micros,
 };
 
@@ -90,6 +91,13 @@ impl DenyCache {
     /// Whether a refusal was ever kept.
     pub(super) fn is_used(&self) -> bool {
         self.used.load(Ordering::Relaxed)
+    }
+
+    /// How many refusals and bans are kept.
+    pub(super) fn entries(&self) -> [EntryStats; 2] {
+        let of = |kind, count| EntryStats { kind, count, capacity: CAPACITY };
+        let (refusals, bans) = (self.refusals.entry_count(), self.bans.entry_count());
+        [of("known_refusals", refusals), of("known_bans", bans)]
     }
 
     /// Returns the refusal of a check, as it is now, if the store need not be called.

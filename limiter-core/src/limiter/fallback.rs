@@ -9,6 +9,8 @@ use std::{
 use super::no_memory::{DenyCache, LastSeen, ReconciliationLog};
 #[cfg(feature = "memory")]
 use super::{deny_cache::DenyCache, last_seen::LastSeen, reconciliation::ReconciliationLog};
+#[cfg(feature = "memory")]
+use crate::stats::EntryStats;
 use crate::{
     ban::{Ban, BanChange},
     check::{Check, Item},
@@ -134,17 +136,26 @@ impl Fallback {
         }
     }
 
-    /// Decides without the store. Refusals and bans that are known hold; too many
-    /// requests are refused; a policy that says `deny` refuses; those that say `local`
+    /// What is kept here: the stand-in's entries, and known refusals and bans.
+    #[cfg(feature = "memory")]
+    pub(super) fn entries(&self) -> Vec<EntryStats> {
+        let local = self.local.get().and_then(|local| local.as_memory());
+        let local = local.map(crate::MemoryStore::entries);
+        local.into_iter().flatten().chain(self.deny_cache.entries()).collect()
+    }
+
+    /// Returns a refusal or ban that is known and holds while the store is away.
+    pub(super) fn refusal_while_away(&self, check: &Check<'_>) -> Option<Decision> {
+        self.deny_cache.get_while_away(check)
+    }
+
+    /// Decides without the store. Too many requests are refused; a policy that says `deny` refuses; those that say `local`
     /// count in memory, the others admit.
     pub(super) async fn decide(
         &self,
         check: &Check<'_>,
         error: StoreError,
     ) -> Result<Decision, Error> {
-        if let Some(refusal) = self.deny_cache.get_while_away(check) {
-            return Ok(refusal);
-        }
         if error.is_overload() {
             return Err(error.into());
         }
@@ -173,9 +184,10 @@ impl Fallback {
         Ok(decision)
     }
 
-    /// Strikes without the store, for policies that say `local`; answers for
-    /// each offender, as a store does.
-    pub(super) async fn strike(&self, offenders: Vec<Item<'_>>) -> Vec<Option<Timestamp>> {
+    /// Strikes without the store, for policies that say `local`. Returns for each
+    /// offender the end of the ban that the strike brought, if it did, and `None` if the
+    /// strike is lost.
+    pub(super) async fn strike(&self, offenders: Vec<Item<'_>>) -> Vec<Option<Option<Timestamp>>> {
         let mut bans = vec![None; offenders.len()];
         let Some(store) = self.local() else { return bans };
         let is_local =
@@ -186,7 +198,7 @@ impl Fallback {
             Ok(struck) => {
                 let now = SystemClock.now();
                 for ((at, item), until) in positions.into_iter().zip(local).zip(struck) {
-                    bans[at] = until;
+                    bans[at] = Some(until);
                     if let Some(until) = until {
                         self.reconciliation
                             .ban(item, Ban { until, duration: until.micros_since(now) });

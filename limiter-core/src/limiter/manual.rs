@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use super::Limiter;
 use crate::{
-    ban::{Ban, BanChange},
+    ban::{Ban, BanChange, MAX_BAN},
     check::Item,
     error::{Error, UnknownPolicy},
+    events::{BanCause, Event, Observer},
     key::Key,
     policy::Policy,
     store::BanPage,
+    time::{Clock, SystemClock},
 };
 
 /// The most bans of one page.
@@ -30,7 +32,11 @@ impl Limiter {
         if !subject.bannable || self.0.identity.is_proxy(key) {
             return Err(Error::NeverBanned);
         }
-        self.change_ban(policy, key, BanChange::Ban(duration)).await
+        self.change_ban(policy, key, BanChange::Ban(duration)).await?;
+        let policy = self.find_banning(policy)?;
+        let until = SystemClock.now().after(duration.min(MAX_BAN));
+        self.0.record_ban(Item { policy, subject: &subject }, until, BanCause::Operator);
+        Ok(())
     }
 
     /// Ends a key's ban. The next one still counts it, and is longer where the
@@ -39,7 +45,10 @@ impl Limiter {
     /// # Errors
     /// If the policy is unknown or has no ban rule, or the store fails.
     pub async fn unban(&self, policy: &str, key: &Key) -> Result<(), Error> {
-        self.change_ban(policy, key, BanChange::Lift).await
+        self.change_ban(policy, key, BanChange::Lift).await?;
+        let (policy, key) = (policy.to_owned(), key.clone());
+        self.0.observers.observe(&Event::Lifted { policy, key });
+        Ok(())
     }
 
     /// Ends a key's ban and forgets it, and all its strikes.
@@ -47,7 +56,10 @@ impl Limiter {
     /// # Errors
     /// As [`unban`](Self::unban).
     pub async fn forgive(&self, policy: &str, key: &Key) -> Result<(), Error> {
-        self.change_ban(policy, key, BanChange::Forgive).await
+        self.change_ban(policy, key, BanChange::Forgive).await?;
+        let (policy, key) = (policy.to_owned(), key.clone());
+        self.0.observers.observe(&Event::Forgiven { policy, key });
+        Ok(())
     }
 
     /// The ban on a key, if one is in force.
@@ -91,7 +103,12 @@ impl Limiter {
         Ok(())
     }
 
-    async fn change_ban(&self, policy: &str, key: &Key, change: BanChange) -> Result<(), Error> {
+    pub(super) async fn change_ban(
+        &self,
+        policy: &str,
+        key: &Key,
+        change: BanChange,
+    ) -> Result<(), Error> {
         let policy = self.find_banning(policy)?;
         let subject = &self.0.identity.subject(key.clone());
         let item = Item { policy, subject };
@@ -108,7 +125,7 @@ impl Limiter {
         }
     }
 
-    fn find_by_hand(&self, name: &str) -> Result<&Policy, UnknownPolicy> {
+    pub(super) fn find_by_hand(&self, name: &str) -> Result<&Policy, UnknownPolicy> {
         self.0.companions.get(name).map_or_else(|| self.find(name), Ok)
     }
 }

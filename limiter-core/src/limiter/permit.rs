@@ -11,6 +11,7 @@ use std::{
 
 use super::{Limiter, PolicySet, admission::CountedRequest};
 use crate::{
+    ban::BanChange,
     check::{Item, Subject},
     decision::Decision,
     error::{Error, UnknownPolicy},
@@ -160,7 +161,8 @@ impl Permit {
             return Err(UnknownPolicy { name: policy.to_owned(), known }.into());
         }
         for (limiter, name, key) in counted {
-            limiter.forgive(name, key).await?;
+            // No event: with each login that succeeds there would be one.
+            limiter.change_ban(name, key, BanChange::Forgive).await?;
         }
         Ok(())
     }

@@ -5,7 +5,9 @@ use std::{
     time::Instant,
 };
 
-use super::{Fallback, Inner, Limiter};
+use smallvec::SmallVec;
+
+use super::{Fallback, Inner, Limiter, record_decision::DecidedBy};
 use crate::{
     check::Check,
     decision::{Decision, QuotaStatus},
@@ -15,7 +17,9 @@ use crate::{
     policy::{Mode, Policy},
     request::{RequestInfo, Subjects},
     response::headers::{Fields, SetTexts},
+    stats::counters::{LimiterCounter, PolicyCounters},
     store::Answer,
+    subject_resolver::Resolved,
 };
 
 /// Policies that are decided together, from [`Limiter::policy`] or
@@ -30,6 +34,8 @@ struct Set {
     policies: Vec<Policy>,
     /// Of each policy asked, whether it is in `policies`.
     is_on: Vec<bool>,
+    /// The counters of each policy.
+    counters: SmallVec<[Arc<PolicyCounters>; 1]>,
     texts: Arc<SetTexts>,
     /// Whether one of the policies counts by user.
     counts_users: bool,
@@ -45,8 +51,11 @@ impl PolicySet {
         let texts = Arc::new(SetTexts::new(&policies));
         let counts_users =
             policies.iter().any(|policy| policy.key().parts().contains(&KeyPart::User));
+        let counters = &limiter.0.counters;
+        let counters = policies.iter().map(|policy| counters.of_policy(policy.reported_name()));
+        let counters = counters.collect();
         let preflights = OnceLock::new();
-        Self(Arc::new(Set { limiter, policies, texts, is_on, counts_users, preflights }))
+        Self(Arc::new(Set { limiter, policies, is_on, counters, texts, counts_users, preflights }))
     }
 
     /// The same policies with counters of their own, for CORS preflights.
@@ -55,6 +64,11 @@ impl PolicySet {
             let policies = self.0.policies.iter().map(Policy::for_preflights).collect();
             Self::new(self.0.limiter.clone(), policies)
         })
+    }
+
+    #[inline]
+    pub(super) fn counters(&self) -> &[Arc<PolicyCounters>] {
+        &self.0.counters
     }
 
     pub(super) fn counts_users(&self) -> bool {
@@ -94,7 +108,16 @@ impl PolicySet {
         if self.0.policies.is_empty() {
             return Ok(None);
         }
-        self.inner().identity.subjects(&self.0.policies, request, key)
+        let resolved = self.inner().identity.subjects(&self.0.policies, request, key);
+        let counter = match resolved {
+            Ok(Resolved::Subjects(subjects)) => return Ok(Some(subjects)),
+            Ok(Resolved::ExemptEndpoint) => LimiterCounter::ExemptEndpoint,
+            Ok(Resolved::AllowListed) => LimiterCounter::AllowListed,
+            Err(Error::Blocked) => LimiterCounter::Blocked,
+            Err(_) => LimiterCounter::Unidentified,
+        };
+        self.inner().counters.add(counter);
+        resolved.map(|_| None)
     }
 
     /// Subjects that all are that key, whatever the policies say.
@@ -128,6 +151,7 @@ impl PolicySet {
         }
         let check = Check::new(&self.0.policies, subjects, cost);
         if let Some(refusal) = self.fallback().known_refusal(&check) {
+            self.record_decision(&check, &refusal, DecidedBy::DenyCache);
             return Answer::ready(Ok(refusal));
         }
         let usage = self.fallback().take_outage_usage(&check);
@@ -137,10 +161,10 @@ impl PolicySet {
         match self.inner().store.decide(check) {
             // A store that answers at once needs no deny cache.
             Answer::Ready(Some(Ok(decision))) => {
-                self.report(&decision, subjects);
+                self.record_decision(&check, &decision, DecidedBy::Store);
                 Answer::ready(Ok(decision))
             }
-            answer => Answer::Pending(Box::pin(self.await_decision(check, subjects, answer))),
+            answer => Answer::Pending(Box::pin(self.await_decision(check, answer))),
         }
     }
 
@@ -164,7 +188,10 @@ impl PolicySet {
         #[cfg(feature = "memory")]
         {
             let memory = self.inner().memory.as_ref()?;
-            memory.decide_fast(&Check::new(&self.0.policies, subjects, cost))
+            let check = Check::new(&self.0.policies, subjects, cost);
+            let decision = memory.decide_fast(&check)?;
+            self.record_decision(&check, &decision, DecidedBy::Store);
+            Some(decision)
         }
         #[cfg(not(feature = "memory"))]
         None
@@ -181,7 +208,7 @@ impl PolicySet {
         let set = self.clone();
         let work = async move {
             let check = Check::new(&set.0.policies, &subjects, cost).with_outage_usage(&usage);
-            set.await_decision(check, &subjects, set.inner().store.decide(check)).await
+            set.await_decision(check, set.inner().store.decide(check)).await
         };
         let ended = || Error::Unavailable(StoreError::new("its runtime has ended"));
         self.inner().runtime.finish(Box::pin(work)).await.unwrap_or_else(|| Err(ended()))
@@ -191,22 +218,40 @@ impl PolicySet {
     async fn await_decision(
         &self,
         check: Check<'_>,
-        subjects: &Subjects,
         answer: Answer<'_, Decision>,
     ) -> Result<Decision, Error> {
         let sent = Instant::now();
-        let decision = match answer.await {
+        match answer.await {
             Ok(decision) => {
                 self.fallback().observe_decision(&check, &decision, sent);
-                decision
+                self.record_decision(&check, &decision, DecidedBy::Store);
+                Ok(decision)
+            }
+            Err(error) => self.decide_without_store(&check, error).await,
+        }
+    }
+
+    async fn decide_without_store(
+        &self,
+        check: &Check<'_>,
+        error: StoreError,
+    ) -> Result<Decision, Error> {
+        self.inner().counters.add(LimiterCounter::of_store_error(error.kind()));
+        self.fallback().failed(check, &error);
+        if let Some(refusal) = self.fallback().refusal_while_away(check) {
+            self.record_decision(check, &refusal, DecidedBy::DenyCache);
+            return Ok(refusal);
+        }
+        match self.fallback().decide(check, error).await {
+            Ok(decision) => {
+                self.record_decision(check, &decision, DecidedBy::Fallback);
+                Ok(decision)
             }
             Err(error) => {
-                self.fallback().failed(&check, &error);
-                self.fallback().decide(&check, error).await?
+                self.record_error(&error);
+                Err(error)
             }
-        };
-        self.report(&decision, subjects);
-        Ok(decision)
+        }
     }
 
     /// The header fields that tell the client of a decision, as each policy's

@@ -78,8 +78,7 @@ impl ReconciliationLog {
 
     /// Notes the ban that a check has brought which was decided without the store.
     pub(super) fn note_ban(&self, check: &Check<'_>, decision: &Decision) {
-        let new_ban = if decision.is_new_ban() { decision.ban() } else { None };
-        for PolicyBan { policy, until } in new_ban.into_iter().chain(decision.new_shadow_ban()) {
+        for &PolicyBan { policy, until } in decision.bans_brought() {
             if let Some(item) = check.items().nth(policy) {
                 self.ban(item, Ban { until, duration: until.micros_since(decision.now) });
             }

@@ -1,9 +1,11 @@
 //! Counting what admitted requests came to.
 
-use super::{Permit, PolicySet, RecordResponse, events::report_ban};
+use super::{Permit, PolicySet, RecordResponse};
 use crate::{
     check::{Check, Item, Subject},
-    policy::Policy,
+    events::BanCause,
+    policy::{Mode, Policy},
+    stats::counters::{LimiterCounter, PolicyCounter},
     time::Timestamp,
 };
 
@@ -38,18 +40,33 @@ impl PolicySet {
         let offenders: Vec<_> =
             struck.iter().map(|(policy, subject)| Item { policy, subject }).collect();
         let bans = match self.strike_in_store(offenders.clone()).await {
-            Some(bans) => bans,
+            Some(bans) => bans.into_iter().map(Some).collect(),
             None => self.fallback().strike(offenders.clone()).await,
         };
-        for (item, until) in offenders.iter().zip(bans) {
-            if let Some(until) = until {
-                report_ban(item.policy, &item.subject.key, until);
-            }
+        for (item, struck) in offenders.iter().zip(bans) {
+            self.record_response_strike(*item, struck);
+        }
+    }
+
+    /// Records a strike, and the end of the ban that it brought; `None` if it is lost.
+    fn record_response_strike(&self, item: Item<'_>, struck: Option<Option<Timestamp>>) {
+        let Some(ban) = struck else {
+            return self.inner().counters.add(LimiterCounter::LostStrikes);
+        };
+        let is_shadow = item.policy.mode() == Mode::Shadow;
+        let counter = if is_shadow { PolicyCounter::ShadowStrikes } else { PolicyCounter::Strikes };
+        self.inner().counters.of_policy(item.policy.reported_name()).add(counter);
+        if let Some(until) = ban {
+            self.inner().record_ban(item, until, BanCause::Responses);
         }
     }
 
     /// Strikes in the store; `None` if it fails.
     async fn strike_in_store(&self, offenders: Vec<Item<'_>>) -> Option<Vec<Option<Timestamp>>> {
-        self.inner().store.strike(offenders).await.ok()
+        let struck = self.inner().store.strike(offenders).await;
+        if let Err(error) = &struck {
+            self.inner().counters.add(LimiterCounter::of_store_error(error.kind()));
+        }
+        struck.ok()
     }
 }

@@ -53,6 +53,12 @@ impl Policy {
         })
     }
 
+    /// The name under which it is counted and reported: preflights are those of their
+    /// policy.
+    pub(crate) fn reported_name(&self) -> &str {
+        self.0.name.strip_suffix(PREFLIGHTS).unwrap_or(&self.0.name)
+    }
+
     /// The policy that counts CORS preflights: the same quotas and key, the same
     /// strikes and bans, counters of its own.
     pub(crate) fn for_preflights(&self) -> Self {

@@ -61,6 +61,18 @@ pub enum HeaderStyle {
     None,
 }
 
+impl Mode {
+    /// The mode as configuration writes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Shadow => "shadow",
+            Self::Off => "off",
+        }
+    }
+}
+
 words!(Mode: "enforce" => Self::Enforce, "shadow" => Self::Shadow, "off" => Self::Off);
 words!(OnStoreError: "local" => Self::Local, "allow" => Self::Allow, "deny" => Self::Deny);
 words!(HeaderStyle:

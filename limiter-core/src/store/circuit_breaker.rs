@@ -20,6 +20,7 @@
 
 mod call_guard;
 mod outage_log;
+mod settings;
 mod state;
 
 use std::{
@@ -31,15 +32,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(crate) use self::settings::BreakerSettings;
 #[cfg(feature = "_shared")]
 pub(super) use self::state::PROBATION;
 use self::{
     call_guard::CallGuard,
-    outage_log::OutageLog,
+    outage_log::{OutageLog, Report},
     state::{Permission, State},
 };
 use super::health::ServerHealth;
-use crate::error::StoreError;
+use crate::{error::StoreError, events::StoreObservers, stats::calls::CallCounters};
 
 /// A call that takes that much longer than its timeout shows that this process
 /// lags: no timer of the runtime has run in time.
@@ -61,6 +63,8 @@ pub(crate) struct CircuitBreaker {
     has_prober: AtomicBool,
     state: Mutex<State>,
     log: Mutex<OutageLog>,
+    observers: Arc<StoreObservers>,
+    calls: CallCounters,
     /// Notified when the breaker opens, and when it is dropped.
     #[cfg(feature = "_shared")]
     opened: Arc<tokio::sync::Notify>,
@@ -69,8 +73,9 @@ pub(crate) struct CircuitBreaker {
 }
 
 impl CircuitBreaker {
-    /// A closed breaker. A call fails that takes longer than `timeout`.
-    pub(crate) fn new(server: impl Into<String>, timeout: Duration) -> Arc<Self> {
+    /// A closed breaker.
+    pub(crate) fn new(server: impl Into<String>, settings: &BreakerSettings) -> Arc<Self> {
+        let timeout = settings.timeout;
         Arc::new(Self {
             server: server.into(),
             timeout,
@@ -80,6 +85,8 @@ impl CircuitBreaker {
             has_prober: AtomicBool::new(false),
             state: Mutex::new(State::new(timeout)),
             log: Mutex::default(),
+            observers: Arc::clone(&settings.observers),
+            calls: CallCounters::default(),
             #[cfg(feature = "_shared")]
             opened: Arc::default(),
             #[cfg(feature = "_shared")]
@@ -131,7 +138,13 @@ impl CircuitBreaker {
     /// The health, as reported.
     pub(crate) fn health(&self) -> ServerHealth {
         let health = self.state().health();
-        ServerHealth { server: self.server.clone(), health }
+        ServerHealth { server: self.server.clone(), health, calls: self.calls.snapshot() }
+    }
+
+    /// The counters of the calls to the server.
+    #[cfg(feature = "_shared")]
+    pub(crate) const fn calls(&self) -> &CallCounters {
+        &self.calls
     }
 
     fn last_answer(&self) -> Instant {
@@ -152,7 +165,7 @@ impl CircuitBreaker {
         } else {
             state.probe_succeeded(now);
         }
-        self.publish(&state);
+        self.publish(state);
     }
 
     #[cold]
@@ -167,15 +180,22 @@ impl CircuitBreaker {
         if state.is_open() && !was_open {
             self.opened.notify_one();
         }
-        self.publish(&state);
+        self.publish(state);
     }
 
-    /// Makes a change of the state known to other threads and in the log. Returns
-    /// whether there is nothing left for the log.
-    fn publish(&self, state: &State) -> bool {
+    /// Makes a change of the state known to other threads and to observers, which are
+    /// called without any lock. Returns whether there is nothing left to report.
+    fn publish(&self, state: MutexGuard<'_, State>) -> bool {
         self.calm.store(state.is_calm(), Ordering::Relaxed);
+        let health = state.health();
+        drop(state);
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        log.write(&self.server, &state.health())
+        let report = log.report(&self.server, &health);
+        drop(log);
+        if let Report::Now(event) = &report {
+            self.observers.emit(event);
+        }
+        !matches!(report, Report::Later)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -207,7 +227,7 @@ impl CircuitBreaker {
     pub(super) fn probe_succeeded(&self) {
         let mut state = self.state();
         state.probe_succeeded(Instant::now());
-        self.publish(&state);
+        self.publish(state);
     }
 
     pub(super) fn probe_failed(&self, error: &StoreError) {
@@ -219,8 +239,9 @@ impl CircuitBreaker {
     pub(super) fn is_settled(&self) -> bool {
         let mut state = self.state();
         state.tick(Instant::now());
-        let is_written = self.publish(&state);
-        state.is_open() || state.is_closed() && is_written
+        let (is_open, is_closed) = (state.is_open(), state.is_closed());
+        let is_reported = self.publish(state);
+        is_open || is_closed && is_reported
     }
 
     /// The meter of the lag, for the task that measures.

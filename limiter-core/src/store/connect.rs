@@ -35,8 +35,9 @@ impl RemoteStoreBuilder {
     ///
     /// # Panics
     /// Outside of a Tokio runtime. It has to outlive the store.
-    pub async fn connect(self) -> Result<RemoteStore, ConfigError> {
+    pub async fn connect(mut self) -> Result<RemoteStore, ConfigError> {
         let database = self.check()?;
+        self.observers = Arc::default();
         let backend: Result<Arc<dyn Backend>, String> = match database {
             #[cfg(feature = "redis")]
             Database::Redis => super::redis::connect(&self).await,

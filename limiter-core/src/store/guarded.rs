@@ -2,12 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Answer, BanPage, ServerHealth, Store, circuit_breaker::CircuitBreaker};
+use super::{
+    Answer, BanPage, ServerHealth, Store,
+    circuit_breaker::{BreakerSettings, CircuitBreaker},
+};
 use crate::{
     ban::{Ban, BanChange},
     check::{Check, Item},
     decision::Decision,
     error::StoreError,
+    events::{Observer, StoreObservers},
     policy::Policy,
     time::Timestamp,
 };
@@ -20,6 +24,7 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 pub(crate) struct GuardedStore {
     store: Arc<dyn Store>,
     breaker: Arc<CircuitBreaker>,
+    observers: Arc<StoreObservers>,
     /// Kept for the prober, which ends with it.
     #[cfg(feature = "_shared")]
     _probe: Option<Arc<dyn super::prober::Probe>>,
@@ -36,12 +41,14 @@ impl GuardedStore {
         if store.health().is_some() {
             return store;
         }
-        let breaker = CircuitBreaker::new("store", TIMEOUT);
+        let settings = BreakerSettings::new(TIMEOUT);
+        let breaker = CircuitBreaker::new("store", &settings);
         Arc::new(Self {
             #[cfg(feature = "_shared")]
             _probe: StoreProbe::spawn(&store, &breaker),
             store,
             breaker,
+            observers: settings.observers,
         })
     }
 
@@ -102,6 +109,10 @@ impl Store for GuardedStore {
 
     fn health(&self) -> Option<Vec<ServerHealth>> {
         Some(vec![self.breaker.health()])
+    }
+
+    fn observe(&self, observer: Arc<dyn Observer>) {
+        self.observers.add(observer);
     }
 }
 

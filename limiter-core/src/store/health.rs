@@ -2,6 +2,8 @@
 
 use std::time::SystemTime;
 
+use crate::stats::CallStats;
+
 /// The state of one server.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -25,4 +27,6 @@ pub struct ServerHealth {
     pub server: String,
     /// Its state.
     pub health: Health,
+    /// The calls that were sent to it.
+    pub calls: CallStats,
 }

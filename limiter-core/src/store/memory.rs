@@ -37,6 +37,7 @@ use crate::{
     error::StoreError,
     key::Key,
     policy::Policy,
+    stats::EntryStats,
     time::{Clock, Timestamp},
 };
 
@@ -133,6 +134,16 @@ impl MemoryStore {
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.table.len()
+    }
+
+    /// How many counters and bans are kept, and how many may be. Counters are estimated
+    /// from a sample of the table.
+    pub(crate) fn entries(&self) -> [EntryStats; 2] {
+        let Shared { table, bans, .. } = &*self.0;
+        let keys = (table.estimated_len() as u64, table.capacity() as u64);
+        let bans = (bans.count(), bans.capacity());
+        let of = |kind, (count, capacity)| EntryStats { kind, count, capacity };
+        [of("keys", keys), of("bans", bans)]
     }
 
     /// Whether nothing is kept.

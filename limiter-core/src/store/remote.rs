@@ -33,6 +33,7 @@ use crate::{
     decide::decide,
     decision::Decision,
     error::StoreError,
+    events::{Observer, StoreObservers},
     outage_usage::OutageUsage,
     policy::Policy,
     time::{Clock, Timestamp},
@@ -113,13 +114,14 @@ struct Inner {
     storage_key: StorageKeys,
     timeout: Duration,
     clock: Option<Arc<dyn Clock>>,
+    observers: Arc<StoreObservers>,
 }
 
 impl RemoteStore {
     pub(super) fn new(backend: Arc<dyn Backend>, builder: RemoteStoreBuilder) -> Self {
-        let RemoteStoreBuilder { secret, timeout, clock, .. } = builder;
+        let RemoteStoreBuilder { secret, timeout, clock, observers, .. } = builder;
         let storage_key = StorageKeys::new(&secret);
-        Self(Arc::new(Inner { backend, storage_key, timeout, clock }))
+        Self(Arc::new(Inner { backend, storage_key, timeout, clock, observers }))
     }
 
     /// Sets up a store in the database of that URL.
@@ -159,6 +161,10 @@ impl Store for RemoteStore {
     fn health(&self) -> Option<Vec<ServerHealth>> {
         let servers = self.0.backend.health();
         if servers.is_empty() { None } else { Some(servers) }
+    }
+
+    fn observe(&self, observer: Arc<dyn Observer>) {
+        self.0.observers.add(observer);
     }
 
     fn strike<'a>(&'a self, offenders: Vec<Item<'a>>) -> Answer<'a, Vec<Option<Timestamp>>> {

@@ -61,7 +61,7 @@ pub(super) async fn connect<D: Dialect>(
 ) -> Result<Arc<dyn Backend>, String> {
     let dialect = Arc::new(dialect);
     let pool = Pool::new(Arc::clone(&dialect), connections, builder.timeout);
-    let breaker = CircuitBreaker::new(dialect.server(), builder.timeout);
+    let breaker = CircuitBreaker::new(dialect.server(), &builder.breaker_settings());
     let executor = SqlExecutor { pool: Arc::clone(&pool) };
     let sql = Arc::new(Sql {
         batcher: Batcher::new(executor, breaker, builder.timeout),

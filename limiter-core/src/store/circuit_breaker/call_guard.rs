@@ -21,9 +21,13 @@ impl CallGuard<'_> {
         breaker.note_answer(now);
         let took = now - self.sent;
         if took > breaker.timeout + LAG && !breaker.is_lagging() {
+            breaker.calls.failed(took);
             let error = StoreError::new(format!("it answered after {took:?}"));
             breaker.failed(self.sent, now, &error);
-        } else if !breaker.calm.load(Ordering::Relaxed) {
+            return;
+        }
+        breaker.calls.answered(took);
+        if !breaker.calm.load(Ordering::Relaxed) {
             breaker.succeeded_after_failures(now);
         }
     }
@@ -36,6 +40,7 @@ impl CallGuard<'_> {
             return false;
         }
         let took = now - self.sent;
+        breaker.calls.failed(took);
         let is_late = took * 4 >= breaker.timeout * 3;
         if !is_late {
             breaker.note_answer(now);

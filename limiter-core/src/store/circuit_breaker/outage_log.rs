@@ -1,5 +1,5 @@
-//! Log lines of outages: one when a server becomes unavailable, one when it is
-//! back, and never more than one a second in the whole process.
+//! Events of outages: one when a server becomes unavailable, one when it is back, and
+//! never more than one a second in the whole process.
 
 use std::{
     sync::{
@@ -9,47 +9,50 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use crate::store::Health;
+use crate::{events::Event, store::Health};
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// What was written last about one server.
+/// What was reported last of one server.
 #[derive(Debug, Default)]
 pub(super) struct OutageLog {
-    /// When the outage began that was written about, until its end is written.
-    written: Option<SystemTime>,
+    /// When the outage began that was reported, until its end is reported.
+    reported: Option<SystemTime>,
+}
+
+/// What there is to report of a server.
+#[derive(Debug)]
+pub(super) enum Report {
+    Nothing,
+    Now(Event),
+    /// Something that has to wait for its second.
+    Later,
 }
 
 impl OutageLog {
-    /// Writes a line if the health has changed since the last one. Returns whether
-    /// there is nothing left to write: a line has to wait for its second.
-    pub(super) fn write(&mut self, server: &str, health: &Health) -> bool {
-        let (since, reason) = match (health, self.written) {
-            (Health::Healthy, None) | (Health::Degraded { .. }, Some(_)) => return true,
-            (Health::Healthy, Some(since)) => (since, None),
-            (Health::Degraded { since, reason }, None) => (*since, Some(reason)),
+    /// Returns the event to report if the health has changed since the last one.
+    pub(super) fn report(&mut self, server: &str, health: &Health) -> Report {
+        let server = server.to_owned();
+        let (reported, event) = match (health, self.reported) {
+            (Health::Healthy, None) | (Health::Degraded { .. }, Some(_)) => return Report::Nothing,
+            (Health::Healthy, Some(since)) => {
+                let outage = SystemTime::now().duration_since(since).unwrap_or_default();
+                (None, Event::StoreAnswers { server, outage })
+            }
+            (Health::Degraded { since, reason }, None) => {
+                (Some(*since), Event::StoreFailed { server, reason: reason.clone() })
+            }
         };
-        if !may_write() {
-            return false;
+        if !may_report() {
+            return Report::Later;
         }
-        if let Some(reason) = reason {
-            tracing::error!(
-                server,
-                reason,
-                "the store is unavailable; policies apply on_store_error"
-            );
-            self.written = Some(since);
-        } else {
-            let outage = SystemTime::now().duration_since(since).unwrap_or_default();
-            tracing::info!(server, ?outage, "the store is available again");
-            self.written = None;
-        }
-        true
+        self.reported = reported;
+        Report::Now(event)
     }
 }
 
-/// Whether no line was written for a second. Then the caller writes one.
-fn may_write() -> bool {
+/// Whether nothing was reported for a second. Then the caller reports something.
+fn may_report() -> bool {
     static ORIGIN: OnceLock<Instant> = OnceLock::new();
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let millis = ORIGIN.get_or_init(Instant::now).elapsed().as_millis();

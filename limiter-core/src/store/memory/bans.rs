@@ -77,6 +77,16 @@ impl Bans {
         Self { cache, counts }
     }
 
+    /// How many bans are kept, past ones that are remembered included.
+    pub(super) fn count(&self) -> u64 {
+        self.cache.entry_count()
+    }
+
+    /// How many may be kept.
+    pub(super) fn capacity(&self) -> u64 {
+        self.cache.policy().max_capacity().unwrap_or(u64::MAX)
+    }
+
     /// Whether a key of that bucket, or of one in its segment, has a ban.
     #[inline]
     pub(super) fn has_any(&self, bucket: usize) -> bool {

@@ -109,6 +109,9 @@ impl Segment {
     }
 }
 
+/// How many buckets an estimate looks at.
+const SAMPLE: usize = 4_096;
+
 pub(super) struct Table {
     chunks: Box<[OnceLock<Box<[Segment]>>]>,
     buckets: usize,
@@ -163,8 +166,29 @@ impl Table {
 
     /// Counts the slots in use.
     pub(super) fn len(&self) -> usize {
-        let slots = self.needed_buckets().flat_map(|bucket| &self.bucket(bucket).0);
-        slots.filter(|slot| !slot.tag().is_free()).count()
+        self.needed_buckets().map(|bucket| self.slots_in_use(bucket)).sum()
+    }
+
+    /// Estimates the slots in use from at most [`SAMPLE`] buckets: digests spread them
+    /// evenly. A table that has no more buckets is counted.
+    pub(super) fn estimated_len(&self) -> usize {
+        let needed = self.needed_buckets().count();
+        let step = needed.div_ceil(SAMPLE).max(1);
+        let (mut sampled, mut in_use) = (0, 0);
+        for bucket in self.needed_buckets().step_by(step) {
+            sampled += 1;
+            in_use += self.slots_in_use(bucket);
+        }
+        if sampled == 0 { 0 } else { in_use * needed / sampled }
+    }
+
+    /// Returns how many slots there may be.
+    pub(super) const fn capacity(&self) -> usize {
+        self.buckets * self.ways
+    }
+
+    fn slots_in_use(&self, bucket: usize) -> usize {
+        self.bucket(bucket).0.iter().filter(|slot| !slot.tag().is_free()).count()
     }
 }
 

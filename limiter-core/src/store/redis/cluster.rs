@@ -24,6 +24,7 @@ use super::{
     slot_map::SlotMap,
     url,
 };
+use crate::store::circuit_breaker::BreakerSettings;
 
 /// The time between two looks at the masters, and the shortest between two
 /// questions for the map.
@@ -37,7 +38,7 @@ pub(super) struct Cluster {
     /// The nodes that the URL names.
     seeds: Vec<ConnectionInfo>,
     scripts: Arc<Scripts>,
-    call_timeout: Duration,
+    breaker_settings: BreakerSettings,
     map: RwLock<Arc<SlotMap>>,
     outdated: Notify,
 }
@@ -48,11 +49,12 @@ impl Cluster {
     pub(super) async fn connect(
         seeds: Vec<ConnectionInfo>,
         scripts: &Arc<Scripts>,
-        call_timeout: Duration,
+        breaker_settings: BreakerSettings,
     ) -> Result<Arc<Self>, CallError> {
         let (map, scripts) = (SlotMap::default(), Arc::clone(scripts));
         let map = RwLock::new(Arc::new(map));
-        let cluster = Arc::new(Self { seeds, scripts, call_timeout, map, outdated: Notify::new() });
+        let cluster =
+            Arc::new(Self { seeds, scripts, breaker_settings, map, outdated: Notify::new() });
         cluster.set_map(cluster.map().ask_anew(&cluster).await?);
         tokio::spawn(follow(Arc::downgrade(&cluster)));
         Ok(cluster)
@@ -97,7 +99,7 @@ impl Cluster {
         let source = Source::Server(Box::new(info.clone()));
         let runner =
             |connection| ScriptRunner::new(connection, &self.scripts, Some(Arc::downgrade(self)));
-        Arc::new(Master::start(source, info, runner, self.call_timeout))
+        Arc::new(Master::start(source, info, runner, &self.breaker_settings))
     }
 
     /// Returns the first of so many names that is of a client whose state is at

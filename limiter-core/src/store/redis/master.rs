@@ -15,7 +15,7 @@ use super::{
 use crate::{
     error::StoreError,
     store::{
-        circuit_breaker::CircuitBreaker,
+        circuit_breaker::{BreakerSettings, CircuitBreaker},
         prober::{Probe, spawn_prober},
         remote::{
             backend::{Reply, StoreRequest},
@@ -46,10 +46,11 @@ impl Master {
         source: Source,
         info: ConnectionInfo,
         runner: impl FnOnce(Connection) -> ScriptRunner,
-        timeout: Duration,
+        settings: &BreakerSettings,
     ) -> Self {
+        let timeout = settings.timeout;
         let runner = Arc::new(runner(Connection::start(source, timeout)));
-        let breaker = CircuitBreaker::new(format!("Redis at {}", info.addr()), timeout);
+        let breaker = CircuitBreaker::new(format!("Redis at {}", info.addr()), settings);
         let probe: Arc<dyn Probe> = Arc::new(MasterProbe { runner: Arc::clone(&runner), timeout });
         spawn_prober(&breaker, &probe);
         Self { info, batcher: Batcher::new(runner, breaker, timeout), probe }

@@ -22,12 +22,13 @@ pub(in crate::store) async fn connect(
     let scripts = Arc::new(Scripts::new(&builder.prefix));
     let single = |source, info| {
         let runner = |connection| ScriptRunner::new(connection, &scripts, None);
-        Topology::Single(Arc::new(Master::start(source, info, runner, builder.timeout)))
+        let settings = builder.breaker_settings();
+        Topology::Single(Arc::new(Master::start(source, info, runner, &settings)))
     };
     let topology = match Target::parse(&builder.url)? {
         Target::Cluster(seeds) => {
             let address = seeds[0].addr().to_string();
-            let cluster = Cluster::connect(seeds, &scripts, builder.timeout).await;
+            let cluster = Cluster::connect(seeds, &scripts, builder.breaker_settings()).await;
             Topology::Cluster(
                 cluster.map_err(|error| explain(&error.to_string(), &address, &builder.prefix))?,
             )

@@ -206,6 +206,7 @@ impl<E: BatchExecutor> Inner<E> {
         waited: Duration,
     ) -> Result<Vec<Reply>, StoreError> {
         let (guard, sent) = (self.breaker.start_call(), Instant::now());
+        self.breaker.calls().batched(batch.iter().map(|entry| u64::from(entry.times)).sum());
         let answer = match timeout(time_left, self.executor.execute(batch)).await {
             Ok(Ok(replies)) if replies.len() != batch.len() => Err(unanswered()),
             Ok(answer) => answer,

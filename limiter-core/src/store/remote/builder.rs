@@ -4,7 +4,12 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use humantime::format_duration;
 
-use crate::{error::ConfigError, store::database::Database, time::Clock};
+use crate::{
+    error::ConfigError,
+    events::StoreObservers,
+    store::{circuit_breaker::BreakerSettings, database::Database},
+    time::Clock,
+};
 
 /// How long one call may take unless told otherwise.
 const DEFAULT_TIMEOUT: Duration = Duration::from_millis(100);
@@ -29,6 +34,8 @@ pub struct RemoteStoreBuilder {
     pub(in crate::store) migrate: bool,
     pub(super) secret: Vec<u8>,
     pub(in crate::store) clock: Option<Arc<dyn Clock>>,
+    /// Of one store: another one that a clone connects has its own.
+    pub(in crate::store) observers: Arc<StoreObservers>,
 }
 
 impl RemoteStoreBuilder {
@@ -41,6 +48,7 @@ impl RemoteStoreBuilder {
             migrate: true,
             secret: Vec::new(),
             clock: None,
+            observers: Arc::default(),
         }
     }
 
@@ -81,6 +89,11 @@ impl RemoteStoreBuilder {
     /// Takes the time from `clock`. Defaults to the database server's.
     pub fn clock(self, clock: impl Clock) -> Self {
         Self { clock: Some(Arc::new(clock)), ..self }
+    }
+
+    /// Returns what the circuit breakers of its servers have in common.
+    pub(in crate::store) fn breaker_settings(&self) -> BreakerSettings {
+        BreakerSettings { timeout: self.timeout, observers: Arc::clone(&self.observers) }
     }
 
     /// Returns the database, if all settings are right.

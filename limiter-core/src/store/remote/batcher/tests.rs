@@ -19,7 +19,7 @@ use crate::{
     key::Key,
     policy::Policy,
     store::{
-        circuit_breaker::CircuitBreaker,
+        circuit_breaker::{BreakerSettings, CircuitBreaker},
         remote::{
             backend::{NamedItem, StoredState, outcome},
             operation::Operation,
@@ -98,7 +98,7 @@ impl BatchExecutor for Arc<Server> {
 fn start(latency: u64) -> (Arc<Batcher<Arc<Server>>>, Arc<Server>) {
     let server = Arc::new(Server::default());
     server.latency.store(latency, Ordering::Relaxed);
-    let breaker = CircuitBreaker::new("test", TIMEOUT);
+    let breaker = CircuitBreaker::new("test", &BreakerSettings::new(TIMEOUT));
     (Arc::new(Batcher::new(Arc::clone(&server), breaker, TIMEOUT)), server)
 }
 

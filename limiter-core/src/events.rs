@@ -1,0 +1,174 @@
+//! Events: what an operator wants to know of, as it happens.
+//!
+//! One path for all of them: a limiter calls its [`Observer`]s, the first of which
+//! writes `tracing` events. An application adds its own with
+//! [`LimiterBuilder::observer`](crate::LimiterBuilder::observer), or reads a bounded
+//! [`EventStream`] from [`Limiter::events`](crate::Limiter::events), where it may wait
+//! for a mail server or a webhook.
+//!
+//! ```
+//! use std::sync::{Arc, Mutex};
+//! use limiter_core::{Event, Key, Limiter, Policy};
+//!
+//! # futures_executor::block_on(async {
+//! let lifted = Arc::new(Mutex::new(Vec::new()));
+//! let list = Arc::clone(&lifted);
+//! # let rule = limiter_core::BanRule::after_strikes(3);
+//! # let hour = std::time::Duration::from_secs(3600);
+//! # let rule = rule.within(hour).for_duration(hour)?;
+//! let limiter = Limiter::builder()
+//!     .policy(Policy::new("login", "5/minute")?.with_ban(rule))
+//!     .observer(move |event: &Event| {
+//!         if let Event::Lifted { policy, key } = event {
+//!             list.lock().unwrap().push(format!("{policy} {key}"));
+//!         }
+//!     })
+//!     .build()
+//!     .await?;
+//! limiter.unban("login", &Key::ip("192.0.2.1".parse()?)).await?;
+//! assert_eq!(*lifted.lock().unwrap(), ["login ip=192.0.2.1"]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+
+mod log;
+mod observers;
+mod stream;
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+pub(crate) use self::observers::{Observers, StoreObservers};
+pub use self::stream::EventStream;
+use crate::{key::Key, quota::Quota, time::Timestamp};
+
+/// Something that an operator wants to know of.
+///
+/// It serialises as a map whose `event` is the variant in lower case. Keys are written
+/// as text; of what may be secret a mark is written.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Event {
+    /// A key was banned.
+    Banned {
+        /// The policy whose rule banned it.
+        policy: String,
+        /// The key.
+        key: Key,
+        /// The end of the ban.
+        until: Timestamp,
+        /// What it was banned for.
+        cause: BanCause,
+    },
+    /// A policy in shadow mode would have banned a key.
+    WouldBeBanned {
+        /// The policy.
+        policy: String,
+        /// The key.
+        key: Key,
+        /// The end that the ban would have.
+        until: Timestamp,
+        /// What it would be banned for.
+        cause: BanCause,
+    },
+    /// A ban was lifted by hand, if there was one.
+    Lifted {
+        /// The policy.
+        policy: String,
+        /// The key.
+        key: Key,
+    },
+    /// A ban and its history were forgotten by hand.
+    Forgiven {
+        /// The policy.
+        policy: String,
+        /// The key.
+        key: Key,
+    },
+    /// A request was refused: only for [observers that ask for
+    /// it](crate::LimiterBuilder::refusal_observer).
+    Refused {
+        /// The policy that refused it.
+        policy: String,
+        /// The key.
+        key: Key,
+        /// The quota that made it wait longest; `None` if a ban refused it.
+        quota: Option<Quota>,
+    },
+    /// A policy in shadow mode would have refused requests: at most one event a policy
+    /// in ten seconds.
+    WouldBeRefused {
+        /// The policy.
+        policy: String,
+        /// How many requests since the last such event.
+        refusals: u64,
+        /// The key of the last one.
+        key: Key,
+    },
+    /// A server of the store does not answer; policies apply `on_store_error`.
+    StoreFailed {
+        /// The server: host and port, never a password.
+        server: String,
+        /// Its last error.
+        reason: String,
+    },
+    /// A server of the store answers again.
+    StoreAnswers {
+        /// The server.
+        server: String,
+        /// How long it did not.
+        outage: Duration,
+    },
+    /// The configuration was read again and is in force.
+    Reloaded {
+        /// What has changed, one line a key, without secrets.
+        changes: Vec<String>,
+    },
+    /// The configuration was read again and was not taken; the one before stays.
+    ReloadRefused {
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// What a key was banned for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum BanCause {
+    /// Requests over a quota.
+    Refusals,
+    /// Responses whose status the ban rule names.
+    Responses,
+    /// An operator has banned it.
+    Operator,
+}
+
+impl BanCause {
+    /// The cause as configuration and metrics write it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refusals => "refusals",
+            Self::Responses => "responses",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+/// Receives the events of a limiter.
+///
+/// It is called where the event happens, on the thread of a request as the case may be,
+/// and must not block. A panic in it is caught, and the first one is logged; the
+/// request goes on.
+pub trait Observer: Send + Sync + 'static {
+    /// Receives one event.
+    fn observe(&self, event: &Event);
+}
+
+impl<F: Fn(&Event) + Send + Sync + 'static> Observer for F {
+    fn observe(&self, event: &Event) {
+        self(event);
+    }
+}

@@ -1,0 +1,222 @@
+//! What follows from a decision for an operator: counters, events, and the keys that
+//! are refused. The one place for all adapters.
+
+use super::{Inner, PolicySet};
+use crate::{
+    ban::BanRule,
+    check::{Check, Item},
+    decision::{Decision, QuotaStatus, Verdict},
+    error::Error,
+    events::{BanCause, Event, Observer},
+    policy::{Mode, OnStoreError},
+    quota::Quota,
+    stats::counters::{LimiterCounter, PolicyCounter},
+    time::{Clock, SystemClock, Timestamp},
+};
+
+/// What has decided a check.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum DecidedBy {
+    /// The store, which has counted the strikes of refusals.
+    Store,
+    /// The fallback, which has counted them, too.
+    Fallback,
+    /// The deny cache: nothing was counted.
+    DenyCache,
+}
+
+impl PolicySet {
+    /// Records a decision. A look, of cost 0, is recorded if it is refused.
+    #[inline]
+    pub(super) fn record_decision(&self, check: &Check<'_>, decision: &Decision, by: DecidedBy) {
+        let quotas = decision.quotas();
+        if let ([counters], [first, ..]) = (self.counters(), quotas)
+            && by == DecidedBy::Store
+            && decision.is_allowed_without_bans()
+            && !first.is_shadow()
+        {
+            // The commonest decision: one policy admits.
+            if check.cost() > 0 {
+                counters.add(allowed(quotas.iter().any(QuotaStatus::is_near_limit)));
+            }
+            return;
+        }
+        self.record_any(check, decision, by);
+    }
+
+    /// Records any decision.
+    #[inline(never)]
+    fn record_any(&self, check: &Check<'_>, decision: &Decision, by: DecidedBy) {
+        match by {
+            DecidedBy::Store => {}
+            DecidedBy::Fallback => self.inner().counters.add(LimiterCounter::FallbackDecisions),
+            DecidedBy::DenyCache => self.inner().counters.add(LimiterCounter::DenyCacheHits),
+        }
+        for (policy, item) in check.items().enumerate() {
+            let part = PolicyPart { set: self, check, decision, policy, item };
+            match decision.verdict() {
+                Verdict::Allowed => part.record_allowed(),
+                Verdict::Limited | Verdict::Banned => part.record_refusal(by),
+            }
+        }
+        for ban in decision.bans_brought() {
+            self.inner().record_ban(check.item(ban.policy), ban.until, BanCause::Refusals);
+        }
+    }
+
+    /// Records that a request got no decision.
+    #[cold]
+    pub(super) fn record_error(&self, error: &Error) {
+        for (policy, counters) in self.policies().iter().zip(self.counters()) {
+            let refuses = match error {
+                Error::Unavailable(_) => policy.on_store_error() == OnStoreError::Deny,
+                _ => true,
+            };
+            if refuses && policy.mode() == Mode::Enforce {
+                counters.add(PolicyCounter::Unavailable);
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// Records a new ban.
+    pub(super) fn record_ban(&self, item: Item<'_>, until: Timestamp, cause: BanCause) {
+        let (policy, key) = (item.policy.reported_name().to_owned(), item.subject.key.clone());
+        let counters = self.counters.of_policy(&policy);
+        let event = if item.policy.mode() == Mode::Shadow {
+            counters.add(PolicyCounter::ShadowBans);
+            Event::WouldBeBanned { policy, key, until, cause }
+        } else {
+            counters.add(match cause {
+                BanCause::Refusals => PolicyCounter::BansByRefusal,
+                BanCause::Responses => PolicyCounter::BansByResponse,
+                BanCause::Operator => PolicyCounter::BansByHand,
+            });
+            Event::Banned { policy, key, until, cause }
+        };
+        self.observers.observe(&event);
+    }
+}
+
+const fn allowed(is_near_limit: bool) -> PolicyCounter {
+    if is_near_limit { PolicyCounter::AllowedNearLimit } else { PolicyCounter::Allowed }
+}
+
+/// One policy's part of a decision.
+#[derive(Clone, Copy)]
+struct PolicyPart<'a> {
+    set: &'a PolicySet,
+    check: &'a Check<'a>,
+    decision: &'a Decision,
+    policy: usize,
+    item: Item<'a>,
+}
+
+impl PolicyPart<'_> {
+    fn add(&self, counter: PolicyCounter) {
+        self.set.counters()[self.policy].add(counter);
+    }
+
+    /// Records a request that passes.
+    fn record_allowed(&self) {
+        let mut quotas = self.decision.quotas_of(self.policy).peekable();
+        if quotas.peek().is_none() {
+            return self.add(PolicyCounter::Uncounted);
+        }
+        if self.item.policy.mode() == Mode::Shadow && self.record_shadow_refusal() {
+            return;
+        }
+        if self.check.cost() > 0 {
+            self.add(allowed(quotas.any(QuotaStatus::is_near_limit)));
+        }
+    }
+
+    /// Records what a policy would have done to a request that the others admit. Returns
+    /// false if it would have admitted it.
+    fn record_shadow_refusal(&self) -> bool {
+        let refuses = self.decision.quotas_of(self.policy).any(QuotaStatus::refuses);
+        let was_banned = self.decision.is_shadow_banned(self.policy);
+        if !was_banned && !refuses {
+            return false;
+        }
+        if !was_banned {
+            self.record_strike(PolicyCounter::ShadowStrikes);
+        }
+        let is_banned = was_banned || self.has_brought_ban();
+        let counter =
+            if is_banned { PolicyCounter::ShadowBanned } else { PolicyCounter::ShadowLimited };
+        self.add(counter);
+        self.note_key(is_banned);
+        self.set.report_shadow_refusal(self.policy, &self.item.subject.key);
+        true
+    }
+
+    /// Records a refused request, if this policy is one that refuses it.
+    fn record_refusal(&self, by: DecidedBy) {
+        if self.item.policy.mode() != Mode::Enforce {
+            return;
+        }
+        let decision = self.decision;
+        let had_ban = decision.verdict() == Verdict::Banned && !decision.is_new_ban();
+        let refuses = !had_ban && decision.quotas_of(self.policy).any(QuotaStatus::refuses);
+        if refuses && self.check.cost() > 0 && by != DecidedBy::DenyCache {
+            self.record_strike(PolicyCounter::Strikes);
+        }
+        if decision.ban().is_some_and(|ban| ban.policy == self.policy) {
+            self.add(PolicyCounter::Banned);
+            self.record_refused_key(true);
+        } else if refuses {
+            self.add(PolicyCounter::Limited);
+            self.record_refused_key(false);
+        }
+    }
+
+    fn has_brought_ban(&self) -> bool {
+        self.decision.bans_brought().iter().any(|ban| ban.policy == self.policy)
+    }
+
+    /// Counts the strike of a refusal. Of the policies that share it, the first counts it.
+    fn record_strike(&self, counter: PolicyCounter) {
+        let strikes = |item: &Item<'_>| {
+            let rule = item.policy.ban().filter(|_| item.subject.bannable);
+            rule.is_some_and(BanRule::strikes_on_refusal)
+        };
+        let mut before = self.check.items().enumerate().take(self.policy);
+        let is_counted = before.any(|(policy, other)| {
+            let mut quotas = self.decision.quotas_of(policy);
+            strikes(&other)
+                && other.is_same_offender(&self.item)
+                && quotas.any(QuotaStatus::refuses)
+        });
+        if strikes(&self.item) && !is_counted {
+            self.add(counter);
+        }
+    }
+
+    fn record_refused_key(&self, is_banned: bool) {
+        self.note_key(is_banned);
+        let observers = &self.set.inner().observers;
+        if observers.want_refusals() {
+            observers.observe(&Event::Refused {
+                policy: self.item.policy.reported_name().to_owned(),
+                key: self.item.subject.key.clone(),
+                quota: self.refusing_quota(is_banned),
+            });
+        }
+    }
+
+    fn note_key(&self, is_banned: bool) {
+        let counters = &self.set.counters()[self.policy];
+        let (key, quota) = (&self.item.subject.key, self.refusing_quota(is_banned));
+        if !counters.refused_keys.note(key, quota, SystemClock.now()) {
+            counters.add(PolicyCounter::UnnotedRefusals);
+        }
+    }
+
+    /// The quota that makes the request wait longest.
+    fn refusing_quota(&self, is_banned: bool) -> Option<Quota> {
+        let quotas = self.decision.quotas_of(self.policy).filter(|_| !is_banned);
+        quotas.max_by_key(|status| status.wait()).map(|status| *status.quota())
+    }
+}

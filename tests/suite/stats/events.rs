@@ -1,0 +1,233 @@
+//! Observers, the stream of events, and the log.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use limiter_core::{
+    AdmitOptions, BanCause, BanRule, Event, Key, Limiter, LimiterBuilder, Mode, OnStoreError,
+    Policy,
+};
+
+use super::shadow::Lines;
+use crate::{switchable_store::SwitchableStore, test_request::from};
+
+fn policy() -> Policy {
+    let hour = Duration::from_secs(3_600);
+    let rule = BanRule::after_strikes(2).within(hour).for_duration(hour).unwrap();
+    Policy::new("api", "1/hour").unwrap().with_ban(rule.with_statuses([401]).unwrap())
+}
+
+/// The events that an observer has received, each as its name and key.
+#[derive(Clone, Default)]
+struct Seen(Arc<Mutex<Vec<String>>>);
+
+impl Seen {
+    fn note(&self, event: &Event) {
+        let event = serde_json::to_value(event).unwrap();
+        let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
+        let parts = ["event", "policy", "key", "cause", "quota"].map(text);
+        self.0.lock().unwrap().push(parts.join(" ").trim_end().to_owned());
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+fn observed(seen: &Seen) -> LimiterBuilder {
+    let seen = seen.clone();
+    Limiter::builder().observer(move |event: &Event| seen.note(event))
+}
+
+#[tokio::test]
+async fn bans_and_changes_by_hand_are_events() {
+    let seen = Seen::default();
+    let limiter = observed(&seen).policy(policy()).build().await.unwrap();
+    assert_eq!(from("192.0.2.1").admitted(&limiter, "api", 5).await, 1);
+    assert_eq!(seen.take(), ["banned api ip=192.0.2.1 refusals"]);
+
+    let key = Key::ip("192.0.2.1".parse().unwrap());
+    limiter.unban("api", &key).await.unwrap();
+    limiter.ban("api", &key, Duration::from_secs(9)).await.unwrap();
+    limiter.forgive("api", &key).await.unwrap();
+    let by_hand = [
+        "lifted api ip=192.0.2.1",
+        "banned api ip=192.0.2.1 operator",
+        "forgiven api ip=192.0.2.1",
+    ];
+    assert_eq!(seen.take(), by_hand);
+}
+
+#[tokio::test]
+async fn a_response_that_bans_is_an_event() {
+    let seen = Seen::default();
+    let rule = policy().ban().unwrap().clone();
+    let policy = Policy::new("api", "5/hour").unwrap().with_ban(rule);
+    let limiter = observed(&seen).policy(policy).build().await.unwrap();
+    let (api, request) = (limiter.policy("api").unwrap(), from("192.0.2.1"));
+    for _ in 0..2 {
+        assert!(seen.take().is_empty());
+        let admission = api.admit(&request, AdmitOptions::default()).await.unwrap();
+        admission.permit().unwrap().record_response(401).await;
+    }
+    assert_eq!(seen.take(), ["banned api ip=192.0.2.1 responses"]);
+    let stats = limiter.stats().policies["api"].clone();
+    assert_eq!((stats.strikes, stats.bans.responses), (2, 1));
+}
+
+#[tokio::test]
+async fn shadow_bans_are_events_of_their_own() {
+    let seen = Seen::default();
+    let limiter = observed(&seen).policy(policy().with_mode(Mode::Shadow)).build().await.unwrap();
+    assert_eq!(from("192.0.2.1").admitted(&limiter, "api", 50).await, 50);
+    let events = seen.take();
+    let expected =
+        ["would_be_refused api ip=192.0.2.1", "would_be_banned api ip=192.0.2.1 refusals"];
+    assert_eq!(events, expected);
+}
+
+#[tokio::test]
+async fn refusals_are_events_for_those_who_ask() {
+    let (without, with) = (Seen::default(), Seen::default());
+    let list = with.clone();
+    let limiter = observed(&without)
+        .refusal_observer(move |event: &Event| list.note(event))
+        .policy(Policy::new("api", "2/hour; 9/day").unwrap())
+        .build()
+        .await
+        .unwrap();
+    assert_eq!(from("192.0.2.1").admitted(&limiter, "api", 4).await, 2);
+    assert!(without.take().is_empty());
+    assert_eq!(with.take(), ["refused api ip=192.0.2.1  2/1h"; 2]);
+}
+
+/// It is called again, and its panics do no harm but one line in the log.
+#[tokio::test]
+async fn an_observer_that_panics_harms_no_request() {
+    let lines = Lines::default();
+    let subscriber = tracing_subscriber::fmt().with_writer(lines.clone()).with_ansi(false);
+    let _logs = tracing::subscriber::set_default(subscriber.finish());
+    let (calls, seen) = (Arc::new(AtomicUsize::new(0)), Seen::default());
+    let counted = Arc::clone(&calls);
+    let limiter = Limiter::builder()
+        .observer(move |_: &Event| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            panic!("as asked");
+        })
+        .observer({
+            let seen = seen.clone();
+            move |event: &Event| seen.note(event)
+        })
+        .policy(policy())
+        .build()
+        .await
+        .unwrap();
+    for n in 0..3 {
+        assert_eq!(from(&format!("192.0.2.{n}")).admitted(&limiter, "api", 5).await, 1);
+    }
+    assert_eq!(calls.load(Ordering::Relaxed), 3);
+    assert_eq!(seen.take().len(), 3);
+    assert_eq!(lines.text().matches("an observer has panicked").count(), 1, "{}", lines.text());
+}
+
+/// A reader that sleeps loses events beyond the capacity, and knows how many.
+#[tokio::test]
+async fn a_stream_is_bounded_and_counts_what_it_drops() {
+    let limiter = Limiter::builder().policy(policy()).build().await.unwrap();
+    let mut events = limiter.events(10);
+    for n in 0..25 {
+        assert_eq!(from(&format!("192.0.2.{n}")).admitted(&limiter, "api", 3).await, 1);
+    }
+    assert_eq!(events.dropped(), 15);
+    for n in 0..10 {
+        let Some(Event::Banned { key, cause, .. }) = events.next().await else { panic!("no ban") };
+        assert_eq!((key.to_string(), cause), (format!("ip=192.0.2.{n}"), BanCause::Refusals));
+    }
+    assert!(events.try_next().is_none());
+}
+
+/// A reader that waits is woken by an event, and by the end of the limiter.
+#[tokio::test]
+async fn a_stream_waits_and_ends_with_the_limiter() {
+    let limiter = Limiter::builder().policy(policy()).build().await.unwrap();
+    let mut events = limiter.events(1);
+    let reader = tokio::spawn(async move {
+        let mut read = 0;
+        while events.next().await.is_some() {
+            read += 1;
+        }
+        read
+    });
+    tokio::task::yield_now().await;
+    assert_eq!(from("192.0.2.1").admitted(&limiter, "api", 3).await, 1);
+    tokio::task::yield_now().await;
+    // A stream whose reader is gone is forgotten.
+    drop(limiter.events(5));
+    drop(limiter);
+    assert_eq!(reader.await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn an_outage_of_the_store_is_two_events() {
+    let (seen, store) = (Seen::default(), SwitchableStore::default());
+    let limiter = observed(&seen)
+        .store(store.clone())
+        .policy(policy().with_on_store_error(OnStoreError::Allow))
+        .build()
+        .await
+        .unwrap();
+    store.off.store(true, Ordering::Relaxed);
+    from("192.0.2.1").admitted(&limiter, "api", 10).await;
+    let failed = wait_for_event(&seen).await;
+    assert!(failed.starts_with("store_failed"), "{failed}");
+    store.off.store(false, Ordering::Relaxed);
+    let back = wait_for_event(&seen).await;
+    assert!(back.starts_with("store_answers"), "{back}");
+}
+
+/// The next event of the store: at most one a second is reported.
+async fn wait_for_event(seen: &Seen) -> String {
+    for _ in 0..600 {
+        let of_store = |event: &String| event.starts_with("store_");
+        if let Some(event) = seen.take().into_iter().find(of_store) {
+            return event;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("no event within 30 s");
+}
+
+/// Keys that may be secret stand in no event and no line.
+#[tokio::test]
+async fn secrets_are_in_no_event_and_no_line() {
+    let lines = Lines::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(lines.clone())
+        .with_ansi(false)
+        .with_max_level(tracing::Level::TRACE);
+    let _logs = tracing::subscriber::set_default(subscriber.finish());
+    let texts = Seen::default();
+    let list = texts.clone();
+    let limiter = Limiter::builder()
+        .refusal_observer(move |event: &Event| {
+            let text = format!("{event:?} {}", serde_json::to_string(event).unwrap());
+            list.0.lock().unwrap().push(text);
+        })
+        .policy(policy())
+        .build()
+        .await
+        .unwrap();
+    let api = limiter.policy("api").unwrap();
+    let subjects = api.subjects_of(&Key::header("x-api-key", b"s3cret"));
+    for _ in 0..5 {
+        api.check(&subjects, 1).await.unwrap();
+    }
+    let (events, lines) = (texts.take(), lines.text());
+    assert!(events.len() >= 4 && events.iter().all(|text| !text.contains("s3cret")), "{events:?}");
+    assert!(lines.contains("refused") && !lines.contains("s3cret"), "{lines}");
+}

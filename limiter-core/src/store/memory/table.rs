@@ -179,7 +179,7 @@ impl Table {
             sampled += 1;
             in_use += self.slots_in_use(bucket);
         }
-        if sampled == 0 { 0 } else { in_use * needed / sampled }
+        (in_use * needed).checked_div(sampled).unwrap_or(0)
     }
 
     /// Returns how many slots there may be.

@@ -42,10 +42,7 @@ pub use self::{
     histogram::{Histogram, HistogramBucket},
     refused_keys::RefusedKey,
 };
-use crate::{
-    policy::{Mode, Policy},
-    store::{Health, ServerHealth},
-};
+use crate::policy::{Mode, Policy};
 
 /// What a limiter has counted since it was built.
 ///
@@ -272,16 +269,6 @@ impl PolicyStats {
             shadow_bans: sum(PolicyCounter::ShadowBans),
             unnoted_refusals: sum(PolicyCounter::UnnotedRefusals),
         }
-    }
-}
-
-impl From<ServerHealth> for ServerStats {
-    fn from(ServerHealth { server, health, calls }: ServerHealth) -> Self {
-        let unhealthy_since = match health {
-            Health::Healthy => None,
-            Health::Degraded { since, .. } => Some(since),
-        };
-        Self { server, is_healthy: unhealthy_since.is_none(), unhealthy_since, calls }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use crate::stats::CallStats;
+use crate::stats::{CallStats, ServerStats};
 
 /// The state of one server.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -29,4 +29,14 @@ pub struct ServerHealth {
     pub health: Health,
     /// The calls that were sent to it.
     pub calls: CallStats,
+}
+
+impl From<ServerHealth> for ServerStats {
+    fn from(ServerHealth { server, health, calls }: ServerHealth) -> Self {
+        let unhealthy_since = match health {
+            Health::Healthy => None,
+            Health::Degraded { since, .. } => Some(since),
+        };
+        Self { server, is_healthy: unhealthy_since.is_none(), unhealthy_since, calls }
+    }
 }

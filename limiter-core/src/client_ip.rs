@@ -38,12 +38,13 @@
 //! [by a setting](ClientIp::with_optional_header): they count as the proxy's, all
 //! together, and are limited and banned as those of any client.
 
+mod display;
 mod forwarded;
 mod header;
 mod hops;
 mod misconfiguration;
 
-use std::{fmt, net::IpAddr};
+use std::net::IpAddr;
 
 pub(crate) use self::misconfiguration::ProxyWarning;
 use self::{
@@ -69,24 +70,6 @@ pub struct ClientIp {
     proxies: Networks,
     fallback: Option<IpAddr>,
     ipv6_prefix: u8,
-}
-
-impl fmt::Display for ClientIp {
-    /// Writes in a few words how an address is found.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.forwarding {
-            None => f.write_str("peer address"),
-            Some(Forwarding { header, trusted: Trusted::Proxies }) => {
-                write!(f, "{} of trusted proxies, else peer address", header.name())
-            }
-            Some(Forwarding { header, trusted: Trusted::Hops(hops) }) => {
-                write!(f, "{}, {hops} hops back", header.name())
-            }
-            Some(Forwarding { header, trusted: Trusted::Everyone }) => {
-                write!(f, "{} of everybody", header.name())
-            }
-        }
-    }
 }
 
 /// The one header that is believed, and from whom.

@@ -42,7 +42,7 @@ pub use self::{
     histogram::{Histogram, HistogramBucket},
     refused_keys::RefusedKey,
 };
-use crate::policy::{Mode, Policy};
+use crate::policy::Policy;
 
 /// What a limiter has counted since it was built.
 ///

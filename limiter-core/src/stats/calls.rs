@@ -51,6 +51,7 @@ impl CallCounters {
     }
 
     /// Counts the requests that one call decides.
+    #[cfg(feature = "_shared")]
     pub(crate) fn batched(&self, requests: u64) {
         self.batches.observe(requests);
     }

@@ -38,8 +38,9 @@ impl Enforcer {
 
     /// Admits a request, at once where the store is this process's memory.
     pub(crate) fn admit(&self, request: &ServiceRequest) -> Answer<'static, Admission, Refusal> {
-        let Options { key, cost, skip, .. } = &self.limit.options;
-        if skip.as_ref().is_some_and(|skip| skip(request)) {
+        let Options { key, cost, skip, exempt, .. } = &self.limit.options;
+        let request_info = ActixRequest(request.request());
+        if exempt.contains(&request_info) || skip.as_ref().is_some_and(|skip| skip(request)) {
             return Answer::ready(Ok(Admission::Exempt));
         }
         let mut options =
@@ -50,7 +51,6 @@ impl Enforcer {
         if let Some(cost) = cost {
             options = options.with_cost(cost(request));
         }
-        let request_info = ActixRequest(request.request());
         match self.policies(request) {
             Ok(policies) => policies.admit(&request_info, options),
             Err(refusal) => Answer::ready(Err(refusal)),

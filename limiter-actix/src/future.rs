@@ -18,7 +18,7 @@ use pin_project_lite::pin_project;
 use crate::{
     enforcer::Enforcer,
     request::ActixRequest,
-    response::{RefusedByLimiter, add_fields},
+    response::{Refused, RefusedByLimiter, add_fields},
 };
 
 /// The status that is recorded for a request without a response: see
@@ -134,6 +134,8 @@ impl PermitGuard {
         self.has_response = true;
         let response = match result {
             Ok(response) => response,
+            // A limit by hand, in an extractor or an inner middleware.
+            Err(error) if error.as_error::<Refused>().is_some() => return RecordResponse::done(),
             Err(error) => {
                 let status = error.as_response_error().status_code();
                 return self.permit.record_response(status.as_u16());

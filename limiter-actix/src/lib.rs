@@ -59,8 +59,9 @@
 //! # let _ = left;
 //! ```
 //!
-//! A request that no limiter has counted, since it was skipped or is a CORS
-//! preflight, has none: there `Option<ReqData<Permit>>` is the way to ask.
+//! A request that no limiter has counted, since its endpoint is exempt, its address
+//! is in `allow`, or it was skipped, has none: there `Option<ReqData<Permit>>` is the
+//! way to ask.
 //!
 //! # What is counted once, and what apart
 //! Policies of one `RateLimit` are decided together: a refusal by one charges
@@ -92,8 +93,8 @@ pub use limiter_core;
 #[cfg(feature = "config")]
 pub use limiter_core::Config;
 pub use limiter_core::{
-    AdmitOptions, BanRule, Decision, Key, KeySpec, Limiter, Permit, Policy, PolicySet, Quota,
-    Quotas, Refusal, RefusalKind, UnknownPolicy,
+    AdmitOptions, BanRule, ConfigError, Decision, Exemptions, Key, KeySpec, Limiter, Permit,
+    Policy, PolicySet, Quota, Quotas, Refusal, RefusalKind, UnknownPolicy,
 };
 
 pub use crate::{

@@ -3,7 +3,7 @@
 use std::{fmt, panic::Location, sync::Arc};
 
 use actix_web::{HttpResponse, dev::ServiceRequest};
-use limiter_core::{Key, PolicySet, Refusal};
+use limiter_core::{ConfigError, Exemptions, Key, PolicySet, Refusal};
 
 type Choose = dyn Fn(&ServiceRequest) -> PolicySet + Send + Sync;
 type Predicate = dyn Fn(&ServiceRequest) -> bool + Send + Sync;
@@ -40,6 +40,7 @@ pub(crate) struct Options {
     pub(crate) key: Option<Arc<KeyOf>>,
     pub(crate) cost: Option<Arc<CostOf>>,
     pub(crate) skip: Option<Arc<Predicate>>,
+    pub(crate) exempt: Arc<Exemptions>,
     pub(crate) respond: Option<Arc<ResponseOf>>,
 }
 
@@ -113,13 +114,41 @@ impl RateLimit {
         self
     }
 
+    /// Lets requests to an endpoint pass, uncounted and unseen by this limit:
+    /// `"GET /health"`, or `"/metrics"` for all methods. Call it once for each
+    /// endpoint. Other limits still count them; an endpoint that is exempt
+    /// everywhere belongs into the configuration, `exempt = ["GET /health"]`.
+    ///
+    /// The endpoint is the whole pattern of a route, those of its scopes
+    /// included, and is found by the route that the path leads to: see
+    /// [`Exemptions`].
+    ///
+    /// ```
+    /// use limiter_actix::{Limiter, RateLimit};
+    ///
+    /// fn door(limiter: &Limiter) -> Result<RateLimit, Box<dyn std::error::Error>> {
+    ///     let door = RateLimit::new(limiter.policy("door")?);
+    ///     Ok(door.exempt("GET /health")?.exempt("/api/{version}/status")?)
+    /// }
+    /// # let _ = door;
+    /// ```
+    ///
+    /// # Errors
+    /// If that is no endpoint.
+    pub fn exempt(mut self, endpoint: &str) -> Result<Self, ConfigError> {
+        let exempt = Exemptions::clone(&self.options.exempt);
+        self.options.exempt = Arc::new(exempt.with(endpoint)?);
+        Ok(self)
+    }
+
     /// Lets requests pass, uncounted and unseen, for which `skip` returns true.
     /// Defaults to none.
     ///
     /// Not for paths: a middleware sees `/l%6Fgin` and `//login` before they are
-    /// routed to `/login`, and `request.match_pattern()` is none then. To exempt
-    /// an endpoint, write it into the configuration: `exempt = ["GET /health"]`.
-    /// Nor for headers, which are the client's word. It is for what the
+    /// routed to `/login`, and `request.match_pattern()` is none then. An endpoint
+    /// is for [`exempt`](Self::exempt). Nor for methods and headers, which are the
+    /// client's word: a handler for any method would run for nothing, and a
+    /// secret in a header belongs into an authentication. It is for what the
     /// application itself knows of a request, such as an extension that an outer
     /// middleware has set.
     pub fn skip(mut self, skip: impl Fn(&ServiceRequest) -> bool + Send + Sync + 'static) -> Self {

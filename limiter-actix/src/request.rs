@@ -111,15 +111,19 @@ impl RequestInfo for ActixRequest<'_> {
     }
 
     fn endpoint(&self) -> Option<Cow<'_, str>> {
+        self.exact_endpoint().or_else(|| {
+            // A `NormalizePath` further in routes it as one of these.
+            let paths = normalized(self.0.match_info().as_str());
+            let routes = self.0.resource_map();
+            paths.iter().find_map(|path| routes.match_pattern(path)).map(Cow::Owned)
+        })
+    }
+
+    fn exact_endpoint(&self) -> Option<Cow<'_, str>> {
         // Not the request's own `match_pattern`: before routing it sees the raw
         // path, in which `/l%6Fgin` is not `/login`, though it is routed there.
         let decoded = self.0.match_info().as_str();
-        let routes = self.0.resource_map();
-        let pattern = routes.match_pattern(decoded).or_else(|| {
-            // A `NormalizePath` further in routes it as one of these.
-            normalized(decoded).iter().find_map(|path| routes.match_pattern(path))
-        });
-        pattern.map(Cow::Owned)
+        self.0.resource_map().match_pattern(decoded).map(Cow::Owned)
     }
 }
 

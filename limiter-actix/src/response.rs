@@ -54,6 +54,7 @@ impl Responder for Refused {
 pub fn refusal_response(refusal: &Refusal) -> HttpResponse {
     let mut response = HttpResponse::new(status(refusal)).set_body(BoxBody::new(refusal.body()));
     add_fields(response.headers_mut(), refusal.fields(), None);
+    response.extensions_mut().insert(RefusedByLimiter);
     response
 }
 

@@ -46,18 +46,16 @@ mod misconfiguration;
 
 use std::net::IpAddr;
 
-pub(crate) use self::misconfiguration::ProxyWarning;
 use self::{
     header::Header,
-    hops::{count_back, walk},
+    hops::{MAX_HOPS, Trusted, count_back, walk},
 };
+pub(crate) use self::{hops::wrong_hops, misconfiguration::ProxyWarning};
 use crate::{
     error::{ConfigError, Error},
-    networks::{IPV6_PREFIX, Networks, canonical},
+    key::Key,
+    networks::{IPV6_PREFIX, Nat64Prefixes, Networks, canonical},
 };
-
-/// The most proxies a request may have passed.
-const MAX_HOPS: usize = 32;
 
 /// How configuration spells that everybody is trusted.
 pub(crate) const EVERYONE: &str = "dangerously-trust-everyone";
@@ -70,6 +68,7 @@ pub struct ClientIp {
     proxies: Networks,
     fallback: Option<IpAddr>,
     ipv6_prefix: u8,
+    nat64_prefixes: Nat64Prefixes,
 }
 
 /// The one header that is believed, and from whom.
@@ -77,16 +76,6 @@ pub struct ClientIp {
 struct Forwarding {
     header: Header,
     trusted: Trusted,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Trusted {
-    /// Those of [`ClientIp::proxies`].
-    Proxies,
-    /// So many, wherever they are.
-    Hops(u8),
-    /// Whoever connects, and whoever is named.
-    Everyone,
 }
 
 /// What a request's peer and header say.
@@ -107,6 +96,7 @@ impl Default for ClientIp {
             proxies: Networks::default(),
             fallback: None,
             ipv6_prefix: IPV6_PREFIX,
+            nat64_prefixes: Nat64Prefixes::default(),
         }
     }
 }
@@ -208,6 +198,23 @@ impl ClientIp {
         Ok(Self { ipv6_prefix, ..self })
     }
 
+    /// Sets the prefixes from which translators of one's own send (NAT64, SIIT),
+    /// such as `2001:db8:64::/96`: an address of theirs is the IPv4 address in it
+    /// (RFC 6052), so that the clients of a translator are not one client. Those of
+    /// documented prefixes (`64:ff9b::/96`, 6to4, Teredo) are known without.
+    /// Defaults to none.
+    ///
+    /// # Errors
+    /// If one is no IPv6 network of 32, 40, 48, 56, 64 or 96 bits.
+    pub fn with_nat64_prefixes<'a>(
+        self,
+        prefixes: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self, ConfigError> {
+        let prefixes = Nat64Prefixes::parse(prefixes);
+        let nat64_prefixes = prefixes.map_err(|error| error.within("nat64_prefixes"))?;
+        Ok(Self { nat64_prefixes, ..self })
+    }
+
     /// Serves requests of a trusted peer without the header, as the peer's own.
     /// Defaults to an error: see [the module docs](self#a-trusted-proxy-without-the-header).
     #[must_use]
@@ -278,14 +285,15 @@ impl ClientIp {
         &self.proxies
     }
 
-    pub(crate) const fn ipv6_prefix(&self) -> u8 {
-        self.ipv6_prefix
+    /// The IPv4 address that an IPv6 address stands for.
+    pub(crate) fn embedded_ipv4(&self, address: IpAddr) -> Option<IpAddr> {
+        self.nat64_prefixes.embedded_ipv4(address).map(IpAddr::V4)
     }
-}
 
-pub(crate) fn wrong_hops(hops: u64) -> ConfigError {
-    let message = format!("is {hops}; write how many proxies there are, 1 to {MAX_HOPS}");
-    ConfigError::at("trusted_proxies", message)
+    /// The key of an address, IPv6 cut as configured.
+    pub(crate) fn key(&self, address: IpAddr) -> Key {
+        Key::ip_prefix(self.embedded_ipv4(address).unwrap_or(address), self.ipv6_prefix)
+    }
 }
 
 #[cfg(test)]

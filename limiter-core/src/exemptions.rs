@@ -9,7 +9,9 @@ use crate::{error::ConfigError, key::counted_method, request::RequestInfo};
 /// (`/users/{id}` in actix-web, `/users/<id>` in Rocket), matched as endpoint
 /// keys are: by the route that was found, never by the text of the path, so
 /// that no other spelling of a path is exempt. HEAD counts as GET. A request
-/// that matches no route is never exempt.
+/// that matches no route is never exempt. Of two routes of one path that differ
+/// in their guards, formats or queries, do not exempt one: before routing it is
+/// not known which of them serves a request.
 ///
 /// Exemption comes before everything else: lists of networks, and whether the
 /// client's address is known at all.
@@ -64,7 +66,7 @@ impl Exemptions {
         if self.is_empty() {
             return false;
         }
-        let Some(pattern) = request.endpoint() else { return false };
+        let Some(pattern) = request.exact_endpoint() else { return false };
         let method = counted_method(request.method());
         self.0.iter().any(|exempt| {
             exempt.pattern == pattern && exempt.method.as_deref().is_none_or(|own| own == method)

@@ -8,7 +8,7 @@ use std::{fmt, net::IpAddr, str::FromStr};
 
 use ipnet::{IpNet, Ipv4Net};
 
-pub(crate) use self::embedded::embedded_ipv4;
+pub(crate) use self::embedded::{Nat64Prefixes, embedded_ipv4};
 use self::range_table::RangeTable;
 use crate::error::ConfigError;
 

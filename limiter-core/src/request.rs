@@ -27,6 +27,13 @@ pub trait RequestInfo {
 
     /// The pattern of the route that was matched, if one was.
     fn endpoint(&self) -> Option<Cow<'_, str>>;
+
+    /// The pattern of the route that the path leads to as it was sent. It alone
+    /// exempts a request. Defaults to [`endpoint`](Self::endpoint), which an adapter
+    /// may also find by what a middleware further in makes of the path.
+    fn exact_endpoint(&self) -> Option<Cow<'_, str>> {
+        self.endpoint()
+    }
 }
 
 /// Returns true for a CORS preflight, by the Fetch standard (section 3.2.2).

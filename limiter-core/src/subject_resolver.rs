@@ -11,7 +11,7 @@ use crate::{
     error::{ConfigError, Error},
     exemptions::Exemptions,
     key::{Key, KeyPart, KeySpec},
-    networks::{Networks, embedded_ipv4},
+    networks::Networks,
     policy::Policy,
     request::{RequestInfo, Subjects},
 };
@@ -103,7 +103,7 @@ impl SubjectResolver {
     /// An address that stands for an IPv4 address is blocked as that is, too.
     /// It is not allowed as that: who routes it can choose the other bits.
     fn listed(&self, address: IpAddr) -> Listed {
-        let embedded = embedded_ipv4(address).map(IpAddr::from);
+        let embedded = self.client_ip.embedded_ipv4(address);
         let blocked_as = |address| self.block.longest_prefix(address);
         let allowed = self.allow.longest_prefix(address);
         match (allowed, blocked_as(address), embedded.and_then(blocked_as)) {
@@ -128,7 +128,7 @@ impl SubjectResolver {
 
     /// The key of an address, IPv6 cut as configured.
     pub(crate) fn ip_key(&self, address: IpAddr) -> Key {
-        Key::ip_prefix(address, self.client_ip.ipv6_prefix())
+        self.client_ip.key(address)
     }
 }
 

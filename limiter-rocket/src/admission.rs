@@ -1,7 +1,7 @@
 //! The one way in which guards, the route before routing, and handlers admit a
 //! request.
 
-use limiter_core::{Admission, AdmitOptions, Answer, Permit, PolicySet, Refusal};
+use limiter_core::{Admission, AdmitOptions, Answer, Exemptions, Permit, PolicySet, Refusal};
 use rocket::{Request, http::Cookie};
 
 use crate::{
@@ -57,8 +57,12 @@ pub async fn admit(
 pub(crate) async fn admit_before_routing(
     request: &Request<'_>,
     policies: &PolicySet,
+    exempt: &Exemptions,
 ) -> Result<(), Refused> {
     let facts = RocketRequest::before_routing(request);
+    if exempt.contains(&facts) {
+        return Ok(());
+    }
     admit_as(facts, request, policies, AdmitOptions::default()).await.map(|_| ())
 }
 

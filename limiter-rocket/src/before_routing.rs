@@ -4,7 +4,9 @@
 //! the path. So the limit is a route that matches every path before all others,
 //! and forwards what it admits.
 
-use limiter_core::PolicySet;
+use std::sync::Arc;
+
+use limiter_core::{Exemptions, PolicySet};
 use rocket::{
     Data, Request, Route,
     http::{Method, Status},
@@ -30,11 +32,12 @@ const METHODS: [Method; 9] = [
 #[derive(Clone, Debug)]
 pub(crate) struct BeforeRouting {
     policies: PolicySet,
+    exempt: Arc<Exemptions>,
 }
 
 impl BeforeRouting {
-    pub(crate) const fn new(policies: PolicySet) -> Self {
-        Self { policies }
+    pub(crate) fn new(policies: PolicySet, exempt: Exemptions) -> Self {
+        Self { policies, exempt: Arc::new(exempt) }
     }
 
     pub(crate) fn routes(&self) -> Vec<Route> {
@@ -52,7 +55,7 @@ impl BeforeRouting {
 #[rocket::async_trait]
 impl Handler for BeforeRouting {
     async fn handle<'r>(&self, request: &'r Request<'_>, data: Data<'r>) -> route::Outcome<'r> {
-        match admit_before_routing(request, &self.policies).await {
+        match admit_before_routing(request, &self.policies, &self.exempt).await {
             Ok(()) => Outcome::Forward((data, Status::NotFound)),
             Err(refused) => Outcome::Error(refused.status()),
         }

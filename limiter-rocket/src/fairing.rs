@@ -1,7 +1,7 @@
 //! [`RateLimitFairing`]: sets the limiter up at launch, adds the header fields to
 //! responses, and records them.
 
-use limiter_core::{KeyPart, Limiter, Permit, PolicySet};
+use limiter_core::{Exemptions, KeyPart, Limiter, Permit, PolicySet};
 use rocket::{
     Build, Request, Response, Rocket,
     fairing::{self, Fairing, Info, Kind},
@@ -30,7 +30,13 @@ use crate::{
 pub struct RateLimitFairing {
     source: Source,
     before_routing: Option<String>,
+    /// Endpoints that the policy before routing leaves out.
+    exempt: Vec<String>,
 }
+
+const EXEMPT_FROM_NOTHING: &str = "exempt: there is no policy before routing that an endpoint \
+                                   could be left out of; write .before_routing(\"<policy>\"), or \
+                                   exempt = [...] in the configuration for all policies";
 
 /// Where the limiter is from.
 #[derive(Debug)]
@@ -47,12 +53,12 @@ impl RateLimitFairing {
     /// `&State<Limiter>`.
     #[cfg(feature = "config")]
     pub const fn from_config() -> Self {
-        Self { source: Source::Config, before_routing: None }
+        Self::of(Source::Config)
     }
 
     /// Uses a limiter that was built in code.
     pub const fn new(limiter: Limiter) -> Self {
-        Self { source: Source::Given(limiter), before_routing: None }
+        Self::of(Source::Given(limiter))
     }
 
     /// Checks every request against that policy before it is routed, those for
@@ -65,6 +71,25 @@ impl RateLimitFairing {
     pub fn before_routing(mut self, policy: &str) -> Self {
         self.before_routing = Some(policy.to_owned());
         self
+    }
+
+    /// Leaves an endpoint out of the policy [before
+    /// routing](Self::before_routing): `"GET /health"`, or `"/files/<path..>"` for
+    /// all methods. Call it once for each endpoint. The guards of its route still
+    /// count; an endpoint that is exempt from those as well belongs into the
+    /// configuration.
+    ///
+    /// The endpoint is the pattern of a route, its mount point included, and is
+    /// found by the route that Rocket tries first for the path: see
+    /// [`Exemptions`]. What is no endpoint stops the launch, as does an exemption
+    /// without a policy before routing.
+    pub fn exempt(mut self, endpoint: &str) -> Self {
+        self.exempt.push(endpoint.to_owned());
+        self
+    }
+
+    const fn of(source: Source) -> Self {
+        Self { source, before_routing: None, exempt: Vec::new() }
     }
 
     async fn set_up(
@@ -86,8 +111,10 @@ impl RateLimitFairing {
     }
 
     fn limit_before_routing(&self, limiter: &Limiter) -> Result<Option<BeforeRouting>, String> {
+        let exempt = Exemptions::parse(self.exempt.iter().map(String::as_str));
+        let exempt = exempt.map_err(|error| format!("exempt: {error}"))?;
         let Some(name) = &self.before_routing else {
-            return Ok(None);
+            return if exempt.is_empty() { Ok(None) } else { Err(EXEMPT_FROM_NOTHING.to_owned()) };
         };
         let policies = limiter.policy(name).map_err(|error| format!("before_routing: {error}"))?;
         let by_endpoint = |policies: &PolicySet| {
@@ -102,7 +129,7 @@ impl RateLimitFairing {
                  is none; use another key for it"
             ));
         }
-        Ok(Some(BeforeRouting::new(policies)))
+        Ok(Some(BeforeRouting::new(policies, exempt)))
     }
 }
 

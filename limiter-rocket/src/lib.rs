@@ -102,8 +102,8 @@ pub use limiter_core;
 #[cfg(feature = "config")]
 pub use limiter_core::Config;
 pub use limiter_core::{
-    AdmitOptions, BanRule, Decision, Key, KeySpec, Limiter, Permit, Policy, PolicySet, Quota,
-    Quotas, Refusal, RefusalKind,
+    AdmitOptions, BanRule, ConfigError, Decision, Exemptions, Key, KeySpec, Limiter, Permit,
+    Policy, PolicySet, Quota, Quotas, Refusal, RefusalKind,
 };
 
 pub use crate::{

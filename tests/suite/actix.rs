@@ -5,7 +5,7 @@ mod specific;
 mod workers;
 
 use actix_web::{
-    App, Error, HttpMessage, HttpResponse,
+    App, Error, HttpMessage, HttpRequest, HttpResponse,
     body::MessageBody,
     dev::{Service, ServiceRequest, ServiceResponse},
     error::ErrorForbidden,
@@ -14,7 +14,7 @@ use actix_web::{
     post, route, test,
     web::ReqData,
 };
-use limiter_actix::{Permit, RateLimit, User};
+use limiter_actix::{AdmitOptions, Limiter, Permit, RateLimit, Refused, User, admit};
 
 use crate::contract::{Case, Reply, Request, Routes, Stores, cases};
 
@@ -67,7 +67,7 @@ async fn item() -> &'static str {
     "item"
 }
 
-#[get("/login-page", wrap = "RateLimit::named(\"item\")")]
+#[route("/login-page", method = "GET", method = "HEAD", wrap = "RateLimit::named(\"item\")")]
 async fn login_page() -> &'static str {
     "login page"
 }
@@ -135,6 +135,29 @@ async fn any_login(body: String) -> HttpResponse {
     answer_login(&body)
 }
 
+#[route("/spared", method = "GET", method = "HEAD", wrap = "RateLimit::named(\"default\")")]
+async fn spared() -> &'static str {
+    "spared"
+}
+
+#[post("/spared", wrap = "RateLimit::named(\"default\")")]
+async fn post_spared() -> &'static str {
+    "spared"
+}
+
+#[route("/by-hand", method = "GET", method = "OPTIONS", wrap = "RateLimit::named(\"api\")")]
+async fn by_hand(request: HttpRequest) -> Result<&'static str, Refused> {
+    let limiter = request.app_data::<Limiter>().expect("the application has it");
+    let policies = limiter.policies(["default", "api"]).expect("the base has them");
+    admit(&request, &policies, AdmitOptions::default().with_cost(3)).await?;
+    Ok("by hand")
+}
+
+#[post("/keyed-login", wrap = "RateLimit::named(\"tenant\")")]
+async fn keyed_login(body: String) -> HttpResponse {
+    answer_login(&body)
+}
+
 /// An inner middleware that answers with an error, not with a response.
 async fn forbid(
     request: ServiceRequest,
@@ -189,6 +212,7 @@ fn reply_of_error(error: &Error) -> Reply {
 async fn run(case: &Case, stores: Stores) {
     let setup = case.setup(stores).await;
     let door = RateLimit::new(setup.limiter.policy("door").expect("the base has it"));
+    let door = door.exempt("GET /spared").expect("it is an endpoint");
     // The door tells nothing, so that the cases see their own policies alone.
     let app = App::new()
         .app_data(setup.limiter.clone())
@@ -209,6 +233,10 @@ async fn run(case: &Case, stores: Stores) {
         .service(any)
         .service(forgiving)
         .service(any_login)
+        .service(spared)
+        .service(post_spared)
+        .service(by_hand)
+        .service(keyed_login)
         .wrap(door);
     let service = test::init_service(app).await;
     let routes =

@@ -4,7 +4,10 @@ mod launch;
 mod refusals;
 mod specific;
 
-use limiter_rocket::{Policies, RateLimitFairing, RateLimited, policy, set_user};
+use limiter_rocket::{
+    AdmitOptions, Limiter, Policies, RateLimitFairing, RateLimited, Refused, admit, policy,
+    set_user,
+};
 use rocket::{
     Build, Rocket, get,
     http::{Header, Method, Status},
@@ -155,6 +158,48 @@ fn any_login(_limit: RateLimited<Login>, body: &str) -> Status {
     if body == "secret" { Status::Ok } else { Status::Unauthorized }
 }
 
+#[get("/spared")]
+fn spared(_limit: RateLimited) -> &'static str {
+    "spared"
+}
+
+#[post("/spared")]
+fn post_spared(_limit: RateLimited) -> &'static str {
+    "spared"
+}
+
+/// `default` with `api`, admitted by hand at a cost of 3.
+struct ByHand;
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for ByHand {
+    type Error = Refused;
+
+    async fn from_request(request: &'r rocket::Request<'_>) -> request::Outcome<Self, Refused> {
+        let limiter = request.rocket().state::<Limiter>().expect("the fairing manages it");
+        let both = limiter.policies(["default", "api"]).expect("the base has them");
+        match admit(request, &both, AdmitOptions::default().with_cost(3)).await {
+            Ok(_) => request::Outcome::Success(Self),
+            Err(refused) => refused.into_outcome(),
+        }
+    }
+}
+
+#[get("/by-hand")]
+fn by_hand(_limit: RateLimited<Api>, _by_hand: ByHand) -> &'static str {
+    "by hand"
+}
+
+#[options("/by-hand")]
+fn by_hand_options(_limit: RateLimited<Api>, _by_hand: ByHand) -> &'static str {
+    "by hand"
+}
+
+#[post("/keyed-login", data = "<body>")]
+fn keyed_login(_limit: RateLimited<Tenant>, body: &str) -> Status {
+    if body == "secret" { Status::Ok } else { Status::Unauthorized }
+}
+
 #[get("/forbidden")]
 fn forbidden(_limit: RateLimited<Login>) -> Status {
     Status::Forbidden
@@ -163,10 +208,15 @@ fn forbidden(_limit: RateLimited<Login>) -> Status {
 fn rocket(setup: &Setup) -> Rocket<Build> {
     let config = rocket::Config { log_level: rocket::config::LogLevel::Off, ..Default::default() };
     rocket::custom(config)
-        .attach(RateLimitFairing::new(setup.limiter.clone()).before_routing("door"))
+        .attach(
+            RateLimitFairing::new(setup.limiter.clone())
+                .before_routing("door")
+                .exempt("GET /spared"),
+        )
         .mount("/", routes![default, api, both, together, twice, login, item, post_item])
         .mount("/", routes![login_page, user, tenant, left, forbidden])
         .mount("/", routes![dear, dear_together, any, any_options, any_login, forgiving])
+        .mount("/", routes![spared, post_spared, by_hand, by_hand_options, keyed_login])
 }
 
 impl Routes for Client {

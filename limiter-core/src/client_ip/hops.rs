@@ -2,9 +2,30 @@
 
 use std::net::IpAddr;
 
-use super::{MAX_HOPS, forwarded::Hop};
+use super::forwarded::Hop;
+use crate::error::ConfigError;
+
+/// The most proxies a request may have passed.
+pub(super) const MAX_HOPS: usize = 32;
 
 const NOBODY: &str = "names no address where the client's should be";
+
+/// Whose word is taken for the hop before it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Trusted {
+    /// Proxies of the networks that [`ClientIp`](super::ClientIp) has.
+    Proxies,
+    /// So many, wherever they are.
+    Hops(u8),
+    /// Whoever connects, and whoever is named.
+    Everyone,
+}
+
+/// The error of a number of proxies that is none.
+pub(crate) fn wrong_hops(hops: u64) -> ConfigError {
+    let message = format!("is {hops}; write how many proxies there are, 1 to {MAX_HOPS}");
+    ConfigError::at("trusted_proxies", message)
+}
 
 /// Walks from the nearest hop outwards to the first that is no proxy.
 pub(super) fn walk(

@@ -80,20 +80,23 @@ impl ClientIp {
                  client_ip_header = {seen:?}"
             ));
         };
+        // Strangers may send what they like, and none should be taken for a proxy;
+        // all requests come from a proxy alone.
+        let may_be_proxy = is_private(peer) || is_only_peer;
         match &self.forwarding {
-            None => Some(format!(
-                "{peer} sends {seen}, but no proxy is trusted: all its clients count as one; if it \
-                 is your proxy, write trusted_proxies = [\"{peer}\"] and client_ip_header = {seen:?}"
-            )),
-            // Strangers may send what they like; all requests come from a proxy alone.
-            Some(forwarding) if !self.trusts(forwarding, peer) => {
-                (is_private(peer) || is_only_peer).then(|| {
-                    format!(
-                        "{peer} sends {seen}, but is not in trusted_proxies: all its clients count \
-                         as one; if it is your proxy, add it"
-                    )
-                })
-            }
+            None => may_be_proxy.then(|| {
+                format!(
+                    "{peer} sends {seen}, but no proxy is trusted: all its clients count as one; \
+                     if it is your proxy, write trusted_proxies = [\"{peer}\"] and \
+                     client_ip_header = {seen:?}"
+                )
+            }),
+            Some(forwarding) if !self.trusts(forwarding, peer) => may_be_proxy.then(|| {
+                format!(
+                    "{peer} sends {seen}, but is not in trusted_proxies: all its clients count \
+                     as one; if it is your proxy, add it"
+                )
+            }),
             Some(Forwarding { header, .. }) => (!has(header.name())).then(|| {
                 format!(
                     "the trusted proxy {peer} sends {seen} and no {}; if that is where it names \

@@ -237,10 +237,14 @@ fn proxies_that_are_not_configured_are_noticed() {
     for (client_ip, peer, header) in [
         (&nobody, "10.0.0.7", "x-other"),
         (&some, "10.0.0.7", "x-forwarded-for"),
+        // A stranger that nobody should take for a proxy.
         (&some, "203.0.113.1", "x-forwarded-for"),
+        (&nobody, "203.0.113.1", "x-forwarded-for"),
     ] {
         assert_eq!(hint(client_ip, peer, header), "");
     }
-    let only = warning(&some, "203.0.113.1", true, "x-forwarded-for");
-    assert!(only.contains("203.0.113.1 sends x-forwarded-for"), "{only}");
+    for client_ip in [&some, &nobody] {
+        let only = warning(client_ip, "203.0.113.1", true, "x-forwarded-for");
+        assert!(only.contains("203.0.113.1 sends x-forwarded-for"), "{only}");
+    }
 }

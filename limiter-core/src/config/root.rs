@@ -55,6 +55,8 @@ pub(super) struct Root {
     #[serde(default)]
     exempt: List,
     ipv6_prefix: Option<Number<u8>>,
+    #[serde(default)]
+    nat64_prefixes: List,
     fallback_address: Option<Text>,
     #[serde(default, deserialize_with = "policies")]
     policies: BTreeMap<String, PolicyConfig>,
@@ -215,6 +217,7 @@ impl Root {
         if let Some(Number(prefix)) = self.ipv6_prefix {
             client_ip = client_ip.with_ipv6_prefix(prefix)?;
         }
+        client_ip = client_ip.with_nat64_prefixes(self.nat64_prefixes.iter())?;
         if let Some(Text(text)) = &self.fallback_address {
             let address: IpAddr = text.parse().map_err(|_| {
                 let message =

@@ -23,6 +23,7 @@ fn every_key_is_read() {
         client_ip_header = "Forwarded"
         never_ban = ["192.0.2.1"]
         ipv6_prefix = 56
+        nat64_prefixes = "2001:db8:64::/96"
         fallback_address = "127.0.0.1"
 
         [policies.login]
@@ -153,6 +154,10 @@ fn a_fault_names_key_value_and_what_would_be_right() {
             vec!["allow: 10.0.0.0/8 is in block as well", "leave one out"],
         ),
         ("store = \"memory\"\nlocal_share = 0".to_owned(), vec!["local_share"]),
+        (
+            "nat64_prefixes = [\"10.0.0.0/8\"]".to_owned(),
+            vec!["nat64_prefixes", "10.0.0.0/8", "/96"],
+        ),
         ("ipv6_prefix = 8".to_owned(), vec!["ipv6_prefix", "32 to 128"]),
         (
             "fallback_address = \"localhost\"".to_owned(),

@@ -117,3 +117,30 @@ fn a_documented_prefix_names_its_ipv4_address() {
         assert_eq!(found.as_deref(), expected, "{address}");
     }
 }
+
+/// The examples of RFC 6052, section 2.4.
+#[test]
+fn a_prefix_of_ones_own_names_its_ipv4_address_by_its_length() {
+    let table = [
+        ("2001:db8::/32", "2001:db8:c000:221::"),
+        ("2001:db8:100::/40", "2001:db8:1c0:2:21::"),
+        ("2001:db8:122::/48", "2001:db8:122:c000:2:2100::"),
+        ("2001:db8:122:300::/56", "2001:db8:122:3c0:0:221::"),
+        ("2001:db8:122:344::/64", "2001:db8:122:344:c0:2:2100::"),
+        ("2001:db8:122:344::/96", "2001:db8:122:344::192.0.2.33"),
+    ];
+    for (prefix, address) in table {
+        let prefixes = Nat64Prefixes::parse([prefix]).unwrap();
+        let found = prefixes.embedded_ipv4(address.parse().unwrap());
+        assert_eq!(found, "192.0.2.33".parse().ok(), "{prefix}");
+    }
+    let own = Nat64Prefixes::parse(["64:ff9b:1::/96"]).unwrap();
+    let found = |address: &str| own.embedded_ipv4(address.parse().unwrap());
+    assert_eq!(found("64:ff9b:1::10.0.0.7"), "10.0.0.7".parse().ok());
+    assert_eq!(found("64:ff9b::198.51.100.7"), "198.51.100.7".parse().ok());
+    assert_eq!(found("64:ff9b::10.0.0.7"), None);
+    for wrong in ["10.0.0.0/8", "2001:db8::/33", "2001:db8::1/96", "2001:db8::", "nat64"] {
+        let error = Nat64Prefixes::parse([wrong]).unwrap_err().to_string();
+        assert!(error.contains("\"2001:db8:64::/96\""), "{error}");
+    }
+}

@@ -6,6 +6,7 @@ mod identity;
 mod limits;
 mod lists;
 mod modes;
+mod preflights;
 mod proxies;
 
 use std::time::Duration;
@@ -25,6 +26,7 @@ pub(crate) fn cases() -> Vec<Case> {
         proxies::cases(),
         modes::cases(),
         bans::cases(),
+        preflights::cases(),
         failures::cases(),
         vec![generated_requests()],
     ]

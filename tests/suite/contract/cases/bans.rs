@@ -12,10 +12,7 @@ pub(super) fn cases() -> Vec<Case> {
         a_response_strikes_a_group_once(),
         an_error_of_the_handler_strikes(),
         the_front_door_counts_unmatched_paths(),
-        preflights_count_apart(),
-        a_guard_counts_preflights_apart(),
-        preflights_of_banned_clients_are_refused(),
-        a_preflight_strikes_by_its_status(),
+        failures_of_one_key_ban_that_key(),
     ]
 }
 
@@ -162,99 +159,6 @@ fn the_front_door_counts_unmatched_paths() -> Case {
     }
 }
 
-fn preflight(path: &str) -> Request {
-    request("OPTIONS", path)
-        .with("origin", "https://example.org")
-        .with("access-control-request-method", "POST")
-}
-
-fn preflights_count_apart() -> Case {
-    Case {
-        name: "preflights count apart",
-        config: r#"policies.door.quota = "2/hour""#,
-        steps: vec![
-            // The client's budget is not used up by what its browser sends.
-            preflight("/nothing").times(2, status(404)),
-            get("/api").times(2, status(200)),
-            get("/api").is(limited("door", 1800)),
-            // What looks like a preflight does not run free.
-            preflight("/nothing").times(20, limited("door.preflight", 1800)),
-            preflight("/other").is(limited("door.preflight", 1800)),
-            preflight("/nothing").from("192.0.2.2").times(2, status(404)),
-            preflight("/nothing").from("192.0.2.2").is(status(429)),
-            get("/api").from("192.0.2.2").is(status(200)),
-            // Without the two headers it is a request like any other.
-            request("OPTIONS", "/nothing").from("192.0.2.2").is(status(404)),
-            request("OPTIONS", "/nothing").from("192.0.2.2").is(limited("door", 1800)),
-            request("OPTIONS", "/nothing")
-                .with("origin", "https://example.org")
-                .from("192.0.2.2")
-                .is(limited("door", 1800)),
-        ],
-        ..Case::default()
-    }
-}
-
-fn a_guard_counts_preflights_apart() -> Case {
-    let at = |n: u32| preflight(&format!("/any/{n}"));
-    Case {
-        name: "a guard counts preflights apart",
-        config: r#"policies.item.quota = "2/hour""#,
-        steps: vec![
-            // A handler for any method runs: it is not to be had for nothing.
-            at(1).is(status(200).with("ratelimit", r#""item.preflight";r=1;t=1800"#)),
-            at(2).is(status(200)),
-            at(3).times(5, limited("item.preflight", 1800)),
-            request("OPTIONS", "/any/4").times(2, status(200)),
-            request("OPTIONS", "/any/5").is(limited("item", 1800)),
-        ],
-        ..Case::default()
-    }
-}
-
-fn preflights_of_banned_clients_are_refused() -> Case {
-    Case {
-        name: "preflights of banned clients are refused",
-        config: r#"
-            [policies.door]
-            quota = "2/hour"
-            ban = { threshold = 2, window = "1h", duration = "1h", statuses = [405] }
-        "#,
-        steps: vec![
-            get("/api").times(2, status(200)),
-            get("/api").is(status(429)),
-            preflight("/nothing").is(status(404)),
-            get("/api").is(banned(403, "door", 3600)),
-            preflight("/nothing").is(banned(403, "door.preflight", 3600)),
-            // A refused preflight is a strike like any other.
-            preflight("/nothing").from("192.0.2.2").times(2, status(404)),
-            preflight("/nothing").from("192.0.2.2").is(status(429)),
-            preflight("/nothing").from("192.0.2.2").is(status(403)),
-            get("/api").from("192.0.2.2").is(banned(403, "door", 3600)),
-        ],
-        ..Case::default()
-    }
-}
-
-fn a_preflight_strikes_by_its_status() -> Case {
-    let guess = || Request { body: "wrong", ..preflight("/any-login") };
-    Case {
-        name: "a preflight strikes by its status",
-        config: r#"
-            [policies.login]
-            quota = "100/hour"
-            ban = { threshold = 3, window = "1h", duration = "1h", statuses = [401] }
-        "#,
-        steps: vec![
-            // Guessing passwords by what looks like a preflight bans all the same.
-            guess().times(3, status(401)),
-            guess().is(banned(403, "login.preflight", 3600)),
-            login("secret").is(banned(403, "login", 3600)),
-        ],
-        ..Case::default()
-    }
-}
-
 fn a_response_strikes_a_group_once() -> Case {
     Case {
         name: "a response strikes a group once",
@@ -276,6 +180,37 @@ fn a_response_strikes_a_group_once() -> Case {
             login("wrong").times(3, status(401)),
             login("secret").is(banned(403, "door", 3600)),
             get("/default").is(status(403)),
+        ],
+        ..Case::default()
+    }
+}
+
+/// The address behind has as many times the strikes as it has times the quota.
+fn failures_of_one_key_ban_that_key() -> Case {
+    let send = |key: &str, body| {
+        Request { body, ..request("POST", "/keyed-login") }.with("x-api-key", key)
+    };
+    Case {
+        name: "failures of one key ban that key",
+        config: r#"
+            [policies.tenant]
+            quota = "100/hour"
+            key = "header:x-api-key"
+            per_address = 2
+            ban = { threshold = 3, window = "1h", duration = "1h", statuses = [401] }
+        "#,
+        steps: vec![
+            send("expired", "wrong").times(3, status(401)),
+            send("expired", "secret").times(5, banned(403, "tenant", 3600)),
+            // The other keys behind the address go on, without a key as well.
+            send("valid", "secret").times(5, status(200)),
+            get("/tenant").is(status(200)),
+            // Who tries key after key is banned as an address.
+            send("a", "wrong").times(2, status(401)),
+            send("valid", "secret").is(status(200)),
+            send("b", "wrong").is(status(401)),
+            send("valid", "secret").is(banned(403, "tenant.address", 3600)),
+            send("valid", "secret").from("192.0.2.2").is(status(200)),
         ],
         ..Case::default()
     }

@@ -3,7 +3,12 @@
 use super::*;
 
 pub(super) fn cases() -> Vec<Case> {
-    vec![networks_are_allowed_and_blocked(), endpoints_are_exempt()]
+    vec![
+        networks_are_allowed_and_blocked(),
+        endpoints_are_exempt(),
+        an_endpoint_is_exempt_from_one_limit(),
+        the_lists_hold_for_checks_by_hand(),
+    ]
 }
 
 fn networks_are_allowed_and_blocked() -> Case {
@@ -68,6 +73,54 @@ fn endpoints_are_exempt() -> Case {
             get("/default/2").is(status(429)),
             get("/api").is(status(429)),
             get("/default").is(status(200)),
+        ],
+        ..Case::default()
+    }
+}
+
+/// The door leaves the endpoint out, and its own limit does not.
+fn an_endpoint_is_exempt_from_one_limit() -> Case {
+    let spared = |path: &str| get(path).is(status(200));
+    Case {
+        name: "an endpoint is exempt from one limit",
+        config: r#"
+            policies.door.quota = "2/hour"
+            policies.default.quota = "4/hour"
+        "#,
+        steps: vec![
+            spared("/spared"),
+            spared("/sp%61red?x"),
+            request("HEAD", "/spared").is(status(200)),
+            // Another method of the path is counted by both.
+            request("POST", "/spared").is(status(200)),
+            get("/spared").is(limited("default", 900)),
+            get("/api").is(status(200)),
+            get("/api").is(limited("door", 1800)),
+            request("POST", "/spared").is(limited("door", 1800)),
+            get("/spared/2").is(limited("door", 1800)),
+            get("/spared").is(limited("default", 900)),
+        ],
+        ..Case::default()
+    }
+}
+
+/// What a middleware or guard obeys, `admit` in a handler obeys.
+fn the_lists_hold_for_checks_by_hand() -> Case {
+    Case {
+        name: "the lists hold for checks by hand",
+        config: r#"
+            allow = ["198.51.100.1"]
+            block = ["203.0.113.1"]
+            exempt = ["GET /by-hand"]
+            policies.default.quota = "1/hour"
+            policies.api.quota = "1/hour"
+        "#,
+        steps: vec![
+            get("/by-hand").times(5, status(200).without(&FIELDS)),
+            request("OPTIONS", "/by-hand").from("198.51.100.1").times(5, status(200)),
+            request("OPTIONS", "/by-hand").from("203.0.113.1").is(status(403)),
+            // Three units are more than one.
+            request("OPTIONS", "/by-hand").is(status(429).without(&["retry-after"])),
         ],
         ..Case::default()
     }

@@ -13,6 +13,7 @@ pub(super) fn cases() -> Vec<Case> {
         a_proxy_that_is_never_banned(),
         embedded_addresses_count_as_ipv4(),
         embedded_addresses_are_blocked_and_not_allowed(),
+        a_translator_of_ones_own(),
     ]
 }
 
@@ -214,6 +215,31 @@ fn embedded_addresses_are_blocked_and_not_allowed() -> Case {
             get("/api").from("64:ff9b::9.9.9.8").times(3, status(200).without(&FIELDS)),
             get("/api").from("2002:909:909::1").is(status(200)),
             get("/api").from("2002:909:909::1").is(status(429)),
+        ],
+        ..Case::default()
+    }
+}
+
+/// Its clients are not one client, and count and are blocked as they are without it.
+fn a_translator_of_ones_own() -> Case {
+    Case {
+        name: "a translator of one's own",
+        config: r#"
+            nat64_prefixes = ["2001:db8:64::/96", "64:ff9b:1::/48"]
+            block = ["203.0.113.0/24"]
+            policies.api.quota = "1/hour"
+        "#,
+        steps: vec![
+            get("/api").from("2001:db8:64::198.51.100.1").is(status(200)),
+            get("/api").from("2001:db8:64::198.51.100.2").is(status(200)),
+            get("/api").from("198.51.100.1").is(status(429)),
+            get("/api").from("64:ff9b:1:c633:64:200::").is(status(429)),
+            get("/api").from("2001:db8:64::10.0.0.1").is(status(200)),
+            get("/api").from("2001:db8:64::10.0.0.2").is(status(200)),
+            get("/api").from("2001:db8:64::203.0.113.9").is(status(403)),
+            // An address outside of the prefix is its own.
+            get("/api").from("2001:db8:65::198.51.100.1").is(status(200)),
+            get("/api").from("2001:db8:65::198.51.100.2").is(status(429)),
         ],
         ..Case::default()
     }

@@ -4,7 +4,9 @@
 use limiter_core::{Exemptions, KeyPart, Limiter, Permit, PolicySet};
 use rocket::{
     Build, Request, Response, Rocket,
+    config::LogLevel,
     fairing::{self, Fairing, Info, Kind},
+    figment::Figment,
 };
 
 use crate::{
@@ -143,7 +145,7 @@ impl Fairing for RateLimitFairing {
         let (limiter, before_routing) = match self.set_up(&rocket).await {
             Ok(both) => both,
             Err(error) => {
-                tracing::error!("{error}");
+                report(rocket.figment(), &error);
                 return Err(rocket);
             }
         };
@@ -186,4 +188,14 @@ fn add_permit_fields(response: &mut Response<'_>, permit: &Permit) {
         add_permit_fields(response, previous);
     }
     add_fields(response, permit.fields());
+}
+
+/// Logs what stops the launch, or prints it where no log would show it.
+pub(crate) fn report(figment: &Figment, error: &str) {
+    tracing::error!("{error}");
+    let level: LogLevel = figment.extract_inner("log_level").unwrap_or(LogLevel::Normal);
+    let is_printed_by_rocket = cfg!(feature = "log") && level != LogLevel::Off;
+    if !is_printed_by_rocket && !tracing::dispatcher::has_been_set() {
+        eprintln!("limiter: {error}");
+    }
 }

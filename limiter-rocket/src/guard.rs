@@ -10,6 +10,7 @@ use rocket::{
 
 use crate::{
     admission::{admit, refuse},
+    fairing::report,
     limiter_state::LimiterState,
     refused::Refused,
 };
@@ -176,7 +177,7 @@ const MISSING_FAIRING: &str = "a route has a RateLimited guard, but the fairing 
 impl<P: Policies> Sentinel for RateLimited<P> {
     fn abort(rocket: &Rocket<Ignite>) -> bool {
         let Some(state) = rocket.state::<LimiterState>() else {
-            tracing::error!("{MISSING_FAIRING}");
+            report(rocket.figment(), MISSING_FAIRING);
             return true;
         };
         match state.policies(P::NAMES) {
@@ -184,9 +185,10 @@ impl<P: Policies> Sentinel for RateLimited<P> {
             Err(error) => {
                 let name = P::NAMES.iter().find(|name| state.limiter().policy(name).is_err());
                 let name = name.copied().unwrap_or_default();
-                tracing::error!(
+                let message = format!(
                     "{error}; write [default.limiter.policies.{name}] with a quota in Rocket.toml"
                 );
+                report(rocket.figment(), &message);
                 true
             }
         }

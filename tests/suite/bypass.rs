@@ -130,6 +130,28 @@ async fn mended_paths_are_one_count() {
     assert_eq!(admitted, 1, "{statuses:?}");
 }
 
+/// A spelling that is counted as an exempt endpoint is not exempt as long as it is
+/// routed elsewhere: here, to a handler of all other paths.
+#[actix_web::test]
+async fn what_is_routed_elsewhere_is_not_exempt() {
+    let limiter = limiter().await;
+    let door = || {
+        let door = RateLimit::new(limiter.policy("default").unwrap());
+        door.exempt("GET /health").unwrap().exempt("/in/{id}").unwrap()
+    };
+    let health = || web::resource("/health").route(web::get().to(hello));
+    let scope = || web::scope("/in").route("/{id}", web::get().to(hello));
+    let exempt =
+        ["/health", "/h%65alth", "/health", "/in/1", "/in/2"].map(|path| (Method::GET, path));
+    let app = App::new().wrap(door()).service(health()).service(scope());
+    assert_eq!(actix_statuses!(app, exempt), [200; 5]);
+    let app = App::new().wrap(door()).service(health()).default_service(web::to(hello));
+    let others = ["//health", "/health/", "//health"].map(|path| (Method::GET, path));
+    assert_eq!(actix_statuses!(app, others), [200, 429, 429]);
+    let error = door().exempt("health").unwrap_err().to_string();
+    assert!(error.contains("write a method and the pattern of a route"), "{error}");
+}
+
 #[actix_web::test]
 async fn methods_are_no_way_round_in_actix() {
     let limiter = limiter().await;

@@ -146,7 +146,10 @@ impl Case {
         let config = Config::from_figment(&figment).expect("the case's configuration is one");
         let clock = clock();
         let builder = LimiterBuilder::from_config(config);
-        let memory = MemoryStore::builder().clock(clock.clone()).build();
+        let memory = MemoryStore::builder().clock(clock.clone());
+        let is_generated = self.steps.iter().any(|step| matches!(step, Step::Generated));
+        let memory = if is_generated { memory.max_keys(generated::MAX_KEYS) } else { memory };
+        let memory = memory.build();
         let builder = match stores {
             _ if self.store_fails => builder.store(Failing),
             Stores::AtOnce => builder.store(memory),
@@ -164,7 +167,7 @@ impl Case {
         for (at, step) in self.steps.iter().enumerate() {
             match step {
                 Step::Advance(duration) => setup.clock.advance(*duration),
-                Step::Generated => generated::run(routes).await,
+                Step::Generated => generated::run(routes, &setup.clock).await,
                 Step::Send { request, times, expect } => {
                     for time in 0..*times {
                         let reply = routes.send(request).await;

@@ -4,6 +4,7 @@ mod actix;
 mod architecture;
 mod bypass;
 mod cancellation;
+mod captured_log;
 mod circuit_breaker;
 mod conformance;
 mod contract;

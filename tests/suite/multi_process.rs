@@ -129,6 +129,32 @@ fn a_ban_by_one_framework_holds_for_the_other(url: &str) {
     assert_eq!(pair.rocket.get("/api").status().as_u16(), 200);
 }
 
+on_databases! {
+    [redis_url postgres_url mysql_url sqlite_url]
+    processes_that_start_at_once_all_start
+}
+
+/// On a store that none of them has seen before: each makes its tables, and makes a
+/// decision. `LIMITER_TEST_PROCESSES` starts other than twelve.
+fn processes_that_start_at_once_all_start(url: &str) {
+    let processes = env::var("LIMITER_TEST_PROCESSES").map_or(12, |text| text.parse().unwrap());
+    let prefix = unique("start");
+    let is_file = url.starts_with("sqlite:");
+    let url = if is_file { format!("{url}-{prefix}") } else { url.to_owned() };
+    let config = file(&url, &prefix, "quota = \"1000/hour\"", "");
+    let environment = [("LIMITER_CONFIG", config.to_str().unwrap()), ("LIMITER_POOL_SIZE", "1")];
+    let program = program("actix-config");
+    let start = || Server::start(&program, "PORT", &environment);
+    let servers: Vec<Server> = thread::scope(|scope| {
+        let starting: Vec<_> = (0..processes).map(|_| scope.spawn(start)).collect();
+        starting.into_iter().map(|starting| starting.join().unwrap()).collect()
+    });
+    let _ = fs::remove_file(config);
+    for server in &servers {
+        assert_eq!(server.get("/api").status().as_u16(), 200);
+    }
+}
+
 // SQLite's clock is the host's.
 on_databases! {
     [redis_url sentinel_url cluster_url postgres_url bouncer_url mysql_url]

@@ -131,13 +131,27 @@ impl FlatKeys {
         let (mut table, mut metadata) = (Dict::new(), None);
         for (name, value) in all {
             if let Some(rest) = name.strip_prefix(&prefix) {
-                metadata = metadata.or_else(|| figment.find_metadata(&name).cloned());
-                insert(&mut table, rest, value);
+                let from = figment.find_metadata(&name).cloned();
+                let raw = from.as_ref().and_then(|from| raw_value(from, &name, env::var_os));
+                metadata = metadata.or(from);
+                insert(&mut table, rest, raw.unwrap_or(value));
             }
         }
         let metadata = metadata.unwrap_or_else(|| Metadata::named("environment variables"));
         (!table.is_empty()).then(|| Self { table, profile: figment.profile().clone(), metadata })
     }
+}
+
+/// The text of a variable. Figment has made a number of digits, so that a secret
+/// `007` would be `7`.
+fn raw_value(
+    from: &Metadata,
+    name: &str,
+    variable: impl Fn(String) -> Option<OsString>,
+) -> Option<Value> {
+    let prefix = from.name.strip_prefix('`')?.strip_suffix("` environment variable(s)")?;
+    let text = variable(format!("{prefix}{}", name.to_ascii_uppercase()))?;
+    text.into_string().ok().map(parse)
 }
 
 impl Provider for FlatKeys {
@@ -147,5 +161,21 @@ impl Provider for FlatKeys {
 
     fn data(&self) -> Result<Map<Profile, Dict>, Error> {
         Ok(self.profile.collect(self.table.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_of_a_variable_stay_text() {
+        let from = Metadata::named("`ROCKET_` environment variable(s)");
+        let variable = |name: String| (name == "ROCKET_LIMITER__KEY_SECRET").then(|| "007".into());
+        let found = raw_value(&from, "limiter__key_secret", variable);
+        assert_eq!(found.unwrap().as_str(), Some("007"));
+        assert!(
+            raw_value(&Metadata::named("TOML file"), "limiter__key_secret", variable).is_none()
+        );
     }
 }

@@ -1,7 +1,5 @@
 //! What handlers and authentication have to do with the limit.
 
-use std::sync::{Arc, Mutex};
-
 use actix_web::{
     App, HttpMessage, HttpRequest,
     body::MessageBody,
@@ -15,6 +13,7 @@ use limiter_actix::{
 };
 
 use super::specific::{get, hello, limiter, statuses};
+use crate::captured_log::CapturedLog;
 
 /// Stands for an authentication that is wrapped inside of the limit.
 async fn authenticate(
@@ -25,25 +24,9 @@ async fn authenticate(
     next.call(request).await
 }
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[actix_web::test]
 async fn an_authentication_in_the_wrong_order_is_noticed_once() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
-    let _logged = tracing::subscriber::set_default(subscriber);
+    let log = CapturedLog::start();
     let policy = Policy::new("plan", Quota::per_hour(9).unwrap()).unwrap();
     let policy = policy.with_key(KeySpec::parse(["user"]).unwrap());
     let limiter = Limiter::builder().policy(policy).build().await.unwrap();
@@ -51,11 +34,11 @@ async fn an_authentication_in_the_wrong_order_is_noticed_once() {
     let right =
         App::new().wrap(limit()).wrap(from_fn(authenticate)).default_service(web::to(hello));
     assert_eq!(statuses!(right, get("/"), get("/")), [200, 200]);
-    assert_eq!(log.0.lock().unwrap().len(), 0);
+    assert_eq!(log.text(), "");
     let wrong =
         App::new().wrap(from_fn(authenticate)).wrap(limit()).default_service(web::to(hello));
     assert_eq!(statuses!(wrong, get("/"), get("/")), [200, 200]);
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let text = log.text();
     assert_eq!(text.matches("let the authentication run before the limit").count(), 1, "{text}");
 }
 

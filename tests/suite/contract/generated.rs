@@ -9,7 +9,9 @@ mod model;
 mod random;
 mod sender;
 
-use std::{collections::BTreeMap, env};
+use std::{collections::BTreeMap, env, time::Duration};
+
+use limiter_core::ManualClock;
 
 use self::{
     model::{Answer, Model},
@@ -24,8 +26,15 @@ const REQUESTS: u64 = 4_000;
 /// How many requests go by until other clients come.
 const REQUESTS_OF_CLIENTS: u64 = 400;
 
-/// Few units, so that every limit is reached. The clock stands still, where all
-/// algorithms admit as many.
+/// The time between clients, longer than all windows and bans.
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Room for so many keys that no two clients share a bucket of the store, where
+/// their many counters would displace one another, and what comes back is rounded.
+pub(super) const MAX_KEYS: usize = 16_000_000;
+
+/// Few units, so that every limit is reached. The clock stands still for the same
+/// clients, where all algorithms admit as many.
 pub(super) const CONFIG: &str = r#"
     trusted_proxies = ["10.0.0.0/8"]
     client_ip_header = "x-forwarded-for"
@@ -103,7 +112,7 @@ struct Generated {
 }
 
 /// Sends generated requests, and compares each answer with the model's.
-pub(super) async fn run(routes: &impl Routes) {
+pub(super) async fn run(routes: &impl Routes, clock: &ManualClock) {
     let number = |name: &str, default: u64| {
         env::var(name).map_or(default, |text| text.parse().expect("it is a number"))
     };
@@ -112,6 +121,8 @@ pub(super) async fn run(routes: &impl Routes) {
     let (mut model, mut answers) = (Model::default(), BTreeMap::new());
     for n in 0..requests {
         if n % REQUESTS_OF_CLIENTS == 0 {
+            // What others have used is gone, so that it takes no room in the store.
+            clock.advance(DAY);
             model = Model::default();
         }
         let generated = generate(&mut random, n / REQUESTS_OF_CLIENTS);

@@ -62,6 +62,14 @@ fn a_front_door_must_make_sense() {
     let by_endpoint = figment().merge(("limiter.policies.api.key", "endpoint"));
     assert!(refuses_to_launch(door(by_endpoint, "api")));
     assert!(!refuses_to_launch(door(figment(), "api")));
+    let exempting = |fairing: RateLimitFairing, endpoint: &str| {
+        refuses_to_launch(rocket::custom(figment()).attach(fairing.exempt(endpoint)))
+    };
+    let fairing = || RateLimitFairing::from_config();
+    assert!(exempting(fairing().before_routing("api"), "health"));
+    assert!(!exempting(fairing().before_routing("api"), "GET /health"));
+    // There is nothing that it could be exempt from.
+    assert!(exempting(fairing(), "GET /health"));
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! What only Rocket has: sentinels, catchers, forwards, configuration.
 
-use limiter_rocket::{Key, Limiter, Policies, RateLimitFairing, RateLimited, policy};
+use limiter_rocket::{Key, Limiter, Policies, RateLimitFairing, RateLimited, policy, set_user};
 use rocket::{
     Build, Request, Rocket, State, figment::Figment, get, http::Status, local::blocking::Client,
     routes,
 };
+
+use crate::captured_log::CapturedLog;
 
 policy!(Api = "api");
 /// Rocket with a policy `default` and `api` of 2 requests an hour.
@@ -213,4 +215,39 @@ fn routes_that_rocket_takes_for_one_are_one() {
         .mount("/", routes![names]);
     // The path is as it was sent, and the door is no path of its own.
     assert_eq!(statuses(door, &["/names", "//names/", "/n%61mes"]), [200, 200, 429]);
+}
+
+/// Finds the user, as an authentication does.
+struct Account;
+
+#[rocket::async_trait]
+impl<'r> rocket::request::FromRequest<'r> for Account {
+    type Error = ();
+
+    async fn from_request(request: &'r Request<'_>) -> rocket::request::Outcome<Self, ()> {
+        set_user(request, "alice");
+        rocket::request::Outcome::Success(Self)
+    }
+}
+
+#[get("/right")]
+fn right(_account: Account, _limit: RateLimited) {}
+
+#[get("/wrong")]
+fn wrong(_limit: RateLimited, _account: Account) {}
+
+#[rocket::async_test]
+async fn an_authentication_behind_the_limit_is_noticed_once() {
+    let by_user = figment().merge(("limiter.policies.default.key", "user"));
+    let rocket = rocket::custom(by_user).attach(RateLimitFairing::from_config());
+    let rocket = rocket.mount("/", routes![right, wrong]);
+    let client = rocket::local::asynchronous::Client::untracked(rocket).await.unwrap();
+    let log = CapturedLog::start();
+    client.get("/right").dispatch().await;
+    assert_eq!(log.text(), "");
+    for _ in 0..2 {
+        assert_eq!(client.get("/wrong").dispatch().await.status(), Status::Ok);
+    }
+    let text = log.text();
+    assert_eq!(text.matches("let the authentication run before the limit").count(), 1, "{text}");
 }

@@ -7,6 +7,7 @@ use redis::Commands;
 
 use super::{TEN, configured, stored};
 use crate::{
+    captured_log::CapturedLog,
     conformance::clock,
     databases::{builder, unique},
     servers::start_redis,
@@ -209,6 +210,21 @@ async fn failures_of_one_key_do_not_ban_its_neighbours() {
     assert_eq!(with("expired").admitted(&limiter, "api", 9).await, 1);
     assert_eq!(with("expired").ask(&limiter, "api").await.unwrap().verdict(), Verdict::Banned);
     assert_eq!(with("valid").admitted(&limiter, "api", 2).await, 1);
+}
+
+/// A proxy that nobody has named, with a public address: all clients are one. A
+/// stranger that sends the header is not taken for one.
+#[tokio::test]
+async fn the_only_peer_is_noticed_though_its_address_is_public() {
+    for strangers in [0, 1] {
+        let log = CapturedLog::start();
+        let limiter = configured("[policies.api]\nquota = \"1000/hour\"").await;
+        from("198.51.100.1").admitted(&limiter, "api", strangers).await;
+        let proxied = from("203.0.113.1").with("x-forwarded-for", "192.0.2.1");
+        assert_eq!(proxied.admitted(&limiter, "api", 300).await, 300);
+        let hints = log.text().matches("trusted_proxies = [\"203.0.113.1\"]").count();
+        assert_eq!(hints, 1 - strangers as usize, "{}", log.text());
+    }
 }
 
 /// Lines of a log that a header has written.

@@ -104,11 +104,19 @@ pub enum Error {
 }
 
 /// A policy name that the limiter does not know.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[derive(Clone, Eq, PartialEq, thiserror::Error)]
 #[error("there is no policy {name:?}; {}", list(known))]
 pub struct UnknownPolicy {
     pub(crate) name: String,
     pub(crate) known: Vec<String>,
+}
+
+/// The message, as in `Display`: it is what `main() -> Result<(), Box<dyn Error>>`
+/// prints.
+impl fmt::Debug for UnknownPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl From<StoreError> for Error {

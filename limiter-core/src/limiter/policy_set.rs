@@ -93,7 +93,15 @@ impl PolicySet {
     }
 
     /// Finds whom each policy counts in a request: by its own key, or by the
-    /// one that is given. `None` if the request passes uncounted: its endpoint is
+    /// one that is given. This and [`check`](Self::check) are parts of
+    /// [`admit`](Self::admit), for requests that are none of a framework: use `admit`,
+    /// or an adapter's function of that name, for all others.
+    ///
+    /// Here the exempt endpoints and the lists apply, and in `check` quotas, bans and
+    /// strikes for refusals. In neither: preflights are counted as any request, a
+    /// policy is charged each time, no response strikes, and nothing is logged of
+    /// users that come too late.
+    /// `None` if the request passes uncounted: its endpoint is
     /// exempt, the client's address is on the allow list, or all policies are off.
     ///
     /// # Errors

@@ -93,6 +93,9 @@ async fn what_is_named_must_be_there() {
     let limiter = limiter("1/hour").await;
     let data = App::new().app_data(web::Data::new(limiter.clone())).service(route());
     assert_eq!(statuses!(data, get("/"), get("/")), [200, 429]);
+    // What `main() -> Result<(), Box<dyn Error>>` prints.
+    let error = format!("{:?}", limiter.policy("apy").unwrap_err());
+    assert_eq!(error, "there is no policy \"apy\"; configured are: api, banning");
     let unknown = web::resource("/").wrap(RateLimit::named("apy")).route(web::get().to(hello));
     let unknown = App::new().app_data(limiter).service(unknown);
     assert_eq!(statuses!(unknown, get("/"), get("/")), [500, 500]);

@@ -78,8 +78,10 @@ async fn keeps_settings(options: &PgConnectOptions, settings: &[(&str, String)])
             };
             settings.iter().all(has)
         }
-        // Any other fault is found by the start check.
-        _ => false,
+        Ok(Err(sqlx::Error::Database(_))) => false,
+        // A server that stalls is no pooler for that, whose sessions take twice as long for
+        // good: the start check finds the fault, and with it the start ends.
+        _ => true,
     }
 }
 

@@ -109,6 +109,8 @@ impl BanPage {
 ///   back must not panic, and not lock a key out for longer than two windows.
 /// - **Expiry is garbage collection.** Whether state is in force follows from
 ///   its numbers and the present instant, never from whether it is still there.
+/// - **In time.** A call that takes longer than a second is given up, and counts as failed,
+///   where a feature of a remote store is enabled and the call is polled by a Tokio runtime.
 /// - **Bounded.** State that is not in force goes by itself.
 /// - **Clones share state.**
 pub trait Store: fmt::Debug + Send + Sync + 'static {

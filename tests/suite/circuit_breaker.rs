@@ -76,6 +76,29 @@ async fn a_store_that_fails_is_left_alone_and_probed() {
     assert_eq!(ask(&limiter, "allow", "bob").await.unwrap(), Verdict::Allowed);
 }
 
+/// A store of the application's own that never answers is given up, and left alone.
+#[tokio::test]
+async fn a_store_that_hangs_holds_nobody_up() {
+    let store = SwitchableStore::default();
+    let limiter = limiter(store.clone()).await;
+    store.hangs.store(true, Ordering::Relaxed);
+    let ask = async |policy| {
+        let asked = tokio::time::timeout(Duration::from_secs(30), ask(&limiter, policy, "alice"));
+        asked.await.expect("it is held up")
+    };
+    while limiter.health() == Health::Healthy {
+        assert_eq!(ask("allow").await.unwrap(), Verdict::Allowed);
+    }
+    let asked = store.asked.load(Ordering::Relaxed);
+    for _ in 0..100 {
+        assert!(matches!(ask("deny").await, Err(Error::Unavailable(_))));
+    }
+    // The probes alone.
+    assert!(store.asked.load(Ordering::Relaxed) <= asked + 2);
+    store.hangs.store(false, Ordering::Relaxed);
+    until_healthy(&limiter, Duration::from_secs(30)).await;
+}
+
 #[tokio::test]
 async fn each_policy_does_without_the_store_in_its_own_way() {
     let store = SwitchableStore::default();
@@ -206,16 +229,19 @@ async fn a_redis_that_hangs_holds_nobody_up() {
         let _ = ask(&limiter, "local", "alice").await;
     }
     server.signal("-STOP");
-    // Until the breaker opens, the deadline; with room for a busy machine.
-    let first = waits(&limiter, "local", 5).await;
-    assert!(first.iter().all(|wait| *wait < Duration::from_millis(100 + 200)), "{first:?}");
-    // Then nobody waits. (Whoever has to wait for this machine's processors is
-    // none of ours: that happens to few.)
+    // Until the breaker opens, the deadline; with room for a busy machine. Where this
+    // process lags, it takes more calls to open.
+    while limiter.health() == Health::Healthy {
+        let first = waits(&limiter, "local", 1).await;
+        assert!(first[0] < Duration::from_secs(1), "{first:?}");
+    }
+    // Then nobody waits for the server. (Whoever has to wait for this machine's processors
+    // is none of ours: that happens to few.)
     let open = waits(&limiter, "local", 10_000).await;
-    let slow = open.iter().filter(|wait| **wait > Duration::from_millis(1)).count();
-    assert!(slow <= 100, "{slow} of 10,000 waited longer than a millisecond");
+    let slow = open.iter().filter(|wait| **wait > Duration::from_millis(50)).count();
+    assert!(slow <= 100, "{slow} of 10,000 waited");
     server.signal("-CONT");
-    until_healthy(&limiter, Duration::from_secs(5)).await;
+    until_healthy(&limiter, Duration::from_secs(30)).await;
     // Earlier usage is still counted. (The server has applied, late, what it was sent
     // while it hung; refusals among it were strikes.)
     assert_ne!(ask(&limiter, "local", "alice").await.unwrap(), Verdict::Allowed);

@@ -17,6 +17,8 @@ pub(crate) struct SwitchableStore {
     pub(crate) off: Arc<AtomicBool>,
     /// True if calls are applied and their answers are lost.
     pub(crate) mute: Arc<AtomicBool>,
+    /// True if calls never end.
+    pub(crate) hangs: Arc<AtomicBool>,
     /// How often it is polled in vain, before it does anything and afterwards.
     pub(crate) slowness: u32,
     pub(crate) asked: Arc<AtomicU64>,
@@ -32,6 +34,9 @@ impl SwitchableStore {
         let off = self.off.load(Ordering::Relaxed);
         Answer::Pending(Box::pin(async move {
             self.dawdle().await;
+            if self.hangs.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
             if off {
                 return Err(StoreError::not_applied("switched off"));
             }

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_core::future::BoxFuture;
+
 use super::{
     Answer, BanPage, ServerHealth, Store,
     circuit_breaker::{BreakerSettings, CircuitBreaker},
@@ -16,7 +18,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// An answer that takes longer is a failure.
+/// An answer that takes longer is a failure, and not waited for.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Calls the store only while it answers.
@@ -71,9 +73,23 @@ impl GuardedStore {
         };
         match call(&*self.store) {
             Answer::Ready(answer) => Answer::Ready(answer.map(learn)),
-            Answer::Pending(future) => Answer::Pending(Box::pin(async { learn(future.await) })),
+            Answer::Pending(future) => {
+                Answer::Pending(Box::pin(async { learn(within_timeout(future).await) }))
+            }
         }
     }
+}
+
+/// Waits for a call, up to the timeout: a store that never answers holds nobody up.
+/// Without a Tokio runtime nothing keeps time, and the store has to.
+async fn within_timeout<T>(call: BoxFuture<'_, Result<T, StoreError>>) -> Result<T, StoreError> {
+    #[cfg(feature = "_shared")]
+    if tokio::runtime::Handle::try_current().is_ok() {
+        let answer = tokio::time::timeout(TIMEOUT, call).await;
+        return answer
+            .unwrap_or_else(|_| Err(StoreError::new(format!("no answer within {TIMEOUT:?}"))));
+    }
+    call.await
 }
 
 impl Store for GuardedStore {

@@ -13,7 +13,7 @@ use sqlx::{
 };
 
 use super::sql::{
-    Dialect, TextRows, join, number,
+    Dialect, SqlError, TextRows, join, number,
     transaction::{self, Changes, LoadedRows, Rows, States, Transactional, statements},
 };
 use crate::{
@@ -104,7 +104,7 @@ impl Dialect for MySql {
         &'c self,
         connection: &'c mut MySqlConnection,
         batch: &'c [BatchEntry],
-    ) -> BoxFuture<'c, Result<Vec<Reply>, sqlx::Error>> {
+    ) -> BoxFuture<'c, Result<Vec<Reply>, SqlError>> {
         transaction::transact(self, connection, batch).boxed()
     }
 

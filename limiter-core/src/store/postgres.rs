@@ -31,7 +31,7 @@ use self::{
     fast_path::FastPath,
     statement::{Argument, Statement, run_text},
 };
-use super::sql::{Dialect, TextRows, transaction};
+use super::sql::{Dialect, SqlError, TextRows, transaction};
 use crate::store::remote::{backend::Reply, batcher::BatchEntry};
 
 const SCHEMA: &str = include_str!("postgres/sql/tables.sql");
@@ -94,7 +94,7 @@ impl Postgres {
         &self,
         connection: &mut PgConnection,
         batch: &[BatchEntry],
-    ) -> Result<Vec<Reply>, sqlx::Error> {
+    ) -> Result<Vec<Reply>, SqlError> {
         let mut replies: Vec<Option<Reply>> = batch.iter().map(|_| None).collect();
         self.charge(connection, batch, &mut replies).await?;
         let left = |replies: &[Option<Reply>]| -> Vec<BatchEntry> {
@@ -106,10 +106,7 @@ impl Postgres {
             let has_charged = left.len() < batch.len();
             let mut decided = transaction::transact(self, connection, &left)
                 .await
-                // The error of a database says else that nothing was applied.
-                .map_err(
-                    |error| if has_charged { transaction::partly_applied(&error) } else { error },
-                )?
+                .map_err(|error| if has_charged { error.partly_applied() } else { error })?
                 .into_iter();
             replies.iter_mut().filter(|reply| reply.is_none()).for_each(|reply| {
                 *reply = decided.next();
@@ -198,7 +195,7 @@ impl Dialect for Postgres {
         &'c self,
         connection: &'c mut PgConnection,
         batch: &'c [BatchEntry],
-    ) -> BoxFuture<'c, Result<Vec<Reply>, sqlx::Error>> {
+    ) -> BoxFuture<'c, Result<Vec<Reply>, SqlError>> {
         self.decide(connection, batch).boxed()
     }
 

@@ -17,8 +17,11 @@ use futures_core::future::BoxFuture;
 
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(super) use self::dialect::number;
-pub(super) use self::dialect::{Dialect, TextRows, is_simple, join, name};
-use self::{advice::explain, error::SqlError, executor::SqlExecutor, pool::Pool};
+use self::{advice::explain, executor::SqlExecutor, pool::Pool};
+pub(super) use self::{
+    dialect::{Dialect, TextRows, is_simple, join, name},
+    error::SqlError,
+};
 use super::{
     circuit_breaker::CircuitBreaker,
     health::ServerHealth,

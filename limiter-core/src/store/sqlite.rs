@@ -10,7 +10,7 @@ use sqlx::{
 };
 
 use super::sql::{
-    Dialect, TextRows,
+    Dialect, SqlError, TextRows,
     transaction::{self, Changes, LoadedRows, Rows, States, Transactional, statements},
 };
 use crate::{
@@ -64,7 +64,7 @@ impl Dialect for Sqlite {
         &'c self,
         connection: &'c mut SqliteConnection,
         batch: &'c [BatchEntry],
-    ) -> BoxFuture<'c, Result<Vec<Reply>, sqlx::Error>> {
+    ) -> BoxFuture<'c, Result<Vec<Reply>, SqlError>> {
         transaction::transact(self, connection, batch).boxed()
     }
 

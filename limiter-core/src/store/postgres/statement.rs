@@ -8,6 +8,8 @@
 
 use std::{fmt::Write as _, sync::Arc};
 
+use futures_core::Stream;
+use futures_util::StreamExt;
 use sqlx::{
     Arguments as _, AssertSqlSafe, PgConnection,
     error::BoxDynError,
@@ -38,7 +40,7 @@ impl Statement {
     ) -> Result<Vec<PgRow>, sqlx::Error> {
         let bound = bind(arguments).map_err(sqlx::Error::Encode)?;
         let sql = AssertSqlSafe(Arc::clone(&self.0));
-        sqlx::query_with(sql, bound).fetch_all(connection).await
+        collect(sqlx::query_with(sql, bound).fetch(connection)).await
     }
 
     /// Returns the SQL with literals.
@@ -59,9 +61,30 @@ pub(super) async fn run_text(
     connection: &mut PgConnection,
     sql: String,
 ) -> Result<Vec<PgRow>, sqlx::Error> {
-    let mut rows = raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await?;
+    let mut rows = collect(raw_sql(AssertSqlSafe(sql)).fetch(connection)).await?;
     rows.retain(|row| !sqlx::Row::is_empty(row));
     Ok(rows)
+}
+
+/// Reads all rows of a statement.
+///
+/// An error without rows proves that the statement has changed nothing: one that does
+/// returns rows, they are sent before it commits, and a server that ends the connection
+/// (57P01) sends what it has first. An error behind rows proves nothing.
+async fn collect(
+    mut rows: impl Stream<Item = Result<PgRow, sqlx::Error>> + Unpin,
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    let mut collected = Vec::new();
+    while let Some(row) = rows.next().await {
+        match row {
+            Ok(row) => collected.push(row),
+            Err(error) if collected.is_empty() => return Err(error),
+            Err(error) => {
+                return Err(sqlx::Error::Protocol(format!("it ended behind its rows: {error}")));
+            }
+        }
+    }
+    Ok(collected)
 }
 
 fn bind(arguments: &[Argument<'_>]) -> Result<PgArguments, BoxDynError> {

@@ -37,6 +37,7 @@ const LIMITS: BatchLimits = BatchLimits {
     times: 1_024,
     min_in_flight: 1,
     max_in_flight: 3,
+    max_in_flight_slow: 24,
 };
 
 /// The most attempts of a call that the server has refused to begin: with the

@@ -106,7 +106,7 @@ impl<E: BatchExecutor> Batcher<E> {
             queue: FairQueue::new(limits),
             in_flight: 0,
             workers: 0,
-            concurrency: ConcurrencyLimit::new(limits.min_in_flight, limits.max_in_flight),
+            concurrency: ConcurrencyLimit::new(&limits),
         };
         let (runtime, state) = (Handle::current(), Mutex::new(state));
         Self(Arc::new(Inner { executor, breaker, timeout, limits, runtime, state }))

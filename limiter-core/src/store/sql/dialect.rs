@@ -6,6 +6,7 @@ use futures_core::future::BoxFuture;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 use sha2::{Digest, Sha256};
 
+use super::error::SqlError;
 use crate::store::remote::{backend::Reply, batcher::BatchEntry};
 
 /// Two columns, as text.
@@ -27,7 +28,7 @@ pub(in crate::store) trait Dialect: fmt::Debug + Send + Sync + 'static {
         &'c self,
         connection: &'c mut Self::Connection,
         batch: &'c [BatchEntry],
-    ) -> BoxFuture<'c, Result<Vec<Reply>, sqlx::Error>>;
+    ) -> BoxFuture<'c, Result<Vec<Reply>, SqlError>>;
 
     /// Runs statements, and returns all rows of two columns.
     fn rows(

@@ -3,6 +3,8 @@
 use std::{error::Error as StdError, fmt};
 
 use sqlx::error::DatabaseError;
+#[cfg(feature = "mysql")]
+use sqlx::mysql::MySqlDatabaseError;
 
 /// Why work was not done, or not in time.
 #[derive(Debug)]
@@ -13,6 +15,8 @@ pub(in crate::store) struct SqlError {
     pub(in crate::store) is_healthy: bool,
     /// Whether nothing was done: it has not begun, or was rolled back.
     pub(in crate::store) did_nothing: bool,
+    /// Whether the server has closed the connection: another one may serve.
+    pub(in crate::store) is_closed: bool,
     /// Whether tables or functions are missing.
     pub(in crate::store) is_missing: bool,
     source: Option<sqlx::Error>,
@@ -20,8 +24,14 @@ pub(in crate::store) struct SqlError {
 
 impl SqlError {
     pub(in crate::store) fn new(message: &str) -> Self {
-        let message = message.to_owned();
-        Self { message, is_healthy: false, did_nothing: true, is_missing: false, source: None }
+        Self {
+            message: message.to_owned(),
+            is_healthy: false,
+            did_nothing: true,
+            is_closed: false,
+            is_missing: false,
+            source: None,
+        }
     }
 
     /// It has not begun in time.
@@ -36,7 +46,22 @@ impl SqlError {
 
     /// A connection that could not be made.
     pub(in crate::store) fn unconnected(error: sqlx::Error) -> Self {
+        Self { is_closed: false, ..Self::unwritten(error) }
+    }
+
+    /// A step that ended before anything was written that could be committed.
+    pub(in crate::store) fn unwritten(error: sqlx::Error) -> Self {
         Self { did_nothing: true, ..Self::from(error) }
+    }
+
+    /// A step that ended after a part of its batch was applied.
+    pub(in crate::store) fn partly_applied(self) -> Self {
+        Self { did_nothing: false, ..self }
+    }
+
+    /// Returns the error of sqlx, if it is one.
+    pub(in crate::store) const fn source(&self) -> Option<&sqlx::Error> {
+        self.source.as_ref()
     }
 }
 
@@ -60,15 +85,36 @@ impl From<sqlx::Error> for SqlError {
             ),
             false => told,
         };
-        // PostgreSQL ends connections with 57P.., and 08... are broken. Who may
-        // not write is no primary any more: another connection may find it.
-        let is_healthy = matches!(error, sqlx::Error::Database(_))
-            && !code.starts_with("57P")
+        // PostgreSQL ends connections with 57P.., and 08... are broken. Who may not write
+        // is no primary any more: another connection may find it.
+        let is_killed = is_killed(&error);
+        let is_closed = matches!(error, sqlx::Error::Io(_)) || code.starts_with("57P") || is_killed;
+        let is_database = matches!(error, sqlx::Error::Database(_));
+        let is_healthy = is_database
+            && !is_closed
             && !code.starts_with("08")
             && code != "25006"
             && !error.to_string().contains("read-only");
-        let did_nothing = matches!(error, sqlx::Error::Database(_));
-        Self { message, is_healthy, did_nothing, is_missing, source: Some(error) }
+        // A pooler says 08... when the server's connection ends beneath a statement.
+        let did_nothing = is_database && !code.starts_with("08") && !is_killed;
+        Self { message, is_healthy, did_nothing, is_closed, is_missing, source: Some(error) }
+    }
+}
+
+/// Returns whether MariaDB has ended the connection, on somebody's command. Its SQLSTATE
+/// is also that of a statement that took too long.
+fn is_killed(error: &sqlx::Error) -> bool {
+    #[cfg(feature = "mysql")]
+    {
+        const CONNECTION_KILLED: u16 = 1927;
+        let error = error.as_database_error();
+        let error = error.and_then(|error| error.try_downcast_ref::<MySqlDatabaseError>());
+        error.is_some_and(|error| error.number() == CONNECTION_KILLED)
+    }
+    #[cfg(not(feature = "mysql"))]
+    {
+        let _ = error;
+        false
     }
 }
 

@@ -2,10 +2,11 @@
 //!
 //! Input: entries of a batch. Output: the state before each.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use futures_core::future::BoxFuture;
 use futures_util::FutureExt;
+use tokio::time::Instant;
 
 use super::{Dialect, error::SqlError, pool::Pool};
 use crate::{
@@ -16,6 +17,9 @@ use crate::{
         operation::Operation,
     },
 };
+
+/// How often a batch is sent that found its connection closed and has changed nothing.
+const MAX_SENDS: u32 = 3;
 
 /// Sends batches over the connections of a pool.
 pub(in crate::store) struct SqlExecutor<D: Dialect> {
@@ -28,12 +32,14 @@ impl<D: Dialect> BatchExecutor for SqlExecutor<D> {
     fn limits(&self) -> BatchLimits {
         let size = self.pool.size();
         let min_in_flight = (size / 2).clamp(1, 2);
+        let max_in_flight = (size - min_in_flight).max(min_in_flight);
         BatchLimits {
             entries: 128,
             quotas: 1_024,
             times: 4_096,
             min_in_flight,
-            max_in_flight: (size - min_in_flight).max(min_in_flight),
+            max_in_flight,
+            max_in_flight_slow: max_in_flight,
         }
     }
 
@@ -46,16 +52,33 @@ impl<D: Dialect> BatchExecutor for SqlExecutor<D> {
         batch: &'a [BatchEntry],
     ) -> BoxFuture<'a, Result<Vec<Reply>, StoreError>> {
         let deadline = batch.iter().map(|entry| entry.request.deadline).max();
-        let deadline = deadline.unwrap_or_else(Instant::now).into();
+        let deadline = deadline.map_or_else(Instant::now, Instant::from);
         let is_inline = D::IS_ONE_STATEMENT && self.pool.size() > 1 && batch.len() == 1;
-        let batch = batch.to_vec();
         async move {
-            let work = self.pool.run(deadline, is_inline, |dialect, connection| {
-                async move { dialect.run(connection, &batch).await }.boxed()
-            });
-            work.await.map_err(StoreError::from)
+            for _ in 1..MAX_SENDS {
+                match self.run(batch, deadline, is_inline).await {
+                    Err(error) if error.is_closed && error.did_nothing => {}
+                    result => return result.map_err(StoreError::from),
+                }
+            }
+            self.run(batch, deadline, is_inline).await.map_err(StoreError::from)
         }
         .boxed()
+    }
+}
+
+impl<D: Dialect> SqlExecutor<D> {
+    async fn run(
+        &self,
+        batch: &[BatchEntry],
+        deadline: Instant,
+        is_inline: bool,
+    ) -> Result<Vec<Reply>, SqlError> {
+        let batch = batch.to_vec();
+        let work = self.pool.run(deadline, is_inline, |dialect, connection| {
+            async move { dialect.run(connection, &batch).await }.boxed()
+        });
+        work.await
     }
 }
 

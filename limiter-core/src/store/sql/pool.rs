@@ -7,7 +7,8 @@
 //!
 //! A connection that the server has closed costs nobody a request: one that was idle is
 //! pinged before it is used, and every second a task pings the idle ones and replaces
-//! those that are gone.
+//! those that are gone. Work that finds its connection closed beneath it, and proves that
+//! it has changed nothing, is done again by its caller.
 
 use std::{
     pin::Pin,
@@ -49,10 +50,11 @@ pub(in crate::store) struct Pool<D: Dialect> {
 struct IdleConnection<C> {
     connection: C,
     since: Instant,
+    is_doubted: bool,
 }
 
 /// Work on a connection.
-pub(in crate::store) type Work<'c, T> = BoxFuture<'c, Result<T, sqlx::Error>>;
+pub(in crate::store) type Work<'c, T> = BoxFuture<'c, Result<T, SqlError>>;
 
 impl<D: Dialect> Pool<D> {
     /// A pool of that many connections, which are made when they are needed.
@@ -117,7 +119,7 @@ impl<D: Dialect> Pool<D> {
                     // One of several statements may have left a transaction open.
                     let _ = D::rows(connection, "ROLLBACK".to_owned()).await;
                 }
-                rows
+                rows.map_err(SqlError::from)
             }
             .boxed()
         });
@@ -137,12 +139,13 @@ impl<D: Dialect> Pool<D> {
             return Err(SqlError::late());
         }
         let time = self.timeout.max(deadline - now);
-        let result = match timeout(time, work(&self.dialect, &mut connection)).await {
-            Ok(result) => result.map_err(SqlError::from),
-            Err(_) => return Err(SqlError::unfinished()),
+        let Ok(result) = timeout(time, work(&self.dialect, &mut connection)).await else {
+            return Err(SqlError::unfinished());
         };
-        if result.as_ref().err().is_none_or(|error| error.is_healthy) {
-            self.put_back(connection);
+        match &result {
+            Err(error) if error.is_closed => self.doubt_idle(),
+            Err(error) if !error.is_healthy => {}
+            _ => self.put_back(connection),
         }
         result
     }
@@ -164,7 +167,16 @@ impl<D: Dialect> Pool<D> {
     }
 
     fn put_back(&self, connection: D::Connection) {
-        self.idle().push(IdleConnection { connection, since: Instant::now() });
+        let since = Instant::now();
+        self.idle().push(IdleConnection { connection, since, is_doubted: false });
+    }
+
+    /// Has all idle connections pinged before they are used: where one was closed, others
+    /// may be.
+    fn doubt_idle(&self) {
+        for idle in self.idle().iter_mut() {
+            idle.is_doubted = true;
+        }
     }
 
     /// Pings the connections that nobody has used since the last time, and makes new
@@ -182,7 +194,7 @@ impl<D: Dialect> Pool<D> {
                 },
             };
             let since = if since.elapsed() < KEEP_ALIVE { since } else { Instant::now() };
-            self.idle().push(IdleConnection { connection, since });
+            self.idle().push(IdleConnection { connection, since, is_doubted: false });
         }
     }
 
@@ -199,7 +211,8 @@ impl<D: Dialect> Pool<D> {
 impl<C: sqlx::Connection> IdleConnection<C> {
     /// The connection, if it was used within that time or answers a ping.
     async fn alive(mut self, fresh: Duration) -> Option<C> {
-        let is_alive = self.since.elapsed() < fresh
+        let is_fresh = !self.is_doubted && self.since.elapsed() < fresh;
+        let is_alive = is_fresh
             || matches!(timeout(CONNECT_TIMEOUT, self.connection.ping()).await, Ok(Ok(())));
         is_alive.then_some(self.connection)
     }

@@ -12,7 +12,7 @@ pub(in crate::store) mod statements;
 
 use self::apply::Apply;
 pub(in crate::store) use self::rows::{BanRow, Changes, CounterRow, Names, Rows, States};
-use super::Dialect;
+use super::{Dialect, error::SqlError};
 use crate::{
     policy::Policy,
     store::remote::{backend::Reply, batcher::BatchEntry},
@@ -77,7 +77,7 @@ const MAX_BATCH_ATTEMPTS: usize = 3;
 
 /// A step that was not done.
 struct Failed {
-    error: sqlx::Error,
+    error: SqlError,
     /// True if other transactions were in the way each time.
     is_conflict: bool,
 }
@@ -88,7 +88,7 @@ pub(in crate::store) async fn transact<D: Transactional>(
     dialect: &D,
     connection: &mut D::Connection,
     batch: &[BatchEntry],
-) -> Result<Vec<Reply>, sqlx::Error> {
+) -> Result<Vec<Reply>, SqlError> {
     let max_attempts = if batch.len() > 1 { MAX_BATCH_ATTEMPTS } else { MAX_ATTEMPTS };
     match transact_together(dialect, connection, batch, max_attempts).await {
         Ok(replies) => Ok(replies),
@@ -103,22 +103,16 @@ async fn transact_one_by_one<D: Transactional>(
     dialect: &D,
     connection: &mut D::Connection,
     batch: &[BatchEntry],
-) -> Result<Vec<Reply>, sqlx::Error> {
+) -> Result<Vec<Reply>, SqlError> {
     let mut replies = Vec::with_capacity(batch.len());
     for entry in batch.chunks(1) {
         match transact_together(dialect, connection, entry, MAX_ATTEMPTS).await {
             Ok(reply) => replies.extend(reply),
             Err(failed) if replies.is_empty() => return Err(failed.error),
-            Err(failed) => return Err(partly_applied(&failed.error)),
+            Err(failed) => return Err(failed.error.partly_applied()),
         }
     }
     Ok(replies)
-}
-
-/// Returns the error of a batch of which a part was applied: an error of the database
-/// alone would say that nothing was.
-pub(in crate::store) fn partly_applied(error: &sqlx::Error) -> sqlx::Error {
-    sqlx::Error::Protocol(format!("a part was applied, then: {error}"))
 }
 
 /// Decides all entries in one atomic step.
@@ -133,9 +127,11 @@ async fn transact_together<D: Transactional>(
         let result = attempt_once(dialect, connection, batch, attempt).await;
         let (is_conflict, error) = match result {
             Ok(Some(replies)) => return Ok(replies),
-            Ok(None) => (true, sqlx::Error::Protocol("its rows change all the time".to_owned())),
-            Err(error @ sqlx::Error::Database(_)) => (D::is_conflict(&error), error),
-            Err(error) => return Err(Failed { error, is_conflict: false }),
+            Ok(None) => (true, SqlError::new("its rows change all the time")),
+            Err(error) => match error.source() {
+                Some(source @ sqlx::Error::Database(_)) => (D::is_conflict(source), error),
+                _ => return Err(Failed { error, is_conflict: false }),
+            },
         };
         if D::locks(attempt) {
             // The database may have ended the transaction already.
@@ -154,16 +150,17 @@ async fn attempt_once<D: Transactional>(
     connection: &mut D::Connection,
     batch: &[BatchEntry],
     attempt: usize,
-) -> Result<Option<Vec<Reply>>, sqlx::Error> {
+) -> Result<Option<Vec<Reply>>, SqlError> {
     let (mut rows, places) = Rows::of(batch);
-    let loaded = dialect.read(connection, &rows, attempt).await?;
+    let loaded = dialect.read(connection, &rows, attempt).await.map_err(SqlError::unwritten)?;
     let server_now = loaded.now.map(Timestamp::from_micros);
     rows.fill::<D>(loaded);
     let mut replies = Vec::with_capacity(batch.len());
     for (BatchEntry { request, times }, places) in batch.iter().zip(&places) {
-        let now = request.now.or(server_now).ok_or_else(|| {
-            sqlx::Error::Protocol("the database answered without the time".to_owned())
-        })?;
+        let now = request
+            .now
+            .or(server_now)
+            .ok_or_else(|| SqlError::new("the database answered without the time"))?;
         let kept = |rows: &Rows<'_>| places.iter().map(|places| rows.kept(*places, now)).collect();
         let before: Vec<_> = kept(&rows);
         let mut is_changed = Apply::new(&mut rows, request, now).perform(places, &before);

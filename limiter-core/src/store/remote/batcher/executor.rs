@@ -44,6 +44,8 @@ pub(in crate::store) struct BatchLimits {
     pub(in crate::store) min_in_flight: usize,
     /// Calls in flight at most.
     pub(in crate::store) max_in_flight: usize,
+    /// The same of a server whose calls take long, because it is far away or slow.
+    pub(in crate::store) max_in_flight_slow: usize,
 }
 
 /// A request, and how often it is decided in a row.

@@ -67,7 +67,14 @@ impl Server {
 
 impl BatchExecutor for Arc<Server> {
     fn limits(&self) -> BatchLimits {
-        BatchLimits { entries: 8, quotas: 64, times: 100_000, min_in_flight: 2, max_in_flight: 16 }
+        BatchLimits {
+            entries: 8,
+            quotas: 64,
+            times: 100_000,
+            min_in_flight: 2,
+            max_in_flight: 16,
+            max_in_flight_slow: 16,
+        }
     }
 
     fn is_batchable(&self, _: &StoreRequest) -> bool {

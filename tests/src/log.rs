@@ -11,7 +11,8 @@ use std::{
 const KEPT: usize = 100;
 
 /// What Rocket prints about each request that is refused, whatever refuses it.
-const OF_ROCKET: [&str; 2] = ["Request guard `", "catcher registered"];
+const OF_ROCKET: [&str; 3] =
+    ["Request guard `", "Responding with registered", "catcher registered"];
 
 /// The lines that a program has printed: how many, and the first hundred.
 ///

@@ -40,6 +40,7 @@ struct Drill {
     user: String,
     /// The prefix of its store's tables.
     prefix: String,
+    timeout: Duration,
 }
 
 /// Answers that a client has got under one policy.
@@ -68,19 +69,24 @@ struct Report {
     during: [Seen; 3],
     /// From the start to the end.
     all: [Seen; 3],
+    timeout: Duration,
 }
 
 impl Drill {
     async fn start(url: &str, user: &str) -> Self {
+        Self::start_with(url, user, DEADLINE).await
+    }
+
+    async fn start_with(url: &str, user: &str, timeout: Duration) -> Self {
         let prefix = unique("fault");
-        let store = RemoteStore::builder(url).prefix(&prefix).timeout(DEADLINE);
+        let store = RemoteStore::builder(url).prefix(&prefix).timeout(timeout);
         let store = store.pool_size(2).connect().await.expect("the server was started");
         let mut builder = Limiter::builder().store(store);
         for (name, way) in WAYS {
             let policy = Policy::new(name, Quota::per_hour(LIMIT.into()).unwrap()).unwrap();
             builder = builder.policy(policy.with_on_store_error(way));
         }
-        Self { limiter: builder.build().await.unwrap(), user: user.to_owned(), prefix }
+        Self { limiter: builder.build().await.unwrap(), user: user.to_owned(), prefix, timeout }
     }
 
     async fn ask(&self, policy: &str) -> Seen {
@@ -164,7 +170,7 @@ impl Drill {
         for ((seen, during), (policy, _)) in all.iter_mut().zip(during).zip(WAYS) {
             *seen = seen.plus(during).plus(self.ask_often(policy, 2 * LIMIT).await);
         }
-        Report { during, all }
+        Report { during, all, timeout: self.timeout }
     }
 }
 
@@ -184,7 +190,7 @@ impl Report {
             over(self.all[0]),
             over(self.all[2]),
         );
-        assert!(longest < DEADLINE + SLACK, "{fault}, {database}: {longest:?}");
+        assert!(longest < self.timeout + SLACK, "{fault}, {database}: {longest:?}");
         // A policy that counts locally admits one limit more at most, however
         // often it was asked; one that denies, none.
         assert!(over(self.all[0]) <= i64::from(LIMIT), "{fault}, {database}: {:?}", self.all[0]);

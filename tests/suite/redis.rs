@@ -3,7 +3,6 @@
 mod batching;
 mod connections;
 mod start;
-mod storm;
 
 use std::time::{Duration, Instant};
 
@@ -100,12 +99,12 @@ async fn names_are_readable_or_digested() {
     }
 }
 
-fn at(port: u16) -> Connection {
+pub(crate) fn at(port: u16) -> Connection {
     connection(&format!("redis://127.0.0.1:{port}/"))
 }
 
 /// The ports in an URL of several hosts.
-fn ports(url: &str) -> Vec<u16> {
+pub(crate) fn ports(url: &str) -> Vec<u16> {
     let hosts = url.split("://").nth(1).unwrap().split('/').next().unwrap();
     hosts.split(',').map(|host| host.rsplit(':').next().unwrap().parse().unwrap()).collect()
 }

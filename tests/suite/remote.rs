@@ -243,3 +243,20 @@ pub(crate) async fn filled(url: &str, prefix: &str, rows: usize) -> (RemoteStore
     }
     (store, clock)
 }
+
+/// Asks after each time that somebody has closed the connections, so many times:
+/// each is counted, exactly.
+pub(crate) async fn loses_nothing(url: &str, times: u64, close: impl AsyncFn()) {
+    let store = builder(url, &unique("closing")).timeout(Duration::from_secs(2));
+    let store = store.connect().await.unwrap();
+    let policies = [policy("300/day")];
+    let users: Vec<_> = (0..8).map(|user| subject(Key::user(&format!("user-{user}")))).collect();
+    for round in 0..times {
+        close().await;
+        for user in &users {
+            let decision = store.decide(Check::new(&policies, user, 1)).await;
+            let decision = decision.unwrap_or_else(|error| panic!("round {round}: {error}"));
+            assert_eq!(decision.quotas()[0].remaining(), 300 - 1 - round, "round {round}");
+        }
+    }
+}

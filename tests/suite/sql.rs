@@ -1,5 +1,6 @@
 //! What only SQL databases show: tables, statements, locks, garbage.
 
+mod connections;
 mod deadlocks;
 
 use std::{

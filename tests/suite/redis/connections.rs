@@ -9,26 +9,9 @@ use tokio::time::sleep;
 use super::{at, connection, ports};
 use crate::{
     databases::{builder, unique},
-    remote::{policy, subject},
+    remote::{loses_nothing, policy, subject},
     servers::{start_cluster, start_redis, start_redis_at, start_sentinel},
 };
-
-/// Asks after each time that somebody has closed the connections, so many times:
-/// each is counted, exactly.
-async fn loses_nothing(url: &str, times: u64, close: impl AsyncFn()) {
-    let store = builder(url, &unique("closing")).timeout(Duration::from_millis(100));
-    let store = store.connect().await.unwrap();
-    let policies = [policy("300/day")];
-    let users: Vec<_> = (0..8).map(|user| subject(Key::user(&format!("user-{user}")))).collect();
-    for round in 0..times {
-        close().await;
-        for user in &users {
-            let decision = store.decide(Check::new(&policies, user, 1)).await;
-            let decision = decision.unwrap_or_else(|error| panic!("round {round}: {error}"));
-            assert_eq!(decision.quotas()[0].remaining(), 300 - 1 - round, "round {round}");
-        }
-    }
-}
 
 fn close_all(servers: &mut [Connection]) {
     for server in servers {

@@ -17,8 +17,13 @@ use crate::{databases::unique, real_servers::Proxy};
 const SETTINGS: &str = "quota = \"20/hour\"";
 
 on_frameworks! {
-    [redis_url]
+    [redis_url postgres_url]
     the_first_request_after_an_outage_is_right
+}
+
+on_frameworks! {
+    [redis_url postgres_url]
+    a_client_over_its_limit_waits_through_an_outage
 }
 
 fn status(server: &Server, (_, method, path): (&str, &str, &str), address: &str) -> u16 {
@@ -53,4 +58,26 @@ fn the_first_request_after_an_outage_is_right(framework: Framework, url: &str) {
     thread::sleep(Duration::from_secs(quiet));
     let first = ROUTES.map(|route| status(&server, route, &client));
     assert_eq!(first, [429; 3], "{quiet} s after the store was back");
+}
+
+/// A client that this server has refused is not admitted before its retry, however long
+/// the store is away.
+fn a_client_over_its_limit_waits_through_an_outage(framework: Framework, url: &str) {
+    let proxy = Proxy::start(url);
+    let server = start(framework, &proxy.url(url), &unique("storm"), SETTINGS);
+    let client = address();
+    ROUTES.iter().for_each(|&route| use_up(&server, route, &client));
+    proxy.refuse();
+    let mut admitted = [0; 3];
+    let end = Instant::now() + Duration::from_secs(2);
+    while Instant::now() < end {
+        for (admitted, route) in admitted.iter_mut().zip(ROUTES) {
+            *admitted += u32::from(status(&server, route, &client) == 200);
+            let honest = status(&server, route, &address());
+            assert!(honest == 200 || (honest, route.0) == (503, "deny"), "{honest}, {}", route.0);
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert!(server.log().errors() > 0, "the outage was not noticed");
+    assert_eq!(admitted, [0; 3], "local, allow, deny");
 }

@@ -40,8 +40,8 @@ pub(crate) fn start(framework: Framework, store: &str, prefix: &str, settings: &
         .collect();
     let text = format!(
         "{root}store = \"{store}\"\nprefix = \"{prefix}\"\nkey_secret = \"for tests\"\n\
-         timeout = \"{}\"\ntrusted_proxies = [\"127.0.0.0/8\"]\nclient_ip_header = \"x-forwarded-for\"\n{tables}",
-        Form::from_environment().timeout()
+         timeout = \"{}ms\"\ntrusted_proxies = [\"127.0.0.0/8\"]\nclient_ip_header = \"x-forwarded-for\"\n{tables}",
+        Form::from_environment().timeout().as_millis()
     );
     let file = env::temp_dir().join(format!("{}.toml", unique("limiter-storm")));
     fs::write(&file, text).unwrap();

@@ -1,0 +1,104 @@
+//! Connections that SQL servers close: nobody loses a request by one.
+
+use std::{thread, time::Duration};
+
+use sqlx::{AssertSqlSafe, Connection, MySqlConnection, PgConnection, Row, raw_sql};
+use tokio::{sync::Mutex, time::sleep};
+
+use crate::{
+    databases::{mysql_url, postgres_url},
+    real_servers::Proxy,
+    remote::loses_nothing,
+    servers::{start_mariadb, start_postgres},
+    storm::Form,
+};
+
+/// As long as the end of a stream takes to arrive, at most: shorter than a connection is
+/// idle before it is pinged.
+const MOMENT: Duration = Duration::from_millis(3);
+
+/// Longer than that.
+const WHILE: Duration = Duration::from_millis(15);
+
+/// How often connections are closed: a new one takes PostgreSQL some milliseconds.
+fn rounds() -> u64 {
+    if Form::from_environment() == Form::Long { 200 } else { 40 }
+}
+
+/// Has PostgreSQL end all other sessions, again and again, and waits each time.
+async fn terminates(pause: Duration) {
+    let (url, _) = start_postgres(&[]);
+    let other = Mutex::new(PgConnection::connect(&url).await.unwrap());
+    loses_nothing(&url, rounds(), async || {
+        let terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+            WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'";
+        raw_sql(terminate).execute(&mut *other.lock().await).await.unwrap();
+        thread::sleep(pause);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn postgres_terminates_sessions() {
+    terminates(MOMENT).await;
+}
+
+#[tokio::test]
+async fn postgres_terminates_sessions_that_are_idle() {
+    terminates(WHILE).await;
+}
+
+#[tokio::test]
+async fn postgres_closes_what_is_idle() {
+    let (url, _) = start_postgres(&["idle_session_timeout=300"]);
+    loses_nothing(&url, 5, async || sleep(Duration::from_millis(700)).await).await;
+}
+
+/// Has MariaDB kill all other sessions, again and again, and waits each time.
+async fn kills(pause: Duration) {
+    let url = start_mariadb(&[]);
+    let other = Mutex::new(MySqlConnection::connect(&url).await.unwrap());
+    loses_nothing(&url, rounds(), async || {
+        let mut other = other.lock().await;
+        let list = "SELECT CAST(id AS SIGNED) FROM information_schema.processlist \
+            WHERE id <> connection_id() AND command <> 'Daemon'";
+        for row in raw_sql(list).fetch_all(&mut *other).await.unwrap() {
+            let id: i64 = row.get(0);
+            // It may have ended by itself.
+            let _ = raw_sql(AssertSqlSafe(format!("KILL {id}"))).execute(&mut *other).await;
+        }
+        thread::sleep(pause);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn mariadb_kills_sessions() {
+    kills(MOMENT).await;
+}
+
+#[tokio::test]
+async fn mariadb_kills_sessions_that_are_idle() {
+    kills(WHILE).await;
+}
+
+#[tokio::test]
+async fn mariadb_closes_what_is_idle() {
+    let url = start_mariadb(&["--wait-timeout=1", "--interactive-timeout=1"]);
+    loses_nothing(&url, 3, async || sleep(Duration::from_millis(2_300)).await).await;
+}
+
+/// As by a restart in a quiet moment, seen through a proxy: all connections end without
+/// a word, and for a while none is taken.
+#[tokio::test]
+async fn a_server_restarts_while_nobody_asks() {
+    for url in [postgres_url(), mysql_url()] {
+        let proxy = Proxy::start(url);
+        loses_nothing(&proxy.url(url), 5, async || {
+            proxy.refuse();
+            sleep(Duration::from_millis(300)).await;
+            proxy.accept();
+        })
+        .await;
+    }
+}

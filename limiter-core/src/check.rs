@@ -1,7 +1,7 @@
 //! The input of a decision: policies, their subjects and a cost.
 
 #[cfg(feature = "memory")]
-use crate::{ban::BanRule, policy::Mode};
+use crate::ban::BanRule;
 use crate::{key::Key, outage_usage::OutageUsage, policy::Policy};
 
 /// Whom one policy counts in one request.
@@ -63,12 +63,12 @@ impl<'a> Check<'a> {
         pairs.map(|(policy, subject)| Item { policy, subject })
     }
 
-    /// Whether all policies enforce, and there is no outage usage.
+    /// Whether the fast paths of the memory store may decide it.
     #[cfg(feature = "memory")]
     #[inline]
     pub(crate) fn is_simple(&self) -> bool {
         self.outage_usage.is_empty()
-            && self.policies.iter().all(|policy| policy.mode() == Mode::Enforce)
+            && self.policies.iter().all(|policy| policy.counters().is_simple)
     }
 
     /// The policies, in the order of the items.

@@ -31,7 +31,11 @@
 
 use smallvec::SmallVec;
 
-pub use crate::{algorithm::Usage, ban::BanRecord, outage_usage::OutageUsage};
+pub use crate::{
+    algorithm::{Mark, Usage},
+    ban::BanRecord,
+    outage_usage::OutageUsage,
+};
 use crate::{
     algorithm::{State, Wait},
     ban::Ban,
@@ -233,7 +237,7 @@ fn charge(prior: &PriorState, cost: u64) -> Change {
     if cost == 0 {
         return Change::None;
     }
-    Change::Charged(prior.levels.iter().map(|level| level.charge(cost)).collect())
+    Change::Charged(prior.levels.iter().map(|level| level.clone().charge(cost)).collect())
 }
 
 /// The strike of a refused request, if this item refuses it and counts that.
@@ -267,11 +271,12 @@ fn statuses(
         let shadow = item.policy.mode() == Mode::Shadow;
         for (quota, before) in prior.levels.iter().enumerate() {
             let at = QuotaPosition { policy, quota };
-            let mut status = QuotaStatus::new(at, shadow, *before, check.cost());
-            if let Some(Change::Charged(levels)) = changes.get(policy) {
-                status.usage = levels[quota];
-            }
-            statuses.push(status);
+            let after = match changes.get(policy) {
+                Some(Change::Charged(levels)) => &levels[quota],
+                _ => before,
+            };
+            let wait = before.wait(check.cost());
+            statuses.push(QuotaStatus::new(at, shadow, wait, after.summary()));
         }
     }
     statuses

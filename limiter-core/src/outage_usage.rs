@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 #[cfg(feature = "memory")]
-use crate::algorithm::PackedUsage;
+use crate::algorithm::{Arithmetic, PackedUsage};
 use crate::{
     algorithm::{QuotaUsage, Usage},
     ban::Ban,
@@ -34,7 +34,7 @@ impl OutageUsage {
 
     /// The usage of quotas as it is at `now`, to be taken over by another store.
     #[cfg(feature = "memory")]
-    pub(crate) fn of_usages(usages: &[Usage], now: Timestamp) -> Self {
+    pub(crate) fn of_usages<S: Arithmetic>(usages: &[Usage<S>], now: Timestamp) -> Self {
         Self { now, quotas: usages.iter().map(QuotaUsage::of_usage).collect(), ban: None }
     }
 
@@ -64,21 +64,21 @@ impl OutageUsage {
         self.quotas.iter().all(QuotaUsage::is_unused)
     }
 
-    /// The units of each quota, without the quota.
+    /// The parts of each quota's units, without the quota.
     #[cfg(feature = "memory")]
     pub(crate) fn packed(&self) -> impl Iterator<Item = PackedUsage> + '_ {
-        self.quotas.iter().map(QuotaUsage::packed)
+        self.quotas.iter().flat_map(QuotaUsage::packed)
     }
 
     /// The reverse, for the policy whose usage was packed.
     #[cfg(feature = "memory")]
     pub(crate) fn unpack(
         policy: &Policy,
-        packed: impl Iterator<Item = PackedUsage>,
+        mut packed: impl Iterator<Item = PackedUsage>,
         now: Timestamp,
     ) -> Self {
-        let quotas = policy.quotas().iter().zip(packed);
-        let quotas = quotas.map(|(quota, packed)| QuotaUsage::unpack(*quota, packed)).collect();
+        let quotas = policy.quotas().iter();
+        let quotas = quotas.map(|quota| QuotaUsage::unpack(*quota, &mut packed)).collect();
         Self { now, quotas, ban: None }
     }
 
@@ -104,16 +104,16 @@ impl OutageUsage {
     pub(crate) fn charged_to(&self, levels: &[Usage]) -> SmallVec<[Usage; 1]> {
         let share = |quota: &Quota| self.quotas.iter().find(|share| share.quota() == quota);
         let charged = |level: &Usage| match share(level.quota()) {
-            Some(share) => level.with_outage_usage(share, self.now),
-            None => *level,
+            Some(share) => level.clone().with_outage_usage(share, self.now),
+            None => level.clone(),
         };
         levels.iter().map(charged).collect()
     }
 
-    /// The four script parameters of each quota: see [`QuotaUsage::numbers`].
+    /// The script parameters of each quota: see [`QuotaUsage::numbers`].
     #[cfg(feature = "redis")]
-    pub(crate) fn numbers(&self) -> impl Iterator<Item = [u64; 4]> + '_ {
-        self.quotas.iter().map(|usage| usage.numbers(self.now))
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = u64> + '_ {
+        self.quotas.iter().flat_map(|usage| usage.numbers(self.now))
     }
 }
 

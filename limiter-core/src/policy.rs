@@ -233,7 +233,8 @@ impl Rule {
     fn with_counters(mut self) -> Self {
         #[cfg(feature = "memory")]
         {
-            self.counters = Counters::of(self.namespaces, &self.quotas, self.ban.as_ref());
+            self.counters =
+                Counters::of(self.namespaces, self.mode, &self.quotas, self.ban.as_ref());
         }
         self
     }

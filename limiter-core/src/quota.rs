@@ -40,6 +40,13 @@ pub const MAX_QUOTAS: usize = 16;
 /// The longest window: 3660 days, ten years and a bit.
 pub const MAX_WINDOW: Duration = Duration::from_secs(3660 * 86_400);
 
+/// The segments of a strict window that sets no others: refusals come at most a twelfth
+/// of the window too early.
+pub const DEFAULT_SEGMENTS: u8 = 12;
+
+/// The most segments of a strict window. Each is a count in the stored state.
+pub const MAX_SEGMENTS: u8 = 60;
+
 /// The longest time a full bucket may take to drain (a hundred years), so that
 /// every instant a store keeps stays below 2^53 microseconds until 2155.
 const MAX_DRAIN: u128 = 36_525 * 86_400 * 1_000_000;
@@ -51,9 +58,11 @@ const MAX_DRAIN: u128 = 36_525 * 86_400 * 1_000_000;
 /// | `Gcra` | one instant | `burst + limit - 1`, that is `2 * limit - 1` without a burst of its own |
 /// | `FixedWindow` | start and count | `2 * limit - 1`, all of it within an instant |
 /// | `SlidingWindow` | start and two counts | `2 * limit - 1`, at most `limit` of it within an instant |
+/// | `StrictWindow` | start and up to `n + 1` counts | `limit` |
 ///
 /// A worst case needs a client that rests and then aims at it; one that keeps
-/// asking is admitted `limit` times a window in the long run by all three.
+/// asking is admitted `limit` times a window in the long run by the first three, and
+/// `n / (n + 1)` of it at least by `StrictWindow`.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Algorithm {
@@ -66,16 +75,26 @@ pub enum Algorithm {
     /// Two counters on windows aligned to the epoch; the older one fades out
     /// in proportion, rounded up.
     SlidingWindow,
+    /// Never more than `limit` units in any window, wherever it begins: counts of `n`
+    /// segments of the window and of one more ([`Quota::with_segments`]). A refusal comes
+    /// at most `1 / n` of a window too early.
+    StrictWindow,
 }
 
 impl Algorithm {
-    /// The name used in configuration: `gcra`, `fixed_window`, `sliding_window`.
+    /// All algorithms.
+    pub const ALL: &'static [Self] =
+        &[Self::Gcra, Self::FixedWindow, Self::SlidingWindow, Self::StrictWindow];
+
+    /// The name used in configuration: `gcra`, `fixed_window`, `sliding_window`,
+    /// `strict_window`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Gcra => "gcra",
             Self::FixedWindow => "fixed_window",
             Self::SlidingWindow => "sliding_window",
+            Self::StrictWindow => "strict_window",
         }
     }
 }
@@ -84,6 +103,7 @@ words!(Algorithm:
     "gcra" => Self::Gcra,
     "fixed_window" => Self::FixedWindow,
     "sliding_window" => Self::SlidingWindow,
+    "strict_window" => Self::StrictWindow,
 );
 
 /// `limit` units per `window`, counted by one [`Algorithm`].
@@ -97,6 +117,8 @@ pub struct Quota {
     window: u64,
     burst: u64,
     algorithm: Algorithm,
+    /// Of [`Algorithm::StrictWindow`]; 0 of any other.
+    segments: u8,
 }
 
 impl Quota {
@@ -113,7 +135,13 @@ impl Quota {
         if !window.subsec_nanos().is_multiple_of(1_000) {
             return Err(QuotaError::SubMicrosecond);
         }
-        Ok(Self { limit, window: micros(window), burst: limit, algorithm: Algorithm::Gcra })
+        Ok(Self {
+            limit,
+            window: micros(window),
+            burst: limit,
+            algorithm: Algorithm::Gcra,
+            segments: 0,
+        })
     }
 
     /// `limit` units per second. See [`Quota::new`].
@@ -165,7 +193,8 @@ impl Quota {
         Ok(Self { burst, ..self })
     }
 
-    /// Sets how the quota counts. Defaults to [`Algorithm::Gcra`].
+    /// Sets how the quota counts. Defaults to [`Algorithm::Gcra`]. A strict window has
+    /// [`DEFAULT_SEGMENTS`], unless [`with_segments`](Self::with_segments) has set others.
     ///
     /// # Errors
     /// If the quota has a burst of its own and the algorithm has no bucket.
@@ -173,7 +202,29 @@ impl Quota {
         if algorithm != Algorithm::Gcra && self.burst != self.limit {
             return Err(QuotaError::BurstWithWindow(algorithm.as_str()));
         }
-        Ok(Self { algorithm, ..self })
+        let segments = match algorithm {
+            Algorithm::StrictWindow if self.segments == 0 => DEFAULT_SEGMENTS,
+            Algorithm::StrictWindow => self.segments,
+            _ => 0,
+        };
+        Ok(Self { algorithm, segments, ..self })
+    }
+
+    /// Sets into how many segments a strict window is divided: 1 to [`MAX_SEGMENTS`].
+    /// More of them refuse less early, and take more memory. Each is `window / segments`
+    /// long, rounded up to a microsecond.
+    ///
+    /// # Errors
+    /// If the number is out of range, or the algorithm is not
+    /// [`Algorithm::StrictWindow`].
+    pub fn with_segments(self, segments: u8) -> Result<Self, QuotaError> {
+        if self.algorithm != Algorithm::StrictWindow {
+            return Err(QuotaError::NoSegments(self.algorithm.as_str()));
+        }
+        if !(1..=MAX_SEGMENTS).contains(&segments) {
+            return Err(QuotaError::Segments(segments));
+        }
+        Ok(Self { segments, ..self })
     }
 
     /// Units per window.
@@ -199,6 +250,12 @@ impl Quota {
     #[must_use]
     pub const fn algorithm(&self) -> Algorithm {
         self.algorithm
+    }
+
+    /// Into how many segments a strict window is divided; 0 with any other algorithm.
+    #[must_use]
+    pub const fn segments(&self) -> u8 {
+        self.segments
     }
 
     pub(crate) const fn window_micros(&self) -> u64 {

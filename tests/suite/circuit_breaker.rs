@@ -173,7 +173,7 @@ async fn a_refused_client_stays_refused_until_its_retry() {
 
 #[tokio::test]
 async fn the_fallback_begins_from_the_last_usage_seen() {
-    for algorithm in [Algorithm::Gcra, Algorithm::FixedWindow, Algorithm::SlidingWindow] {
+    for algorithm in Algorithm::ALL.iter().copied() {
         let store = SwitchableStore::default();
         let limiter = counting(store.clone(), algorithm).await;
         for _ in 0..7 {

@@ -82,7 +82,7 @@ async fn a_client_that_is_refused_still_collects_its_strikes() {
 /// Four times the limit for three seconds, with the cache and without.
 #[tokio::test]
 async fn a_client_that_keeps_knocking_gets_what_it_is_entitled_to() {
-    for algorithm in [Algorithm::Gcra, Algorithm::FixedWindow, Algorithm::SlidingWindow] {
+    for algorithm in Algorithm::ALL.iter().copied() {
         let policy = || policy(50, Duration::from_secs(1), algorithm);
         let cached = limiter(SwitchableStore::default(), policy()).await;
         let plain = limiter(MemoryStore::new(), policy()).await;

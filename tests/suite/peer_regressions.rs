@@ -68,7 +68,7 @@ async fn burst(limiter: &Limiter) -> u32 {
 /// throttlecrab nearly twice as many after one.
 #[tokio::test]
 async fn never_one_more_than_the_limit_at_once() {
-    for algorithm in ["gcra", "fixed_window", "sliding_window"] {
+    for algorithm in ["gcra", "fixed_window", "sliding_window", "strict_window"] {
         for limit in [1, 5, 10] {
             let clock = clock();
             let quota = api(&format!("{limit}/minute"));
@@ -89,7 +89,7 @@ async fn never_one_more_than_the_limit_at_once() {
 /// throttle-kit: what remains counts up.
 #[tokio::test]
 async fn what_remains_counts_down() {
-    for algorithm in ["gcra", "fixed_window", "sliding_window"] {
+    for algorithm in ["gcra", "fixed_window", "sliding_window", "strict_window"] {
         let text = format!("{}\nalgorithm = {algorithm:?}", api("5/minute"));
         let (limiter, _) = limiter(&text, &clock()).await;
         for remaining in (0..5).rev() {
@@ -122,7 +122,7 @@ async fn a_reset_is_seconds_in_one_field_and_an_instant_in_the_other() {
 /// rater: when its table is full, whoever is new is locked out.
 #[tokio::test]
 async fn a_full_table_locks_no_newcomer_out() {
-    for algorithm in ["gcra", "fixed_window", "sliding_window"] {
+    for algorithm in ["gcra", "fixed_window", "sliding_window", "strict_window"] {
         let store = MemoryStore::builder().max_keys(1_000).build();
         let text = format!("{}\nalgorithm = {algorithm:?}", api("20/hour"));
         let config = LimiterBuilder::from_config(Config::from_toml(&text).unwrap());

@@ -53,7 +53,7 @@ impl Tables {
     fn prior_state(&self, item: Item<'_>, now: Timestamp) -> PriorState {
         let namespaces = item.policy.namespaces();
         let states = self.counters.get(&row(namespaces.counters, item)).cloned();
-        let strikes = self.strikes.get(&row(namespaces.strikes, item)).copied();
+        let strikes = self.strikes.get(&row(namespaces.strikes, item)).cloned();
         let ban = self.bans.get(&row(namespaces.bans, item)).map(|(_, ban)| *ban);
         PriorState::new(item, states.unwrap_or_default(), strikes, ban, now)
     }
@@ -62,7 +62,7 @@ impl Tables {
     fn ban_record<'a>(&self, item: Item<'a>, now: Timestamp) -> Option<(&'a BanRule, BanRecord)> {
         let rule = item.policy.ban().filter(|_| item.subject.bannable)?;
         let namespaces = item.policy.namespaces();
-        let strikes = self.strikes.get(&row(namespaces.strikes, item)).copied();
+        let strikes = self.strikes.get(&row(namespaces.strikes, item)).cloned();
         let ban = self.bans.get(&row(namespaces.bans, item)).map(|(_, ban)| *ban);
         Some((rule, BanRecord::at(rule, strikes, ban, now)))
     }

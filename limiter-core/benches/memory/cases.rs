@@ -134,7 +134,7 @@ fn windows(name: &str) {
     let check = |ours: &PolicySet, address: &IpAddr| {
         assert!(decide_address(ours, address).is_allowed());
     };
-    for algorithm in [Algorithm::FixedWindow, Algorithm::SlidingWindow] {
+    for algorithm in [Algorithm::FixedWindow, Algorithm::SlidingWindow, Algorithm::StrictWindow] {
         let ours = by(algorithm);
         compare(
             &format!("{}, {name}", algorithm.as_str()),

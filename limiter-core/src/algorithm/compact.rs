@@ -5,6 +5,7 @@
 //! gcra            | arrival time, in the quota's grain, since the origin        |
 //! fixed_window    | start, in microseconds since the origin  | used             |
 //! sliding_window  | start, in windows since the origin   | current | previous  |
+//! strict_window   | start, in segments since the origin | newest | before | ...  |
 //! ```
 //! The later state of a counter is always the larger word: it is the word that
 //! tells the least indebted of several keys of one counter.
@@ -15,7 +16,9 @@
 //! of the quota is `p` grains and one microsecond `q` of them. A field for units
 //! has as many bits as the limit.
 
-use super::{AlgorithmUsage, State, Usage, gcra::Debt};
+use super::{
+    AlgorithmUsage, Arithmetic, Segments, State, Usage, algorithm_usage, by_algorithm, gcra::Debt,
+};
 use crate::{
     quota::{Algorithm, Quota},
     time::Timestamp,
@@ -48,38 +51,38 @@ impl CompactUsage {
         Self { quota, grain, per_unit, per_micro, unit_bits }
     }
 
+    pub(super) const fn quota(&self) -> &Quota {
+        &self.quota
+    }
+
     /// Returns the word of a usage; `None` where nothing is used or it does not
     /// fit.
-    pub(crate) fn pack(&self, usage: &Usage, origin: Timestamp) -> Option<u64> {
-        if let AlgorithmUsage::Gcra(debt) = usage.used {
-            // A change of the limit may have left a debt at another rate, or one that
-            // is no multiple.
-            if !debt.is_of(&self.quota) {
-                return None;
-            }
-            let debt = u64::try_from(debt.debt()).ok().filter(|debt| *debt > 0)?;
-            let grains = debt.is_multiple_of(self.grain).then_some(debt / self.grain)?;
-            return fits(self.grains_at(usage.now, origin)?.checked_add(grains)?);
+    pub(crate) fn pack<S: Arithmetic>(&self, usage: &Usage<S>, origin: Timestamp) -> Option<u64> {
+        by_algorithm!(&usage.used, used => used.word(self, usage.now, origin))
+    }
+
+    pub(super) fn word_of_debt(
+        &self,
+        debt: Debt,
+        now: Timestamp,
+        origin: Timestamp,
+    ) -> Option<u64> {
+        // A change of the limit may have left a debt at another rate, or one that
+        // is no multiple.
+        if !debt.is_of(&self.quota) {
+            return None;
         }
-        match usage.state()? {
-            State::FixedWindow { start, used } => {
-                self.join(start.checked_sub(origin.as_micros())?, &[used])
-            }
-            State::SlidingWindow { start, current, previous } => {
-                let index = (start / self.quota.window_micros())
-                    .checked_sub(origin.as_micros() / self.quota.window_micros())?;
-                self.join(index, &[current, previous])
-            }
-            State::Gcra { .. } => None,
-        }
+        let debt = u64::try_from(debt.debt()).ok().filter(|debt| *debt > 0)?;
+        let grains = debt.is_multiple_of(self.grain).then_some(debt / self.grain)?;
+        fits(self.grains_at(now, origin)?.checked_add(grains)?)
     }
 
     /// Returns the word of `usage`, which is that of `word` after a charge of
     /// `cost` units: as [`pack`](Self::pack) does, without a division.
     #[inline]
-    pub(crate) fn pack_charged(
+    pub(crate) fn pack_charged<S: Arithmetic>(
         &self,
-        usage: &Usage,
+        usage: &Usage<S>,
         word: u64,
         cost: u64,
         origin: Timestamp,
@@ -92,36 +95,49 @@ impl CompactUsage {
 
     /// Returns the usage of a word of this quota at `now`.
     #[inline]
-    pub(crate) fn unpack(&self, word: u64, now: Timestamp, origin: Timestamp) -> Usage {
-        if self.quota.algorithm() == Algorithm::Gcra {
-            let debt = Debt::bounded(&self.quota, self.debt(word, now, origin), self.quota.burst());
-            return Usage { quota: self.quota, now, used: AlgorithmUsage::Gcra(debt) };
-        }
-        Usage::at(self.quota, self.state(word, now, origin), now)
+    pub(crate) fn unpack<S: Arithmetic>(
+        &self,
+        word: u64,
+        now: Timestamp,
+        origin: Timestamp,
+    ) -> Usage<S> {
+        let quota = self.quota;
+        let used = algorithm_usage!(quota, S, of_word(self, word, now, origin));
+        Usage { quota, now, used }
     }
 
     /// Returns the same as a state, which a quota of other numbers can read.
     pub(crate) fn state(&self, word: u64, now: Timestamp, origin: Timestamp) -> Option<State> {
-        let units = |field: u32| word >> (field * self.unit_bits) & ((1 << self.unit_bits) - 1);
-        match self.quota.algorithm() {
-            Algorithm::Gcra => {
-                Debt::new(&self.quota, self.debt(word, now, origin)).state(&self.quota, now)
-            }
-            Algorithm::FixedWindow => {
-                let start = (word >> self.unit_bits).saturating_add(origin.as_micros());
-                Some(State::FixedWindow { start, used: units(0) })
-            }
-            Algorithm::SlidingWindow => {
-                let window = self.quota.window_micros();
-                let index = (word >> (2 * self.unit_bits)) + origin.as_micros() / window;
-                let start = index.saturating_mul(window);
-                Some(State::SlidingWindow { start, current: units(1), previous: units(0) })
-            }
+        if self.quota.algorithm() == Algorithm::Gcra {
+            // Not bounded: the quota that reads it does that.
+            let debt = Debt::new(&self.quota, self.debt(word, now, origin));
+            return debt.state(&self.quota, now);
         }
+        self.unpack::<Segments>(word, now, origin).state()
+    }
+
+    /// Returns the debt of a word.
+    pub(super) fn debt_of_word(&self, word: u64, now: Timestamp, origin: Timestamp) -> Debt {
+        Debt::bounded(&self.quota, self.debt(word, now, origin), self.quota.burst())
+    }
+
+    /// Returns a number of units in a word, counted from its end.
+    pub(super) const fn units(&self, word: u64, field: u32) -> u64 {
+        word >> (field * self.unit_bits) & ((1 << self.unit_bits) - 1)
+    }
+
+    /// Returns the number before so many numbers of units.
+    pub(super) const fn before(&self, word: u64, fields: u32) -> u64 {
+        word >> (fields * self.unit_bits)
+    }
+
+    /// Returns how many numbers of units fit into so many bits.
+    pub(super) const fn fields(&self, bits: u32) -> u32 {
+        bits / self.unit_bits
     }
 
     /// A number, and numbers of units behind it; `None` if one does not fit.
-    fn join(&self, first: u64, units: &[u64]) -> Option<u64> {
+    pub(super) fn join(&self, first: u64, units: &[u64]) -> Option<u64> {
         if units.len() as u32 * self.unit_bits >= BITS {
             return None;
         }

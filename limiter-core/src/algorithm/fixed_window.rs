@@ -1,7 +1,14 @@
 //! `limit` units in a window that starts at the key's first request and is
 //! gone when it ends; the next request starts another.
 
-use super::{Mark, State, Wait, beyond};
+#[cfg(feature = "redis")]
+use smallvec::smallvec;
+
+#[cfg(feature = "redis")]
+use super::Numbers;
+use super::{Arithmetic, Counting, Mark, QuotaUsage, State, Wait, beyond};
+#[cfg(feature = "memory")]
+use super::{CompactUsage, Outline, Ring};
 use crate::{quota::Quota, time::Timestamp};
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -12,86 +19,123 @@ pub(super) struct Window {
 }
 
 impl Window {
-    pub(super) fn at(quota: &Quota, state: Option<State>, now: Timestamp) -> Self {
+    /// Microseconds until there is more.
+    pub(super) const fn next_end(&self) -> u64 {
+        self.left
+    }
+
+    /// The window that began at `start`, or another if it is over at `now`.
+    #[inline]
+    fn since(quota: &Quota, start: u64, used: u64, now: Timestamp) -> Self {
         let length = quota.window_micros();
-        let fresh = Self { left: length, used: 0 };
-        let Some(State::FixedWindow { start, used }) = state else {
-            return fresh;
-        };
         let left = start.saturating_add(length).saturating_sub(now.as_micros());
         // A start over a window ahead of now comes of a clock that stepped
         // back: a client does not wait for that clock to come round again.
         if left == 0 || left > length.saturating_mul(2) {
-            return fresh;
+            return Self { left: length, used: 0 };
         }
         Self { left, used }
-    }
-
-    pub(super) fn state(self, quota: &Quota, now: Timestamp) -> Option<State> {
-        let start = self.start(quota, now);
-        (self.used > 0).then_some(State::FixedWindow { start, used: self.used })
-    }
-
-    pub(super) fn wait(self, quota: &Quota, now: Timestamp, cost: u64) -> Wait {
-        if cost <= self.remaining(quota, now) { Wait::None } else { Wait::Micros(self.left) }
-    }
-
-    pub(super) fn charge(self, cost: u64) -> Self {
-        let used = self.used.saturating_add(cost);
-        Self { used, ..self }
-    }
-
-    /// The window after `units` more, which may go beyond the limit.
-    pub(super) fn charge_beyond(self, units: u64) -> Self {
-        Self { used: beyond(self.used, units), ..self }
-    }
-
-    /// Where units that were charged last are.
-    pub(super) fn mark(self, quota: &Quota, now: Timestamp) -> Mark {
-        Mark { at: self.start(quota, now), fraction: 0 }
-    }
-
-    /// Without `units` that were charged in the window of that mark. Once another has
-    /// begun, they are gone.
-    pub(super) fn give_back(self, quota: &Quota, now: Timestamp, units: u64, mark: Mark) -> Self {
-        if self.start(quota, now) != mark.at {
-            return self;
-        }
-        Self { used: self.used.saturating_sub(units), ..self }
     }
 
     const fn start(self, quota: &Quota, now: Timestamp) -> u64 {
         let end = now.as_micros().saturating_add(self.left);
         end.saturating_sub(quota.window_micros())
     }
+}
 
-    /// With what was used elsewhere: in the window that runs, else in theirs.
-    pub(super) fn with_outage_usage(self, quota: &Quota, outage_usage: Self) -> Self {
-        match (self.used, outage_usage.used) {
-            (_, 0) => self,
-            (0, more) => Self { used: more.min(quota.limit()), left: outage_usage.left },
+impl Arithmetic for Window {
+    fn at(quota: &Quota, state: Option<State>, now: Timestamp) -> Self {
+        match state {
+            Some(State::FixedWindow { start, used }) => Self::since(quota, start, used, now),
+            _ => Self { left: quota.window_micros(), used: 0 },
+        }
+    }
+
+    fn state(&self, quota: &Quota, now: Timestamp) -> Option<State> {
+        let start = self.start(quota, now);
+        (self.used > 0).then_some(State::FixedWindow { start, used: self.used })
+    }
+
+    fn wait(&self, quota: &Quota, now: Timestamp, cost: u64) -> Wait {
+        if cost <= self.remaining(quota, now) { Wait::None } else { Wait::Micros(self.left) }
+    }
+
+    fn charge(&mut self, _: &Quota, _: Timestamp, cost: u64) {
+        self.used = self.used.saturating_add(cost);
+    }
+
+    fn remaining(&self, quota: &Quota, _: Timestamp) -> u64 {
+        quota.limit().saturating_sub(self.used)
+    }
+
+    fn reset_after(&self, _: &Quota, _: Timestamp) -> u64 {
+        if self.used == 0 { 0 } else { self.left }
+    }
+
+    fn mark(&self, quota: &Quota, now: Timestamp) -> Mark {
+        Mark { at: self.start(quota, now), fraction: 0 }
+    }
+
+    #[cfg(feature = "memory")]
+    fn word(&self, compact: &CompactUsage, now: Timestamp, origin: Timestamp) -> Option<u64> {
+        if self.used == 0 {
+            return None;
+        }
+        let start = self.start(compact.quota(), now);
+        compact.join(start.checked_sub(origin.as_micros())?, &[self.used])
+    }
+
+    #[cfg(feature = "memory")]
+    fn of_word(compact: &CompactUsage, word: u64, now: Timestamp, origin: Timestamp) -> Self {
+        let start = compact.before(word, 1).saturating_add(origin.as_micros());
+        Self::since(compact.quota(), start, compact.units(word, 0), now)
+    }
+
+    #[cfg(feature = "memory")]
+    fn outline(&self, _: &Quota, now: Timestamp) -> Outline {
+        Outline { used: self.used, until: now.as_micros().saturating_add(self.left) }
+    }
+}
+
+impl Counting for Window {
+    fn charge_beyond(&mut self, _: &Quota, _: Timestamp, units: u64) {
+        self.used = beyond(self.used, units);
+    }
+
+    /// Once another window has begun, the units of that mark are gone.
+    fn give_back(&mut self, quota: &Quota, now: Timestamp, units: u64, mark: Mark) {
+        if self.start(quota, now) == mark.at {
+            self.used = self.used.saturating_sub(units);
+        }
+    }
+
+    /// In the window that runs, else in theirs.
+    fn add_share(&mut self, quota: &Quota, _: Timestamp, share: &QuotaUsage, their_now: Timestamp) {
+        let theirs = Self::at(quota, share.state.clone(), their_now);
+        match (self.used, theirs.used) {
+            (_, 0) => {}
+            (0, more) => *self = Self { used: more.min(quota.limit()), left: theirs.left },
             (used, more) => {
-                Self { used: used.max(used.saturating_add(more).min(quota.limit())), ..self }
+                self.used = used.max(used.saturating_add(more).min(quota.limit()));
             }
         }
     }
 
     /// Microseconds left, and units used, as many as matter.
     #[cfg(feature = "redis")]
-    pub(super) fn own(self, quota: &Quota) -> [u64; 2] {
-        [self.left, self.used.min(quota.limit())]
+    fn share_numbers(quota: &Quota, share: &QuotaUsage, their_now: Timestamp) -> Numbers {
+        let theirs = Self::at(quota, share.state.clone(), their_now);
+        smallvec![theirs.left, theirs.used.min(quota.limit()), 0, 0]
     }
 
-    /// Microseconds until there is more.
-    pub(super) const fn next_end(self) -> u64 {
-        self.left
+    #[cfg(feature = "memory")]
+    fn of_outline(quota: &Quota, outline: Outline, _: Timestamp) -> State {
+        let start = outline.until.saturating_sub(quota.window_micros());
+        State::FixedWindow { start, used: outline.used }
     }
 
-    pub(super) const fn remaining(self, quota: &Quota, _: Timestamp) -> u64 {
-        quota.limit().saturating_sub(self.used)
-    }
-
-    pub(super) const fn reset_after(self, _: &Quota, _: Timestamp) -> u64 {
-        if self.used == 0 { 0 } else { self.left }
+    #[cfg(feature = "memory")]
+    fn ring(quota: &Quota) -> Ring {
+        Ring { tick: quota.window_micros(), ticks: 3 }
     }
 }

@@ -6,59 +6,28 @@
 //! `1 / limit` microseconds, in which one unit of the quota is exactly
 //! `window`, and one microsecond pays back exactly `limit`.
 
-use std::fmt;
+mod debt;
 
-use super::{Mark, State, Wait, div_ceil, div_rem};
-use crate::{
-    quota::{MAX_WINDOW, Quota},
-    time::Timestamp,
-};
+#[cfg(feature = "redis")]
+use smallvec::smallvec;
 
-/// How far the arrival time lies ahead of now, in `1 / limit` microseconds.
-///
-/// A limit changed from 10 to 20 finds the same debt: it stands for used units
-/// times the window, whatever the limit. Until the next charge it drains at the limit
-/// it was written with, since a refusal writes nothing.
-#[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) struct Debt {
-    // A u128 in halves, which are aligned as everything else in a decision is.
-    high: u64,
-    low: u64,
-    /// Debt that a microsecond pays back: the limit that the debt was written with.
-    rate: u64,
+pub(super) use self::debt::Debt;
+use self::debt::{MAX_LEAD, capacity, cost_of};
+#[cfg(any(feature = "memory", feature = "redis"))]
+use super::Numbers;
+use super::{Arithmetic, Counting, Mark, QuotaUsage, State, Wait, div_ceil, div_rem};
+#[cfg(feature = "memory")]
+use super::{CompactUsage, Outline, Ring};
+use crate::{quota::Quota, time::Timestamp};
+
+/// Returns the debt that a share adds to a bucket that has one of its own.
+fn added(quota: &Quota, share: &QuotaUsage, their_now: Timestamp) -> Debt {
+    let most = Debt::at(quota, share.most.clone(), their_now);
+    Debt::of(quota, share.units).min(most).min(Debt::full(quota))
 }
 
-/// An arrival time further ahead is none of a quota's.
-const MAX_LEAD: u64 = 2 * MAX_WINDOW.as_micros() as u64;
-
-/// How far a reader's clock may be behind that of a charge beyond the limit, in
-/// microseconds.
-const SKEW: u64 = 1_000_000;
-
-fn capacity(quota: &Quota) -> u128 {
-    cost_of(quota, quota.burst())
-}
-
-fn cost_of(quota: &Quota, units: u64) -> u128 {
-    u128::from(units) * u128::from(quota.window_micros())
-}
-
-impl Debt {
-    pub(super) const fn new(quota: &Quota, debt: u128) -> Self {
-        Self { high: (debt >> 64) as u64, low: debt as u64, rate: quota.limit() }
-    }
-
-    pub(super) const fn debt(self) -> u128 {
-        (self.high as u128) << 64 | self.low as u128
-    }
-
-    /// Whether it was written with the quota's limit, or charged since.
-    #[cfg(feature = "memory")]
-    pub(super) const fn is_of(self, quota: &Quota) -> bool {
-        self.rate == quota.limit()
-    }
-
-    pub(super) fn at(quota: &Quota, state: Option<State>, now: Timestamp) -> Self {
+impl Arithmetic for Debt {
+    fn at(quota: &Quota, state: Option<State>, now: Timestamp) -> Self {
         let Some(State::Gcra { tat, fraction, limit, burst }) = state else {
             return Self::new(quota, 0);
         };
@@ -67,126 +36,175 @@ impl Debt {
             return Self::new(quota, 0);
         }
         let debt = u128::from(tat - now) * u128::from(limit) + u128::from(fraction);
-        Self { rate: limit, ..Self::bounded(quota, debt, burst) }
+        Self::bounded(quota, debt, burst).at_rate(limit)
     }
 
-    /// A debt that was kept, by a quota of that burst then.
-    ///
-    /// A lowered limit or burst may leave more than a full bucket, and what was
-    /// used counts. Beyond two of the larger, the clock has stepped back, and
-    /// clamping would not help: a refusal writes nothing, so the client would
-    /// find the clamp again until the clock has caught up.
-    #[inline]
-    pub(super) fn bounded(quota: &Quota, debt: u128, burst: u64) -> Self {
-        let full = cost_of(quota, quota.burst().max(burst));
-        Self::new(quota, if debt > 2 * full { 0 } else { debt })
-    }
-
-    pub(super) fn state(self, quota: &Quota, now: Timestamp) -> Option<State> {
-        let limit = self.rate;
+    fn state(&self, quota: &Quota, now: Timestamp) -> Option<State> {
+        let limit = self.rate();
         let (whole, fraction) = div_rem(self.debt(), limit);
         let tat = now.as_micros().saturating_add(whole);
         (self.debt() > 0).then_some(State::Gcra { tat, fraction, limit, burst: quota.burst() })
     }
 
     #[inline]
-    pub(super) fn wait(self, quota: &Quota, _: Timestamp, cost: u64) -> Wait {
+    fn wait(&self, quota: &Quota, _: Timestamp, cost: u64) -> Wait {
         let after = self.debt() + cost_of(quota, cost);
         match after.checked_sub(capacity(quota)) {
             None | Some(0) => Wait::None,
-            Some(over) => Wait::Micros(div_ceil(over, self.rate)),
+            Some(over) => Wait::Micros(div_ceil(over, self.rate())),
         }
     }
 
     #[inline]
-    pub(super) fn charge(self, quota: &Quota, cost: u64) -> Self {
-        Self::new(quota, self.debt() + cost_of(quota, cost))
+    fn charge(&mut self, quota: &Quota, _: Timestamp, cost: u64) {
+        *self = Self::new(quota, self.debt() + cost_of(quota, cost));
     }
 
-    /// The debt after `units` more, which may go beyond a full bucket: at most to
-    /// [`most`](Self::most), or where it is already.
-    pub(super) fn charge_beyond(self, quota: &Quota, units: u64) -> Self {
-        let after = self.debt().saturating_add(cost_of(quota, units));
-        Self::new(quota, after.min(Self::most(quota).debt()).max(self.debt()))
-    }
-
-    /// The most debt that is charged: two full buckets, less [`SKEW`] or a quarter of
-    /// that. More than two buckets would count as a clock that has stepped back
-    /// ([`bounded`](Self::bounded)), and so would two for a reader whose clock is behind.
-    pub(super) fn most(quota: &Quota) -> Self {
-        let full = capacity(quota);
-        // A multiple of the limit, as every debt that time pays back.
-        let limit = u128::from(quota.limit());
-        let skew = (full / limit / 2).min(u128::from(SKEW)) * limit;
-        Self::new(quota, 2 * full - skew)
-    }
-
-    /// Where units that were charged last are: the arrival time behind them.
-    pub(super) fn mark(self, now: Timestamp) -> Mark {
-        let (whole, fraction) = div_rem(self.debt(), self.rate);
-        Mark { at: now.as_micros().saturating_add(whole), fraction }
-    }
-
-    /// Without what is left of `units` whose arrival time is that mark: debt is paid
-    /// back in the order of the charges, and what time has paid back stays so.
-    pub(super) fn give_back(self, quota: &Quota, now: Timestamp, units: u64, mark: Mark) -> Self {
-        let left = u128::from(mark.at.saturating_sub(now.as_micros())) * u128::from(quota.limit());
-        let fraction = if mark.at < now.as_micros() { 0 } else { mark.fraction };
-        match (left + u128::from(fraction)).min(cost_of(quota, units)) {
-            0 => self,
-            left => Self::new(quota, self.debt().saturating_sub(left)),
-        }
-    }
-
-    /// Units as debt.
-    pub(super) fn of(quota: &Quota, units: u64) -> Self {
-        Self::new(quota, cost_of(quota, units))
-    }
-
-    pub(super) fn full(quota: &Quota) -> Self {
-        Self::new(quota, capacity(quota))
-    }
-
-    pub(super) const fn plus(self, quota: &Quota, other: Self) -> Self {
-        Self::new(quota, self.debt().saturating_add(other.debt()))
-    }
-
-    /// With `added` on top, if it has any debt, and `least` in any case, up to a
-    /// full bucket: had every unit been charged here, the arrival time would be
-    /// the later of both.
-    pub(super) fn with_outage_usage(self, quota: &Quota, added: Self, least: Self) -> Self {
-        let added = if self.debt() > 0 { self.plus(quota, added) } else { self };
-        let debt = self.max(added.max(least).min(Self::full(quota)));
-        Self { rate: quota.limit(), ..debt }
-    }
-
-    /// Whole microseconds, and the rest in `1 / limit` of one.
-    #[cfg(feature = "redis")]
-    pub(super) fn parts(self, quota: &Quota) -> [u64; 2] {
-        let (whole, rest) = div_rem(self.debt(), quota.limit());
-        [whole, rest]
-    }
-
-    pub(super) fn remaining(self, quota: &Quota, _: Timestamp) -> u64 {
+    fn remaining(&self, quota: &Quota, _: Timestamp) -> u64 {
         let free = capacity(quota).saturating_sub(self.debt());
         div_rem(free, quota.window_micros()).0
     }
 
-    /// Returns true if the units that are left are at most a fifth of the bucket.
-    #[inline]
-    pub(super) fn is_near_limit(self, quota: &Quota) -> bool {
-        self.debt() + cost_of(quota, quota.burst() / 5 + 1) > capacity(quota)
+    fn reset_after(&self, _: &Quota, _: Timestamp) -> u64 {
+        div_ceil(self.debt(), self.rate())
     }
 
-    pub(super) fn reset_after(self, _: &Quota, _: Timestamp) -> u64 {
-        div_ceil(self.debt(), self.rate)
+    /// The arrival time behind them.
+    fn mark(&self, _: &Quota, now: Timestamp) -> Mark {
+        let (whole, fraction) = div_rem(self.debt(), self.rate());
+        Mark { at: now.as_micros().saturating_add(whole), fraction }
+    }
+
+    #[cfg(feature = "memory")]
+    fn word(&self, compact: &CompactUsage, now: Timestamp, origin: Timestamp) -> Option<u64> {
+        compact.word_of_debt(*self, now, origin)
+    }
+
+    #[cfg(feature = "memory")]
+    fn of_word(compact: &CompactUsage, word: u64, now: Timestamp, origin: Timestamp) -> Self {
+        compact.debt_of_word(word, now, origin)
+    }
+
+    /// The end of a debt says how much it is.
+    #[cfg(feature = "memory")]
+    fn outline(&self, quota: &Quota, now: Timestamp) -> Outline {
+        let until = now.as_micros().saturating_add(self.reset_after(quota, now));
+        Outline { used: 0, until }
     }
 }
 
-impl fmt::Debug for Debt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Debt({})", self.debt())
+impl Counting for Debt {
+    /// At most to [`most`](Self::most), or where it is already.
+    fn charge_beyond(&mut self, quota: &Quota, _: Timestamp, units: u64) {
+        let after = self.debt().saturating_add(cost_of(quota, units));
+        *self = Self::new(quota, after.min(Self::most(quota).debt()).max(self.debt()));
     }
+
+    /// Debt is paid back in the order of the charges, and what time has paid back stays
+    /// so.
+    fn give_back(&mut self, quota: &Quota, now: Timestamp, units: u64, mark: Mark) {
+        let left = u128::from(mark.at.saturating_sub(now.as_micros())) * u128::from(quota.limit());
+        let fraction = if mark.at < now.as_micros() { 0 } else { mark.fraction };
+        let left = (left + u128::from(fraction)).min(cost_of(quota, units));
+        if left > 0 {
+            *self = Self::new(quota, self.debt().saturating_sub(left));
+        }
+    }
+
+    /// What is [added](added) on top of a debt, and the debt of the share alone in
+    /// any case, up to a full bucket: had every unit been charged here, the arrival time
+    /// would be the later of both.
+    fn add_share(&mut self, quota: &Quota, _: Timestamp, share: &QuotaUsage, their_now: Timestamp) {
+        let least = Self::at(quota, share.state.clone(), their_now);
+        let on_top = match self.debt() {
+            0 => *self,
+            _ => self.plus(quota, added(quota, share, their_now)),
+        };
+        let debt = (*self).max(on_top.max(least).min(Self::full(quota)));
+        *self = debt.at_rate(quota.limit());
+    }
+
+    /// The debt that is added and the debt that there is at least, as whole
+    /// microseconds and a rest each.
+    #[cfg(feature = "redis")]
+    fn share_numbers(quota: &Quota, share: &QuotaUsage, their_now: Timestamp) -> Numbers {
+        let least = Self::at(quota, share.state.clone(), their_now);
+        let [a, b] = added(quota, share, their_now).parts(quota);
+        let [c, d] = least.min(Self::full(quota)).parts(quota);
+        smallvec![a, b, c, d]
+    }
+
+    /// The arrival time, and whole microseconds of the latest one: its fraction only
+    /// tells full buckets apart.
+    #[cfg(feature = "memory")]
+    fn pack_share(share: &QuotaUsage) -> Numbers {
+        let latest = match share.most {
+            Some(State::Gcra { tat, .. }) => tat,
+            _ => 0,
+        };
+        let (tat, fraction) = match share.state {
+            Some(State::Gcra { tat, fraction, .. }) => (tat, fraction),
+            _ => (0, 0),
+        };
+        [tat, fraction, latest].into_iter().collect()
+    }
+
+    #[cfg(feature = "memory")]
+    fn unpack_share(quota: Quota, units: u64, numbers: &[u64]) -> QuotaUsage {
+        let at = |place: usize| numbers.get(place).copied().unwrap_or(0);
+        let bucket = |tat: u64, fraction: u64| {
+            let (limit, burst) = (quota.limit(), quota.burst());
+            (tat > 0).then_some(State::Gcra { tat, fraction, limit, burst })
+        };
+        QuotaUsage { quota, units, state: bucket(at(0), at(1)), most: bucket(at(2), 0) }
+    }
+
+    #[cfg(feature = "memory")]
+    fn max_share_numbers(_: &Quota) -> usize {
+        3
+    }
+
+    /// The cost of the check, a full bucket, and the most debt that is believed (two
+    /// buckets).
+    #[cfg(feature = "redis")]
+    fn script_params(quota: &Quota, cost: u64) -> [u64; 6] {
+        let burst = u128::from(quota.burst());
+        let [cost, full, most] =
+            [cost.into(), burst, 2 * burst].map(|units| units_as_debt(quota, units));
+        [cost[0], cost[1], full[0], full[1], most[0], most[1]]
+    }
+
+    #[cfg(feature = "memory")]
+    fn of_outline(quota: &Quota, outline: Outline, now: Timestamp) -> State {
+        let most = now.as_micros().saturating_add(drain(quota));
+        let (limit, burst) = (quota.limit(), quota.burst());
+        State::Gcra { tat: outline.until.min(most), fraction: 0, limit, burst }
+    }
+
+    #[cfg(feature = "memory")]
+    fn ring(quota: &Quota) -> Ring {
+        Ring { tick: (drain(quota) + 1).div_ceil(13), ticks: 15 }
+    }
+}
+
+/// Microseconds in which a full bucket drains, rounded down: what a displaced key
+/// is remembered to have used is at most that.
+#[cfg(feature = "memory")]
+fn drain(quota: &Quota) -> u64 {
+    let full = capacity(quota);
+    u64::try_from(full / u128::from(quota.limit())).unwrap_or(u64::MAX / 2)
+}
+
+/// Returns units as debt: whole microseconds, and the rest in `1 / limit` of one.
+#[cfg(feature = "redis")]
+fn units_as_debt(quota: &Quota, units: u128) -> [u64; 2] {
+    /// What a double holds exactly.
+    const MAX_EXACT: u128 = 1 << 53;
+    let debt = units * u128::from(quota.window_micros());
+    let limit = u128::from(quota.limit());
+    // A bucket drains within a hundred years, and what costs more than there ever
+    // is (`never`) is not looked at.
+    [debt / limit, debt % limit].map(|part| part.min(MAX_EXACT) as u64)
 }
 
 #[cfg(test)]

@@ -5,24 +5,24 @@ mod packed;
 
 #[cfg(feature = "memory")]
 pub(crate) use self::packed::PackedUsage;
-use super::{
-    AlgorithmUsage, State, Usage, fixed_window::Window, gcra::Debt, sliding_window::Windows,
-};
+use super::{AlgorithmUsage, Arithmetic, Counting, State, Usage, by_algorithm, gcra::Debt};
+#[cfg(feature = "redis")]
+use super::{Numbers, of_algorithm};
 use crate::{
     quota::{Algorithm, Quota},
     time::Timestamp,
 };
 
 /// Units of one quota that were admitted during an outage, with two bounds.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct QuotaUsage {
-    quota: Quota,
-    units: u64,
+    pub(super) quota: Quota,
+    pub(super) units: u64,
     /// Lower bound: the state of a store that knew of these units alone.
-    state: Option<State>,
-    /// As a bucket that was full before the first of them: no store has more of
+    pub(super) state: Option<State>,
+    /// Of a bucket: as one that was full before the first of them. No store has more of
     /// them left.
-    most: Option<State>,
+    pub(super) most: Option<State>,
 }
 
 impl QuotaUsage {
@@ -32,7 +32,7 @@ impl QuotaUsage {
 
     /// What another store is to take over: no more than a full count of it.
     #[cfg(feature = "memory")]
-    pub(crate) fn of_usage(usage: &Usage) -> Self {
+    pub(crate) fn of_usage<S: Arithmetic>(usage: &Usage<S>) -> Self {
         Self { state: usage.state(), ..Self::new(*usage.quota()) }
     }
 
@@ -68,28 +68,10 @@ impl QuotaUsage {
         self.units = self.units.saturating_add(later.units);
     }
 
-    /// Four script parameters, as `admin.lua` takes them: of a bucket the debt that
-    /// is added and the debt that there is at least, as whole microseconds and a
-    /// rest each; of a fixed window the microseconds left and the units; of sliding
-    /// ones the units of the current and the one before.
+    /// Returns the usage as `admin.lua` takes it.
     #[cfg(feature = "redis")]
-    pub(crate) fn numbers(&self, now: Timestamp) -> [u64; 4] {
-        let quota = &self.quota;
-        match self.level(now).used {
-            AlgorithmUsage::Gcra(least) => {
-                let [a, b] = self.added(now).parts(quota);
-                let [c, d] = least.min(Debt::full(quota)).parts(quota);
-                [a, b, c, d]
-            }
-            AlgorithmUsage::FixedWindow(window) => {
-                let [left, used] = window.own(quota);
-                [left, used, 0, 0]
-            }
-            AlgorithmUsage::SlidingWindow(windows) => {
-                let [current, previous] = windows.used(quota);
-                [current, previous, 0, 0]
-            }
-        }
+    pub(crate) fn numbers(&self, now: Timestamp) -> Numbers {
+        of_algorithm!(self.quota, A => A::share_numbers(&self.quota, self, now))
     }
 
     fn raise_most(&mut self, units: u64, now: Timestamp) {
@@ -98,45 +80,22 @@ impl QuotaUsage {
             return;
         }
         let full = Debt::full(quota);
-        let before = if self.units == 0 { full } else { Debt::at(quota, self.most, now) };
+        let before = if self.units == 0 { full } else { Debt::at(quota, self.most.clone(), now) };
         // Two full buckets are as much as ever matters.
         let most = before.plus(quota, Debt::of(quota, units)).min(full.plus(quota, full));
         self.most = most.state(quota, now);
     }
 
     fn level(&self, now: Timestamp) -> Usage {
-        Usage::at(self.quota, self.state, now)
-    }
-
-    /// Returns the debt that is added to a bucket on top of its own.
-    fn added(&self, now: Timestamp) -> Debt {
-        let quota = &self.quota;
-        let most = Debt::at(quota, self.most, now);
-        Debt::of(quota, self.units).min(most).min(Debt::full(quota))
+        Usage::at(self.quota, self.state.clone(), now)
     }
 }
 
 impl Usage {
     /// The level with what was admitted elsewhere on top, up to the limit.
-    pub(crate) fn with_outage_usage(self, share: &QuotaUsage, their_now: Timestamp) -> Self {
-        let quota = &self.quota;
-        let used = match (self.used, share.level(their_now).used) {
-            (AlgorithmUsage::Gcra(bucket), AlgorithmUsage::Gcra(least)) => {
-                AlgorithmUsage::Gcra(bucket.with_outage_usage(quota, share.added(their_now), least))
-            }
-            (AlgorithmUsage::FixedWindow(window), AlgorithmUsage::FixedWindow(outage_usage)) => {
-                AlgorithmUsage::FixedWindow(Window::with_outage_usage(window, quota, outage_usage))
-            }
-            (
-                AlgorithmUsage::SlidingWindow(windows),
-                AlgorithmUsage::SlidingWindow(outage_usage),
-            ) => AlgorithmUsage::SlidingWindow(Windows::with_outage_usage(
-                windows,
-                quota,
-                outage_usage,
-            )),
-            (used, _) => used,
-        };
-        Self { used, ..self }
+    pub(crate) fn with_outage_usage(mut self, share: &QuotaUsage, their_now: Timestamp) -> Self {
+        let (quota, now) = (&self.quota, self.now);
+        by_algorithm!(&mut self.used, used => used.add_share(quota, now, share, their_now));
+        self
     }
 }

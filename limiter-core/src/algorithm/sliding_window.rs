@@ -7,7 +7,14 @@
 //! built rate limiting capable of scaling to millions of domains", 2017; there
 //! it is a float.)
 
-use super::{Mark, State, Wait, beyond, div_ceil, div_rem};
+#[cfg(feature = "redis")]
+use smallvec::smallvec;
+
+#[cfg(feature = "redis")]
+use super::Numbers;
+use super::{Arithmetic, Counting, Mark, QuotaUsage, State, Wait, beyond, div_ceil, div_rem};
+#[cfg(feature = "memory")]
+use super::{CompactUsage, Outline, Ring};
 use crate::{quota::Quota, time::Timestamp};
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -20,32 +27,19 @@ pub(super) struct Windows {
 }
 
 impl Windows {
-    pub(super) fn at(quota: &Quota, state: Option<State>, now: Timestamp) -> Self {
-        let length = quota.window_micros();
-        let now = now.as_micros();
-        let start = now - now % length;
-        let (stored, current, previous) = match state {
-            Some(State::SlidingWindow { start, current, previous }) => (start, current, previous),
-            _ => (start, 0, 0),
-        };
+    /// The same windows at `now`, some time later.
+    #[inline]
+    fn moved_to(self, quota: &Quota, now: Timestamp) -> Self {
+        let (length, start) = (quota.window_micros(), start_of(quota, now));
         let fresh = Self { start, current: 0, previous: 0 };
-        match stored.checked_sub(start) {
-            Some(0) => Self { current, previous, ..fresh },
+        match self.start.checked_sub(start) {
             // One window ahead at most is a step of the clock; more is no
             // window of this key.
-            Some(lead) if lead <= length => Self { start: stored, current, previous },
+            Some(lead) if lead <= length => self,
             Some(_) => fresh,
-            None if start - stored == length => Self { previous: current, ..fresh },
+            None if start - self.start == length => Self { previous: self.current, ..fresh },
             None => fresh,
         }
-    }
-
-    pub(super) fn state(self, _: &Quota, _: Timestamp) -> Option<State> {
-        (self.current > 0 || self.previous > 0).then_some(State::SlidingWindow {
-            start: self.start,
-            current: self.current,
-            previous: self.previous,
-        })
     }
 
     /// Microseconds until the current window ends: more than its length where it
@@ -60,8 +54,27 @@ impl Windows {
         let left = self.left(quota, now).min(length);
         div_ceil(u128::from(self.previous) * u128::from(left), length)
     }
+}
 
-    pub(super) fn wait(self, quota: &Quota, now: Timestamp, cost: u64) -> Wait {
+impl Arithmetic for Windows {
+    fn at(quota: &Quota, state: Option<State>, now: Timestamp) -> Self {
+        match state {
+            Some(State::SlidingWindow { start, current, previous }) => {
+                Self { start, current, previous }.moved_to(quota, now)
+            }
+            _ => Self { start: start_of(quota, now), current: 0, previous: 0 },
+        }
+    }
+
+    fn state(&self, _: &Quota, _: Timestamp) -> Option<State> {
+        (self.current > 0 || self.previous > 0).then_some(State::SlidingWindow {
+            start: self.start,
+            current: self.current,
+            previous: self.previous,
+        })
+    }
+
+    fn wait(&self, quota: &Quota, now: Timestamp, cost: u64) -> Wait {
         if cost <= self.remaining(quota, now) {
             return Wait::None;
         }
@@ -79,58 +92,16 @@ impl Windows {
         })
     }
 
-    pub(super) fn charge(self, cost: u64) -> Self {
-        let current = self.current.saturating_add(cost);
-        Self { current, ..self }
+    fn charge(&mut self, _: &Quota, _: Timestamp, cost: u64) {
+        self.current = self.current.saturating_add(cost);
     }
 
-    /// The windows after `units` more, which may go beyond the limit.
-    pub(super) fn charge_beyond(self, units: u64) -> Self {
-        Self { current: beyond(self.current, units), ..self }
-    }
-
-    /// Where units that were charged last are.
-    pub(super) const fn mark(self) -> Mark {
-        Mark { at: self.start, fraction: 0 }
-    }
-
-    /// Without `units` that were charged in the window of that mark, which may be the
-    /// previous one by now. Later they are gone.
-    pub(super) fn give_back(self, quota: &Quota, units: u64, mark: Mark) -> Self {
-        let Self { start, current, previous } = self;
-        if start == mark.at {
-            Self { current: current.saturating_sub(units), ..self }
-        } else if start.checked_sub(quota.window_micros()) == Some(mark.at) {
-            Self { previous: previous.saturating_sub(units), ..self }
-        } else {
-            self
-        }
-    }
-
-    /// With what was used elsewhere, window by window.
-    pub(super) fn with_outage_usage(self, quota: &Quota, outage_usage: Self) -> Self {
-        let sum = |own: u64, outage_usage: u64| {
-            own.max(own.saturating_add(outage_usage).min(quota.limit()))
-        };
-        Self {
-            current: sum(self.current, outage_usage.current),
-            previous: sum(self.previous, outage_usage.previous),
-            ..self
-        }
-    }
-
-    /// Units of the current window and the one before, as many as matter.
-    #[cfg(feature = "redis")]
-    pub(super) fn used(self, quota: &Quota) -> [u64; 2] {
-        [self.current, self.previous].map(|units| units.min(quota.limit()))
-    }
-
-    pub(super) fn remaining(self, quota: &Quota, now: Timestamp) -> u64 {
+    fn remaining(&self, quota: &Quota, now: Timestamp) -> u64 {
         let used = self.current.saturating_add(self.faded(quota, now));
         quota.limit().saturating_sub(used)
     }
 
-    pub(super) fn reset_after(self, quota: &Quota, now: Timestamp) -> u64 {
+    fn reset_after(&self, quota: &Quota, now: Timestamp) -> u64 {
         let left = self.left(quota, now);
         match (self.current, self.previous) {
             (0, 0) => 0,
@@ -138,6 +109,83 @@ impl Windows {
             _ => left + quota.window_micros(),
         }
     }
+
+    fn mark(&self, _: &Quota, _: Timestamp) -> Mark {
+        Mark { at: self.start, fraction: 0 }
+    }
+
+    #[cfg(feature = "memory")]
+    fn word(&self, compact: &CompactUsage, _: Timestamp, origin: Timestamp) -> Option<u64> {
+        if self.current == 0 && self.previous == 0 {
+            return None;
+        }
+        let window = compact.quota().window_micros();
+        let index = (self.start / window).checked_sub(origin.as_micros() / window)?;
+        compact.join(index, &[self.current, self.previous])
+    }
+
+    #[cfg(feature = "memory")]
+    fn of_word(compact: &CompactUsage, word: u64, now: Timestamp, origin: Timestamp) -> Self {
+        let window = compact.quota().window_micros();
+        let index = compact.before(word, 2) + origin.as_micros() / window;
+        let (current, previous) = (compact.units(word, 1), compact.units(word, 0));
+        let windows = Self { start: index.saturating_mul(window), current, previous };
+        windows.moved_to(compact.quota(), now)
+    }
+
+    /// What has faded until now is gone; the rest counts as if it had been used in the
+    /// current window, so for longer.
+    #[cfg(feature = "memory")]
+    fn outline(&self, quota: &Quota, now: Timestamp) -> Outline {
+        let until = self.start.saturating_add(2 * quota.window_micros());
+        Outline { used: quota.limit() - self.remaining(quota, now), until }
+    }
+}
+
+impl Counting for Windows {
+    fn charge_beyond(&mut self, _: &Quota, _: Timestamp, units: u64) {
+        self.current = beyond(self.current, units);
+    }
+
+    /// The window of that mark may be the previous one by now. Later its units are gone.
+    fn give_back(&mut self, quota: &Quota, _: Timestamp, units: u64, mark: Mark) {
+        if self.start == mark.at {
+            self.current = self.current.saturating_sub(units);
+        } else if self.start.checked_sub(quota.window_micros()) == Some(mark.at) {
+            self.previous = self.previous.saturating_sub(units);
+        }
+    }
+
+    /// Window by window.
+    fn add_share(&mut self, quota: &Quota, _: Timestamp, share: &QuotaUsage, their_now: Timestamp) {
+        let theirs = Self::at(quota, share.state.clone(), their_now);
+        let sum = |own: u64, more: u64| own.max(own.saturating_add(more).min(quota.limit()));
+        self.current = sum(self.current, theirs.current);
+        self.previous = sum(self.previous, theirs.previous);
+    }
+
+    /// Units of the current window and the one before, as many as matter.
+    #[cfg(feature = "redis")]
+    fn share_numbers(quota: &Quota, share: &QuotaUsage, their_now: Timestamp) -> Numbers {
+        let theirs = Self::at(quota, share.state.clone(), their_now);
+        smallvec![theirs.current.min(quota.limit()), theirs.previous.min(quota.limit()), 0, 0]
+    }
+
+    #[cfg(feature = "memory")]
+    fn of_outline(quota: &Quota, outline: Outline, _: Timestamp) -> State {
+        let start = outline.until.saturating_sub(2 * quota.window_micros());
+        State::SlidingWindow { start, current: outline.used, previous: 0 }
+    }
+
+    #[cfg(feature = "memory")]
+    fn ring(quota: &Quota) -> Ring {
+        Ring { tick: quota.window_micros(), ticks: 3 }
+    }
+}
+
+/// When the window of that instant began.
+const fn start_of(quota: &Quota, now: Timestamp) -> u64 {
+    now.as_micros() - now.as_micros() % quota.window_micros()
 }
 
 /// How many microseconds before its window's end `units` have faded to `room`,

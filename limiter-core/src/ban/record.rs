@@ -2,7 +2,7 @@
 
 use super::{BanChange, BanRule, MAX_BAN};
 use crate::{
-    algorithm::{State, Usage},
+    algorithm::{State, Summary, Usage},
     time::{Timestamp, micros},
 };
 
@@ -41,7 +41,7 @@ impl Ban {
 /// Strikes and the last ban of one key under one rule, at one instant.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct BanRecord {
-    pub(crate) strikes: Usage,
+    pub(crate) strikes: Usage<Summary>,
     pub(crate) ban: Option<Ban>,
 }
 

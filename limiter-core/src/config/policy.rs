@@ -30,6 +30,7 @@ struct PolicyTable {
     quota: Quotas,
     #[serde(default)]
     algorithm: Algorithm,
+    segments: Option<Number<u8>>,
     #[serde(default)]
     key: KeySpec,
     per_address: Option<Number<u64>>,
@@ -50,6 +51,12 @@ impl PolicyConfig {
             .quota
             .with_algorithm(table.algorithm)
             .map_err(|error| ConfigError::at("quota", error).within(name))?;
+        let quotas = match table.segments {
+            Some(Number(segments)) => quotas
+                .with_segments(segments)
+                .map_err(|error| ConfigError::at("segments", error).within(name))?,
+            None => quotas,
+        };
         if table.per_address.is_some() && !table.key.is_client_chosen() {
             let message = "goes with a header in the key only; leave it out";
             return Err(ConfigError::at("per_address", message).within(name));

@@ -73,6 +73,15 @@ fn defaults_are_those_of_the_docs() {
 }
 
 #[test]
+fn a_strict_window_has_segments() {
+    let quota = |text: &str| policy(text).quotas()[0];
+    let strict = "algorithm = \"strict_window\"";
+    assert_eq!(quota(strict).segments(), 12);
+    assert_eq!(quota(&format!("{strict}\nsegments = 60")).segments(), 60);
+    assert_eq!(quota("").segments(), 0);
+}
+
+#[test]
 fn a_fault_names_key_value_and_what_would_be_right() {
     let ban = "threshold = 3, window = \"1m\", duration = \"1m\"";
     let api = "[policies.api]\nquota = \"1/s\"";
@@ -91,6 +100,18 @@ fn a_fault_names_key_value_and_what_would_be_right() {
         ("[policies.API]\nquota = \"1/s\"".to_owned(), vec!["\"API\"", "lower-case"]),
         (format!("{api}\nqota = 1"), vec!["qota", "policies.api", "quota"]),
         (format!("{api}\nalgorithm = \"leaky\""), vec!["leaky", "policies.api.algorithm", "gcra"]),
+        (
+            format!("{api}\nsegments = 24"),
+            vec!["policies.api.segments", "only strict_window", "leave them out"],
+        ),
+        (
+            format!("{api}\nalgorithm = \"strict_window\"\nsegments = 61"),
+            vec!["policies.api.segments", "are 61", "1 to 60"],
+        ),
+        (
+            format!("{api}\nalgorithm = \"strict_window\"\nsegments = \"few\""),
+            vec!["policies.api.segments", "few", "whole number"],
+        ),
         (format!("{api}\nkey = \"adress\""), vec!["adress", "policies.api.key", "\"ip\""]),
         (format!("{api}\nkey = 7"), vec!["policies.api.key", "\"7\" is no part of a key"]),
         (format!("{api}\nmode = \"on\""), vec!["on", "enforce", "shadow", "off"]),

@@ -1,6 +1,6 @@
 use super::{
     harness::{Harness, policy, rule, secs, wait},
-    quotas::{ALGORITHMS, counted_by},
+    quotas::counted_by,
 };
 use crate::{
     Algorithm, Ban, BanChange, Check, Clock, Decision, OutageUsage, Policy, Quota, Quotas, Subject,
@@ -27,7 +27,7 @@ fn usage(trial: &Harness, policy: &Policy, units: u64) -> OutageUsage {
 
 /// Outage usage is charged even by a request of cost 0.
 pub async fn outage_usage_is_charged_once(trial: &Harness) {
-    for algorithm in ALGORITHMS {
+    for algorithm in Algorithm::ALL.iter().copied() {
         let policies = counted_by(algorithm, "9/minute");
         let client = trial.subject(algorithm.as_str());
         trial.ask(&policies, &client, 2).await;
@@ -40,7 +40,7 @@ pub async fn outage_usage_is_charged_once(trial: &Harness) {
 
 /// It is charged first: the request that brings it may be refused for it.
 pub async fn outage_usage_may_refuse_the_request(trial: &Harness) {
-    for algorithm in ALGORITHMS {
+    for algorithm in Algorithm::ALL.iter().copied() {
         let policies = counted_by(algorithm, "5/minute");
         let client = trial.subject(algorithm.as_str());
         trial.ask(&policies, &client, 1).await;
@@ -56,7 +56,7 @@ pub async fn outage_usage_may_refuse_the_request(trial: &Harness) {
 
 /// However much was admitted, nobody is locked out for longer than a full count.
 pub async fn outage_usage_fills_to_the_limit(trial: &Harness) {
-    for algorithm in ALGORITHMS {
+    for algorithm in Algorithm::ALL.iter().copied() {
         let policies = counted_by(algorithm, "5/minute");
         for used in [0, 5] {
             let client = trial.subject(&format!("{} {used}", algorithm.as_str()));

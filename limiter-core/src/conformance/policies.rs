@@ -1,8 +1,8 @@
 use super::{
     harness::{Harness, policy, secs, wait},
-    quotas::{ALGORITHMS, counted_by},
+    quotas::counted_by,
 };
-use crate::{Check, Key, Mode, Subject, Verdict};
+use crate::{Algorithm, Check, Key, Mode, Subject, Verdict};
 
 /// Nor does a refusal by one policy charge the others, each with its own key.
 pub async fn several_policies_are_all_or_nothing(trial: &Harness) {
@@ -60,7 +60,7 @@ pub async fn hostile_keys_are_told_apart(trial: &Harness) {
 
 /// A limit may be changed while clients are being counted.
 pub async fn a_changed_limit_keeps_what_was_used(trial: &Harness) {
-    for algorithm in ALGORITHMS {
+    for algorithm in Algorithm::ALL.iter().copied() {
         let client = trial.subject(algorithm.as_str());
         assert!(trial.ask(&counted_by(algorithm, "10/hour"), &client, 8).await.is_allowed());
         let raised = trial.ask(&counted_by(algorithm, "20/hour"), &client, 0).await;
@@ -72,7 +72,7 @@ pub async fn a_changed_limit_keeps_what_was_used(trial: &Harness) {
 
 /// Another window is another rule: two configurations can run side by side.
 pub async fn a_changed_window_starts_anew(trial: &Harness) {
-    for algorithm in ALGORITHMS {
+    for algorithm in Algorithm::ALL.iter().copied() {
         let client = trial.subject(algorithm.as_str());
         let (old, new) = (counted_by(algorithm, "1/hour"), counted_by(algorithm, "1/day"));
         assert!(trial.ask(&old, &client, 1).await.is_allowed());
@@ -107,7 +107,7 @@ pub async fn a_lowered_burst_keeps_what_was_used(trial: &Harness) {
 
 /// A lowered limit makes a client wait as long as it says, to the microsecond.
 pub async fn a_lowered_limit_says_how_long(trial: &Harness) {
-    for algorithm in ALGORITHMS {
+    for algorithm in Algorithm::ALL.iter().copied() {
         let client = trial.subject(algorithm.as_str());
         assert!(trial.ask(&counted_by(algorithm, "100/2s"), &client, 82).await.is_allowed());
         let lowered = counted_by(algorithm, "1/2s");

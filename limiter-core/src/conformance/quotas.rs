@@ -3,9 +3,6 @@ use std::time::Duration;
 use super::harness::{Harness, policy, secs, wait};
 use crate::{Algorithm, Clock, Policy, Quotas, Retry, Verdict, quota::MAX_UNITS};
 
-pub(super) const ALGORITHMS: [Algorithm; 3] =
-    [Algorithm::Gcra, Algorithm::FixedWindow, Algorithm::SlidingWindow];
-
 pub(super) fn counted_by(algorithm: Algorithm, quotas: &str) -> [Policy; 1] {
     let quotas: Quotas = quotas.parse().expect("the case's quota is one");
     let quotas = quotas.with_algorithm(algorithm).expect("the case's quota has no burst");
@@ -34,7 +31,7 @@ pub async fn exact_where_the_interval_is_not_whole(trial: &Harness) {
 
 /// `limit` pass, the next is told exactly how long to wait.
 pub async fn every_algorithm_admits_its_limit_and_then_waits(trial: &Harness) {
-    for algorithm in ALGORITHMS {
+    for algorithm in Algorithm::ALL.iter().copied() {
         let policies = counted_by(algorithm, "5/minute");
         let client = trial.subject(algorithm.as_str());
         for remaining in (0..5).rev() {
@@ -99,7 +96,7 @@ pub async fn a_bucket_fills_to_its_burst(trial: &Harness) {
 
 /// No burst of two after a rest.
 pub async fn a_limit_of_one_passes_once(trial: &Harness) {
-    for algorithm in ALGORITHMS {
+    for algorithm in Algorithm::ALL.iter().copied() {
         let policies = counted_by(algorithm, "1/minute");
         let client = trial.subject(algorithm.as_str());
         for _ in 0..2 {
@@ -112,7 +109,7 @@ pub async fn a_limit_of_one_passes_once(trial: &Harness) {
 
 /// A cost that does not fit charges nothing.
 pub async fn a_cost_is_charged_whole_or_not_at_all(trial: &Harness) {
-    for algorithm in ALGORITHMS {
+    for algorithm in Algorithm::ALL.iter().copied() {
         let policies = counted_by(algorithm, "10/minute");
         let client = trial.subject(algorithm.as_str());
         assert!(trial.ask(&policies, &client, 7).await.is_allowed());
@@ -127,7 +124,7 @@ pub async fn a_cost_is_charged_whole_or_not_at_all(trial: &Harness) {
 
 /// It is refused without a time to wait, and charged nothing.
 pub async fn more_than_there_ever_is_never_passes(trial: &Harness) {
-    for algorithm in ALGORITHMS {
+    for algorithm in Algorithm::ALL.iter().copied() {
         let policies = counted_by(algorithm, "10/minute");
         let client = trial.subject(algorithm.as_str());
         for cost in [11, u64::MAX] {
@@ -140,7 +137,7 @@ pub async fn more_than_there_ever_is_never_passes(trial: &Harness) {
 
 /// A cost of 0 tells what is left, before and after.
 pub async fn a_cost_of_nothing_looks_without_writing(trial: &Harness) {
-    for algorithm in ALGORITHMS {
+    for algorithm in Algorithm::ALL.iter().copied() {
         let policies = counted_by(algorithm, "3/minute");
         let client = trial.subject(algorithm.as_str());
         for _ in 0..5 {
@@ -156,7 +153,7 @@ pub async fn a_cost_of_nothing_looks_without_writing(trial: &Harness) {
 
 /// A refusal by one quota charges none of the others.
 pub async fn several_quotas_are_all_or_nothing(trial: &Harness) {
-    for algorithm in ALGORITHMS {
+    for algorithm in Algorithm::ALL.iter().copied() {
         let policies = counted_by(algorithm, "2/second; 5/hour");
         let client = trial.subject(algorithm.as_str());
         align(trial, secs(3_600));
@@ -187,7 +184,7 @@ pub async fn the_order_of_quotas_makes_no_difference(trial: &Harness) {
 
 /// At worst two full buckets or windows, however far the clock steps back.
 pub async fn a_clock_that_steps_back_locks_nobody_out(trial: &Harness) {
-    for algorithm in ALGORITHMS {
+    for algorithm in Algorithm::ALL.iter().copied() {
         let policies = counted_by(algorithm, "2/minute");
         let client = trial.subject(algorithm.as_str());
         let now = trial.clock().now();
@@ -205,7 +202,7 @@ pub async fn a_clock_that_steps_back_locks_nobody_out(trial: &Harness) {
 
 /// 15 digits of units, to the last.
 pub async fn the_largest_quota_is_exact(trial: &Harness) {
-    for algorithm in ALGORITHMS {
+    for algorithm in Algorithm::ALL.iter().copied() {
         let policies = counted_by(algorithm, &format!("{MAX_UNITS}/day"));
         let client = trial.subject(algorithm.as_str());
         align(trial, secs(86_400));

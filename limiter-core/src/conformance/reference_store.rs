@@ -39,7 +39,7 @@ impl ReferenceStore {
 impl Kept {
     fn prior(&self, item: Item<'_>, now: Timestamp) -> PriorState {
         let states = self.counters.get(&counters(item)).cloned().unwrap_or_default();
-        let strikes = self.strikes.get(&strikes(item)).copied().flatten();
+        let strikes = self.strikes.get(&strikes(item)).cloned().flatten();
         let ban = self.bans.get(&bans(item)).copied().flatten();
         PriorState::new(item, states, strikes, ban, now)
     }

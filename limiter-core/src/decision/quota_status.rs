@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Retry;
 use crate::{
-    algorithm::{Usage, Wait},
+    algorithm::{Summary, Usage, Wait},
     quota::Quota,
 };
 
@@ -14,7 +14,7 @@ pub struct QuotaStatus {
     policy: u32,
     index: u16,
     pub(crate) shadow: bool,
-    pub(crate) usage: Usage,
+    pub(crate) usage: Usage<Summary>,
     /// How long the request has to wait, in microseconds: a [`Wait`] in one
     /// word, `NEVER` for one that asks for more than the quota ever holds.
     wait: u64,
@@ -23,10 +23,10 @@ pub struct QuotaStatus {
 const NEVER: u64 = u64::MAX;
 
 impl QuotaStatus {
-    /// Returns the status of a quota that a request of that cost has found.
+    /// Returns the status of a quota under which the request has to wait so long.
     #[inline]
-    pub(crate) fn new(at: QuotaPosition, shadow: bool, usage: Usage, cost: u64) -> Self {
-        let wait = match usage.wait(cost) {
+    pub(crate) fn new(at: QuotaPosition, shadow: bool, wait: Wait, usage: Usage<Summary>) -> Self {
+        let wait = match wait {
             Wait::None => 0,
             Wait::Micros(micros) => micros,
             Wait::Never => NEVER,

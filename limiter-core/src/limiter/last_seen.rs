@@ -17,8 +17,8 @@ use moka::{policy::EvictionPolicy, sync::Cache};
 use smallvec::SmallVec;
 
 use crate::{
+    algorithm::{Summary, Usage},
     check::{Check, Item},
-    decide::Usage,
     decision::{Decision, QuotaStatus},
     key::Key,
     outage_usage::OutageUsage,
@@ -77,7 +77,7 @@ impl LastSeen {
         let _moving = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(seen) = self.usages.get(&id(item)) else { return };
         let now = seen.now.after(seen.at.elapsed());
-        let usages: SmallVec<[Usage; 1]> =
+        let usages: SmallVec<[Usage<Summary>; 1]> =
             seen.quotas.iter().map(|status| status.at(now).usage).collect();
         let usage = [Some(OutageUsage::of_usages(&usages, now))];
         let (policies, subjects) = ([item.policy.clone()], [item.subject.clone()]);

@@ -4,7 +4,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Namespaces;
+use super::{Mode, Namespaces};
 use crate::{
     algorithm::CompactUsage,
     ban::BanRule,
@@ -18,6 +18,9 @@ pub(crate) struct Counters {
     pub(crate) quotas: Box<[Counter]>,
     /// Of the strikes, where the policy bans.
     pub(crate) strikes: Option<Counter>,
+    /// Whether a fast path may decide it: it enforces, and no usage needs more room than
+    /// a decision has.
+    pub(crate) is_simple: bool,
 }
 
 /// A counter, and the id that stands for it in the memory store.
@@ -40,11 +43,17 @@ pub(crate) struct CounterSpec {
 }
 
 impl Counters {
-    pub(super) fn of(namespaces: Namespaces, quotas: &Quotas, ban: Option<&BanRule>) -> Self {
+    pub(super) fn of(
+        namespaces: Namespaces,
+        mode: Mode,
+        quotas: &Quotas,
+        ban: Option<&BanRule>,
+    ) -> Self {
+        let is_simple = mode == Mode::Enforce && quotas.iter().all(|quota| quota.segments() == 0);
         let quotas = quotas.iter().enumerate();
         let counters = quotas.map(|(at, quota)| Counter::of_quota(namespaces.counters, at, *quota));
         let strikes = ban.map(|rule| Counter::new(namespaces.strikes, *rule.strikes(), false));
-        Self { quotas: counters.collect(), strikes }
+        Self { quotas: counters.collect(), strikes, is_simple }
     }
 }
 

@@ -13,7 +13,7 @@ const LAYOUT: u8 = 1;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Namespaces {
-    /// Of the counters: a digest of name, layout, algorithms and windows.
+    /// Of the counters: a digest of name, layout, algorithms, windows and segments.
     pub counters: u64,
     /// Of bans: a digest of the group's name, or of the policy's own.
     pub bans: u64,
@@ -34,6 +34,9 @@ impl Namespaces {
             counters.update([0]);
             counters.update(quota.algorithm().as_str());
             counters.update(quota.window_micros().to_be_bytes());
+            if quota.segments() > 0 {
+                counters.update([quota.segments()]);
+            }
         }
         let group = ban.and_then(BanRule::group);
         let mut bans = Sha256::new();

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use super::{MAX_QUOTAS, MAX_UNITS};
+use super::{MAX_QUOTAS, MAX_SEGMENTS, MAX_UNITS};
 use crate::error::ConfigError;
 
 /// Why a quota cannot be.
@@ -29,6 +29,12 @@ pub enum QuotaError {
     /// A burst where there is no bucket.
     #[error("{0} has no burst: only gcra does; leave the burst out or use gcra")]
     BurstWithWindow(&'static str),
+    /// Segments where there are none.
+    #[error("{0} has no segments: only strict_window does; leave them out or use strict_window")]
+    NoSegments(&'static str),
+    /// A number of segments that is out of range.
+    #[error("the segments are {0}; they must be 1 to {MAX_SEGMENTS}")]
+    Segments(u8),
     /// Text that is not a quota.
     #[error(
         "{text:?} is not a quota: {reason}; write \"10/minute\", \"100/5m\" or \"10/s burst 20\""

@@ -19,7 +19,7 @@ impl Quotas {
     /// [`MAX_QUOTAS`].
     pub fn new(quotas: impl IntoIterator<Item = Quota>) -> Result<Self, QuotaError> {
         let mut quotas: Vec<_> = quotas.into_iter().collect();
-        quotas.sort_by_key(|q| (q.window, q.limit, q.burst, q.algorithm.as_str()));
+        quotas.sort_by_key(|q| (q.window, q.limit, q.burst, q.algorithm.as_str(), q.segments));
         if quotas.is_empty() {
             return Err(QuotaError::Empty);
         }
@@ -38,6 +38,25 @@ impl Quotas {
     /// As [`Quota::with_algorithm`].
     pub fn with_algorithm(&self, algorithm: Algorithm) -> Result<Self, QuotaError> {
         let changed: Result<Vec<_>, _> = self.iter().map(|q| q.with_algorithm(algorithm)).collect();
+        Self::new(changed?)
+    }
+
+    /// The same quotas, with that many segments in each strict window.
+    ///
+    /// # Errors
+    /// If the number is out of range, or no quota is counted by
+    /// [`Algorithm::StrictWindow`].
+    pub fn with_segments(&self, segments: u8) -> Result<Self, QuotaError> {
+        if self.iter().all(|quota| quota.segments == 0) {
+            return Err(QuotaError::NoSegments(self[0].algorithm.as_str()));
+        }
+        let changed: Result<Vec<_>, _> = self
+            .iter()
+            .map(|quota| match quota.algorithm {
+                Algorithm::StrictWindow => quota.with_segments(segments),
+                _ => Ok(*quota),
+            })
+            .collect();
         Self::new(changed?)
     }
 

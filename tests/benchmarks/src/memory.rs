@@ -136,7 +136,7 @@ fn row(Measured { keys, work, rounds }: &Measured) -> Row {
 
 /// The other algorithms, beside `gcra`.
 fn algorithms(pace: &Pace) -> Vec<Row> {
-    let all = [Algorithm::Gcra, Algorithm::FixedWindow, Algorithm::SlidingWindow];
+    let all = Algorithm::ALL;
     let rows = [1_000, 100_000].map(|keys| {
         let orders = [order(pace.checks, keys, false, 0)];
         let policies = all.map(|algorithm| ours(keys, algorithm, false));

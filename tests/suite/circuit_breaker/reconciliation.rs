@@ -28,7 +28,7 @@ async fn remaining(limiter: &Limiter, user: &str) -> u64 {
 
 #[tokio::test]
 async fn what_was_admitted_meanwhile_is_charged_once_the_store_is_back() {
-    for algorithm in [Algorithm::Gcra, Algorithm::FixedWindow, Algorithm::SlidingWindow] {
+    for algorithm in Algorithm::ALL.iter().copied() {
         let store = SwitchableStore::default();
         let limiter = counting(store.clone(), algorithm).await;
         for _ in 0..2 {
@@ -89,7 +89,7 @@ async fn what_may_have_been_charged_is_not_charged_again() {
 
 #[tokio::test]
 async fn what_has_certainly_not_been_charged_is_charged_later() {
-    for algorithm in [Algorithm::Gcra, Algorithm::FixedWindow, Algorithm::SlidingWindow] {
+    for algorithm in Algorithm::ALL.iter().copied() {
         let store = SwitchableStore::default();
         let limiter = counting(store.clone(), algorithm).await;
         ask(&limiter, "allow", "alice").await.unwrap();

@@ -95,21 +95,25 @@ pub(super) fn quota() -> impl Strategy<Value = Quota> {
 pub(super) const LARGE: u64 = 999_999_999_999_999;
 
 pub(super) fn quotas() -> impl Strategy<Value = Quotas> {
-    let algorithms = prop::sample::select(vec![
-        Algorithm::Gcra,
-        Algorithm::FixedWindow,
-        Algorithm::SlidingWindow,
-    ]);
+    let algorithms = prop::sample::select(Algorithm::ALL);
     // A policy may mix them.
-    prop::collection::vec((quota(), algorithms), 1..4).prop_map(|quotas| {
-        let counted = quotas.into_iter().map(|(quota, algorithm)| match algorithm {
+    let segments = prop_oneof![2 => Just(12_u8), 1 => 1_u8..8];
+    prop::collection::vec((quota(), algorithms, segments), 1..4).prop_map(|quotas| {
+        let counted = quotas.into_iter().map(|(quota, algorithm, segments)| match algorithm {
             Algorithm::Gcra => quota,
-            other => Quota::new(quota.limit(), quota.window())
-                .and_then(|quota| quota.with_algorithm(other))
-                .unwrap(),
+            other => with_algorithm(quota.limit(), quota.window(), other, segments),
         });
         distinct(counted)
     })
+}
+
+fn with_algorithm(limit: u64, window: Duration, algorithm: Algorithm, segments: u8) -> Quota {
+    let quota =
+        Quota::new(limit, window).and_then(|quota| quota.with_algorithm(algorithm)).unwrap();
+    match algorithm {
+        Algorithm::StrictWindow => quota.with_segments(segments).unwrap(),
+        _ => quota,
+    }
 }
 
 /// One that came up twice is left out.
@@ -174,7 +178,7 @@ pub(super) fn with_other_limits(policy: &Policy) -> Policy {
         let changed = Quota::new(other, quota.window()).unwrap();
         match quota.algorithm() {
             Algorithm::Gcra => changed.with_burst(quota.burst().div_ceil(2)).unwrap(),
-            algorithm => changed.with_algorithm(algorithm).unwrap(),
+            algorithm => with_algorithm(other, quota.window(), algorithm, quota.segments()),
         }
     });
     let changed = Policy::new(policy.name(), distinct(quotas)).unwrap();

@@ -18,14 +18,14 @@ async fn windows_below_a_second_are_what_they_are_in_redis() {
     let url = start_redis();
     let store = builder(&url, "short").connect().await.unwrap();
     let mut builder = Limiter::builder().store(store);
-    for algorithm in [Algorithm::Gcra, Algorithm::FixedWindow, Algorithm::SlidingWindow] {
+    for algorithm in Algorithm::ALL.iter().copied() {
         let quota = Quota::new(1, Duration::from_millis(300)).unwrap();
         let quota = quota.with_algorithm(algorithm).unwrap();
         let name = algorithm.as_str();
         builder = builder.policy(Policy::new(name, quota).unwrap());
     }
     let limiter = builder.build().await.unwrap();
-    for name in ["gcra", "fixed_window", "sliding_window"] {
+    for name in ["gcra", "fixed_window", "sliding_window", "strict_window"] {
         let start = Instant::now();
         assert_eq!(from("192.0.2.1").admitted(&limiter, name, 1).await, 1);
         let refused = from("192.0.2.1").ask(&limiter, name).await.unwrap();

@@ -1,79 +1,79 @@
-//! Packed usage: the outage usage of a quota in four numbers, of which a million keys
-//! can be kept.
+//! Packed usage: the outage usage of a quota in parts of four numbers, of which a
+//! million keys can be kept.
+//!
+//! ```text
+//! usage = units state
+//! state = tat fraction latest        gcra: latest is that of a bucket that was full
+//!       | the numbers of a State     the others
+//! ```
+//! Zeros fill the last part.
 
-use super::{QuotaUsage, State};
-use crate::quota::{Algorithm, Quota};
+use super::{super::of_algorithm, QuotaUsage};
+use crate::{
+    algorithm::{Counting, Numbers},
+    quota::Quota,
+};
 
-/// The units of one quota, without the quota.
+/// A part of the usage of one quota, without the quota.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct PackedUsage {
-    units: u64,
-    /// Of a bucket whole microseconds and fraction of the arrival time, and whole
-    /// microseconds of the latest one; of a window start and units; of sliding windows
-    /// start, current and previous units.
-    numbers: [u64; 3],
-}
+pub(crate) struct PackedUsage([u64; PART]);
+
+/// The numbers of a part.
+const PART: usize = 4;
 
 impl QuotaUsage {
-    /// Drops the fraction of a microsecond of the latest arrival time, which only tells
-    /// full buckets apart.
-    pub(crate) fn packed(&self) -> PackedUsage {
-        let latest = match self.most {
-            Some(State::Gcra { tat, .. }) => tat,
-            _ => 0,
-        };
-        let numbers = match self.state {
-            Some(State::Gcra { tat, fraction, .. }) => [tat, fraction, latest],
-            Some(State::FixedWindow { start, used }) => [start, used, 0],
-            Some(State::SlidingWindow { start, current, previous }) => [start, current, previous],
-            None => [0, 0, latest],
-        };
-        PackedUsage { units: self.units, numbers }
+    /// Returns the parts: as many as [`parts`](Self::parts) says of the quota.
+    pub(crate) fn packed(&self) -> impl Iterator<Item = PackedUsage> {
+        let state = of_algorithm!(self.quota, A => A::pack_share(self));
+        let parts = Self::parts(&self.quota);
+        let mut numbers = std::iter::once(self.units).chain(state).chain(std::iter::repeat(0));
+        (0..parts)
+            .map(move |_| PackedUsage(std::array::from_fn(|_| numbers.next().unwrap_or_default())))
     }
 
-    pub(crate) fn unpack(quota: Quota, packed: PackedUsage) -> Self {
-        let PackedUsage { units, numbers: [one, two, three] } = packed;
-        let bucket = |tat: u64, fraction: u64| {
-            let (limit, burst) = (quota.limit(), quota.burst());
-            (tat > 0).then_some(State::Gcra { tat, fraction, limit, burst })
-        };
-        let (state, most) = match quota.algorithm() {
-            Algorithm::Gcra => (bucket(one, two), bucket(three, 0)),
-            Algorithm::FixedWindow => {
-                ((two > 0).then_some(State::FixedWindow { start: one, used: two }), None)
-            }
-            Algorithm::SlidingWindow => {
-                let (start, current, previous) = (one, two, three);
-                let is_used = current > 0 || previous > 0;
-                (is_used.then_some(State::SlidingWindow { start, current, previous }), None)
-            }
-        };
-        Self { quota, units, state, most }
+    /// Returns the usage of as many parts as its quota has.
+    pub(crate) fn unpack(quota: Quota, parts: &mut impl Iterator<Item = PackedUsage>) -> Self {
+        let numbers: Numbers = parts.take(Self::parts(&quota)).flat_map(|part| part.0).collect();
+        let (units, state) = numbers.split_first().unwrap_or((&0, &[]));
+        of_algorithm!(quota, A => A::unpack_share(quota, *units, state))
+    }
+
+    /// Returns how many parts the usage of a quota has.
+    fn parts(quota: &Quota) -> usize {
+        (1 + of_algorithm!(quota, A => A::max_share_numbers(quota))).div_ceil(PART)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::{algorithm::QuotaUsage, quota::Quota, time::Timestamp};
+    use crate::{
+        algorithm::QuotaUsage,
+        quota::{Algorithm, Quota},
+        time::Timestamp,
+    };
+
+    fn repack(usage: &QuotaUsage) -> QuotaUsage {
+        QuotaUsage::unpack(*usage.quota(), &mut usage.packed())
+    }
 
     #[test]
     fn packed_usage_is_the_same_usage() {
         let algorithms = Quota::new(7, std::time::Duration::from_secs(60)).unwrap();
-        for algorithm in ["gcra", "fixed_window", "sliding_window"] {
-            let quota = algorithms.with_algorithm(algorithm.parse().unwrap()).unwrap();
+        for algorithm in Algorithm::ALL {
+            let quota = algorithms.with_algorithm(*algorithm).unwrap();
             let mut usage = QuotaUsage::new(quota);
             let mut now = Timestamp::from_micros(1_700_000_000_000_000);
-            assert_eq!(QuotaUsage::unpack(quota, usage.packed()), usage);
+            assert_eq!(repack(&usage), usage);
             for cost in [1, 2, 5, 1, 100] {
                 usage.charge(cost, now);
-                let mut unpacked = QuotaUsage::unpack(quota, usage.packed());
-                assert_eq!(unpacked.packed(), usage.packed(), "{algorithm}");
-                assert_eq!(unpacked.level(now), usage.level(now), "{algorithm}");
+                let mut unpacked = repack(&usage);
+                assert!(unpacked.packed().eq(usage.packed()), "{algorithm:?}");
+                assert_eq!(unpacked.level(now), usage.level(now), "{algorithm:?}");
                 now = now.after_micros(9_000_001);
                 unpacked.charge(1, now);
-                let mut charged = usage;
+                let mut charged = usage.clone();
                 charged.charge(1, now);
-                assert_eq!(unpacked.level(now), charged.level(now), "{algorithm}");
+                assert_eq!(unpacked.level(now), charged.level(now), "{algorithm:?}");
             }
         }
     }

@@ -7,8 +7,6 @@ use proptest::prelude::*;
 
 use super::*;
 
-const ALL: [Algorithm; 3] = [Algorithm::Gcra, Algorithm::FixedWindow, Algorithm::SlidingWindow];
-
 /// A charge and where it went.
 #[derive(Clone, Copy, Debug)]
 struct Charge {
@@ -30,10 +28,10 @@ impl Counter {
 
 #[test]
 fn what_is_given_back_at_once_was_never_charged() {
-    for algorithm in ALL {
+    for algorithm in Algorithm::ALL.iter().copied() {
         let mut counter = Counter::new("7/10ms", algorithm);
         counter.charge(3_000, 2);
-        let before = counter.state;
+        let before = counter.state.clone();
         let charge = counter.charge(3_500, 4);
         counter.give_back(3_500, charge);
         assert_eq!(counter.level(3_500), Counter { state: before, ..counter }.level(3_500));
@@ -62,7 +60,7 @@ fn the_previous_of_two_sliding_windows_gives_back() {
         Some(State::SlidingWindow { start: 1_000_000, current: 1, previous: 1 })
     );
     counter.charge(2_000_000, 1);
-    let before = counter.state;
+    let before = counter.state.clone();
     counter.give_back(2_000_000, charge);
     assert_eq!(counter.state, before, "two windows later the units are gone");
 }
@@ -97,7 +95,7 @@ fn more_than_two_buckets_does_not_count_as_none() {
 
 #[test]
 fn windows_hold_any_number_for_two_windows_at_most() {
-    for algorithm in [Algorithm::FixedWindow, Algorithm::SlidingWindow] {
+    for algorithm in [Algorithm::FixedWindow, Algorithm::SlidingWindow, Algorithm::StrictWindow] {
         let mut counter = Counter::new("10/minute", algorithm);
         for _ in 0..3 {
             counter.charge(0, u64::MAX);
@@ -108,7 +106,7 @@ fn windows_hold_any_number_for_two_windows_at_most() {
 }
 
 fn algorithms() -> impl Strategy<Value = Algorithm> {
-    prop::sample::select(ALL.to_vec())
+    prop::sample::select(Algorithm::ALL)
 }
 
 /// Microseconds since the step before, and units to charge, or which charge to give back.
@@ -227,7 +225,7 @@ impl Bucket {
         let mut moves = Vec::new();
         let usage = self.usage(quota);
         if usage.wait(1) == Wait::None {
-            let charged = usage.charge(1);
+            let charged = usage.clone().charge(1);
             let kept = self.with_debt_of(&charged);
             if (self.held.len() as u64) < quota.burst() {
                 let mut held = kept.clone();
@@ -239,7 +237,7 @@ impl Bucket {
         }
         for (at, (left, counted)) in self.held.iter().enumerate() {
             let mark = Mark { at: NOW + left * SECOND, fraction: 0 };
-            let mut after = self.with_debt_of(&usage.give_back(1, mark));
+            let mut after = self.with_debt_of(&usage.clone().give_back(1, mark));
             after.held.remove(at);
             moves.push((after, -i64::from(*counted)));
         }

@@ -12,8 +12,10 @@
 //! A cell says when the usage ends, as a tick modulo a ring, and how much it is:
 //!
 //! ```text
-//! gcra      15 ticks, each 1/13 of the time in which a full bucket drains; the end says it all
-//! windows    3 ticks, each a window; 5 levels, each a fifth of the limit
+//! gcra       15 ticks, each 1/13 of the time in which a full bucket drains; the end says it all
+//! fixed and
+//! sliding     3 ticks, each a window; 5 levels, each a fifth of the limit
+//! strict      5 ticks, each a third of a window and a segment; 3 levels
 //! ```
 //!
 //! Cells age by themselves: those whose tick has come are emptied. A sketch is
@@ -24,8 +26,8 @@
 
 use super::slot::Tag;
 use crate::{
-    algorithm::{State, Usage},
-    quota::{Algorithm, Quota},
+    algorithm::{Arithmetic, Outline, Ring, Usage},
+    quota::Quota,
     time::Timestamp,
 };
 
@@ -44,45 +46,41 @@ pub(super) struct DisplacedUsage(Vec<Sketch>);
 
 impl DisplacedUsage {
     /// Remembers the usage of a counter's key.
-    pub(super) fn insert(&mut self, tag: Tag, usage: &Usage) {
-        let Some(state) = usage.state() else { return };
-        let (grid, now) = (Grid::new(usage.quota()), usage.now());
-        let at = match self.0.iter().position(|sketch| sketch.grid == grid) {
+    pub(super) fn insert<S: Arithmetic>(&mut self, tag: Tag, usage: &Usage<S>) {
+        let Some(outline) = usage.outline() else { return };
+        let (ring, now) = (Ring::of(usage.quota()), usage.now());
+        let at = match self.0.iter().position(|sketch| sketch.ring == ring) {
             Some(at) => at,
             None => {
                 self.0.retain_mut(|sketch| sketch.age(now));
-                self.0.push(Sketch::new(grid, now));
+                self.0.push(Sketch::new(ring, now));
                 self.0.len() - 1
             }
         };
         let sketch = &mut self.0[at];
         sketch.age(now);
-        sketch.insert(tag, grid.mark(&state, usage));
+        sketch.insert(tag, ring.mark(outline, usage.quota()));
     }
 
     /// Returns the most that a key may have used before it was displaced.
-    pub(super) fn find(&mut self, tag: Tag, quota: &Quota, now: Timestamp) -> Option<Usage> {
+    pub(super) fn find<S: Arithmetic>(
+        &mut self,
+        tag: Tag,
+        quota: &Quota,
+        now: Timestamp,
+    ) -> Option<Usage<S>> {
         if self.0.is_empty() {
             return None;
         }
-        let grid = Grid::new(quota);
-        let at = self.0.iter().position(|sketch| sketch.grid == grid)?;
+        let ring = Ring::of(quota);
+        let at = self.0.iter().position(|sketch| sketch.ring == ring)?;
         if !self.0[at].age(now) {
             self.0.swap_remove(at);
             return None;
         }
         let mark = self.0[at].find(tag)?;
-        Some(Usage::at(*quota, Some(grid.state(mark, quota, now)), now))
+        Some(Usage::of_outline(*quota, ring.outline(mark, quota), now))
     }
-}
-
-/// How a sketch rounds.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Grid {
-    /// Microseconds.
-    tick: u64,
-    /// Ticks that a cell tells apart.
-    ring: u64,
 }
 
 /// What a cell says: at which tick the usage ends, and its level, from 0 on.
@@ -92,97 +90,57 @@ struct Mark {
     level: u64,
 }
 
-impl Grid {
-    fn new(quota: &Quota) -> Self {
-        match quota.algorithm() {
-            Algorithm::Gcra => Self { tick: (drain(quota) + 1).div_ceil(CODES - 2), ring: CODES },
-            Algorithm::FixedWindow | Algorithm::SlidingWindow => {
-                Self { tick: quota.window_micros(), ring: 3 }
-            }
-        }
-    }
-
+impl Ring {
     const fn levels(self) -> u64 {
-        CODES / self.ring
+        CODES / self.ticks
     }
 
     const fn tick_of(self, now: Timestamp) -> u64 {
         now.as_micros() / self.tick
     }
 
-    fn mark(self, state: &State, usage: &Usage) -> Mark {
-        let quota = usage.quota();
-        let window = quota.window_micros();
-        let (used, end) = match *state {
-            State::Gcra { tat, fraction, .. } => (0, tat.saturating_add(fraction.min(1))),
-            State::FixedWindow { start, used } => (used, start.saturating_add(window)),
-            // What has faded until now is gone; the rest counts as if it had been
-            // used in the current window, so for longer.
-            State::SlidingWindow { start, .. } => {
-                (quota.limit() - usage.remaining(), start.saturating_add(2 * window))
-            }
-        };
-        let levels = u128::from(used) * u128::from(self.levels());
+    /// Rounds an outline up.
+    fn mark(self, outline: Outline, quota: &Quota) -> Mark {
+        let levels = u128::from(outline.used) * u128::from(self.levels());
         let level = levels.div_ceil(u128::from(quota.limit())).saturating_sub(1);
         let level = u64::try_from(level).unwrap_or(u64::MAX).min(self.levels() - 1);
-        Mark { end: end.div_ceil(self.tick), level }
+        Mark { end: outline.until.div_ceil(self.tick), level }
     }
 
-    fn state(self, mark: Mark, quota: &Quota, now: Timestamp) -> State {
+    fn outline(self, mark: Mark, quota: &Quota) -> Outline {
         let Mark { end, level } = mark;
         let units = u128::from(level + 1) * u128::from(quota.limit()) / u128::from(self.levels());
         let used = u64::try_from(units).unwrap_or(u64::MAX).max(1);
-        let end = end.saturating_mul(self.tick);
-        match quota.algorithm() {
-            Algorithm::Gcra => {
-                let most = now.as_micros().saturating_add(drain(quota));
-                let (limit, burst) = (quota.limit(), quota.burst());
-                State::Gcra { tat: end.min(most), fraction: 0, limit, burst }
-            }
-            Algorithm::FixedWindow => {
-                State::FixedWindow { start: end.saturating_sub(self.tick), used }
-            }
-            Algorithm::SlidingWindow => {
-                let start = end.saturating_sub(2 * self.tick);
-                State::SlidingWindow { start, current: used, previous: 0 }
-            }
-        }
+        Outline { used, until: end.saturating_mul(self.tick) }
     }
-}
-
-/// Microseconds in which a full bucket drains, rounded down: what a displaced key
-/// is remembered to have used is at most that.
-fn drain(quota: &Quota) -> u64 {
-    let full = u128::from(quota.burst()) * u128::from(quota.window_micros());
-    u64::try_from(full / u128::from(quota.limit())).unwrap_or(u64::MAX / 2)
 }
 
 #[derive(Debug)]
 struct Sketch {
-    grid: Grid,
+    ring: Ring,
     /// The tick up to which cells have been emptied.
     at: u64,
     cells: Box<[u64; WORDS]>,
 }
 
 impl Sketch {
-    fn new(grid: Grid, now: Timestamp) -> Self {
-        Self { grid, at: grid.tick_of(now), cells: Box::new([0; WORDS]) }
+    fn new(ring: Ring, now: Timestamp) -> Self {
+        Self { ring, at: ring.tick_of(now), cells: Box::new([0; WORDS]) }
     }
 
     /// Empties the cells whose end has come; false if all are empty.
     fn age(&mut self, now: Timestamp) -> bool {
-        let ticks = self.grid.tick_of(now).saturating_sub(self.at);
+        let ticks = self.ring.tick_of(now).saturating_sub(self.at);
         if ticks == 0 {
             return true;
         }
-        if ticks >= self.grid.ring {
+        if ticks >= self.ring.ticks {
             self.cells.fill(0);
             self.at += ticks;
             return false;
         }
         for tick in self.at + 1..=self.at + ticks {
-            for level in 0..self.grid.levels() {
+            for level in 0..self.ring.levels() {
                 self.empty(self.code(Mark { end: tick, level }));
             }
         }
@@ -203,7 +161,7 @@ impl Sketch {
     fn insert(&mut self, tag: Tag, Mark { end, level }: Mark) {
         // No end is another, unless the clock has stepped back or the bucket was
         // more than full.
-        let mark = Mark { end: end.clamp(self.at + 1, self.at + self.grid.ring - 1), level };
+        let mark = Mark { end: end.clamp(self.at + 1, self.at + self.ring.ticks - 1), level };
         for cell in cells_of(tag) {
             let known = self.read(cell);
             let most = known.map_or(mark, |known| Mark {
@@ -224,7 +182,7 @@ impl Sketch {
 
     fn read(&self, cell: usize) -> Option<Mark> {
         let code = self.cells[cell / CELLS_OF_WORD] >> (4 * (cell % CELLS_OF_WORD)) & 0xf;
-        let (ring, levels) = (self.grid.ring, self.grid.levels());
+        let (ring, levels) = (self.ring.ticks, self.ring.levels());
         let code = code.checked_sub(1)?;
         // Every end is one of the next `ring - 1` ticks.
         let ahead = (code / levels + ring - self.at % ring) % ring;
@@ -232,7 +190,7 @@ impl Sketch {
     }
 
     const fn code(&self, mark: Mark) -> u64 {
-        1 + mark.end % self.grid.ring * self.grid.levels() + mark.level
+        1 + mark.end % self.ring.ticks * self.ring.levels() + mark.level
     }
 }
 

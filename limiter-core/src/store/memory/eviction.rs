@@ -7,7 +7,7 @@ use super::{
     locking::{Location, LockedSegments},
     slot::{Slot, Tag},
 };
-use crate::time::Timestamp;
+use crate::{algorithm::Usage, time::Timestamp};
 
 /// Of the slots that one counter has in a bucket, the least indebted one: that of
 /// the smallest payload.
@@ -81,7 +81,7 @@ impl<'a> LockedSegments<'a> {
         let Some(spec) = tag.id().and_then(|id| self.shared.counter_ids.spec(id)) else {
             return Some(0);
         };
-        let usage = self.usage(bucket, tag, payload, &spec, now);
+        let usage: Usage = self.usage(bucket, tag, payload, &spec, now);
         if usage.is_expired() { Some(0) } else { Some(usage.fill().max(1)) }
     }
 
@@ -90,7 +90,7 @@ impl<'a> LockedSegments<'a> {
         if let Some(spec) = tag.id().and_then(|id| self.shared.counter_ids.spec(id))
             && spec.is_remembered
         {
-            let usage = self.usage(location.bucket, tag, payload, &spec, now);
+            let usage: Usage = self.usage(location.bucket, tag, payload, &spec, now);
             self.state(location.bucket).displaced.insert(tag, &usage);
         }
         self.forget_wide(location.bucket, tag, payload);

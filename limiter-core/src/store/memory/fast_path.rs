@@ -69,7 +69,7 @@ impl Shared {
             let ban = ban.map(|until| PolicyBan { policy: 0, until });
             let usage = spec.compact.unpack(word.payload(), now, self.origin);
             let at = QuotaPosition { policy: 0, quota: 0 };
-            let status = QuotaStatus::new(at, false, usage, check.cost());
+            let status = QuotaStatus::new(at, false, usage.wait(check.cost()), usage);
             let (decision, charged) =
                 decide_without_strikes(check, ban, SmallVec::from_buf([status]), now)
                     .ok_or(Declined)?;
@@ -107,7 +107,7 @@ impl Shared {
                 ids.push(id);
                 let usage = locked.read(*location, &counter.spec, id, now);
                 let at = QuotaPosition { policy, quota };
-                statuses.push(QuotaStatus::new(at, false, usage, check.cost()));
+                statuses.push(QuotaStatus::new(at, false, usage.wait(check.cost()), usage));
             }
         }
         let (decision, charged) =

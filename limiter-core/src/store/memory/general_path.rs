@@ -11,6 +11,7 @@ use super::{
     slot::Tag,
 };
 use crate::{
+    algorithm::Usage,
     ban::BanChange,
     ban::{BanRecord, BanRule},
     check::{Check, Item},
@@ -150,7 +151,8 @@ impl Locked<'_> {
         let ban = bans.get(location.bucket, item.policy.namespaces().bans, &item.subject.key);
         let strikes = item.policy.counters().strikes.as_ref().zip(*strikes);
         let strikes = strikes.and_then(|(counter, id)| {
-            self.segments.read(*location, &counter.spec, id, now).state()
+            let usage: Usage = self.segments.read(*location, &counter.spec, id, now);
+            usage.state()
         });
         BanRecord::at(rule, strikes, ban, now)
     }

@@ -12,7 +12,7 @@ use super::{
     table::{Bucket, SegmentState, segment_of},
 };
 use crate::{
-    algorithm::{State, Usage},
+    algorithm::{Arithmetic, State, Usage},
     policy::CounterSpec,
     time::Timestamp,
 };
@@ -71,13 +71,13 @@ impl<'a> LockedSegments<'a> {
 
     /// Returns what a key has used of a counter, and claims its slot. Without a
     /// slot, it is what the key may have used before it was displaced.
-    pub(super) fn read(
+    pub(super) fn read<S: Arithmetic>(
         &mut self,
         location: Location,
         spec: &CounterSpec,
         id: Id,
         now: Timestamp,
-    ) -> Usage {
+    ) -> Usage<S> {
         let tag = Tag::counter(location.digest, spec.namespace, id);
         if let Some(at) = self.claim(location, tag) {
             let Claim { tag, payload, .. } = self.claims[at];
@@ -91,7 +91,13 @@ impl<'a> LockedSegments<'a> {
     }
 
     /// Writes what a key has used of a counter.
-    pub(super) fn write(&mut self, location: Location, spec: &CounterSpec, id: Id, usage: &Usage) {
+    pub(super) fn write<S: Arithmetic>(
+        &mut self,
+        location: Location,
+        spec: &CounterSpec,
+        id: Id,
+        usage: &Usage<S>,
+    ) {
         let tag = Tag::counter(location.digest, spec.namespace, id);
         let slot = self.take_slot(location, tag);
         let content = match spec.compact.pack(usage, self.shared.origin) {
@@ -156,18 +162,18 @@ impl<'a> LockedSegments<'a> {
 
     /// Returns what a slot amounts to, to a quota that may have other numbers than
     /// the one that has written it.
-    pub(super) fn usage(
+    pub(super) fn usage<S: Arithmetic>(
         &mut self,
         bucket: usize,
         tag: Tag,
         payload: u64,
         spec: &CounterSpec,
         now: Timestamp,
-    ) -> Usage {
+    ) -> Usage<S> {
         let origin = self.shared.origin;
         if tag.is_wide() {
             let wide = &self.state(bucket).wide;
-            let state = usize::try_from(payload).ok().and_then(|at| *wide.get(at)?);
+            let state = usize::try_from(payload).ok().and_then(|at| wide.get(at)?.clone());
             return Usage::at(spec.quota, state, now);
         }
         match tag.id().and_then(|id| self.shared.counter_ids.spec(id)) {

@@ -94,7 +94,7 @@ impl CounterColumns {
     /// Returns the columns for states of that policy, or for strikes.
     pub(super) fn write(policy: Option<&Policy>, states: &[Option<State>]) -> Self {
         policy.and_then(|policy| Self::write_gcra(policy, states)).unwrap_or_else(|| Self {
-            state: Some(text_encoding::write_states(states.iter().copied())),
+            state: Some(text_encoding::write_states(states)),
             ..Self::default()
         })
     }

@@ -90,7 +90,7 @@ impl ScriptCall {
 fn write_outage_usage(told: &mut Vec<u8>, run: &StoreRequest) {
     for outage_usage in &run.outage_usage {
         let (left, duration) = outage_usage.ban_left().unwrap_or_default();
-        encoding::write(told, outage_usage.numbers().flatten().chain([left, duration]));
+        encoding::write(told, outage_usage.numbers().chain([left, duration]));
     }
 }
 

@@ -3,9 +3,8 @@
 //!
 //! ```text
 //! counter = state* kept_until                  one a quota, in the policy's order
-//! state   = tat fraction limit burst           gcra
-//!         | start used                         fixed window
-//!         | start current previous             sliding window, and strikes
+//! state   = the numbers of a State, as many as one of its quota can have: zeros
+//!           fill the rest; strikes are the state of a sliding window
 //! ban     = until duration
 //! ```
 //! `kept_until` is an instant at which the key is still there, or 0: where it lies
@@ -13,10 +12,12 @@
 //! given back, have no `kept_until`. Zeros stand for nothing used. What is of another length counts as nothing: a
 //! store that was written to by something else starts anew, and does not fail.
 
+use smallvec::SmallVec;
+
 use crate::{
-    algorithm::State,
+    algorithm::{State, max_numbers},
     ban::Ban,
-    quota::Algorithm,
+    quota::Quota,
     store::remote::backend::{NamedItem, StoredState},
     time::Timestamp,
 };
@@ -46,27 +47,19 @@ impl<'a> Numbers<'a> {
     pub(super) fn kept(&mut self, item: &NamedItem, now: Timestamp) -> Option<StoredState> {
         let mut kept = StoredState { now, ..StoredState::default() };
         for quota in item.policy.quotas().iter() {
-            kept.states.push(self.state(quota.algorithm())?);
+            kept.states.push(self.state(quota)?);
         }
-        if item.policy.ban().is_some() {
+        if let Some(rule) = item.policy.ban() {
             kept.ban = self.ban()?;
-            kept.strikes = self.state(Algorithm::SlidingWindow)?;
+            kept.strikes = self.state(rule.strikes())?;
         }
         Some(kept)
     }
 
-    pub(super) fn state(&mut self, algorithm: Algorithm) -> Option<Option<State>> {
-        let mut next = || self.next();
-        let state = match algorithm {
-            Algorithm::Gcra => {
-                State::Gcra { tat: next()?, fraction: next()?, limit: next()?, burst: next()? }
-            }
-            Algorithm::FixedWindow => State::FixedWindow { start: next()?, used: next()? },
-            Algorithm::SlidingWindow => {
-                State::SlidingWindow { start: next()?, current: next()?, previous: next()? }
-            }
-        };
-        Some(Some(state).filter(|state| numbers_of(*state).iter().any(|number| *number > 0)))
+    pub(super) fn state(&mut self, quota: &Quota) -> Option<Option<State>> {
+        let numbers: Option<SmallVec<[u64; 4]>> =
+            (0..max_numbers(quota)).map(|_| self.next()).collect();
+        Some(State::of_numbers(quota.algorithm(), &numbers?))
     }
 
     fn ban(&mut self) -> Option<Option<Ban>> {
@@ -90,18 +83,16 @@ pub(super) fn counter(
     let states = states.into_iter().chain(std::iter::repeat(None));
     let mut encoding = Vec::with_capacity(32);
     for (quota, state) in item.policy.quotas().iter().zip(states) {
-        let numbers = match state {
-            Some(state) => numbers_of(state),
-            None => [0; 4],
-        };
-        write(&mut encoding, numbers[..length(quota.algorithm())].iter().copied());
+        let numbers = state.as_ref().map(State::numbers).unwrap_or_default();
+        let padded = numbers.into_iter().chain(std::iter::repeat(0));
+        write(&mut encoding, padded.take(max_numbers(quota)));
     }
     encoding
 }
 
 /// How many bytes an item's counter has.
 pub(super) fn counter_length(item: &NamedItem) -> u64 {
-    let numbers: usize = item.policy.quotas().iter().map(|quota| length(quota.algorithm())).sum();
+    let numbers: usize = item.policy.quotas().iter().map(max_numbers).sum();
     8 * numbers as u64
 }
 
@@ -109,35 +100,25 @@ pub(super) fn write(encoding: &mut Vec<u8>, numbers: impl IntoIterator<Item = u6
     numbers.into_iter().for_each(|number| encoding.extend(number.to_be_bytes()));
 }
 
-const fn length(algorithm: Algorithm) -> usize {
-    match algorithm {
-        Algorithm::Gcra => 4,
-        Algorithm::FixedWindow => 2,
-        Algorithm::SlidingWindow => 3,
-    }
-}
-
-const fn numbers_of(state: State) -> [u64; 4] {
-    match state {
-        State::Gcra { tat, fraction, limit, burst } => [tat, fraction, limit, burst],
-        State::FixedWindow { start, used } => [start, used, 0, 0],
-        State::SlidingWindow { start, current, previous } => [start, current, previous, 0],
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{check::Subject, key::Key, policy::Policy, quota::Quotas};
+    use crate::{
+        check::Subject,
+        key::Key,
+        policy::Policy,
+        quota::{Algorithm, Quotas},
+    };
 
     fn item() -> NamedItem {
         let quota = |text: &str, algorithm| {
-            text.parse::<crate::Quota>().unwrap().with_algorithm(algorithm).unwrap()
+            text.parse::<Quota>().unwrap().with_algorithm(algorithm).unwrap()
         };
         let quotas = Quotas::new(vec![
             quota("2/1s", Algorithm::Gcra),
             quota("3/1m", Algorithm::FixedWindow),
             quota("4/1h", Algorithm::SlidingWindow),
+            quota("5/1d", Algorithm::StrictWindow).with_segments(3).unwrap(),
         ]);
         let policy = Policy::new("api", quotas.unwrap()).unwrap();
         let subject = Subject { key: Key::global(), bannable: true };
@@ -150,10 +131,11 @@ mod tests {
             Some(State::Gcra { tat: u64::MAX, fraction: 1, limit: 2, burst: 3 }),
             None,
             Some(State::SlidingWindow { start: 6, current: 7, previous: 8 }),
+            Some(State::StrictWindow { start: 9, used: [1, 0, 2].into() }),
         ];
         let item = item();
-        let encoding = counter(&item, states);
-        assert_eq!(encoding.len(), 8 * (4 + 2 + 3));
+        let encoding = counter(&item, states.clone());
+        assert_eq!(encoding.len(), 8 * (4 + 2 + 3 + 5));
         let now = Timestamp::from_micros(5);
         let kept = Numbers::new(&encoding).kept(&item, now).unwrap();
         assert_eq!((&kept.states[..], kept.now), (&states[..], now));

@@ -112,7 +112,8 @@ pub(super) fn replies(answer: Value, calls: &[Arc<ScriptCall>]) -> RedisResult<V
         if record[0] == u8::MAX {
             return Some(None);
         }
-        let state = Numbers::new(record).state(Algorithm::Gcra)?;
+        let (_, quota, _) = parts(call.request())?;
+        let state = Numbers::new(record).state(quota)?;
         let kept = vec![StoredState { now, states: smallvec![state], ..StoredState::default() }];
         Some(Some(Reply { now, kept }))
     };

@@ -142,7 +142,7 @@ pub(in crate::store) struct StoredState {
 
 impl StoredState {
     pub(in crate::store) fn prior(&self, item: Item<'_>) -> PriorState {
-        PriorState::new(item, self.states.iter().copied(), self.strikes, self.ban, self.now)
+        PriorState::new(item, self.states.iter().cloned(), self.strikes.clone(), self.ban, self.now)
     }
 }
 

@@ -2,16 +2,17 @@
 //! which the scripts find each of them.
 //!
 //! [`lua_names`] makes the names from the lists below, so that Rust and Lua have
-//! one order. Flags are 1 or 0, algorithms 0 (gcra), 1 (fixed) and 2 (sliding
+//! one order. Flags are 1 or 0, algorithms 0 (gcra), 1 (fixed), 2 (sliding) and 3 (strict
 //! window), times microseconds.
 
 use super::operation::Operation;
 use crate::{
+    algorithm::script_params,
     ban::BanChange,
     ban::{BanRule, MAX_BAN},
     check::Item,
     policy::Mode,
-    quota::{Algorithm, MAX_UNITS, Quota},
+    quota::{MAX_UNITS, Quota},
     time::micros,
 };
 
@@ -23,9 +24,10 @@ const FORM: [&str; 3] = ["OPERATION", "UNITS", "ITEMS"];
 /// it has, and whether it has a rule.
 const ITEM: [&str; 4] = ["BYTES", "SHADOW", "QUOTAS", "RULED"];
 
-/// The numbers of a quota. NEVER says that the cost is over the burst. The cost of
-/// the check, the full bucket, and the most debt that is believed (two buckets) are
-/// debts: whole microseconds, and a rest in units of `1 / limit` of one.
+/// The numbers of a quota. NEVER says that the cost is over the burst. Behind BURST are
+/// six that each algorithm has of its own: of gcra the cost of the check, the full
+/// bucket, and the most debt that is believed (two buckets), as whole microseconds and a
+/// rest in units of `1 / limit` of one; see [`STRICT`] for strict windows.
 const QUOTA: [&str; 11] = [
     "ALGORITHM",
     "LIMIT",
@@ -39,6 +41,10 @@ const QUOTA: [&str; 11] = [
     "MOST",
     "MOST_REST",
 ];
+
+/// The numbers of a strict window in the place of COST and those behind it: the length
+/// of a segment, and how many count at a time at most.
+const STRICT: [&str; 2] = ["SEGMENT", "SEGMENTS"];
 
 /// The numbers of a ban rule.
 const RULE: [&str; 8] = [
@@ -62,6 +68,9 @@ pub(in crate::store) fn lua_names() -> String {
         let places: Vec<String> = (0..=names.len()).map(|place| place.to_string()).collect();
         lua += &format!("local {}, {list}_SIZE = {}\n", names.join(", "), places.join(", "));
     }
+    let own = QUOTA.iter().position(|name| *name == "COST").unwrap_or(QUOTA.len());
+    let places: Vec<String> = (own..).take(STRICT.len()).map(|place| place.to_string()).collect();
+    lua += &format!("local {} = {}\n", STRICT.join(", "), places.join(", "));
     lua
 }
 
@@ -113,35 +122,15 @@ fn item_numbers(numbers: &mut Vec<u64>, item: Item<'_>, cost: u64) {
 }
 
 fn quota_numbers(numbers: &mut Vec<u64>, quota: &Quota, cost: u64) {
-    let algorithm = match quota.algorithm() {
-        Algorithm::Gcra => 0,
-        Algorithm::FixedWindow => 1,
-        Algorithm::SlidingWindow => 2,
-    };
     let never = cost > quota.burst();
+    let algorithm = quota.algorithm() as u64;
     numbers.extend([algorithm, quota.limit(), quota.window_micros(), never.into(), quota.burst()]);
-    for units in [cost.min(MAX_UNITS).into(), quota.burst().into(), 2 * u128::from(quota.burst())] {
-        numbers.extend(debt(quota, units));
-    }
+    numbers.extend(script_params(quota, cost.min(MAX_UNITS)));
 }
-
-/// Units as debt: whole microseconds, and the rest in `1 / limit` of one.
-pub(in crate::store) fn debt(quota: &Quota, units: u128) -> [u64; 2] {
-    let debt = units * u128::from(quota.window_micros());
-    let limit = u128::from(quota.limit());
-    // A bucket drains within a hundred years, and what costs more than there ever
-    // is (`never`) is not looked at.
-    [debt / limit, debt % limit].map(|part| part.min(MAX_EXACT) as u64)
-}
-
-/// What a double holds exactly.
-const MAX_EXACT: u128 = 1 << 53;
 
 /// A gcra quota and the cost of a check, as `redis/lua/fast_path.lua` takes them.
 pub(in crate::store) fn fast_quota(quota: &Quota, cost: u64) -> impl Iterator<Item = u64> {
-    let units = [cost.into(), quota.burst().into(), 2 * u128::from(quota.burst())];
-    let debts = units.map(|units| debt(quota, units));
-    [quota.limit(), quota.burst()].into_iter().chain(debts.into_iter().flatten())
+    [quota.limit(), quota.burst()].into_iter().chain(script_params(quota, cost))
 }
 
 fn rule_numbers(numbers: &mut Vec<u64>, rule: &BanRule, bannable: bool) {

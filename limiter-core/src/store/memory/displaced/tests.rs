@@ -5,15 +5,14 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{algorithm::Wait, store::memory::counter_ids::Id};
+use crate::{algorithm::Wait, quota::Algorithm, store::memory::counter_ids::Id};
 
 fn tag(key: u64) -> Tag {
     Tag::counter(key.wrapping_mul(0x9e37_79b9_7f4a_7c15), 7, Id::MIN)
 }
 
 fn quotas() -> impl Strategy<Value = Quota> {
-    let algorithms = [Algorithm::Gcra, Algorithm::FixedWindow, Algorithm::SlidingWindow].to_vec();
-    (1u64..20, 1u64..500, 1u64..40, prop::sample::select(algorithms)).prop_map(
+    (1u64..20, 1u64..500, 1u64..40, prop::sample::select(Algorithm::ALL)).prop_map(
         |(limit, window, burst, algorithm)| {
             let quota = Quota::new(limit, Duration::from_micros(window)).unwrap();
             match algorithm {
@@ -41,14 +40,14 @@ proptest! {
         for (key, (step, cost)) in displaced.into_iter().enumerate() {
             now += step;
             let at = Timestamp::from_micros(now);
-            let usage = Usage::at(quota, None, at).charge(cost.min(quota.burst()));
+            let usage: Usage = Usage::at(quota, None, at).charge(cost.min(quota.burst()));
             sketches.insert(tag(key as u64), &usage);
             kept.push((key as u64, usage.state()));
         }
         let now = Timestamp::from_micros(now + later);
         for (key, state) in kept {
-            let known = Usage::at(quota, state, now);
-            let found = sketches.find(tag(key), &quota, now);
+            let known: Usage = Usage::at(quota, state, now);
+            let found: Option<Usage> = sketches.find(tag(key), &quota, now);
             let found = found.unwrap_or_else(|| Usage::at(quota, None, now));
             for cost in 1..=quota.burst() {
                 prop_assert!(found.wait(cost) >= known.wait(cost), "{found:?} {known:?}");
@@ -63,15 +62,16 @@ fn a_stranger_finds_nothing_and_all_ends() {
     let at = Timestamp::from_micros;
     let mut sketches = DisplacedUsage::default();
     for key in 0..40 {
-        let usage = Usage::at(quota, None, at(0)).charge(1);
+        let usage: Usage = Usage::at(quota, None, at(0)).charge(1);
         sketches.insert(tag(key), &usage);
     }
     let strangers = 1_000_000..1_010_000;
-    let hits = strangers.filter(|key| sketches.find(tag(*key), &quota, at(1)).is_some()).count();
+    let mut finds = |key: u64, now| -> Option<Usage> { sketches.find(tag(key), &quota, now) };
+    let hits = strangers.filter(|key| finds(*key, at(1)).is_some()).count();
     // 80 of 1024 cells are taken, so 0.6 % of strangers hit two of them.
     assert!((20..120).contains(&hits), "{hits} of 10,000");
     let after = at(60_000_000);
-    assert!((0..40).all(|key| {
-        sketches.find(tag(key), &quota, after).is_none_or(|usage| usage.wait(5) == Wait::None)
-    }));
+    assert!(
+        (0..40).all(|key| { finds(key, after).is_none_or(|usage| usage.wait(5) == Wait::None) })
+    );
 }

@@ -2,7 +2,7 @@
 -- ban/record.rs and algorithm/outage.rs of limiter-core.
 --
 -- ARGV  [2] of a ban for how long, in microseconds; of what is owed, for each
---           quota four numbers, see QuotaUsage::numbers, and for the item how much
+--           quota its numbers, see QuotaUsage::numbers, and for the item how much
 --           longer a ban lasts that was brought elsewhere (or 0), and how long it
 --           was when it began; packed
 --       to give back, for each item two arguments: the counter as it was before
@@ -24,8 +24,20 @@ local function less(a, b, c, d)
   return a < c or (a == c and b < d)
 end
 
+-- The same, of a strict window: so many segments, each its age and its units.
+local function segments_owed(q, one, two, three)
+  local size, limit = parameters[q + SEGMENT], parameters[q + LIMIT]
+  for _ = 1, number() do
+    local at, units = max(now - number(), 0), number()
+    local function added(used) return max(used, min(used + units, limit)) end
+    one, two, three = changed(q, at - at % size, added, one, two, three)
+  end
+  return one, two, three
+end
+
 -- The level with what was admitted while this server was away.
 local function owed(q, one, two, three)
+  if parameters[q + ALGORITHM] == STRICT then return segments_owed(q, one, two, three) end
   local limit, a, b, c, d = parameters[q + LIMIT], number(), number(), number(), number()
   if parameters[q + ALGORITHM] == GCRA then
     local debt, part = one, two

@@ -1,5 +1,6 @@
 -- The algorithms, a part of both general scripts. Mirrors algorithm/gcra.rs,
--- algorithm/fixed_window.rs and algorithm/sliding_window.rs: level_at mirrors their
+-- algorithm/fixed_window.rs, algorithm/sliding_window.rs and algorithm/strict_window.rs
+-- (segments_at mirrors its `counting`, changed its `units_mut`): level_at mirrors their
 -- `at`, passes their `wait`, charged their `charge`, packed_level their `state`.
 --
 -- Numbers are doubles: exact below 2^53. All times are, and so are all units
@@ -14,6 +15,8 @@
 --   fixed window     microseconds left, units used
 --   sliding windows  start of the current one, units used in it, and in the one
 --                    before
+--   strict window    start of the newest segment that was charged, units used in all
+--                    that count, and those of each, packed, the newest first
 -- What is kept of one is whole numbers of eight bytes each, the highest first
 -- (see encoding.rs); zeros stand for nothing used, and so does what somebody else
 -- has written: read as a state it is of a clock gone wrong.
@@ -23,7 +26,7 @@ local pack, unpacked = struct.pack, struct.unpack
 
 -- The algorithms' numbers; of another one are strikes, which are sliding
 -- windows, too.
-local GCRA, FIXED = 0, 1
+local GCRA, FIXED, STRICT = 0, 1, 3
 
 -- All parameters, and the instant of what is being decided.
 local parameters, now = { unpacked('>' .. string.rep('I8', #ARGV[1] / 8), ARGV[1]) }, 0
@@ -58,6 +61,42 @@ local function slid(window, packed, place)
   return behind, start, 0, 0
 end
 
+-- The same, of the segments of a strict window, without zeros at the ends.
+local function segments_at(q, packed, place)
+  local size, most, window = parameters[q + SEGMENT], parameters[q + SEGMENTS], parameters[q + WINDOW]
+  local start, first = unpacked('>I8', packed, place)
+  local behind, newest, oldest, total = first + 8 * most, nil, 0, 0
+  for each = 0, most - 1 do
+    if start > now + window or start - each * size + size + window <= now then break end
+    local units = unpacked('>I8', packed, first + 8 * each)
+    if units > 0 then newest, oldest, total = newest or each, each, total + units end
+  end
+  if total == 0 then return behind, 0, 0, '' end
+  return behind, start - newest * size, total,
+    string.sub(packed, first + 8 * newest, first + 8 * oldest + 7)
+end
+
+-- The level of a strict window with other units in the segment that begins at `start`;
+-- the oldest that can be kept stands for those before it.
+local function changed(q, start, change, one, two, three)
+  local size, most = parameters[q + SEGMENT], parameters[q + SEGMENTS]
+  if two == 0 then one = start end
+  local newer = min(max(start - one, 0) / size, most)
+  local place = min(max(one - start, 0) / size, most - 1)
+  three = string.rep('\0', 8 * newer) .. three
+  three = string.sub(three .. string.rep('\0', 8 * place + 8 - #three), 1, 8 * most)
+  local units = unpacked('>I8', three, 8 * place + 1)
+  local after = change(units)
+  three = string.sub(three, 1, 8 * place) .. pack('>I8', after) .. string.sub(three, 8 * place + 9)
+  return max(one, start), two + after - units, three
+end
+
+-- The same with more units in the segment of now.
+local function segment_charged(q, units, one, two, three)
+  local start = max(now - now % parameters[q + SEGMENT], one)
+  return changed(q, start, function(used) return used + units end, one, two, three)
+end
+
 -- The place behind what is kept from that place on, and its level at now.
 local function level_at(q, packed, place)
   local kind, limit, window = parameters[q + ALGORITHM], parameters[q + LIMIT], parameters[q + WINDOW]
@@ -80,6 +119,7 @@ local function level_at(q, packed, place)
     if left > 0 and left <= 2 * window then return behind, left, used end
     return behind, window, 0
   end
+  if kind == STRICT then return segments_at(q, packed, place) end
   return slid(window, packed, place)
 end
 
@@ -107,7 +147,7 @@ local function passes(q, cost, one, two, three)
     return whole < parameters[q + FULL] or (whole == parameters[q + FULL] and rest <= parameters[q + FULL_REST])
   end
   if cost == 0 then return true end
-  if kind == FIXED then return two + cost <= limit end
+  if kind == FIXED or kind == STRICT then return two + cost <= limit end
   return weighing(parameters[q + WINDOW], one, two, three) + cost <= limit
 end
 
@@ -122,6 +162,11 @@ local function packed_level(q, one, two, three)
     if two == 0 then return pack('>I8I8', 0, 0), 0 end
     return pack('>I8I8', max(now + one - window, 0), two), one
   end
+  if kind == STRICT then
+    local size, bytes = parameters[q + SEGMENT], 8 * parameters[q + SEGMENTS]
+    if two == 0 then return string.rep('\0', 8 + bytes), 0 end
+    return pack('>I8', one) .. three .. string.rep('\0', bytes - #three), one + size + window - now
+  end
   if two == 0 and three == 0 then return pack('>I8I8I8', 0, 0, 0), 0 end
   return pack('>I8I8I8', one, two, three), 2 * window - now + one
 end
@@ -129,5 +174,6 @@ end
 -- The level after the cost.
 local function charged(q, cost, one, two, three)
   if parameters[q + ALGORITHM] == GCRA then return owing(q, one, two, parameters[q + COST], parameters[q + COST_REST]) end
+  if parameters[q + ALGORITHM] == STRICT then return segment_charged(q, cost, one, two, three) end
   return one, two + cost, three
 end

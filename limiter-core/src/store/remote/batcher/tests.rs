@@ -53,10 +53,10 @@ impl Server {
             states: std::iter::once(state).collect(),
             ..StoredState::default()
         };
-        let before = Reply { now, kept: vec![stored(*counter)] };
+        let before = Reply { now, kept: vec![stored(counter.clone())] };
         let Operation::Decide(cost) = request.operation else { return before };
         for _ in 0..entry.times {
-            let outcome = outcome(request.items.iter(), &[stored(*counter)], cost, now);
+            let outcome = outcome(request.items.iter(), &[stored(counter.clone())], cost, now);
             if let Change::Charged(usages) = &outcome.changes[0] {
                 *counter = usages.first().and_then(Usage::state);
             }

@@ -4,7 +4,7 @@
 
 use super::rows::{Places, Rows};
 use crate::{
-    algorithm::Usage,
+    algorithm::{Arithmetic, Usage},
     ban::{BanRecord, BanRule},
     decide::Change,
     outage_usage::OutageUsage,
@@ -121,7 +121,7 @@ impl<'a, 'r> Apply<'a, 'r> {
         self.rows.write_ban(ban, offender.ban(), expires);
     }
 
-    fn count(&mut self, at: usize, levels: &[Usage]) {
+    fn count<S: Arithmetic>(&mut self, at: usize, levels: &[Usage<S>]) {
         let longest = levels.iter().map(Usage::reset_after).max().unwrap_or(0);
         let used = levels.iter().any(|level| level.state().is_some());
         let states = used.then(|| levels.iter().map(Usage::state).collect());

@@ -171,7 +171,7 @@ impl<'r> Rows<'r> {
         StoredState {
             now,
             states: states(places.counter).cloned().unwrap_or_default(),
-            strikes: places.offender.and_then(|(at, _)| *states(at)?.first()?),
+            strikes: places.offender.and_then(|(at, _)| states(at)?.first()?.clone()),
             ban: places.offender.and_then(|(_, at)| self.bans[at].kept),
         }
     }

@@ -52,7 +52,7 @@ pub(in crate::store) fn write(
     for CounterRow { name, states, expires_at, .. } in &changes.counters {
         match states {
             Some(states) => {
-                let state = text_encoding::write_states(states.iter().copied());
+                let state = text_encoding::write_states(states);
                 counters.push(format!("('{name}','{state}',{expires_at})"));
             }
             None => gone_counters.push(*name),

@@ -1,0 +1,129 @@
+//! What an algorithm has to say: [`Arithmetic`] and [`Counting`].
+
+#[cfg(feature = "memory")]
+use super::{CompactUsage, Outline, Ring};
+#[cfg(any(feature = "memory", feature = "redis"))]
+use super::{Numbers, max_numbers};
+use super::{QuotaUsage, State};
+use crate::{quota::Quota, time::Timestamp};
+
+/// Where the units of one charge went, so that they can be given back: to the window
+/// that was charged and to no other, and without those that time has paid back.
+///
+/// Of windows `at` is the start of the one that was charged, or of its segment; of
+/// [`Algorithm::Gcra`](crate::Algorithm::Gcra) the arrival time after the charge, with its `fraction` in units
+/// of `1 / limit` microseconds.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Mark {
+    /// Microseconds since the Unix epoch.
+    pub at: u64,
+    /// In units of `1 / limit` microseconds; 0 for windows.
+    pub fraction: u64,
+}
+
+/// How long the same request has to wait until it would pass, if nothing else
+/// arrived.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Wait {
+    /// It passes now.
+    None,
+    /// It passes that many microseconds from now, and not one earlier.
+    Micros(u64),
+    /// It asks for more than there ever is.
+    Never,
+}
+
+/// The arithmetic of an algorithm on what a key has used of a quota at one instant.
+pub(crate) trait Arithmetic: Sized {
+    /// Returns the usage that a state means at `now`. State of another algorithm counts
+    /// as none, and so does state that only a clock gone wrong can have written.
+    fn at(quota: &Quota, state: Option<State>, now: Timestamp) -> Self;
+
+    /// Returns the state to store; `None` if nothing is used.
+    fn state(&self, quota: &Quota, now: Timestamp) -> Option<State>;
+
+    /// Returns how long a request of that cost, which is within the burst, has to wait.
+    fn wait(&self, quota: &Quota, now: Timestamp, cost: u64) -> Wait;
+
+    /// Charges units that fit.
+    fn charge(&mut self, quota: &Quota, now: Timestamp, cost: u64);
+
+    /// Returns where the units of the last charge are.
+    fn mark(&self, quota: &Quota, now: Timestamp) -> Mark;
+
+    /// Returns the units that would pass at once.
+    fn remaining(&self, quota: &Quota, now: Timestamp) -> u64;
+
+    /// Returns the microseconds until nothing is used any more.
+    fn reset_after(&self, quota: &Quota, now: Timestamp) -> u64;
+
+    /// Returns the state's word in the memory store: see [`compact`].
+    #[cfg(feature = "memory")]
+    fn word(&self, compact: &CompactUsage, now: Timestamp, origin: Timestamp) -> Option<u64>;
+
+    /// Returns the usage at `now` of the state of a word.
+    #[cfg(feature = "memory")]
+    fn of_word(compact: &CompactUsage, word: u64, now: Timestamp, origin: Timestamp) -> Self;
+
+    /// Returns the outline, of usage that is not none.
+    #[cfg(feature = "memory")]
+    fn outline(&self, quota: &Quota, now: Timestamp) -> Outline;
+}
+
+/// An algorithm: its arithmetic, and the forms in which stores keep what it counts.
+pub(super) trait Counting: Arithmetic {
+    /// Charges units that nothing refuses: at most two full buckets, or [`MAX_UNITS`](crate::quota::MAX_UNITS).
+    fn charge_beyond(&mut self, quota: &Quota, now: Timestamp, units: u64);
+
+    /// Gives back what is still there of `units` of the charge of that mark.
+    fn give_back(&mut self, quota: &Quota, now: Timestamp, units: u64, mark: Mark);
+
+    /// Adds `share`, which was admitted elsewhere, up to the limit. `their_now` is the
+    /// instant by the clock that admitted it.
+    fn add_share(
+        &mut self,
+        quota: &Quota,
+        now: Timestamp,
+        share: &QuotaUsage,
+        their_now: Timestamp,
+    );
+
+    /// Returns a share as `admin.lua` takes it.
+    #[cfg(feature = "redis")]
+    fn share_numbers(quota: &Quota, share: &QuotaUsage, their_now: Timestamp) -> Numbers;
+
+    /// Returns the numbers of a share, but for its units: see [`PackedUsage`].
+    #[cfg(feature = "memory")]
+    fn pack_share(share: &QuotaUsage) -> Numbers {
+        share.state.as_ref().map(State::numbers).unwrap_or_default()
+    }
+
+    /// Returns the share of those numbers, which zeros may follow.
+    #[cfg(feature = "memory")]
+    fn unpack_share(quota: Quota, units: u64, numbers: &[u64]) -> QuotaUsage {
+        let state = State::of_numbers(quota.algorithm(), numbers);
+        QuotaUsage { units, state, ..QuotaUsage::new(quota) }
+    }
+
+    /// Returns the most numbers of a share.
+    #[cfg(feature = "memory")]
+    fn max_share_numbers(quota: &Quota) -> usize {
+        max_numbers(quota)
+    }
+
+    /// Returns six numbers of the algorithm's own, as `algorithms.lua` takes them with
+    /// a check of that cost.
+    #[cfg(feature = "redis")]
+    fn script_params(quota: &Quota, cost: u64) -> [u64; 6] {
+        let _ = (quota, cost);
+        [0; 6]
+    }
+
+    /// Returns a state that is used at least as much, and as long, as its outline says.
+    #[cfg(feature = "memory")]
+    fn of_outline(quota: &Quota, outline: Outline, now: Timestamp) -> State;
+
+    /// Returns the ring of ticks in which outlines end.
+    #[cfg(feature = "memory")]
+    fn ring(quota: &Quota) -> Ring;
+}

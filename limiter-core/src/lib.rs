@@ -43,6 +43,7 @@
 //! - `memory` (default): the embedded `MemoryStore`.
 //! - `config` (default): the configuration, from TOML, the environment, or any
 //!   source of `figment`.
+//! - `metrics`: numbers for Prometheus and others, by the facade `metrics`.
 //! - `log`: events also for loggers of the crate `log`; they are `tracing` events.
 //! - `redis`, `postgres`, `mysql`, `sqlite`: state that servers share, in Redis
 //!   or Valkey, PostgreSQL, MySQL or MariaDB, a file of SQLite.
@@ -70,6 +71,8 @@ mod exemptions;
 pub mod guide;
 pub mod key;
 pub mod limiter;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 mod name;
 mod networks;
 mod outage_usage;

@@ -102,6 +102,9 @@ struct Inner {
     warned_of_late_user: AtomicBool,
     shadow_refusals: ShadowRefusals,
     counters: LimiterCounters,
+    /// Set once the limiter is built, since it reads the limiter.
+    #[cfg(feature = "metrics")]
+    publisher: std::sync::OnceLock<crate::metrics::Publisher>,
     observers: Arc<Observers>,
     runtime: Runtime,
 }

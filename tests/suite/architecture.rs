@@ -20,7 +20,7 @@ const CORE_LAYERS: &[&[&str]] = &[
     &["check"],
     &["decide", "request"],
     &["exemptions", "store"],
-    &["subject_resolver", "response"],
+    &["subject_resolver", "response", "metrics"],
     &["limiter"],
     &["config"],
     &["conformance", "guide"],

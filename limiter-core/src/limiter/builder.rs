@@ -147,7 +147,7 @@ impl LimiterBuilder {
         let observers = Arc::new(self.observers);
         store.observe(Arc::clone(&observers) as Arc<dyn Observer>);
         log_start(&*store, &policies, &identity);
-        Ok(Limiter(Arc::new(Inner {
+        let limiter = Limiter(Arc::new(Inner {
             #[cfg(feature = "memory")]
             memory: store.as_memory().cloned(),
             store,
@@ -159,8 +159,13 @@ impl LimiterBuilder {
             shadow_refusals: ShadowRefusals::default(),
             counters: LimiterCounters::default(),
             observers,
+            #[cfg(feature = "metrics")]
+            publisher: std::sync::OnceLock::new(),
             runtime: Runtime::current(),
-        })))
+        }));
+        #[cfg(feature = "metrics")]
+        limiter.start_publisher();
+        Ok(limiter)
     }
 }
 

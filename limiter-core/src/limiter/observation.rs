@@ -1,6 +1,11 @@
 //! What can be seen of a limiter while it runs: numbers, refused keys, events.
 
+#[cfg(feature = "metrics")]
+use std::sync::Arc;
+
 use super::{Inner, Limiter};
+#[cfg(feature = "metrics")]
+use crate::metrics::Publisher;
 use crate::{
     error::UnknownPolicy,
     events::EventStream,
@@ -43,6 +48,28 @@ impl Limiter {
         let (stream, sink) = EventStream::new(capacity);
         self.0.observers.add_stream(sink);
         stream
+    }
+}
+
+#[cfg(feature = "metrics")]
+impl Limiter {
+    /// Publishes the [metrics](crate::metrics) now, beside once a second: before they are
+    /// read, so that they are those of this moment.
+    pub fn publish_metrics(&self) {
+        crate::metrics::publish(&self.stats());
+    }
+
+    /// Starts the thread that publishes once a second.
+    pub(super) fn start_publisher(&self) {
+        let inner = Arc::downgrade(&self.0);
+        match Publisher::start(move || Some(inner.upgrade()?.stats())) {
+            Ok(publisher) => {
+                let _ = self.0.publisher.set(publisher);
+            }
+            Err(error) => {
+                tracing::error!(%error, "metrics are published on demand only: there is no thread");
+            }
+        }
     }
 }
 

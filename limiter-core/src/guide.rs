@@ -16,6 +16,9 @@ pub mod cookbook {}
 #[doc = include_str!("../docs/migrating_from_python.md")]
 pub mod migrating_from_python {}
 
+#[doc = include_str!("../docs/observability.md")]
+pub mod observability {}
+
 #[doc = include_str!("../docs/performance.md")]
 pub mod performance {}
 

@@ -31,7 +31,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::Weak,
     task::{Context, Poll},
 };
 
@@ -152,9 +152,10 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         None
     }
 
-    /// Calls the observer from now on when one of the servers fails or answers again, for
-    /// a store that has circuit breakers of its own.
-    fn observe(&self, observer: Arc<dyn Observer>) {
+    /// Calls the observer from now on when one of the servers fails or answers again, as
+    /// long as the limiter is there that observes: for a store that has circuit breakers of
+    /// its own.
+    fn observe(&self, observer: Weak<dyn Observer>) {
         let _ = observer;
     }
 

@@ -4,7 +4,7 @@ use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, PoisonError, RwLock, Weak,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -84,25 +84,30 @@ impl fmt::Debug for Observers {
     }
 }
 
-/// The observers of a store: the limiters that use it. An event that nobody observes
-/// is logged.
+/// The observers of a store: the limiters that use it, as long as there are. An event
+/// that nobody observes is logged.
 #[derive(Default)]
 pub(crate) struct StoreObservers {
-    observers: RwLock<Arc<[Arc<dyn Observer>]>>,
+    observers: RwLock<Vec<Weak<dyn Observer>>>,
 }
 
 impl StoreObservers {
-    pub(crate) fn add(&self, observer: Arc<dyn Observer>) {
+    /// Adds an observer, and removes those that are gone.
+    pub(crate) fn add(&self, observer: Weak<dyn Observer>) {
         let mut list = self.observers.write().unwrap_or_else(PoisonError::into_inner);
-        *list = list.iter().cloned().chain([observer]).collect();
+        list.retain(|observer| observer.strong_count() > 0);
+        list.push(observer);
     }
 
     pub(crate) fn emit(&self, event: &Event) {
-        let list = Arc::clone(&self.observers.read().unwrap_or_else(PoisonError::into_inner));
-        if list.is_empty() {
+        let observers: Vec<_> = {
+            let list = self.observers.read().unwrap_or_else(PoisonError::into_inner);
+            list.iter().filter_map(Weak::upgrade).collect()
+        };
+        if observers.is_empty() {
             EventLog::default().observe(event);
         }
-        for observer in list.iter() {
+        for observer in observers {
             observer.observe(event);
         }
     }

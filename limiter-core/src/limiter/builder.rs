@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{Arc, Weak, atomic::AtomicBool},
 };
 
 use super::{
@@ -145,7 +145,8 @@ impl LimiterBuilder {
         let identity = self.identity.checked()?;
         let store = GuardedStore::guard(store.make(self.caps).await?);
         let observers = Arc::new(self.observers);
-        store.observe(Arc::clone(&observers) as Arc<dyn Observer>);
+        let observer: Weak<dyn Observer> = Arc::<Observers>::downgrade(&observers);
+        store.observe(observer);
         log_start(&*store, &policies, &identity);
         let limiter = Limiter(Arc::new(Inner {
             #[cfg(feature = "memory")]

@@ -1,6 +1,9 @@
 //! A store behind a circuit breaker: any [`Store`] that has none of its own.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use futures_core::future::BoxFuture;
 
@@ -127,7 +130,7 @@ impl Store for GuardedStore {
         Some(vec![self.breaker.health()])
     }
 
-    fn observe(&self, observer: Arc<dyn Observer>) {
+    fn observe(&self, observer: Weak<dyn Observer>) {
         self.observers.add(observer);
     }
 }

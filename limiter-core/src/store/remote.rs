@@ -16,7 +16,7 @@ mod url;
 use std::{
     fmt,
     future::Future,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
@@ -163,7 +163,7 @@ impl Store for RemoteStore {
         if servers.is_empty() { None } else { Some(servers) }
     }
 
-    fn observe(&self, observer: Arc<dyn Observer>) {
+    fn observe(&self, observer: Weak<dyn Observer>) {
         self.0.observers.add(observer);
     }
 

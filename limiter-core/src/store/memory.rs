@@ -94,8 +94,9 @@ use crate::{
 /// # Memory
 /// A counter takes 16 bytes, 17 with its share of the lock, whatever the
 /// algorithm. (A state that does not fit into 56 bits takes 48 bytes more; that of
-/// a limit with a large prime factor, say 999,983 a minute, after some minutes.) A
-/// store with room for a million takes 17 MB once its keys are spread over it, and
+/// a limit with a large prime factor, say 999,983 a minute, after some minutes; and
+/// that of a `strict_window` with units in several segments, which takes 8 bytes a
+/// segment besides, 104 with 12 segments.) A store with room for a million takes 17 MB once its keys are spread over it, and
 /// little before. The sketch of an overfull store takes 8 bytes more a slot, for
 /// each window length among the quotas whose keys are displaced.
 ///

@@ -6,7 +6,7 @@ use actix_web::{HttpMessage, HttpResponse, dev::ServiceRequest, http::header::He
 use limiter_core::{Admission, AdmitOptions, Answer, Limiter, Permit, PolicySet, Refusal};
 
 use crate::{
-    rate_limit::{Options, RateLimit, Source},
+    rate_limit::{Options, PlanOf, RateLimit, Source},
     request::ActixRequest,
     response::{RefusedByLimiter, add_missing_fields, refusal_response},
     shared_limiter::ListenerLimiter,
@@ -51,7 +51,7 @@ impl Enforcer {
         if let Some(cost) = cost {
             options = options.with_cost(cost(request));
         }
-        match self.policies(request) {
+        match self.policies(request).and_then(|policies| self.with_quotas(policies, request)) {
             Ok(policies) => policies.admit(&request_info, options),
             Err(refusal) => Answer::ready(Err(refusal)),
         }
@@ -96,6 +96,21 @@ impl Enforcer {
                 "RateLimit::by has chosen policies of two limiters; make them from one",
             )),
         }
+    }
+
+    /// Returns the policies with the quotas of a request.
+    fn with_quotas(
+        &self,
+        mut policies: PolicySet,
+        request: &ServiceRequest,
+    ) -> Result<PolicySet, Refusal> {
+        for PlanOf { policy, quotas } in &self.limit.options.plans {
+            if let Some(quotas) = quotas(request) {
+                let derived = policies.with_quotas(policy, &quotas);
+                policies = derived.map_err(|error| Refusal::of_error(&error.into()))?;
+            }
+        }
+        Ok(policies)
     }
 
     fn resolve(&self, request: &ServiceRequest, policies: PolicySet) -> Resolved {

@@ -100,7 +100,7 @@ pub use limiter_core::{
 pub use crate::{
     future::RateLimitFuture,
     rate_limit::RateLimit,
-    request::{User, admit, client_ip},
+    request::{User, admit, client_ip, explain},
     response::{Refused, refusal_response},
     service::RateLimitService,
 };

@@ -3,11 +3,12 @@
 use std::{fmt, panic::Location, sync::Arc};
 
 use actix_web::{HttpResponse, dev::ServiceRequest};
-use limiter_core::{ConfigError, Exemptions, Key, PolicySet, Refusal};
+use limiter_core::{ConfigError, Exemptions, Key, PolicySet, Quotas, Refusal};
 
 type Choose = dyn Fn(&ServiceRequest) -> PolicySet + Send + Sync;
 type Predicate = dyn Fn(&ServiceRequest) -> bool + Send + Sync;
 type KeyOf = dyn Fn(&ServiceRequest) -> Key + Send + Sync;
+type QuotasOf = dyn Fn(&ServiceRequest) -> Option<Quotas> + Send + Sync;
 type CostOf = dyn Fn(&ServiceRequest) -> u64 + Send + Sync;
 type ResponseOf = dyn Fn(&ServiceRequest, &Refusal) -> HttpResponse + Send + Sync;
 
@@ -39,9 +40,17 @@ pub(crate) enum Source {
 pub(crate) struct Options {
     pub(crate) key: Option<Arc<KeyOf>>,
     pub(crate) cost: Option<Arc<CostOf>>,
+    pub(crate) plans: Vec<PlanOf>,
     pub(crate) skip: Option<Arc<Predicate>>,
     pub(crate) exempt: Arc<Exemptions>,
     pub(crate) respond: Option<Arc<ResponseOf>>,
+}
+
+/// The quotas that a policy has for a request, instead of its own.
+#[derive(Clone)]
+pub(crate) struct PlanOf {
+    pub(crate) policy: Arc<str>,
+    pub(crate) quotas: Arc<QuotasOf>,
 }
 
 impl RateLimit {
@@ -105,6 +114,39 @@ impl RateLimit {
     /// Never let a client choose it freely: each new key is a new count.
     pub fn key(mut self, key: impl Fn(&ServiceRequest) -> Key + Send + Sync + 'static) -> Self {
         self.options.key = Some(Arc::new(key));
+        self
+    }
+
+    /// Counts each request by the quotas that `quotas` returns for it, instead of those of
+    /// that policy: by the plan of its client. For `None` the policy's own count.
+    ///
+    /// It is called for each request, so it returns a clone of what the application has
+    /// made before, and looks nothing up: the authentication has found the plan, and
+    /// has put it into the request's extensions. See
+    /// [`PolicySet::with_quotas`] for what counts in which counters. A policy that the
+    /// middleware does not have is answered with 500, and an error is logged.
+    ///
+    /// ```
+    /// use actix_web::HttpMessage;
+    /// use limiter_actix::{ConfigError, Limiter, Quotas, RateLimit};
+    ///
+    /// #[derive(Clone, Copy)]
+    /// struct Paying;
+    ///
+    /// fn by_plan(limiter: &Limiter) -> Result<RateLimit, Box<dyn std::error::Error>> {
+    ///     let paying: Quotas = "50/hour".parse()?;
+    ///     Ok(RateLimit::new(limiter.policy("api")?).quotas("api", move |request| {
+    ///         request.extensions().contains::<Paying>().then(|| paying.clone())
+    ///     }))
+    /// }
+    /// # let _ = by_plan;
+    /// ```
+    pub fn quotas(
+        mut self,
+        policy: &str,
+        quotas: impl Fn(&ServiceRequest) -> Option<Quotas> + Send + Sync + 'static,
+    ) -> Self {
+        self.options.plans.push(PlanOf { policy: policy.into(), quotas: Arc::new(quotas) });
         self
     }
 

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, net::IpAddr};
 
 use actix_web::{HttpMessage, HttpRequest, web};
-use limiter_core::{AdmitOptions, Error, Limiter, Permit, PolicySet, RequestInfo};
+use limiter_core::{AdmitOptions, Error, Explanation, Limiter, Permit, PolicySet, RequestInfo};
 
 use crate::response::Refused;
 
@@ -73,6 +73,29 @@ pub async fn admit(
         request.extensions_mut().insert(permit.clone());
     }
     Ok(admission.permit().cloned())
+}
+
+/// Explains what a request would be answered by a limit of these policies, and why:
+/// nothing is counted. See [`PolicySet::explain`].
+///
+/// ```
+/// use actix_web::{HttpRequest, Responder, get, web};
+/// use limiter_actix::{AdmitOptions, Limiter, explain};
+///
+/// /// For operators only: guard it.
+/// #[get("/explain")]
+/// async fn explain_me(request: HttpRequest, limiter: web::Data<Limiter>) -> impl Responder {
+///     let api = limiter.policy("api").expect("it is configured");
+///     web::Json(explain(&request, &api, &AdmitOptions::default()).await)
+/// }
+/// # let _ = explain_me;
+/// ```
+pub async fn explain(
+    request: &HttpRequest,
+    policies: &PolicySet,
+    options: &AdmitOptions,
+) -> Explanation {
+    policies.explain(&ActixRequest(request), options).await
 }
 
 /// Returns the address of a request's client, as the limiter's configuration

@@ -43,6 +43,7 @@ mod forwarded;
 mod header;
 mod hops;
 mod misconfiguration;
+mod source;
 
 use std::net::IpAddr;
 

@@ -22,15 +22,17 @@
 //! Each case makes keys of its own, so that cases can share a store. What is
 //! here is not held stable: cases are added with every release.
 
+mod ban_records;
 mod bans;
 mod harness;
+mod look;
 mod outage_usage;
 mod policies;
 mod quotas;
 mod reference_store;
 
 pub use self::{
-    bans::*, harness::Harness, outage_usage::*, policies::*, quotas::*,
+    ban_records::*, bans::*, harness::Harness, look::*, outage_usage::*, policies::*, quotas::*,
     reference_store::ReferenceStore,
 };
 
@@ -75,6 +77,9 @@ macro_rules! conformance_tests {
             a_clock_that_steps_ends_bans_at_the_latest
             a_ban_holds_without_a_counter
             bans_are_found
+            bans_are_counted
+            a_look_has_everything_and_changes_nothing
+            the_next_check_does_what_a_look_says
             outage_usage_is_charged_once
             outage_usage_may_refuse_the_request
             outage_usage_fills_to_the_limit

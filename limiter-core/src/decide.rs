@@ -79,6 +79,19 @@ impl PriorState {
             offender: rule.map(|rule| BanRecord::at(rule, strikes, ban, now)),
         }
     }
+
+    /// Returns the usage of each quota, in the policy's order.
+    #[must_use]
+    pub fn usages(&self) -> &[Usage] {
+        &self.levels
+    }
+
+    /// Returns strikes and ban, where the policy has a ban rule and the subject may be
+    /// banned.
+    #[must_use]
+    pub const fn ban_record(&self) -> Option<&BanRecord> {
+        self.offender.as_ref()
+    }
 }
 
 /// Changes that a store writes before it decides, where an item
@@ -101,9 +114,9 @@ impl PriorState {
         outage_usage: &OutageUsage,
         now: Timestamp,
     ) -> Reconciled {
-        let rule = item.policy.ban().zip(outage_usage.ban_left());
+        let rule = item.policy.ban().zip(outage_usage.ban_at(now));
         let banned = |offender: BanRecord| {
-            rule.map(|(rule, (left, duration))| offender.with_outage_ban(rule, left, duration, now))
+            rule.map(|(rule, outage_ban)| offender.with_outage_ban(rule, outage_ban, now))
         };
         Reconciled {
             levels: outage_usage.charged_to(&self.levels),

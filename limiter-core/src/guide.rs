@@ -13,6 +13,9 @@ pub mod client_ip {}
 #[doc = include_str!("../docs/cookbook.md")]
 pub mod cookbook {}
 
+#[doc = include_str!("../docs/explain.md")]
+pub mod explain {}
+
 #[doc = include_str!("../docs/migrating_from_python.md")]
 pub mod migrating_from_python {}
 
@@ -21,6 +24,9 @@ pub mod observability {}
 
 #[doc = include_str!("../docs/performance.md")]
 pub mod performance {}
+
+#[doc = include_str!("../docs/plans.md")]
+pub mod plans {}
 
 #[doc = include_str!("../docs/stores.md")]
 pub mod stores {}

@@ -102,7 +102,9 @@ pub use crate::{
     exemptions::Exemptions,
     key::{Key, KeyPart, KeySpec, ParseKeyError},
     limiter::{
-        Admission, AdmitOptions, Limiter, LimiterBuilder, Permit, PolicySet, RecordResponse,
+        Admission, AdmitOptions, AnsweredBy, ExplainedAnswer, ExplainedBan, ExplainedClient,
+        ExplainedPolicy, ExplainedQuota, ExplainedStrikes, Explanation, Limiter, LimiterBuilder,
+        Permit, PolicySet, RecordResponse,
     },
     networks::Networks,
     outage_usage::OutageUsage,
@@ -110,6 +112,6 @@ pub use crate::{
     quota::{Algorithm, Quota, QuotaError, Quotas},
     request::{RequestInfo, Subjects},
     response::{Refusal, RefusalKind, headers::Fields},
-    store::{Answer, BanPage, Banned, Health, ServerHealth, Store},
+    store::{Answer, BanPage, Banned, Health, KeyStates, ServerHealth, Store},
     time::{Clock, ManualClock, SystemClock, Timestamp},
 };

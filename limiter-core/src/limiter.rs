@@ -31,6 +31,7 @@ mod admission;
 mod builder;
 #[cfg(feature = "memory")]
 mod deny_cache;
+mod explain;
 mod fallback;
 #[cfg(feature = "memory")]
 mod last_seen;
@@ -39,6 +40,7 @@ mod manual;
 mod no_memory;
 mod observation;
 mod permit;
+mod plans;
 mod policy_set;
 #[cfg(feature = "memory")]
 mod reconciliation;
@@ -56,6 +58,10 @@ use std::{
 pub use self::{
     admission::{Admission, AdmitOptions},
     builder::LimiterBuilder,
+    explain::{
+        AnsweredBy, ExplainedAnswer, ExplainedBan, ExplainedClient, ExplainedPolicy,
+        ExplainedQuota, ExplainedStrikes, Explanation,
+    },
     permit::Permit,
     policy_set::PolicySet,
     record_response::RecordResponse,
@@ -64,7 +70,9 @@ use crate::{
     error::{Error, UnknownPolicy},
     events::Observers,
     key::Key,
-    limiter::{fallback::Fallback, record_response::Runtime, reports::ShadowRefusals},
+    limiter::{
+        fallback::Fallback, plans::Plans, record_response::Runtime, reports::ShadowRefusals,
+    },
     policy::Policy,
     request::{RequestInfo, Subjects},
     stats::counters::LimiterCounters,
@@ -107,6 +115,7 @@ struct Inner {
     publisher: std::sync::OnceLock<crate::metrics::Publisher>,
     observers: Arc<Observers>,
     runtime: Runtime,
+    plans: Plans,
 }
 
 impl Limiter {

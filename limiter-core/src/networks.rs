@@ -95,6 +95,12 @@ impl Networks {
         }
     }
 
+    /// The smallest network that holds that address.
+    pub(crate) fn containing(&self, address: IpAddr) -> Option<IpNet> {
+        let network = IpNet::new(canonical(address), self.longest_prefix(address)?).ok()?;
+        Some(network.trunc())
+    }
+
     /// A network that is in both lists.
     pub(crate) fn common<'a>(&'a self, other: &Self) -> Option<&'a IpNet> {
         let in_other = |network: &&IpNet| {

@@ -93,11 +93,11 @@ impl OutageUsage {
         Self { now, ..self }
     }
 
-    /// How much longer the ban lasts, if one was brought that still holds, and
-    /// how long it was when it began, in microseconds.
-    pub(crate) fn ban_left(&self) -> Option<(u64, u64)> {
+    /// Returns the ban that was brought, if it still holds, as it ends by a clock at
+    /// `now`.
+    pub(crate) fn ban_at(&self, now: Timestamp) -> Option<Ban> {
         let ban = self.ban.filter(|ban| ban.holds(self.now))?;
-        Some((ban.until.micros_since(self.now), ban.duration))
+        Some(Ban { until: now.after_micros(ban.until.micros_since(self.now)), ..ban })
     }
 
     /// Returns the usage that a store has, with this charged.

@@ -20,6 +20,8 @@ mod namespaces;
 mod options;
 mod validate;
 
+#[cfg(feature = "memory")]
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::{sync::Arc, time::Duration};
 
 #[cfg(feature = "memory")]
@@ -57,6 +59,8 @@ struct Rule {
     namespaces: Namespaces,
     #[cfg(feature = "memory")]
     counters: Counters,
+    #[cfg(feature = "memory")]
+    limits: u64,
 }
 
 impl Policy {
@@ -179,6 +183,13 @@ impl Policy {
         self.0.namespaces
     }
 
+    /// Returns a digest of the counters' namespace and of the quotas with their limits,
+    /// by which refusals are kept: those of one limit are not those of another.
+    #[cfg(feature = "memory")]
+    pub(crate) fn limits(&self) -> u64 {
+        self.0.limits
+    }
+
     #[cfg(feature = "memory")]
     pub(crate) fn counters(&self) -> &Counters {
         &self.0.counters
@@ -215,6 +226,8 @@ impl Rule {
             namespaces: Namespaces { counters: 0, bans: 0, strikes: 0 },
             #[cfg(feature = "memory")]
             counters: Counters::default(),
+            #[cfg(feature = "memory")]
+            limits: 0,
         }
     }
 
@@ -235,6 +248,9 @@ impl Rule {
         {
             self.counters =
                 Counters::of(self.namespaces, self.mode, &self.quotas, self.ban.as_ref());
+            let mut limits = DefaultHasher::new();
+            (self.namespaces.counters, &self.quotas).hash(&mut limits);
+            self.limits = limits.finish();
         }
         self
     }

@@ -6,6 +6,7 @@ mod connect;
 pub(crate) mod database;
 pub(crate) mod guarded;
 mod health;
+mod look;
 #[cfg(feature = "memory")]
 mod memory;
 pub(crate) mod memory_limits;
@@ -38,6 +39,7 @@ use std::{
 use futures_core::future::BoxFuture;
 
 pub use self::health::{Health, ServerHealth};
+pub use self::look::KeyStates;
 #[cfg(feature = "memory")]
 pub use self::memory::{MemoryStore, MemoryStoreBuilder};
 #[cfg(feature = "_shared")]
@@ -134,6 +136,15 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// The ban on the subject under the policy or its group, if one is in
     /// force.
     fn ban<'a>(&'a self, item: Item<'a>) -> Answer<'a, Option<Ban>>;
+
+    /// Returns everything that is kept of the items, as of one instant, without a
+    /// write.
+    ///
+    /// The default is for stores that do not implement it: it has no strikes, and each
+    /// item is read by itself.
+    fn look<'a>(&'a self, items: Vec<Item<'a>>) -> Answer<'a, KeyStates> {
+        Answer::Pending(Box::pin(look::look_by_checks(self, items)))
+    }
 
     /// Bans in force under the policy or its group, about `limit` of them from
     /// where the page before ended. A ban that is in force all the while is in

@@ -5,6 +5,8 @@
 
 use std::{net::IpAddr, sync::Arc};
 
+use ipnet::IpNet;
+
 use crate::{
     check::Subject,
     client_ip::{ClientIp, ProxyWarning, Resolution},
@@ -45,6 +47,12 @@ enum Listed {
     Allowed,
     Blocked,
     Neither,
+}
+
+/// A network of a list.
+pub(crate) struct ListedNetwork {
+    pub(crate) list: &'static str,
+    pub(crate) network: IpNet,
 }
 
 impl SubjectResolver {
@@ -112,6 +120,17 @@ impl SubjectResolver {
             (_, Some(_), None) => Listed::Blocked,
             (_, None, None) => Listed::Neither,
         }
+    }
+
+    /// Returns the list that has an address, and by which of its networks.
+    pub(crate) fn listed_network(&self, address: IpAddr) -> Option<ListedNetwork> {
+        let embedded = || self.block.containing(self.client_ip.embedded_ipv4(address)?);
+        let (list, network) = match self.listed(address) {
+            Listed::Allowed => ("allow", self.allow.containing(address)),
+            Listed::Blocked => ("block", self.block.containing(address).or_else(embedded)),
+            Listed::Neither => ("never_ban", self.never_ban.containing(address)),
+        };
+        network.map(|network| ListedNetwork { list, network })
     }
 
     /// The subject of a key that the caller has made. It is never banned if its

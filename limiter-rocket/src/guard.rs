@@ -2,7 +2,9 @@
 
 use std::{fmt, marker::PhantomData, ops::Deref, sync::LazyLock};
 
-use limiter_core::{AdmitOptions, Decision, Key, Permit, Refusal};
+use limiter_core::{
+    AdmitOptions, Decision, Key, Permit, PolicySet, Quotas, Refusal, UnknownPolicy,
+};
 use rocket::{
     Ignite, Request, Rocket, Sentinel,
     request::{FromRequest, Outcome},
@@ -75,6 +77,39 @@ pub trait Policies: Send + Sync + 'static {
     #[must_use]
     fn key(request: &Request<'_>) -> Option<Key> {
         let _ = request;
+        None
+    }
+
+    /// The quotas of this request for one of [`NAMES`](Self::NAMES), instead of the
+    /// policy's own: by the plan of its client. Defaults to `None`: the policy's.
+    ///
+    /// It is called for each request, so it returns a clone of what the application has
+    /// made before, and looks nothing up: a guard before this one has found the plan.
+    /// See [`PolicySet::with_quotas`](limiter_core::PolicySet::with_quotas) for what
+    /// counts in which counters.
+    ///
+    /// ```
+    /// use std::sync::LazyLock;
+    /// use limiter_rocket::{Policies, Quotas};
+    /// use rocket::Request;
+    ///
+    /// struct Api;
+    ///
+    /// static PAYING: LazyLock<Quotas> = LazyLock::new(|| "50/hour".parse().unwrap());
+    ///
+    /// impl Policies for Api {
+    ///     const NAMES: &'static [&'static str] = &["api"];
+    ///
+    ///     fn quotas(request: &Request<'_>, _policy: &str) -> Option<Quotas> {
+    ///         // Set by an earlier guard, once the account is known.
+    ///         let pays = request.local_cache(|| false);
+    ///         pays.then(|| PAYING.clone())
+    ///     }
+    /// }
+    /// ```
+    #[must_use]
+    fn quotas(request: &Request<'_>, policy: &str) -> Option<Quotas> {
+        let _ = (request, policy);
         None
     }
 
@@ -157,7 +192,7 @@ impl<'r, P: Policies> FromRequest<'r> for RateLimited<P> {
         let Some(state) = request.rocket().state::<LimiterState>() else {
             return refuse(request, Refusal::misconfigured(MISSING_FAIRING)).into_outcome();
         };
-        let policies = match state.policies(P::choose(request)) {
+        let policies = match policies::<P>(state, request) {
             Ok(policies) => policies,
             Err(error) => {
                 return refuse(request, Refusal::of_error(&error.into())).into_outcome();
@@ -169,6 +204,21 @@ impl<'r, P: Policies> FromRequest<'r> for RateLimited<P> {
             Err(refused) => refused.into_outcome(),
         }
     }
+}
+
+/// Returns the policies of a request, with the quotas that it has.
+fn policies<P: Policies>(
+    state: &LimiterState,
+    request: &Request<'_>,
+) -> Result<PolicySet, UnknownPolicy> {
+    let names = P::choose(request);
+    let mut policies = state.policies(names)?;
+    for name in names {
+        if let Some(quotas) = P::quotas(request, name) {
+            policies = policies.with_quotas(name, &quotas)?;
+        }
+    }
+    Ok(policies)
 }
 
 const MISSING_FAIRING: &str = "a route has a RateLimited guard, but the fairing is not attached; \

@@ -111,6 +111,6 @@ pub use crate::{
     fairing::RateLimitFairing,
     guard::{DefaultPolicy, Policies, RateLimited},
     refused::Refused,
-    request::client_ip,
+    request::{client_ip, explain},
     request_state::{permit, refusal, set_user},
 };

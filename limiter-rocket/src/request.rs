@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, net::IpAddr};
 
-use limiter_core::{Error, RequestInfo};
+use limiter_core::{AdmitOptions, Error, Explanation, PolicySet, RequestInfo};
 use rocket::{Request, Route, http::Method};
 
 use crate::{limiter_state::LimiterState, request_state::RequestState};
@@ -16,6 +16,18 @@ use crate::{limiter_state::LimiterState, request_state::RequestState};
 pub fn client_ip(request: &Request<'_>) -> Result<IpAddr, Error> {
     let state = request.rocket().state::<LimiterState>().ok_or(Error::NoLimiter)?;
     state.limiter().client_ip(&RocketRequest::routed(request))
+}
+
+/// Explains what a request would be answered by a limit of these policies, and why:
+/// nothing is counted. See
+/// [`PolicySet::explain`](limiter_core::PolicySet::explain).
+pub async fn explain(
+    request: &Request<'_>,
+    policies: &PolicySet,
+    options: &AdmitOptions,
+) -> Explanation {
+    let explanation = policies.explain(&RocketRequest::routed(request), options);
+    explanation.await
 }
 
 /// The facts of a request, which is routed to the endpoint, or is yet to be.

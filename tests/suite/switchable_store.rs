@@ -6,8 +6,8 @@ use std::sync::{
 };
 
 use limiter_core::{
-    Answer, Ban, BanChange, BanPage, Check, Decision, Item, MemoryStore, Policy, Store, StoreError,
-    Timestamp,
+    Answer, Ban, BanChange, BanPage, Check, Decision, Item, KeyStates, MemoryStore, Policy, Store,
+    StoreError, Timestamp,
 };
 
 /// A store in memory that can be switched off, and counts how often it is asked.
@@ -78,6 +78,10 @@ impl Store for SwitchableStore {
 
     fn ban<'a>(&'a self, item: Item<'a>) -> Answer<'a, Option<Ban>> {
         self.answer(move || self.store.ban(item))
+    }
+
+    fn look<'a>(&'a self, items: Vec<Item<'a>>) -> Answer<'a, KeyStates> {
+        self.answer(move || self.store.look(items))
     }
 
     fn bans<'a>(

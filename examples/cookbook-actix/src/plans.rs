@@ -1,26 +1,23 @@
-//! API plans: the policy follows from the client's plan.
+//! API plans: one policy, whose quotas follow from the client's plan.
 
 use actix_web::HttpMessage;
-use limiter_actix::{Limiter, RateLimit, UnknownPolicy};
+use limiter_actix::{Limiter, Quotas, RateLimit};
 
 /// What a client pays for. Authentication puts it into the request's extensions.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Plan {
-    /// Nothing.
-    Free,
-    /// A fee.
-    Paying,
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The quotas of the plan, parsed once.
+    pub quotas: Quotas,
 }
 
-/// The middleware, which takes the policy `free` or `paying` for each request.
+/// The middleware. A request without a plan counts by the policy's own quotas, and what
+/// it has used counts on when it gets one with the same windows.
 ///
 /// # Errors
-/// If one of the policies is not configured.
-pub fn by_plan(limiter: &Limiter) -> Result<RateLimit, UnknownPolicy> {
-    let (free, paying) = (limiter.policy("free")?, limiter.policy("paying")?);
-    Ok(RateLimit::by(move |request| match request.extensions().get::<Plan>() {
-        Some(Plan::Paying) => paying.clone(),
-        Some(Plan::Free) | None => free.clone(),
+/// If the policy is not configured.
+pub fn by_plan(limiter: &Limiter) -> Result<RateLimit, limiter_actix::UnknownPolicy> {
+    Ok(RateLimit::new(limiter.policy("api")?).quotas("api", |request| {
+        request.extensions().get::<Plan>().map(|plan| plan.quotas.clone())
     }))
 }
 
@@ -34,32 +31,32 @@ mod tests {
 
     #[actix_web::test]
     async fn each_plan_has_its_limit() {
-        let config = Config::from_toml(
-            r#"
-            [policies.free]
-            quota = "1/hour"
-            [policies.paying]
-            quota = "3/hour"
-            "#,
-        );
+        let config = Config::from_toml("[policies.api]\nquota = \"1/hour\"");
         let limiter = Limiter::from_config(config.unwrap()).await.unwrap();
+        let paying = Plan { quotas: "3/hour".parse().unwrap() };
         let app = App::new()
             .wrap(by_plan(&limiter).unwrap())
             // Wrapped last, it runs first: stands for the authentication.
-            .wrap_fn(|request, service| {
-                let pays = request.headers().contains_key("x-test-pays");
-                request.extensions_mut().insert(if pays { Plan::Paying } else { Plan::Free });
+            .wrap_fn(move |request, service| {
+                if request.headers().contains_key("x-test-pays") {
+                    request.extensions_mut().insert(paying.clone());
+                }
                 service.call(request)
             })
             .route("/", web::get().to(HttpResponse::Ok));
         let app = test::init_service(app).await;
-        let mut admitted = [0, 0];
-        for _ in 0..5 {
-            let free = send(&app, TestRequest::get()).await;
-            let paying = send(&app, TestRequest::get().insert_header(("x-test-pays", "1"))).await;
-            admitted[0] += u32::from(free.status == 200);
-            admitted[1] += u32::from(paying.status == 200);
-        }
-        assert_eq!(admitted, [1, 3]);
+        let free = || TestRequest::get();
+        let paying = || TestRequest::get().insert_header(("x-test-pays", "1"));
+        let first = send(&app, free()).await;
+        assert_eq!((first.status, first.header("ratelimit-policy")), (200, r#""api";q=1;w=3600"#));
+        assert_eq!(send(&app, free()).await.status, 429);
+        // The client pays: the one request that it has made counts.
+        let second = send(&app, paying()).await;
+        assert_eq!(second.status, 200);
+        assert_eq!(second.header("ratelimit-policy"), r#""api";q=3;w=3600"#);
+        assert!(second.header("ratelimit").starts_with(r#""api";r=1"#));
+        assert_eq!(send(&app, paying()).await.status, 200);
+        let refused = send(&app, paying()).await;
+        assert_eq!((refused.status, refused.header("retry-after")), (429, "1200"));
     }
 }

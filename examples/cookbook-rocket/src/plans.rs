@@ -1,22 +1,23 @@
-//! API plans: the policy follows from the client's plan.
+//! API plans: one policy, whose quotas follow from the client's plan.
 
-use limiter_rocket::{Policies, RateLimited, set_user};
+use std::sync::LazyLock;
+
+use limiter_rocket::{Policies, Quotas, RateLimited, set_user};
 use rocket::{
     Request, get,
     http::Status,
     request::{FromRequest, Outcome},
 };
 
-/// The configuration.
+/// The configuration: the free plan.
 pub const CONFIG: &str = r#"
-[default.limiter.policies.free]
+[default.limiter.policies.api]
 quota = "1/hour"
 key = "user"
-
-[default.limiter.policies.paying]
-quota = "3/hour"
-key = "user"
 "#;
+
+/// The plan of those who pay, parsed once.
+static PAYING: LazyLock<Quotas> = LazyLock::new(|| "3/hour".parse().expect("it is a quota"));
 
 /// An account, found by its token.
 #[derive(Clone, Copy, Debug)]
@@ -41,16 +42,16 @@ impl<'r> FromRequest<'r> for Account {
     }
 }
 
-/// The policies of a guard: one of them for each request.
+/// The policy of a guard, with the quotas of each request.
 #[derive(Debug)]
 pub struct Plan;
 
 impl Policies for Plan {
-    const NAMES: &'static [&'static str] = &["free", "paying"];
+    const NAMES: &'static [&'static str] = &["api"];
 
-    fn choose(request: &Request<'_>) -> &'static [&'static str] {
+    fn quotas(request: &Request<'_>, _policy: &str) -> Option<Quotas> {
         let account: &Option<Account> = request.local_cache(|| None);
-        if account.is_some_and(|account| account.pays) { &["paying"] } else { &["free"] }
+        account.is_some_and(|account| account.pays).then(|| PAYING.clone())
     }
 }
 

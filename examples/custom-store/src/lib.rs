@@ -11,8 +11,8 @@ use std::{
 };
 
 use limiter_core::{
-    Answer, Ban, BanChange, BanPage, BanRule, Banned, Check, Clock, Decision, Item, Key, Policy,
-    State, Store, Timestamp,
+    Answer, Ban, BanChange, BanPage, BanRule, Banned, Check, Clock, Decision, Item, Key, KeyStates,
+    Policy, State, Store, Timestamp,
     decide::{BanRecord, Change, PriorState, Usage, decide},
 };
 
@@ -144,6 +144,13 @@ impl Store for MapStore {
         let ban = tables.bans.get(&row(item.policy.namespaces().bans, item));
         let now = self.clock.now();
         Answer::ready(Ok(ban.map(|(_, ban)| *ban).filter(|ban| ban.holds(now))))
+    }
+
+    fn look<'a>(&'a self, items: Vec<Item<'a>>) -> Answer<'a, KeyStates> {
+        let tables = self.lock();
+        let now = self.clock.now();
+        let states = items.into_iter().map(|item| tables.prior_state(item, now)).collect();
+        Answer::ready(Ok(KeyStates::new(now, states)))
     }
 
     /// All on one page.

@@ -146,14 +146,18 @@ impl Counting for Debt {
             Some(State::Gcra { tat, fraction, .. }) => (tat, fraction),
             _ => (0, 0),
         };
-        [tat, fraction, latest].into_iter().collect()
+        [tat, fraction, latest, share.quota.limit()].into_iter().collect()
     }
 
     #[cfg(feature = "memory")]
     fn unpack_share(quota: Quota, units: u64, numbers: &[u64]) -> QuotaUsage {
         let at = |place: usize| numbers.get(place).copied().unwrap_or(0);
         let bucket = |tat: u64, fraction: u64| {
-            let (limit, burst) = (quota.limit(), quota.burst());
+            let limit = at(3);
+            // A burst that is not kept: no debt is too large for it, and it is charged up
+            // to a full bucket.
+            let burst =
+                if limit == quota.limit() { quota.burst() } else { crate::quota::MAX_UNITS };
             (tat > 0).then_some(State::Gcra { tat, fraction, limit, burst })
         };
         QuotaUsage { quota, units, state: bucket(at(0), at(1)), most: bucket(at(2), 0) }
@@ -161,7 +165,7 @@ impl Counting for Debt {
 
     #[cfg(feature = "memory")]
     fn max_share_numbers(_: &Quota) -> usize {
-        3
+        4
     }
 
     /// The cost of the check, a full bucket, and the most debt that is believed (two

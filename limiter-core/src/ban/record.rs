@@ -14,6 +14,8 @@ pub struct Ban {
     pub until: Timestamp,
     /// How long it was when it began, in microseconds.
     pub duration: u64,
+    /// The bans of the key so far, this one included, since it was last forgotten.
+    pub count: u32,
 }
 
 /// How much further than its own duration the end of a ban may lie ahead, in
@@ -65,6 +67,12 @@ impl BanRecord {
         Self { strikes: Usage::at(rule.strikes, strikes, now), ban }
     }
 
+    /// Returns how many strikes count now.
+    #[must_use]
+    pub fn strike_count(&self) -> u64 {
+        self.strikes.quota().limit() - self.strikes.remaining()
+    }
+
     /// The end of the ban that holds at `now`, if one does.
     #[must_use]
     pub fn banned_until(&self, now: Timestamp) -> Option<Timestamp> {
@@ -83,7 +91,8 @@ impl BanRecord {
         match change {
             BanChange::Ban(duration) => {
                 let duration = duration.min(MAX_BAN);
-                let asked = Ban { until: now.after(duration), duration: micros(duration) };
+                let (until, duration) = (now.after(duration), micros(duration));
+                let asked = Ban { until, duration, count: rule.count_with(self.ban, 1, now) };
                 let longer = self.ban.filter(|ban| ban.until >= asked.until);
                 Self::at(rule, None, longer.or(Some(asked)), now)
             }
@@ -95,21 +104,16 @@ impl BanRecord {
         }
     }
 
-    /// With a ban that was brought elsewhere and has `left` microseconds to go:
-    /// the later end holds, and the longer one is what the next is longer than.
-    pub(crate) fn with_outage_ban(
-        self,
-        rule: &BanRule,
-        left: u64,
-        duration: u64,
-        now: Timestamp,
-    ) -> Self {
+    /// With a ban that was brought elsewhere, as it is at `now`: the later end holds,
+    /// and the longer one is what the next is longer than.
+    pub(crate) fn with_outage_ban(self, rule: &BanRule, outage_ban: Ban, now: Timestamp) -> Self {
+        let Ban { until, duration, count } = outage_ban;
+        let count = rule.count_with(self.ban, count, now);
         let known = self.ban.filter(|ban| now < rule.forget_at(ban));
-        let until = now.after_micros(left);
         let brought = match known {
             Some(known) if known.until >= until => known,
-            Some(known) => Ban { until, duration: duration.max(known.duration) },
-            None => Ban { until, duration },
+            Some(known) => Ban { until, duration: duration.max(known.duration), count },
+            None => Ban { until, duration, count },
         };
         Self::at(rule, None, Some(brought), now)
     }

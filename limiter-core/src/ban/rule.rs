@@ -210,7 +210,18 @@ impl BanRule {
             }
         };
         let duration = duration.min(micros(self.max_duration));
-        Ban { until: now.after_micros(duration), duration }
+        let count = self.count_with(last, 1, now);
+        Ban { until: now.after_micros(duration), duration, count }
+    }
+
+    /// Returns the bans so far, of which `last` is the last one, with `more` of them.
+    /// What begins while a ban is in force is that ban, made longer.
+    pub(super) fn count_with(&self, last: Option<Ban>, more: u32, now: Timestamp) -> u32 {
+        match last.filter(|ban| now < self.forget_at(ban)) {
+            None => more,
+            Some(last) if last.holds(now) => last.count.max(more),
+            Some(last) => last.count.saturating_add(more),
+        }
     }
 }
 

@@ -233,40 +233,6 @@ pub async fn a_ban_holds_without_a_counter(trial: &Harness) {
     assert!(trial.decide(Check::new(&policies, &subjects, 1)).await.is_allowed());
 }
 
-/// A ban is found by its key and in the list, while it holds.
-pub async fn bans_are_found(trial: &Harness) {
-    let policies = [policy(&trial.unique("found"), "2/day").with_ban(rule(1))];
-    let store = trial.store();
-    let clients: Vec<Subject> =
-        (0..5).map(|client| trial.subject(&format!("client-{client}"))).collect();
-    for (at, client) in clients.iter().enumerate() {
-        let duration = secs(60 * (at as u64 + 1));
-        trial.change_ban(&policies[0], client, BanChange::Ban(duration)).await;
-    }
-    trial.change_ban(&policies[0], &clients[4], BanChange::Lift).await;
-    trial.advance(secs(60));
-    for (at, client) in clients.iter().enumerate() {
-        let item = crate::Item { policy: &policies[0], subject: client };
-        let found = store.ban(item).await.expect("the store looks a ban up");
-        let expected = (1..4).contains(&at).then(|| secs(60 * at as u64));
-        assert_eq!(found.map(|ban| ban.until.since(trial.clock().now())), expected);
-    }
-    let (mut listed, mut after) = (Vec::new(), None);
-    loop {
-        let page = store.bans(&policies[0], after.as_deref(), 2).await;
-        let page = page.expect("the store lists bans");
-        listed.extend(page.bans.into_iter().map(|banned| banned.key));
-        after = page.next;
-        if after.is_none() {
-            break;
-        }
-    }
-    // A page may hold bans of the page before.
-    listed.sort_by_key(ToString::to_string);
-    listed.dedup();
-    assert_eq!(listed, clients[1..4].iter().map(|client| client.key.clone()).collect::<Vec<_>>());
-}
-
 /// No ban lasts longer than it did when it began, and none comes back, whatever the
 /// clock does.
 pub async fn a_clock_that_steps_ends_bans_at_the_latest(trial: &Harness) {

@@ -97,7 +97,7 @@ pub async fn a_ban_of_an_outage_holds_to_the_later_end(trial: &Harness) {
         }
         let now = trial.clock().now();
         let mut outage_usage = OutageUsage::new(&policies[0], now);
-        outage_usage.ban(Ban { until: now.after(secs(100)), duration: 100_000_000 });
+        outage_usage.ban(Ban { until: now.after(secs(100)), duration: 100_000_000, count: 1 });
         let banned = look(trial, &policies, &client, outage_usage).await;
         assert_eq!(banned.verdict(), Verdict::Banned, "{name}");
         assert_eq!(banned.banned_until(), Some(now.after(secs(expected))), "{name}");
@@ -105,7 +105,7 @@ pub async fn a_ban_of_an_outage_holds_to_the_later_end(trial: &Harness) {
     let spared = Subject { bannable: false, ..trial.subject("spared") };
     let mut outage_usage = usage(trial, &policies[0], 4);
     let until = trial.clock().now().after(secs(100));
-    outage_usage.ban(Ban { until, duration: 100_000_000 });
+    outage_usage.ban(Ban { until, duration: 100_000_000, count: 1 });
     let decision = look(trial, &policies, &spared, outage_usage).await;
     assert_eq!((decision.verdict(), decision.quotas()[0].remaining()), (Verdict::Allowed, 5));
 }
@@ -154,7 +154,7 @@ pub async fn a_ban_of_an_outage_is_escalated_from(trial: &Harness) {
     // Ten seconds are left of a ban of two minutes.
     let now = trial.clock().now();
     let mut outage_usage = OutageUsage::new(&policies[0], now);
-    outage_usage.ban(Ban { until: now.after(secs(10)), duration: 120_000_000 });
+    outage_usage.ban(Ban { until: now.after(secs(10)), duration: 120_000_000, count: 2 });
     look(trial, &policies, &client, outage_usage).await;
     trial.advance(secs(10));
     assert_eq!(banned_for().await, secs(480));

@@ -1,7 +1,7 @@
 use std::{collections::HashMap, sync::Mutex};
 
 use crate::{
-    Answer, Ban, BanChange, BanPage, BanRule, Banned, Check, Clock, Decision, Item, Key,
+    Answer, Ban, BanChange, BanPage, BanRule, Banned, Check, Clock, Decision, Item, Key, KeyStates,
     ManualClock, Policy, State, Store, Timestamp,
     ban::BanRecord,
     decide::{Change, PriorState, Usage, decide},
@@ -127,6 +127,13 @@ impl Store for ReferenceStore {
     fn ban<'a>(&'a self, item: Item<'a>) -> Answer<'a, Option<Ban>> {
         let ban = self.kept().bans.get(&bans(item)).copied().flatten();
         Answer::ready(Ok(ban.filter(|ban| ban.holds(self.clock.now()))))
+    }
+
+    fn look<'a>(&'a self, items: Vec<Item<'a>>) -> Answer<'a, KeyStates> {
+        let kept = self.kept();
+        let now = self.clock.now();
+        let states = items.into_iter().map(|item| kept.prior(item, now)).collect();
+        Answer::ready(Ok(KeyStates::new(now, states)))
     }
 
     /// All on one page.

@@ -69,7 +69,7 @@ fn setup(given: &[Given]) -> Setup {
                 none.charge((*used).min(quota.limit())).state()
             })
             .collect();
-        let ban = banned.then_some(Ban { until: NOW.after_micros(5), duration: 9 });
+        let ban = banned.then_some(Ban { until: NOW.after_micros(5), duration: 9, count: 1 });
         let item = Item { policy: &policy, subject: &subject };
         setup.priors.push(PriorState::new(item, states, None, ban, NOW));
         setup.policies.push(policy);

@@ -10,11 +10,13 @@ use super::{Limiter, Permit, PolicySet};
 use crate::{
     check::Subject,
     decision::Decision,
+    error::Error,
     key::Key,
     policy::Policy,
     request::{RequestInfo, Subjects, is_preflight},
     response::Refusal,
     store::Answer,
+    subject_resolver::Resolved,
 };
 
 /// How a request is admitted, where that is not by the policies alone.
@@ -83,6 +85,41 @@ impl Admission {
 }
 
 impl PolicySet {
+    /// Returns the request as it would be counted; `None` if it would not be. No counter of
+    /// the statistics has it.
+    pub(super) fn counted_request(
+        &self,
+        request: &dyn RequestInfo,
+        AdmitOptions { key, cost, .. }: &AdmitOptions,
+    ) -> Result<Option<CountedRequest>, Error> {
+        if self.policies().is_empty() {
+            return Ok(None);
+        }
+        let resolver = &self.inner().identity;
+        Ok(match resolver.subjects(self.policies(), request, key.as_ref())? {
+            Resolved::Subjects(subjects) => {
+                Some(self.counted(request, key.is_some(), *cost, subjects))
+            }
+            Resolved::ExemptEndpoint | Resolved::AllowListed => None,
+        })
+    }
+
+    /// The request of these subjects, counted apart if it is a preflight.
+    #[inline]
+    fn counted(
+        &self,
+        request: &dyn RequestInfo,
+        has_key: bool,
+        cost: Option<u64>,
+        subjects: Subjects,
+    ) -> CountedRequest {
+        let preflight = is_preflight(request);
+        let policies = if preflight { self.for_preflights().clone() } else { self.clone() };
+        let lacks_user = !has_key && policies.counts_users() && request.user().is_none();
+        let cost = if preflight { 1 } else { cost.unwrap_or(1) };
+        CountedRequest { policies, subjects, cost, lacks_user }
+    }
+
     /// Admits a request or refuses it. Resolves the client, applies the lists
     /// and exemptions, decides in the store, and logs what an operator has to
     /// know: everything but recording the response, for which the permit has
@@ -130,16 +167,12 @@ impl PolicySet {
             Ok(None) => return Answer::ready(Ok(Admission::Exempt)),
             Err(error) => return Answer::ready(Err(Refusal::of_error(&error))),
         };
-        let preflight = is_preflight(request);
-        let policies = if preflight { self.for_preflights().clone() } else { self.clone() };
+        let counted = self.counted(request, key.is_some(), cost, subjects);
         if let Some(refusal) = refusal
-            && refusal.refuses(policies.policies(), &subjects)
+            && refusal.refuses(counted.policies.policies(), &counted.subjects)
         {
             return Answer::ready(Err(refusal));
         }
-        let lacks_user = key.is_none() && policies.counts_users() && request.user().is_none();
-        let cost = if preflight { 1 } else { cost.unwrap_or(1) };
-        let counted = CountedRequest { policies, subjects, cost, lacks_user };
         match previous {
             None => counted.admit_first(),
             Some(previous) => counted.admit_after(previous),

@@ -6,7 +6,8 @@ use std::{
 };
 
 use super::{
-    Inner, Limiter, fallback::Fallback, record_response::Runtime, reports::ShadowRefusals,
+    Inner, Limiter, fallback::Fallback, plans::Plans, record_response::Runtime,
+    reports::ShadowRefusals,
 };
 use crate::{
     client_ip::ClientIp,
@@ -163,6 +164,7 @@ impl LimiterBuilder {
             #[cfg(feature = "metrics")]
             publisher: std::sync::OnceLock::new(),
             runtime: Runtime::current(),
+            plans: Plans::default(),
         }));
         #[cfg(feature = "metrics")]
         limiter.start_publisher();

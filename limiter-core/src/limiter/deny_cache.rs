@@ -47,7 +47,7 @@ pub(super) struct DenyCache {
     used: AtomicBool,
 }
 
-/// Policies, whom they count, and the cost.
+/// Policies with their limits, whom they count, and the cost.
 #[derive(Clone, Eq, Hash, PartialEq)]
 struct CheckId {
     items: SmallVec<[(u64, bool, Key); 1]>,
@@ -103,6 +103,12 @@ impl DenyCache {
     /// Returns the refusal of a check, as it is now, if the store need not be called.
     pub(super) fn get(&self, check: &Check<'_>) -> Option<Decision> {
         self.find(check, Entry::answer)
+    }
+
+    /// Returns the refusal that would answer a check now, and leaves the turn to ask the
+    /// store to a request.
+    pub(super) fn peek(&self, check: &Check<'_>) -> Option<Decision> {
+        self.find(check, |entry| entry.answering().filter(|age| !entry.is_due(*age)))
     }
 
     /// Returns the refusal of a check that still holds while the store is away.
@@ -193,21 +199,28 @@ impl Entry {
     /// The age at which it answers now. `None` if it does not, or if this request is the
     /// one of this second that goes to the store.
     fn answer(&self) -> Option<Duration> {
-        let age = self.sent.elapsed();
-        if !self.answers || age >= self.holds {
-            return None;
-        }
+        let age = self.answering()?;
         let (now, fresh) = (micros(age), micros(FRESH));
         let due = |asked: u64| (now - asked.min(now) >= fresh).then_some(now);
         let asks = self.asked.fetch_update(Ordering::Relaxed, Ordering::Relaxed, due).is_ok();
         if asks { None } else { Some(age) }
+    }
+
+    /// The age at which it answers, if it does so before the store.
+    fn answering(&self) -> Option<Duration> {
+        Some(self.sent.elapsed()).filter(|age| self.answers && *age < self.holds)
+    }
+
+    /// Returns true if a request of that age goes to the store.
+    fn is_due(&self, age: Duration) -> bool {
+        micros(age).saturating_sub(self.asked.load(Ordering::Relaxed)) >= micros(FRESH)
     }
 }
 
 impl CheckId {
     fn of(check: &Check<'_>) -> Self {
         let item = |item: Item<'_>| {
-            (item.policy.namespaces().counters, item.subject.bannable, item.subject.key.clone())
+            (item.policy.limits(), item.subject.bannable, item.subject.key.clone())
         };
         Self { items: check.items().map(item).collect(), cost: check.cost() }
     }

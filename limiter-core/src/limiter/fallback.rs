@@ -1,5 +1,7 @@
 //! What happens while the store cannot answer, policy by policy.
 
+mod outlook;
+
 use std::{
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
@@ -17,7 +19,7 @@ use crate::{
     decision::{Decision, Verdict},
     error::{ConfigError, Error, StoreError},
     outage_usage::OutageUsage,
-    policy::{Mode, OnStoreError, Policy},
+    policy::{OnStoreError, Policy},
     request::Subjects,
     store::{
         Answer, Store,
@@ -58,9 +60,15 @@ impl Fallback {
             local: OnceLock::new(),
             caps,
             deny_cache: DenyCache::default(),
-            last_seen: LastSeen::new(longest),
+            last_seen: LastSeen::new(),
             reconciliation: ReconciliationLog::new(caps, longest),
         })
+    }
+
+    /// Keeps outage usage for as long as that of a policy may matter, if that is longer
+    /// than so far: the quotas of a request may have longer windows.
+    pub(super) fn keep_for(&self, policy: &Policy) {
+        self.reconciliation.keep_for(policy.remembered_for());
     }
 
     /// The stand-in, if it is compiled in.
@@ -156,14 +164,9 @@ impl Fallback {
         check: &Check<'_>,
         error: StoreError,
     ) -> Result<Decision, Error> {
-        if error.is_overload() {
-            return Err(error.into());
-        }
-        let denies = |policy: &Policy| {
-            policy.mode() == Mode::Enforce && policy.on_store_error() == OnStoreError::Deny
-        };
-        if check.items().any(|item| denies(item.policy)) {
-            return Err(Error::Unavailable(error));
+        let is_not_applied = error.is_not_applied();
+        if let Some(error) = Self::refuse_undecided(check, error) {
+            return Err(error);
         }
         let local = LocalPart::of(check, self.caps.local_share);
         if local.positions.is_empty() {
@@ -177,7 +180,7 @@ impl Fallback {
         let mut decision = store.decide(part).await.map_err(Error::Unavailable)?;
         decision.move_to(&local.positions);
         // What the store may have charged after all is not charged again.
-        if error.is_not_applied() {
+        if is_not_applied {
             self.reconciliation.note(check, &decision);
         }
         self.reconciliation.note_ban(check, &decision);
@@ -200,8 +203,8 @@ impl Fallback {
                 for ((at, item), until) in positions.into_iter().zip(local).zip(struck) {
                     bans[at] = Some(until);
                     if let Some(until) = until {
-                        self.reconciliation
-                            .ban(item, Ban { until, duration: until.micros_since(now) });
+                        let duration = until.micros_since(now);
+                        self.reconciliation.ban(item, Ban { until, duration, count: 1 });
                     }
                 }
             }

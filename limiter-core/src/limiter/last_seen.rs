@@ -13,16 +13,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use moka::{policy::EvictionPolicy, sync::Cache};
+use moka::{Expiry, policy::EvictionPolicy, sync::Cache};
 use smallvec::SmallVec;
 
 use crate::{
-    algorithm::{Summary, Usage},
+    algorithm::Usage,
     check::{Check, Item},
     decision::{Decision, QuotaStatus},
     key::Key,
     outage_usage::OutageUsage,
     policy::OnStoreError,
+    quota::Quota,
     store::Store,
     time::Timestamp,
 };
@@ -42,15 +43,16 @@ struct Seen {
     quotas: SmallVec<[QuotaStatus; 1]>,
     now: Timestamp,
     at: Instant,
+    /// For how long the policy's usage may matter.
+    keep: Duration,
 }
 
 impl LastSeen {
-    /// Usage is forgotten that is older than `longest`: by then it has expired.
-    pub(super) fn new(longest: Duration) -> Self {
+    pub(super) fn new() -> Self {
         let usages = Cache::builder()
             .max_capacity(CAPACITY)
             .eviction_policy(EvictionPolicy::lru())
-            .time_to_live(longest)
+            .expire_after(OnceExpired)
             .build();
         Self { usages, used: AtomicBool::new(false), moving: Mutex::new(()) }
     }
@@ -61,7 +63,8 @@ impl LastSeen {
             let own = || decision.quotas.iter().filter(|status| status.policy() == at);
             if item.policy.on_store_error() == OnStoreError::Local && own().any(is_half_used) {
                 let quotas = own().copied().collect();
-                let seen = Seen { quotas, now: decision.now, at: Instant::now() };
+                let keep = item.policy.remembered_for();
+                let seen = Seen { quotas, now: decision.now, at: Instant::now(), keep };
                 self.used.store(true, Ordering::Relaxed);
                 self.usages.insert(id(item), Arc::new(seen));
             }
@@ -76,9 +79,7 @@ impl LastSeen {
         }
         let _moving = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(seen) = self.usages.get(&id(item)) else { return };
-        let now = seen.now.after(seen.at.elapsed());
-        let usages: SmallVec<[Usage<Summary>; 1]> =
-            seen.quotas.iter().map(|status| status.at(now).usage).collect();
+        let (now, usages) = seen.usages(item);
         let usage = [Some(OutageUsage::of_usages(&usages, now))];
         let (policies, subjects) = ([item.policy.clone()], [item.subject.clone()]);
         let _ = super::fallback::at_once(local.reset(item));
@@ -87,9 +88,50 @@ impl LastSeen {
         self.usages.invalidate(&id(item));
     }
 
+    /// Returns what was seen of an item, and was not moved yet.
+    pub(super) fn peek(&self, item: Item<'_>) -> Option<SmallVec<[Usage; 1]>> {
+        self.usages.get(&id(item)).map(|seen| seen.usages(item).1)
+    }
+
     /// Forgets an item: it was reset by hand.
     pub(super) fn forget(&self, item: Item<'_>) {
         self.usages.invalidate(&id(item));
+    }
+}
+
+impl Seen {
+    /// Returns the usage now, and the instant by the store's clock. The limits may have
+    /// been other ones: the quotas of a request may change.
+    fn usages(&self, item: Item<'_>) -> (Timestamp, SmallVec<[Usage; 1]>) {
+        let now = self.now.after(self.at.elapsed());
+        let quotas = self.quotas.iter().zip(item.policy.quotas().iter());
+        let usage =
+            |(seen, quota): (&QuotaStatus, &Quota)| Usage::at(*quota, seen.usage.state(), now);
+        (now, quotas.map(usage).collect())
+    }
+}
+
+/// Usage is kept until it has expired.
+struct OnceExpired;
+
+impl Expiry<(u64, Key), Arc<Seen>> for OnceExpired {
+    fn expire_after_create(
+        &self,
+        _: &(u64, Key),
+        seen: &Arc<Seen>,
+        _: Instant,
+    ) -> Option<Duration> {
+        Some(seen.keep)
+    }
+
+    fn expire_after_update(
+        &self,
+        _: &(u64, Key),
+        seen: &Arc<Seen>,
+        _: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        Some(seen.keep)
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::{
     ban::Ban,
     check::{Check, Item},
+    decide::Levels,
     decision::Decision,
     outage_usage::OutageUsage,
     store::{Store, memory_limits::MemoryLimits},
@@ -22,9 +23,11 @@ impl DenyCache {
     pub(super) const fn put(&self, _: &Check<'_>, _: &Decision, _: Instant) {}
 
     pub(super) const fn clear(&self) {}
-}
 
-impl DenyCache {
+    pub(super) const fn peek(&self, _: &Check<'_>) -> Option<Decision> {
+        None
+    }
+
     pub(super) const fn get_while_away(&self, _: &Check<'_>) -> Option<Decision> {
         None
     }
@@ -34,7 +37,7 @@ impl DenyCache {
 pub(super) struct LastSeen;
 
 impl LastSeen {
-    pub(super) const fn new(_: Duration) -> Self {
+    pub(super) const fn new() -> Self {
         Self
     }
 
@@ -43,6 +46,10 @@ impl LastSeen {
     pub(super) const fn move_to(&self, _: &dyn Store, _: Item<'_>) {}
 
     pub(super) const fn forget(&self, _: Item<'_>) {}
+
+    pub(super) const fn peek(&self, _: Item<'_>) -> Option<Levels> {
+        None
+    }
 }
 
 #[derive(Debug)]
@@ -53,6 +60,8 @@ impl ReconciliationLog {
         Self
     }
 
+    pub(super) const fn keep_for(&self, _: Duration) {}
+
     pub(super) const fn note(&self, _: &Check<'_>, _: &Decision) {}
 
     pub(super) const fn note_ban(&self, _: &Check<'_>, _: &Decision) {}
@@ -60,6 +69,10 @@ impl ReconciliationLog {
     pub(super) const fn ban(&self, _: Item<'_>, _: Ban) {}
 
     pub(super) const fn take(&self, _: &Check<'_>) -> Vec<Option<OutageUsage>> {
+        Vec::new()
+    }
+
+    pub(super) const fn peek(&self, _: &Check<'_>) -> Vec<Option<OutageUsage>> {
         Vec::new()
     }
 

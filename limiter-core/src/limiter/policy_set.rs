@@ -7,7 +7,7 @@ use std::{
 
 use smallvec::SmallVec;
 
-use super::{Fallback, Inner, Limiter, record_decision::DecidedBy};
+use super::{Fallback, Inner, Limiter, plans::Interned, record_decision::DecidedBy};
 use crate::{
     check::Check,
     decision::{Decision, QuotaStatus},
@@ -15,6 +15,7 @@ use crate::{
     key::{Key, KeyPart},
     outage_usage::OutageUsage,
     policy::{Mode, Policy},
+    quota::Quotas,
     request::{RequestInfo, Subjects},
     response::headers::{Fields, SetTexts},
     stats::counters::{LimiterCounter, PolicyCounters},
@@ -41,6 +42,8 @@ struct Set {
     counts_users: bool,
     /// The set that counts CORS preflights, made when first needed.
     preflights: OnceLock<PolicySet>,
+    /// The sets with other quotas for the policy at each position.
+    plans: OnceLock<Box<[Interned<Quotas, PolicySet>]>>,
 }
 
 impl PolicySet {
@@ -48,14 +51,38 @@ impl PolicySet {
         let is_on: Vec<_> = policies.iter().map(|policy| policy.mode() != Mode::Off).collect();
         let policies: Vec<_> =
             policies.into_iter().filter(|policy| policy.mode() != Mode::Off).collect();
+        Self::of(limiter, policies, is_on)
+    }
+
+    fn of(limiter: Limiter, policies: Vec<Policy>, is_on: Vec<bool>) -> Self {
         let texts = Arc::new(SetTexts::new(&policies));
         let counts_users =
             policies.iter().any(|policy| policy.key().parts().contains(&KeyPart::User));
         let counters = &limiter.0.counters;
         let counters = policies.iter().map(|policy| counters.of_policy(policy.reported_name()));
         let counters = counters.collect();
-        let preflights = OnceLock::new();
-        Self(Arc::new(Set { limiter, policies, is_on, counters, texts, counts_users, preflights }))
+        let (preflights, plans) = (OnceLock::new(), OnceLock::new());
+        Self(Arc::new(Set {
+            limiter,
+            policies,
+            is_on,
+            counters,
+            texts,
+            counts_users,
+            preflights,
+            plans,
+        }))
+    }
+
+    /// Returns the set with these policies in place of its own.
+    pub(super) fn with_policies(&self, policies: Vec<Policy>) -> Self {
+        Self::of(self.0.limiter.clone(), policies, self.0.is_on.clone())
+    }
+
+    /// Returns the sets with other quotas for the policy at that position.
+    pub(super) fn plans(&self, position: usize) -> &Interned<Quotas, Self> {
+        let plans = || self.0.policies.iter().map(|_| Interned::default()).collect();
+        &self.0.plans.get_or_init(plans)[position]
     }
 
     /// The same policies with counters of their own, for CORS preflights.

@@ -61,6 +61,11 @@ impl ReconciliationLog {
         }
     }
 
+    /// Keeps usage that nobody touches for that long at least.
+    pub(super) fn keep_for(&self, longest: Duration) {
+        self.usages.keep_for(longest);
+    }
+
     /// Notes what a check has charged that was decided without the store.
     pub(super) fn note(&self, check: &Check<'_>, decision: &Decision) {
         if !decision.is_allowed() || check.cost() == 0 {
@@ -80,7 +85,8 @@ impl ReconciliationLog {
     pub(super) fn note_ban(&self, check: &Check<'_>, decision: &Decision) {
         for &PolicyBan { policy, until } in decision.bans_brought() {
             if let Some(item) = check.items().nth(policy) {
-                self.ban(item, Ban { until, duration: until.micros_since(decision.now) });
+                let duration = until.micros_since(decision.now);
+                self.ban(item, Ban { until, duration, count: 1 });
             }
         }
     }
@@ -132,6 +138,32 @@ impl ReconciliationLog {
             return None;
         }
         let mut usage = taken.unwrap_or_else(|| OutageUsage::new(item.policy, now));
+        if let Some(ban) = ban {
+            usage.ban(ban);
+        }
+        Some(usage.at(now))
+    }
+
+    /// Returns what [`take`](Self::take) would, and leaves it there.
+    pub(super) fn peek(&self, check: &Check<'_>) -> Vec<Option<OutageUsage>> {
+        if !self.is_used() {
+            return Vec::new();
+        }
+        let now = SystemClock.now();
+        check.items().map(|item| self.peek_of(item, now)).collect()
+    }
+
+    fn peek_of(&self, item: Item<'_>, now: Timestamp) -> Option<OutageUsage> {
+        let pending = self.usages.get(item, now);
+        if pending.as_ref().is_some_and(|pending| pending.waits) {
+            return None;
+        }
+        let ban = self.bans.get(&ban_id(item));
+        if pending.is_none() && ban.is_none() {
+            return None;
+        }
+        let mut usage =
+            pending.map_or_else(|| OutageUsage::new(item.policy, now), |pending| pending.usage);
         if let Some(ban) = ban {
             usage.ban(ban);
         }

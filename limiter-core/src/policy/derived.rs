@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use super::{Policy, Rule};
-use crate::key::KeySpec;
 #[cfg(feature = "_shared")]
 use crate::{ban::BanRule, quota::Quota};
+use crate::{key::KeySpec, quota::Quotas};
 
 /// The end of the name of a policy that counts preflights. The dot keeps it apart
 /// from names that a configuration can have.
@@ -27,6 +27,17 @@ impl Policy {
                 .expect("1 strike a minute is a rule"),
         );
         Self(Arc::new(rule.with_namespaces()))
+    }
+
+    /// Returns the policy with the quotas of one request. Everything else is the same,
+    /// and so are the counters where the windows are.
+    pub(crate) fn with_quotas(&self, quotas: &Quotas) -> Self {
+        self.clone().with(|rule| rule.quotas = quotas.clone())
+    }
+
+    /// Returns a number that tells policies apart as long as they are not dropped.
+    pub(crate) fn address(&self) -> usize {
+        Arc::as_ptr(&self.0) as usize
     }
 
     /// The policy with one of `parts` parts of its quotas, but as much as `cost`

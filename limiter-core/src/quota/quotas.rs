@@ -8,7 +8,7 @@ use super::{Algorithm, MAX_QUOTAS, Quota, QuotaError};
 ///
 /// All of them are decided together: a refusal by one charges none, and the
 /// order in which they were written makes no difference.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Quotas(Arc<[Quota]>);
 
 impl Quotas {

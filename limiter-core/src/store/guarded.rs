@@ -8,7 +8,7 @@ use std::{
 use futures_core::future::BoxFuture;
 
 use super::{
-    Answer, BanPage, ServerHealth, Store,
+    Answer, BanPage, KeyStates, ServerHealth, Store,
     circuit_breaker::{BreakerSettings, CircuitBreaker},
 };
 use crate::{
@@ -114,6 +114,10 @@ impl Store for GuardedStore {
 
     fn ban<'a>(&'a self, item: Item<'a>) -> Answer<'a, Option<Ban>> {
         self.call(move |store| store.ban(item))
+    }
+
+    fn look<'a>(&'a self, items: Vec<Item<'a>>) -> Answer<'a, KeyStates> {
+        self.call(move |store| store.look(items))
     }
 
     fn bans<'a>(

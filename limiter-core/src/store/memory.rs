@@ -29,7 +29,7 @@ use std::{
 
 pub use self::builder::MemoryStoreBuilder;
 use self::{bans::Bans, counter_ids::CounterIds, locking::Location, table::Table};
-use super::{Answer, BanPage, Banned, Store};
+use super::{Answer, BanPage, Banned, KeyStates, Store};
 use crate::{
     ban::{Ban, BanChange},
     check::{Check, Item},
@@ -191,6 +191,10 @@ impl Store for MemoryStore {
 
     fn ban<'a>(&'a self, item: Item<'a>) -> Answer<'a, Option<Ban>> {
         Answer::ready(self.0.ban(item))
+    }
+
+    fn look<'a>(&'a self, items: Vec<Item<'a>>) -> Answer<'a, KeyStates> {
+        Answer::ready(self.0.look(&items))
     }
 
     fn bans<'a>(

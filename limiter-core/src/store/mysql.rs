@@ -144,7 +144,7 @@ impl Dialect for MySql {
     fn probe(&self) -> String {
         format!(
             "SELECT name, state FROM {0}_counters WHERE name = ''; \
-             SELECT name, ends_at FROM {0}_bans WHERE name = ''; \
+             SELECT name, ends_at + ban_count FROM {0}_bans WHERE name = ''; \
              SELECT id, id FROM {0}_locks WHERE id = 0",
             self.prefix
         )
@@ -179,6 +179,12 @@ impl Transactional for MySql {
     ) -> Result<LoadedRows, sqlx::Error> {
         let (prefix, names) = (&self.prefix, rows.names());
         let select = statements::select(prefix, &names);
+        let now = "'now', CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS UNSIGNED)";
+        if rows.is_look() {
+            let begin = "START TRANSACTION READ ONLY";
+            let sql = format!("{begin}; SELECT {now} UNION ALL {select}");
+            return Ok(statements::loaded(Self::rows(connection, sql).await?, &names));
+        }
         let mut ids: Vec<u64> =
             rows.clients().map(|client| number(prefix, client) % LOCKS).collect();
         ids.sort_unstable();
@@ -186,7 +192,7 @@ impl Transactional for MySql {
         let sql = format!(
             "START TRANSACTION; \
              SELECT CONCAT('lock ', id), '' FROM {prefix}_locks WHERE id IN ({}) ORDER BY id FOR UPDATE; \
-             SELECT 'now', CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS UNSIGNED) UNION ALL {select}",
+             SELECT {now} UNION ALL {select}",
             join(&ids)
         );
         let rows = Self::rows(connection, sql).await?;

@@ -234,7 +234,7 @@ impl Dialect for Postgres {
         format!(
             "SELECT name, state FROM {0}_counters WHERE name = ''; \
              SELECT tat, quota_limit + quota_burst + expires_at FROM {0}_counters WHERE name = ''; \
-             SELECT name, ends_at + duration + expires_at FROM {0}_bans WHERE name = ''",
+             SELECT name, ends_at + duration + ban_count + expires_at FROM {0}_bans WHERE name = ''",
             self.prefix
         )
     }

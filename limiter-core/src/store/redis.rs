@@ -67,7 +67,9 @@ impl Backend for Redis {
                         .spawn(async move { cross_slot::decide(&redis, run, cost).await });
                     task.await.map_err(StoreError::new)?
                 }
-                Operation::Strike if is_apart => cross_slot::strike(self, run).await,
+                Operation::Strike | Operation::Look if is_apart => {
+                    cross_slot::run_by_client(self, run).await
+                }
                 _ => self.run_on_slot(run).await,
             }
         })

@@ -26,7 +26,7 @@ use self::{
     operation::Operation,
     storage_key::StorageKeys,
 };
-use super::{Answer, BanPage, Banned, ServerHealth, Store};
+use super::{Answer, BanPage, Banned, KeyStates, ServerHealth, Store};
 use crate::{
     ban::{Ban, BanChange},
     check::{Check, Item},
@@ -196,6 +196,17 @@ impl Store for RemoteStore {
         let client = self.0.storage_key.client(&item.subject.key);
         let asked = self.0.backend.ban(item.policy.namespaces().bans, client, self.0.now());
         Answer::Pending(Box::pin(self.0.within(asked)))
+    }
+
+    fn look<'a>(&'a self, items: Vec<Item<'a>>) -> Answer<'a, KeyStates> {
+        if items.is_empty() {
+            return Answer::ready(Ok(KeyStates::new(Timestamp::default(), Vec::new())));
+        }
+        Answer::Pending(Box::pin(async move {
+            let Reply { now, kept } = self.0.run(Operation::Look, items.iter().copied()).await?;
+            let states = items.iter().zip(&kept).map(|(item, kept)| kept.prior(*item)).collect();
+            Ok(KeyStates::new(now, states))
+        }))
     }
 
     fn bans<'a>(

@@ -165,7 +165,7 @@ impl<D: Dialect> Sql<D> {
     ) -> Result<Vec<(String, Ban)>, StoreError> {
         let now = now.map_or_else(|| self.dialect.now(), |now| now.as_micros().to_string());
         let sql = format!(
-            "SELECT name, CONCAT(ends_at, ',', duration) FROM {}_bans \
+            "SELECT name, CONCAT(ends_at, ',', duration, ',', ban_count) FROM {}_bans \
              WHERE {which} AND ends_at > {now} AND ends_at <= {now} + duration + 1000000 \
              ORDER BY name LIMIT {limit}",
             self.dialect.prefix()

@@ -95,7 +95,7 @@ impl Dialect for Sqlite {
     fn probe(&self) -> String {
         format!(
             "SELECT name, state FROM {0}_counters WHERE name = ''; \
-             SELECT name, name FROM {0}_bans WHERE name = ''",
+             SELECT name, ban_count FROM {0}_bans WHERE name = ''",
             self.prefix
         )
     }
@@ -121,7 +121,7 @@ impl Transactional for Sqlite {
         text_encoding::read_states(text)
     }
 
-    /// Locks the whole file.
+    /// Locks the whole file, unless nothing will be written.
     async fn read(
         &self,
         connection: &mut SqliteConnection,
@@ -129,7 +129,8 @@ impl Transactional for Sqlite {
         _: usize,
     ) -> Result<LoadedRows, sqlx::Error> {
         let names = rows.names();
-        let sql = format!("BEGIN IMMEDIATE; {}", statements::select(&self.prefix, &names));
+        let begin = if rows.is_look() { "BEGIN" } else { "BEGIN IMMEDIATE" };
+        let sql = format!("{begin}; {}", statements::select(&self.prefix, &names));
         let rows = Self::rows(connection, sql).await?;
         Ok(LoadedRows { now: Some(wall_clock().as_micros()), ..statements::loaded(rows, &names) })
     }

@@ -69,7 +69,7 @@ impl Debt {
             outage_usage.charge(self.units, since);
             if self.ban > 0 {
                 let until = since.after(Duration::from_micros(self.ban));
-                outage_usage.ban(Ban { until, duration: self.ban });
+                outage_usage.ban(Ban { until, duration: self.ban, count: 1 });
             }
             outage_usage.at(now)
         };

@@ -1,9 +1,10 @@
-//! Packed usage: the outage usage of a quota in parts of four numbers, of which a
+//! Packed usage: the outage usage of a quota in parts of five numbers, of which a
 //! million keys can be kept.
 //!
 //! ```text
 //! usage = units state
-//! state = tat fraction latest        gcra: latest is that of a bucket that was full
+//! state = tat fraction latest limit  gcra: latest is that of a bucket that was full,
+//!                                    limit that which all of it was noted with
 //!       | the numbers of a State     the others
 //! ```
 //! Zeros fill the last part.
@@ -19,7 +20,7 @@ use crate::{
 pub(crate) struct PackedUsage([u64; PART]);
 
 /// The numbers of a part.
-const PART: usize = 4;
+const PART: usize = 5;
 
 impl QuotaUsage {
     /// Returns the parts: as many as [`parts`](Self::parts) says of the quota.

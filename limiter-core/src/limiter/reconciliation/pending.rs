@@ -1,4 +1,4 @@
-//! Pending usages: the outage usage of many keys, in 48 bytes for each quota of a key.
+//! Pending usages: the outage usage of many keys, in 56 bytes for each quota of a key.
 //!
 //! An entry has no key but a hash of it, under a secret of the process, so that nobody
 //! can make two keys meet. Of a million keys two meet by chance with a probability of
@@ -14,7 +14,7 @@ use std::{
     ops::Range,
     sync::{
         Mutex, OnceLock, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU32, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -53,7 +53,7 @@ pub(super) struct PendingUsages {
     /// The entries of all shards.
     len: AtomicUsize,
     /// Seconds after which an untouched entry is forgotten.
-    max_age: u32,
+    max_age: AtomicU32,
 }
 
 /// A part of the entries, in the order of their hashes; the entries of the quotas of one
@@ -74,7 +74,7 @@ struct Entry {
     waits: bool,
 }
 
-const _: () = assert!(size_of::<Entry>() == 48, "the memory of a key is documented");
+const _: () = assert!(size_of::<Entry>() == 56, "the memory of a key is documented");
 
 impl PendingUsages {
     /// Holds `capacity` entries, one for each quota of a key.
@@ -84,12 +84,25 @@ impl PendingUsages {
             hasher: RandomState::new(),
             capacity,
             len: AtomicUsize::new(0),
-            max_age: u32::try_from(longest.as_secs()).unwrap_or(u32::MAX),
+            max_age: AtomicU32::new(whole_seconds(longest)),
         }
+    }
+
+    /// Forgets untouched entries no sooner than that.
+    pub(super) fn keep_for(&self, longest: Duration) {
+        self.max_age.fetch_max(whole_seconds(longest), Ordering::Relaxed);
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.len.load(Ordering::Relaxed) == 0
+    }
+
+    /// Returns the usage of an item.
+    pub(super) fn get(&self, item: Item<'_>, now: Timestamp) -> Option<PendingUsage> {
+        let (hash, shards) = (self.hash(item), self.shards.get()?);
+        let shard = &shards[hash as usize & (shards.len() - 1)];
+        let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        shard.read(shard.find(hash), item.policy, now)
     }
 
     /// Replaces the usage of an item by what `change` returns.
@@ -124,7 +137,7 @@ impl PendingUsages {
         let shards = self.shards.get_or_init(|| self.empty_shards());
         let shard = &shards[hash as usize & (shards.len() - 1)];
         let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-        let expired = shard.sweep(now_seconds, self.max_age);
+        let expired = shard.sweep(now_seconds, self.max_age.load(Ordering::Relaxed));
         self.len.fetch_sub(expired, Ordering::Relaxed);
 
         let place = shard.find(hash);
@@ -143,12 +156,10 @@ impl PendingUsages {
         true
     }
 
-    /// Policies of one namespace whose limits differ are kept apart: their usage is
-    /// packed relative to their quotas.
+    /// Policies of one namespace share their usage, though their limits may differ.
     fn hash(&self, item: Item<'_>) -> u64 {
         let mut hasher = self.hasher.build_hasher();
         hasher.write_u64(item.policy.namespaces().counters);
-        item.policy.quotas().iter().for_each(|quota| quota.hash(&mut hasher));
         item.subject.key.hash(&mut hasher);
         hasher.finish()
     }
@@ -219,6 +230,10 @@ impl Shard {
             self.entries.shrink_to(len + GROWTH);
         }
     }
+}
+
+fn whole_seconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
 }
 
 fn seconds(now: Timestamp) -> u32 {

@@ -19,6 +19,7 @@ use crate::{
     decision::Decision,
     error::StoreError,
     policy::Counter,
+    store::KeyStates,
     time::Timestamp,
 };
 
@@ -109,6 +110,14 @@ impl Shared {
             after.new_ban(&before, now)
         };
         Ok(offenders.iter().enumerate().map(strike).collect())
+    }
+
+    pub(super) fn look(&self, items: &[Item<'_>]) -> Result<KeyStates, StoreError> {
+        let mut locked = self.lock(items.iter().copied())?;
+        let now = self.clock.now();
+        let items = items.iter().enumerate();
+        let states = items.map(|(at, item)| locked.prior(at, *item, now)).collect();
+        Ok(KeyStates::new(now, states))
     }
 
     pub(super) fn change_ban(&self, item: Item<'_>, change: BanChange) -> Result<(), StoreError> {

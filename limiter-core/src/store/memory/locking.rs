@@ -100,7 +100,9 @@ impl<'a> LockedSegments<'a> {
     ) {
         let tag = Tag::counter(location.digest, spec.namespace, id);
         let slot = self.take_slot(location, tag);
-        let content = match spec.compact.pack(usage, self.shared.origin) {
+        let is_shared = self.shared.counter_ids.is_shared(id, spec);
+        let compact = spec.compact.pack(usage, self.shared.origin);
+        let content = match compact.filter(|_| !is_shared) {
             Some(payload) => Content::Compact(payload),
             None => usage.state().map_or(Content::Nothing, Content::Wide),
         };

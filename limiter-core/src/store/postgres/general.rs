@@ -111,7 +111,7 @@ fn columns(row: &CounterRow<'_>) -> CounterColumns {
 fn write_arguments<'a>(
     Changes { counters, bans }: &'a Changes<'_>,
     columns: &'a [CounterColumns],
-) -> [Argument<'a>; 12] {
+) -> [Argument<'a>; 13] {
     let counter = |value: fn(&CounterColumns) -> Option<i64>| {
         Argument::Numbers(columns.iter().map(value).collect())
     };
@@ -132,6 +132,7 @@ fn write_arguments<'a>(
         Argument::Texts(bans.iter().map(|row| row.version).collect()),
         ban(|ban, _| ban.until.as_micros()),
         ban(|ban, _| ban.duration),
+        ban(|ban, _| ban.count.into()),
         ban(|_, row| row.expires_at),
     ]
 }

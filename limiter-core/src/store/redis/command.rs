@@ -89,8 +89,10 @@ impl ScriptCall {
 /// Writes outage usage: the numbers of each quota, and those of a ban.
 fn write_outage_usage(told: &mut Vec<u8>, run: &StoreRequest) {
     for outage_usage in &run.outage_usage {
-        let (left, duration) = outage_usage.ban_left().unwrap_or_default();
-        encoding::write(told, outage_usage.numbers().chain([left, duration]));
+        // By a clock at 0 its end is how much longer it lasts.
+        let ban = outage_usage.ban_at(Timestamp::default());
+        let ban = ban.map_or([0; 3], |ban| [ban.until.as_micros(), ban.duration, ban.count.into()]);
+        encoding::write(told, outage_usage.numbers().chain(ban));
     }
 }
 
@@ -203,6 +205,7 @@ const fn code(operation: Operation) -> u64 {
         Operation::ChangeBan(BanChange::Lift) => 6,
         Operation::ChangeBan(BanChange::Forgive) => 7,
         Operation::Reset => 8,
+        Operation::Look => 9,
     }
 }
 

@@ -47,12 +47,12 @@ pub(super) async fn decide(
     Ok(asked.answer())
 }
 
-/// Strikes each client in turn; strikes of one do not depend on another's.
-pub(super) async fn strike(redis: &Redis, run: StoreRequest) -> Result<Reply, StoreError> {
+/// Strikes each client in turn, or looks at it: that of one does not depend on another.
+pub(super) async fn run_by_client(redis: &Redis, run: StoreRequest) -> Result<Reply, StoreError> {
     let mut asked = SlotGroup { redis, run: &run, kept: vec![None; run.items.len()] };
     for mode in [Mode::Enforce, Mode::Shadow] {
         for group in groups(&run.items, mode) {
-            asked.ask(Operation::Strike, &group).await?;
+            asked.ask(run.operation, &group).await?;
         }
     }
     Ok(asked.answer())

@@ -5,7 +5,7 @@
 //! counter = state* kept_until                  one a quota, in the policy's order
 //! state   = the numbers of a State, as many as one of its quota can have: zeros
 //!           fill the rest; strikes are the state of a sliding window
-//! ban     = until duration
+//! ban     = until duration count
 //! ```
 //! `kept_until` is an instant at which the key is still there, or 0: where it lies
 //! late enough, a change leaves the time to live as it is. Replies, and what is
@@ -64,7 +64,8 @@ impl<'a> Numbers<'a> {
 
     fn ban(&mut self) -> Option<Option<Ban>> {
         let until = Timestamp::from_micros(self.next()?);
-        let ban = Ban { until, duration: self.next()? };
+        let (duration, count) = (self.next()?, self.next()?);
+        let ban = Ban { until, duration, count: u32::try_from(count).unwrap_or(u32::MAX) };
         Some(Some(ban).filter(|ban| ban.until > Timestamp::default()))
     }
 }
@@ -144,12 +145,12 @@ mod tests {
 
     #[test]
     fn a_ban_of_another_length_counts_as_none() {
-        let ban = Ban { until: Timestamp::from_micros(258), duration: 3 };
+        let ban = Ban { until: Timestamp::from_micros(258), duration: 3, count: 4 };
         let mut encoding = Vec::new();
-        write(&mut encoding, [258, 3]);
-        assert_eq!(encoding, [0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0, 3]);
+        write(&mut encoding, [258, 3, 4]);
+        assert_eq!(encoding[16..], [0, 0, 0, 0, 0, 0, 0, 4]);
         assert_eq!(parse_ban(&encoding), Some(ban));
-        for foreign in [&encoding[..8], b"17000,20", b"", &[encoding.clone(), vec![0]].concat()] {
+        for foreign in [&encoding[..16], b"17000,20", b"", &[encoding.clone(), vec![0]].concat()] {
             assert_eq!(parse_ban(foreign), None);
         }
     }

@@ -64,5 +64,8 @@ impl Scripts {
 
 /// Returns whether `check.lua` does it, with others in one call.
 pub(super) const fn is_batchable(operation: Operation) -> bool {
-    matches!(operation, Operation::Decide(_) | Operation::Charge(_) | Operation::Strike)
+    matches!(
+        operation,
+        Operation::Decide(_) | Operation::Charge(_) | Operation::Strike | Operation::Look
+    )
 }

@@ -74,9 +74,9 @@ impl StoreRequest {
         self.items.iter().map(|item| item.policy.quotas().len()).sum()
     }
 
-    /// Whether it decides nothing, and writes nothing.
+    /// Whether it writes nothing.
     pub(in crate::store) fn is_look(&self) -> bool {
-        self.operation == Operation::Decide(0)
+        matches!(self.operation, Operation::Decide(0) | Operation::Look)
     }
 
     /// Whether both are the same check, of the same items and cost, so that one after
@@ -178,11 +178,12 @@ pub(in crate::store) struct ListedBans {
     pub(in crate::store) next: Option<String>,
 }
 
-/// Reads a ban as databases tell it: `until,duration`. What cannot be read
+/// Reads a ban as databases return it: `until,duration,count`. What cannot be read
 /// counts as none.
 #[cfg(feature = "_sql")]
 pub(in crate::store) fn parse_ban(text: &str) -> Option<Ban> {
-    let (until, duration) = text.split_once(',')?;
-    let until = Timestamp::from_micros(until.parse().ok()?);
-    Some(Ban { until, duration: duration.parse().ok()? })
+    let mut numbers = text.split(',');
+    let until = Timestamp::from_micros(numbers.next()?.parse().ok()?);
+    let (duration, count) = (numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?);
+    Some(Ban { until, duration, count })
 }

@@ -17,6 +17,8 @@ pub(in crate::store) enum Operation {
     Strike,
     ChangeBan(BanChange),
     Reset,
+    /// Reads all that is kept of the items, and writes nothing.
+    Look,
 }
 
 /// State outlives its use by a minute, so that a clock that steps back finds

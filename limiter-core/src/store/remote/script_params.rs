@@ -81,7 +81,7 @@ impl Operation {
             Self::Decide(cost) => cost,
             #[cfg(feature = "redis")]
             Self::Charge(cost) | Self::GiveBack(cost) => cost,
-            Self::Reconcile | Self::Strike | Self::ChangeBan(_) | Self::Reset => 0,
+            Self::Reconcile | Self::Strike | Self::ChangeBan(_) | Self::Reset | Self::Look => 0,
         }
     }
 

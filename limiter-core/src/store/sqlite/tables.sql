@@ -12,5 +12,6 @@ CREATE TABLE IF NOT EXISTS {prefix}_bans (
     name    TEXT NOT NULL PRIMARY KEY,
     ends_at INTEGER NOT NULL,
     duration INTEGER NOT NULL,
+    ban_count INTEGER NOT NULL,
     expires_at INTEGER NOT NULL
 ) WITHOUT ROWID;

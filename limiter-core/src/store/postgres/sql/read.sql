@@ -5,11 +5,11 @@
 --
 -- Returns the instant by the server's clock, in a row without a name; of each row
 -- that is there its name, its version, and its state as text: text_encoding.rs, or
--- "q" tat "," limit "," burst (see tables.sql), or ends_at "," duration.
+-- "q" tat "," limit "," burst (see tables.sql), or ends_at "," duration "," ban_count.
 SELECT null::text, null::text, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint::text
 UNION ALL
 SELECT name, xmin::text, coalesce(state, concat('q', tat, ',', quota_limit, ',', quota_burst))
 FROM {prefix}_counters WHERE name = ANY ($1::text[])
 UNION ALL
-SELECT name, xmin::text, concat(ends_at, ',', duration)
+SELECT name, xmin::text, concat(ends_at, ',', duration, ',', ban_count)
 FROM {prefix}_bans WHERE name = ANY ($2::text[])

@@ -26,5 +26,6 @@ CREATE TABLE IF NOT EXISTS {prefix}_bans (
     name       text COLLATE "C" PRIMARY KEY,
     ends_at    bigint NOT NULL,
     duration   bigint NOT NULL,
+    ban_count  bigint NOT NULL,
     expires_at bigint NOT NULL
 );

@@ -3,7 +3,7 @@
 --
 -- $1 names, $2 versions, $3 tat, $4 limit, $5 burst, $6 state, $7 expires_at
 --    the counters and strikes, sorted by their names
--- $8 names, $9 versions, $10 ends_at, $11 duration, $12 expires_at
+-- $8 names, $9 versions, $10 ends_at, $11 duration, $12 ban_count, $13 expires_at
 --    the bans, sorted by their names
 -- A row without a version is new; one without expires_at is removed.
 --
@@ -18,8 +18,9 @@ WITH counter AS (
         $1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::bigint[]
     ) AS item (name, version, tat, quota_limit, quota_burst, state, expires_at)
 ), ban AS (
-    SELECT * FROM unnest($8::text[], $9::text[], $10::bigint[], $11::bigint[], $12::bigint[])
-        AS item (name, version, ends_at, duration, expires_at)
+    SELECT * FROM unnest(
+        $8::text[], $9::text[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[]
+    ) AS item (name, version, ends_at, duration, ban_count, expires_at)
 ), locked_counters AS (
     SELECT FROM counter AS item JOIN {prefix}_counters AS kept USING (name)
     WHERE kept.xmin::text = item.version FOR UPDATE OF kept
@@ -38,7 +39,8 @@ WITH counter AS (
         AND item.version IS NOT NULL AND item.expires_at IS NOT NULL
 ), updated_bans AS (
     UPDATE {prefix}_bans AS kept
-    SET ends_at = item.ends_at, duration = item.duration, expires_at = item.expires_at
+    SET ends_at = item.ends_at, duration = item.duration, ban_count = item.ban_count,
+        expires_at = item.expires_at
     FROM ban AS item
     WHERE (SELECT unchanged FROM unchanged) AND kept.name = item.name
         AND item.version IS NOT NULL AND item.expires_at IS NOT NULL
@@ -54,8 +56,8 @@ WITH counter AS (
     WHERE (SELECT unchanged FROM unchanged) AND version IS NULL
     ON CONFLICT (name) DO NOTHING RETURNING 1
 ), new_bans AS (
-    INSERT INTO {prefix}_bans (name, ends_at, duration, expires_at)
-    SELECT name, ends_at, duration, expires_at FROM ban
+    INSERT INTO {prefix}_bans (name, ends_at, duration, ban_count, expires_at)
+    SELECT name, ends_at, duration, ban_count, expires_at FROM ban
     WHERE (SELECT unchanged FROM unchanged) AND version IS NULL
     ON CONFLICT (name) DO NOTHING RETURNING 1
 ), inserted AS (

@@ -3,8 +3,8 @@
 --
 -- ARGV  [2] of a ban for how long, in microseconds; of what is owed, for each
 --           quota its numbers, see QuotaUsage::numbers, and for the item how much
---           longer a ban lasts that was brought elsewhere (or 0), and how long it
---           was when it began; packed
+--           longer a ban lasts that was brought elsewhere (or 0), how long it was
+--           when it began, and its count; packed
 --       to give back, for each item two arguments: the counter as it was before
 --       it was charged, and after
 
@@ -100,19 +100,20 @@ end
 
 -- A ban that was brought elsewhere: the later end holds, and the longer one is
 -- what the next is longer than.
-local function owe_ban(at, rule, key, left, lasted)
+local function owe_ban(at, rule, key, left, lasted, count)
   write(keys[key + 2], false, 0)
+  count = count_with(at, rule, key, count)
   if now < bans[at] + parameters[rule + FORGIVE_AFTER] then
     if bans[at] >= now + left then return end
     lasted = max(lasted, bans[at + 1])
   end
-  write_ban(rule, key, now + left, lasted)
+  write_ban(rule, key, now + left, lasted, count)
 end
 
 local function owe(at, item, rule, key, ruled)
   change_counter(item, key)
-  local left, lasted = number(), number()
-  if left > 0 and ruled and parameters[rule + BANNABLE] == 1 then owe_ban(at, rule, key, left, lasted) end
+  local left, lasted, count = number(), number(), number()
+  if left > 0 and ruled and parameters[rule + BANNABLE] == 1 then owe_ban(at, rule, key, left, lasted, count) end
 end
 
 -- Exactly as before where nobody else has been charged since; else the units
@@ -131,7 +132,9 @@ end
 local function ban(at, rule, key)
   local asked = number()
   write(keys[key + 2], false, 0)
-  if bans[at] < now + asked then write_ban(rule, key, now + asked, asked) end
+  if bans[at] < now + asked then
+    write_ban(rule, key, now + asked, asked, count_with(at, rule, key, 1))
+  end
 end
 
 -- Strikes are written as they count at now, which after a step of the clock may
@@ -142,7 +145,10 @@ local function lift(at, rule, key)
   local packed = pack('>I8I8I8', start, current, previous)
   local is_any = current > 0 or previous > 0
   write(keys[key + 2], is_any and packed, 2 * window - now + start)
-  if bans[at] > 0 then write_ban(rule, key, min(bans[at], now), bans[at + 1]) end
+  if bans[at] > 0 then 
+    local count = unpacked('>I8', find(keys[key + 1], 24), 17)
+    write_ban(rule, key, min(bans[at], now), bans[at + 1], count)
+  end
 end
 
 local item, key = form + FORM_SIZE, 1

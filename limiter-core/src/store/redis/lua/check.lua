@@ -3,9 +3,10 @@
 -- decide.rs and ban/ of limiter-core; Rust replays it on the state that this
 -- returns.
 --
--- Operations: to decide; to charge (the same, but nothing strikes); to strike.
+-- Operations: to decide; to charge (the same, but nothing strikes); to strike; to look,
+-- which costs nothing and finds strikes as well.
 
-local DECIDE, STRIKE = 0, 2
+local DECIDE, STRIKE, LOOK = 0, 2, 9
 
 local function charge(item, key, slot, cost)
   local packed, longest = '', 0
@@ -32,7 +33,7 @@ local function strike(at, rule, key)
   end
   duration = min(duration, parameters[rule + MAX_DURATION])
   write(keys[key + 2], false, 0)
-  write_ban(rule, key, now + duration, duration)
+  write_ban(rule, key, now + duration, duration, count_with(at, rule, key, 1))
 end
 
 -- Looks at all items before any of them is changed: they may share bans. Returns
@@ -40,7 +41,8 @@ end
 -- check; whether each of them passes is in a list.
 local passing = { true }
 local function look(form, key)
-  local strikes_all, cost = parameters[form + OPERATION] == STRIKE, parameters[form + UNITS]
+  local operation, cost = parameters[form + OPERATION], parameters[form + UNITS]
+  local strikes_all = operation == STRIKE or operation == LOOK
   local item, slot, banned, admitted = form + FORM_SIZE, 1, false, true
   for each = 1, parameters[form + ITEMS] do
     local shadow, ruled = parameters[item + SHADOW] == 1, parameters[item + RULED] == 1

@@ -51,7 +51,7 @@ for _ = 1, groups do
     end
     if has_bans == 1 then
       local ban = found[key + 1]
-      if ban and #ban == 16 and now < unpacked('>I8', ban) then is_decided = false end
+      if ban and #ban == 24 and now < unpacked('>I8', ban) then is_decided = false end
       found[key + 1] = ''
     end
 

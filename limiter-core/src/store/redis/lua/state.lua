@@ -91,7 +91,7 @@ end
 -- Finds the ban of the item whose place among others is `at`, and the strikes if
 -- they are wanted: few checks need them.
 local function find_offender(at, rule, key, wanted)
-  local ban = find(keys[key + 1], 16)
+  local ban = find(keys[key + 1], 24)
   answer[size + 1] = ban
   answer[size + 2] = NO_STRIKES
   if wanted then
@@ -108,8 +108,17 @@ local function find_offender(at, rule, key, wanted)
   if parameters[rule + BANNABLE] == 0 then bans[at] = 0 end
 end
 
-local function write_ban(rule, key, until_, duration)
-  write(keys[key + 1], pack('>I8I8', until_, duration), max(until_ + parameters[rule + FORGIVE_AFTER] - now, 0))
+-- The bans so far with `more` of them: what begins while a ban is in force is that
+-- ban, made longer.
+local function count_with(at, rule, key, more)
+  if bans[at] == 0 or now >= bans[at] + parameters[rule + FORGIVE_AFTER] then return more end
+  local known = unpacked('>I8', find(keys[key + 1], 24), 17)
+  if now < bans[at] then return max(known, more) end
+  return min(known + more, 4294967295)
+end
+
+local function write_ban(rule, key, until_, duration, count)
+  write(keys[key + 1], pack('>I8I8I8', until_, duration, count), max(until_ + parameters[rule + FORGIVE_AFTER] - now, 0))
 end
 
 -- The server's clock is asked once.

@@ -54,6 +54,7 @@ impl<'a, 'r> Apply<'a, 'r> {
                     Some(before.change(rule, change, kept.now))
                 });
             }),
+            Operation::Look => {}
             Operation::Reset => places.iter().for_each(|places| {
                 self.rows.write_counter(places.counter, None, 0);
             }),

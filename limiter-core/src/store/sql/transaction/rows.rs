@@ -30,6 +30,9 @@ pub(in crate::store) struct Rows<'r> {
     clients: Vec<&'r str>,
     counters: Vec<Counter<'r>>,
     bans: Vec<Row<Ban>>,
+    /// Whether nothing will be written.
+    #[cfg(any(feature = "mysql", feature = "sqlite"))]
+    is_look: bool,
 }
 
 /// A counter, or strikes: these are of no policy.
@@ -107,6 +110,10 @@ impl<'r> Rows<'r> {
     /// The rows of all items, and where each item's are, run by run.
     pub(in crate::store) fn of(batch: &'r [BatchEntry]) -> (Self, Vec<SmallVec<[Places; 1]>>) {
         let mut rows = Self::default();
+        #[cfg(any(feature = "mysql", feature = "sqlite"))]
+        {
+            rows.is_look = batch.iter().all(|entry| entry.request.is_look());
+        }
         let places = batch
             .iter()
             .map(|entry| entry.request.items.iter().map(|item| rows.add(item)).collect())
@@ -139,6 +146,12 @@ impl<'r> Rows<'r> {
             counters.push(Counter { policy, row: Row::new(key) });
             counters.len() - 1
         })
+    }
+
+    /// Returns whether nothing will be written, so that no lock is needed.
+    #[cfg(any(feature = "mysql", feature = "sqlite"))]
+    pub(in crate::store) const fn is_look(&self) -> bool {
+        self.is_look
     }
 
     /// Returns the clients of the rows; some more than once.

@@ -20,7 +20,7 @@ pub(in crate::store) fn select(prefix: &str, names: &Names<'_>) -> String {
     if !names.bans.is_empty() {
         let bans = quoted(&names.bans);
         sql += &format!(
-            " UNION ALL SELECT name, CONCAT(ends_at, ',', duration) FROM {prefix}_bans \
+            " UNION ALL SELECT name, CONCAT(ends_at, ',', duration, ',', ban_count) FROM {prefix}_bans \
              WHERE name IN ({bans})"
         );
     }
@@ -61,8 +61,9 @@ pub(in crate::store) fn write(
     let (mut bans, mut gone_bans) = (Vec::new(), Vec::new());
     for BanRow { name, ban, expires_at, .. } in &changes.bans {
         match ban {
-            Some(Ban { until, duration }) => {
-                bans.push(format!("('{name}',{},{duration},{expires_at})", until.as_micros()));
+            Some(Ban { until, duration, count }) => {
+                let until = until.as_micros();
+                bans.push(format!("('{name}',{until},{duration},{count},{expires_at})"));
             }
             None => gone_bans.push(*name),
         }
@@ -72,7 +73,7 @@ pub(in crate::store) fn write(
     };
     let delete = |table: &str, names: &[&str]| delete(&format!("{prefix}_{table}"), names);
     insert("counters", &["state", "expires_at"], &counters)
-        + &insert("bans", &["ends_at", "duration", "expires_at"], &bans)
+        + &insert("bans", &["ends_at", "duration", "ban_count", "expires_at"], &bans)
         + &delete("counters", &gone_counters)
         + &delete("bans", &gone_bans)
 }

@@ -1,0 +1,230 @@
+//! Plans: policy sets with the quotas of one request, such as those that its client has
+//! paid for.
+//!
+//! A set is derived once for each plan and then found again, so that equal requests are
+//! one and the same policy to the batcher, and its texts are made once. What is found
+//! again is bounded: an application that gives each client limits of its own is slower,
+//! and warned of, and does not fill the memory.
+
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    sync::{
+        Mutex, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use super::{Limiter, PolicySet};
+use crate::{
+    error::UnknownPolicy,
+    policy::{Mode, Policy},
+    quota::Quotas,
+};
+
+/// How many derived policies are kept, and how many derived sets of one set and policy.
+const CAPACITY: usize = 1_000;
+
+/// More new plans than [`CAPACITY`] within this time are warned of.
+const WARN_WITHIN: Duration = Duration::from_secs(60);
+
+impl PolicySet {
+    /// Returns the set with other quotas for one of its policies: those of one request,
+    /// such as by the plan of its client.
+    ///
+    /// Quotas of the same algorithms and windows count in the same counters: a client
+    /// that has used 5 and is then on a plan of 50 has 45 left. With other windows they
+    /// have counters of their own. Key, bans, mode, header style and store errors are
+    /// the policy's; the count of addresses beside a header is scaled as the policy's
+    /// is.
+    ///
+    /// Limits should be plans, not balances: of each policy 1,000 are found again
+    /// quickly, and more within a minute are warned of, once. A policy that is off stays
+    /// off.
+    ///
+    /// ```
+    /// use limiter_core::{Key, Limiter, Policy, Quotas};
+    ///
+    /// # futures_executor::block_on(async {
+    /// let limiter = Limiter::builder().policy(Policy::new("api", "5/hour")?).build().await?;
+    /// let (free, pro) = (limiter.policy("api")?, "50/hour".parse::<Quotas>()?);
+    /// let client = limiter.subjects([Key::user("alice")]);
+    /// assert!(free.check(&client, 5).await?.is_allowed());
+    /// assert!(!free.check(&client, 1).await?.is_allowed());
+    ///
+    /// let paying = free.with_quotas("api", &pro)?;
+    /// assert_eq!(paying.check(&client, 1).await?.quotas()[0].remaining(), 44);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// If the set has no policy of that name.
+    pub fn with_quotas(&self, policy: &str, quotas: &Quotas) -> Result<Self, UnknownPolicy> {
+        let named = |known: &Policy| known.name() == policy;
+        let Some(position) = self.policies().iter().position(named) else {
+            return self.if_off(policy);
+        };
+        if self.policies()[position].quotas() == quotas {
+            return Ok(self.clone());
+        }
+        let plans = self.plans(position);
+        Ok(plans
+            .get(quotas)
+            .unwrap_or_else(|| plans.insert(quotas.clone(), self.derive(position, quotas))))
+    }
+
+    fn if_off(&self, policy: &str) -> Result<Self, UnknownPolicy> {
+        let known = self.limiter().find(policy)?;
+        if known.mode() == Mode::Off {
+            return Ok(self.clone());
+        }
+        let known = self.policies().iter().map(|known| known.name().to_owned()).collect();
+        Err(UnknownPolicy { name: policy.to_owned(), known })
+    }
+
+    fn derive(&self, position: usize, quotas: &Quotas) -> Self {
+        let mut policies = self.policies().to_vec();
+        let plan = self.limiter().derived(&policies[position], quotas);
+        policies[position] = plan.policy;
+        // A policy is followed by the one that counts the address beside its header.
+        if let Some(companion) = plan.companion {
+            policies[position + 1] = companion;
+        }
+        self.with_policies(policies)
+    }
+}
+
+impl Limiter {
+    fn derived(&self, policy: &Policy, quotas: &Quotas) -> Plan {
+        let plans = &self.0.plans;
+        let id = (policy.address(), quotas.clone());
+        if let Some(plan) = plans.policies.get(&id) {
+            return plan;
+        }
+        if plans.is_flooded() {
+            tracing::warn!(
+                policy = policy.name(),
+                "more than {CAPACITY} different quotas were given to requests within a minute; \
+                 limits should be plans, not balances: charge a cost for each request instead"
+            );
+        }
+        let derived = policy.with_quotas(quotas);
+        self.0.fallback.keep_for(&derived);
+        let companion = derived.companion();
+        plans.policies.insert(id, Plan { policy: derived, companion, _base: policy.clone() })
+    }
+}
+
+/// The derived policies of a limiter.
+#[derive(Debug, Default)]
+pub(super) struct Plans {
+    /// By the address of a policy, which lives as long as its plan, and quotas.
+    policies: Interned<(usize, Quotas), Plan>,
+    recent: Mutex<Recent>,
+}
+
+/// A policy with the quotas of a request, and the one that counts addresses beside it.
+#[derive(Clone, Debug)]
+struct Plan {
+    policy: Policy,
+    companion: Option<Policy>,
+    _base: Policy,
+}
+
+/// How many policies were derived lately.
+#[derive(Debug, Default)]
+struct Recent {
+    since: Option<Instant>,
+    count: usize,
+    has_warned: bool,
+}
+
+impl Plans {
+    /// Counts a policy that is to be derived. Returns true once, if more than
+    /// [`CAPACITY`] were within [`WARN_WITHIN`].
+    ///
+    /// These differ: none is derived again before as many others were used.
+    fn is_flooded(&self) -> bool {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if recent.since.is_none_or(|since| now.duration_since(since) > WARN_WITHIN) {
+            (recent.since, recent.count) = (Some(now), 0);
+        }
+        recent.count += 1;
+        let warns = recent.count > CAPACITY && !recent.has_warned;
+        recent.has_warned |= warns;
+        warns
+    }
+}
+
+/// Values that are made once for each key: [`CAPACITY`] of them, then a new one takes
+/// the place of the one that was not used for longest.
+#[derive(Debug)]
+pub(super) struct Interned<K, V> {
+    entries: RwLock<HashMap<K, Entry<V>>>,
+    /// How many were inserted so far: the time by which uses are dated, so that finding
+    /// a value writes only the first time after an insertion.
+    inserted: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Entry<V> {
+    value: V,
+    used: AtomicU64,
+}
+
+impl<K, V> Default for Interned<K, V> {
+    fn default() -> Self {
+        Self { entries: RwLock::default(), inserted: AtomicU64::new(0) }
+    }
+}
+
+impl<K: Clone + Eq + Hash, V: Clone> Interned<K, V> {
+    fn get(&self, key: &K) -> Option<V> {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let entry = entries.get(key)?;
+        let now = self.inserted.load(Ordering::Relaxed);
+        if entry.used.load(Ordering::Relaxed) != now {
+            entry.used.store(now, Ordering::Relaxed);
+        }
+        Some(entry.value.clone())
+    }
+
+    /// Returns the value that is there, or else inserts that one.
+    fn insert(&self, key: K, value: V) -> V {
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = entries.get(&key) {
+            return known.value.clone();
+        }
+        if entries.len() >= CAPACITY {
+            let used = |(_, entry): &(&K, &Entry<V>)| entry.used.load(Ordering::Relaxed);
+            let unused = entries.iter().min_by_key(used).map(|(key, _)| key.clone());
+            unused.and_then(|key| entries.remove(&key));
+        }
+        let now = self.inserted.fetch_add(1, Ordering::Relaxed) + 1;
+        entries.insert(key, Entry { value: value.clone(), used: AtomicU64::new(now) });
+        value
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_value_that_was_not_used_for_longest_goes() {
+        let interned = Interned::default();
+        for key in 0..CAPACITY {
+            interned.insert(key, key);
+        }
+        assert_eq!(interned.get(&0), Some(0));
+        assert_eq!(interned.insert(0, 7), 0);
+        interned.insert(CAPACITY, 1);
+        interned.insert(CAPACITY + 1, 2);
+        let kept = |key| interned.get(&key).is_some();
+        assert_eq!([kept(0), kept(1), kept(2), kept(3)], [true, false, false, true]);
+        assert_eq!(interned.entries.read().unwrap().len(), CAPACITY);
+    }
+}

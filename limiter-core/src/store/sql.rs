@@ -30,7 +30,6 @@ use super::{
         RemoteStoreBuilder,
         backend::{Backend, BanQuery, ListedBans, Reply, StoreRequest, parse_ban},
         batcher::Batcher,
-        builder::CONNECT_TIMEOUT,
         probe::{probe, probe_client},
         storage_key,
     },
@@ -41,8 +40,12 @@ use crate::{
     time::{Clock, Timestamp},
 };
 
-/// How long statements may take that are no check: those that make tables.
-const LONG_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long work may take that is no check: to make tables, and to try the store at the
+/// start. Of 208 processes that start at once on one SQLite file each waits for the rest.
+const LONG_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Pause before another try where others hold the locks.
+const LOCKED_PAUSE: Duration = Duration::from_millis(20);
 
 /// A store in a SQL database.
 struct Sql<D: Dialect> {
@@ -130,8 +133,8 @@ impl<D: Dialect> Backend for Sql<D> {
 
     fn probe(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
-            let probed = tokio::time::timeout(2 * CONNECT_TIMEOUT, self.probe_once()).await;
-            let late = |_| StoreError::new("the server does not answer");
+            let probed = tokio::time::timeout(LONG_TIMEOUT, self.probe_at_start()).await;
+            let late = |_| StoreError::new("a first decision took longer than 30 s");
             probed.map_err(late).flatten().map_err(|error| {
                 StoreError::new(self.explain("cannot be used", &error.to_string()))
             })
@@ -196,6 +199,16 @@ impl<D: Dialect> Sql<D> {
 
     async fn make_tables(&self) -> Result<TextRows, SqlError> {
         self.pool.rows(LONG_TIMEOUT, self.dialect.schema()).await
+    }
+
+    /// Probes until no other process holds the locks.
+    async fn probe_at_start(&self) -> Result<(), StoreError> {
+        loop {
+            match self.probe_once().await {
+                Err(error) if D::is_locked(&error) => tokio::time::sleep(LOCKED_PAUSE).await,
+                probed => return probed,
+            }
+        }
     }
 
     /// Decides, reads back and removes, as a check does.

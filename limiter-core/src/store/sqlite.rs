@@ -1,6 +1,6 @@
 //! SQLite: a file of this host, one writer at a time.
 
-use std::{str::FromStr, sync::Arc};
+use std::{str::FromStr, sync::Arc, time::Duration};
 
 use futures_core::future::BoxFuture;
 use futures_util::FutureExt;
@@ -14,6 +14,7 @@ use super::sql::{
     transaction::{self, Changes, LoadedRows, Rows, States, Transactional, statements},
 };
 use crate::{
+    error::StoreError,
     policy::Policy,
     store::remote::{
         RemoteStoreBuilder,
@@ -25,11 +26,17 @@ use crate::{
     time::wall_clock,
 };
 
+/// How long the locks of others are waited for when a file is opened and when its tables
+/// are made: its journal is switched to WAL under a lock.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
+
 const SCHEMA: &str = include_str!("sqlite/tables.sql");
 
 #[derive(Debug)]
 struct Sqlite {
     options: SqliteConnectOptions,
+    /// How long a check waits for the locks of others.
+    busy_timeout: Duration,
     prefix: String,
 }
 
@@ -47,17 +54,31 @@ pub(in crate::store) async fn connect(
         .journal_mode(SqliteJournalMode::Wal)
         // A crash of the host may lose the last changes, one of the server none.
         .synchronous(SqliteSynchronous::Normal)
-        .busy_timeout(server_timeout(builder.timeout))
         .disable_statement_logging();
-    let sqlite = Sqlite { options, prefix: builder.prefix.clone() };
+    let busy_timeout = server_timeout(builder.timeout);
+    let sqlite = Sqlite { options, busy_timeout, prefix: builder.prefix.clone() };
     super::sql::connect(sqlite, builder, 1).await
 }
 
 impl Dialect for Sqlite {
     type Connection = SqliteConnection;
 
+    const CONNECT_TIMEOUT: Duration = OPEN_TIMEOUT;
+
     fn connect(&self) -> BoxFuture<'_, Result<SqliteConnection, sqlx::Error>> {
-        self.options.connect().boxed()
+        async {
+            let options = self.options.clone().busy_timeout(OPEN_TIMEOUT);
+            let mut connection = options.connect().await?;
+            let timeout = format!("PRAGMA busy_timeout = {}", self.busy_timeout.as_millis());
+            raw_sql(AssertSqlSafe(timeout)).execute(&mut connection).await?;
+            Ok(connection)
+        }
+        .boxed()
+    }
+
+    fn is_locked(error: &StoreError) -> bool {
+        let words = error.to_string();
+        ["database is locked", "in time"].iter().any(|part| words.contains(part))
     }
 
     fn run<'c>(
@@ -89,7 +110,12 @@ impl Dialect for Sqlite {
     }
 
     fn schema(&self) -> String {
-        format!("BEGIN IMMEDIATE; {} COMMIT", schema(&self.prefix))
+        format!(
+            "PRAGMA busy_timeout = {}; BEGIN IMMEDIATE; {} COMMIT; PRAGMA busy_timeout = {}",
+            OPEN_TIMEOUT.as_millis(),
+            schema(&self.prefix),
+            self.busy_timeout.as_millis()
+        )
     }
 
     fn probe(&self) -> String {

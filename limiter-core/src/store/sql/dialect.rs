@@ -1,13 +1,19 @@
 //! What a SQL database has to provide to keep state: [`Dialect`].
 
-use std::fmt::{self, Write as _};
+use std::{
+    fmt::{self, Write as _},
+    time::Duration,
+};
 
 use futures_core::future::BoxFuture;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 use sha2::{Digest, Sha256};
 
 use super::error::SqlError;
-use crate::store::remote::{backend::Reply, batcher::BatchEntry};
+use crate::{
+    error::StoreError,
+    store::remote::{backend::Reply, batcher::BatchEntry, builder},
+};
 
 /// Two columns, as text.
 pub(in crate::store) type TextRows = Vec<(String, String)>;
@@ -15,6 +21,9 @@ pub(in crate::store) type TextRows = Vec<(String, String)>;
 /// One kind of database.
 pub(in crate::store) trait Dialect: fmt::Debug + Send + Sync + 'static {
     type Connection: sqlx::Connection;
+
+    /// The longest time that a connection may take to be made.
+    const CONNECT_TIMEOUT: Duration = builder::CONNECT_TIMEOUT;
 
     fn connect(&self) -> BoxFuture<'_, Result<Self::Connection, sqlx::Error>>;
 
@@ -35,6 +44,11 @@ pub(in crate::store) trait Dialect: fmt::Debug + Send + Sync + 'static {
         connection: &mut Self::Connection,
         sql: String,
     ) -> BoxFuture<'_, Result<TextRows, sqlx::Error>>;
+
+    /// Returns whether others held the locks for as long as a check may take.
+    fn is_locked(_: &StoreError) -> bool {
+        false
+    }
 
     /// The server and the database in words, with host and port, and no password.
     fn server(&self) -> String;

@@ -160,7 +160,7 @@ impl<D: Dialect> Pool<D> {
             }
             next = self.idle().pop();
         }
-        match timeout(CONNECT_TIMEOUT, self.dialect.connect()).await {
+        match timeout(D::CONNECT_TIMEOUT, self.dialect.connect()).await {
             Ok(connection) => connection.map_err(SqlError::unconnected),
             Err(_) => Err(SqlError::new("it does not answer")),
         }
@@ -188,7 +188,7 @@ impl<D: Dialect> Pool<D> {
             let since = oldest.since;
             let connection = match oldest.alive(KEEP_ALIVE).await {
                 Some(connection) => connection,
-                None => match timeout(CONNECT_TIMEOUT, self.dialect.connect()).await {
+                None => match timeout(D::CONNECT_TIMEOUT, self.dialect.connect()).await {
                     Ok(Ok(connection)) => connection,
                     _ => continue,
                 },

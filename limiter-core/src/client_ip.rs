@@ -25,8 +25,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Where the proxies' addresses are not known, [how many](ClientIp::with_hops)
-//! there are is second best.
+//! Where the proxies' addresses are not known, [how many](ClientIp::with_hops) is second best.
 //!
 //! # A trusted proxy without the header
 //! A client may be able to have the header removed on its way
@@ -274,8 +273,8 @@ impl ClientIp {
     }
 
     fn fault(&self, reason: &str) -> Error {
-        let header = self.forwarding.as_ref().map_or("", |forwarding| forwarding.header.name());
-        Error::Forwarding { header: header.to_owned(), reason: reason.to_owned() }
+        let header = self.forwarding.as_ref().map_or("", |own| own.header.name()).to_owned();
+        Error::Forwarding { header, reason: reason.to_owned() }
     }
 
     fn trusts(&self, forwarding: &Forwarding, peer: IpAddr) -> bool {

@@ -41,6 +41,7 @@ mod no_memory;
 mod observation;
 mod permit;
 mod plans;
+mod policy_fields;
 mod policy_set;
 #[cfg(feature = "memory")]
 mod reconciliation;

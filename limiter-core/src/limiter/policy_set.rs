@@ -10,14 +10,14 @@ use smallvec::SmallVec;
 use super::{Fallback, Inner, Limiter, plans::Interned, record_decision::DecidedBy};
 use crate::{
     check::Check,
-    decision::{Decision, QuotaStatus},
+    decision::Decision,
     error::{Error, StoreError},
     key::{Key, KeyPart},
     outage_usage::OutageUsage,
     policy::{Mode, Policy},
     quota::Quotas,
     request::{RequestInfo, Subjects},
-    response::headers::{Fields, SetTexts},
+    response::headers::SetTexts,
     stats::counters::{LimiterCounter, PolicyCounters},
     store::Answer,
     subject_resolver::Resolved,
@@ -287,27 +287,6 @@ impl PolicySet {
                 Err(error)
             }
         }
-    }
-
-    /// The header fields that tell the client of a decision, as each policy's
-    /// style says. Names are in lower case.
-    #[must_use]
-    pub fn fields(&self, decision: &Decision) -> Fields<'_> {
-        self.0.texts.fields(decision, 0)
-    }
-
-    /// The value of the `ratelimit-policy` field, which is the same in all
-    /// responses that have it.
-    #[must_use]
-    pub fn policy_field(&self) -> Option<&str> {
-        self.0.texts.policy_field()
-    }
-
-    /// The name under which a quota is told to clients: the policy's, with the
-    /// window behind it where the policy has several quotas (`api.1h`).
-    #[must_use]
-    pub fn quota_name(&self, status: &QuotaStatus) -> &str {
-        self.0.texts.quota_name(status)
     }
 
     pub(super) fn inner(&self) -> &Inner {

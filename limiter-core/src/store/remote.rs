@@ -22,7 +22,7 @@ use std::{
 
 pub use self::builder::RemoteStoreBuilder;
 use self::{
-    backend::{Backend, BanQuery, NamedItem, Reply, StoreRequest, StoredState},
+    backend::{Backend, BanQuery, NamedItem, Reply, StoreRequest},
     operation::Operation,
     storage_key::StorageKeys,
 };
@@ -168,12 +168,9 @@ impl Store for RemoteStore {
     }
 
     fn strike<'a>(&'a self, offenders: Vec<Item<'a>>) -> Answer<'a, Vec<Option<Timestamp>>> {
-        if offenders.is_empty() {
-            return Answer::ready(Ok(Vec::new()));
-        }
         Answer::Pending(Box::pin(async move {
             let before = self.0.run(Operation::Strike, offenders.iter().copied()).await?;
-            Ok(offenders.iter().zip(&before.kept).map(|(item, kept)| struck(*item, kept)).collect())
+            Ok(offenders.iter().zip(&before.kept).map(|(item, kept)| kept.struck(*item)).collect())
         }))
     }
 
@@ -199,9 +196,6 @@ impl Store for RemoteStore {
     }
 
     fn look<'a>(&'a self, items: Vec<Item<'a>>) -> Answer<'a, KeyStates> {
-        if items.is_empty() {
-            return Answer::ready(Ok(KeyStates::new(Timestamp::default(), Vec::new())));
-        }
         Answer::Pending(Box::pin(async move {
             let Reply { now, kept } = self.0.run(Operation::Look, items.iter().copied()).await?;
             let states = items.iter().zip(&kept).map(|(item, kept)| kept.prior(*item)).collect();
@@ -231,12 +225,6 @@ impl Store for RemoteStore {
             Ok(BanPage { bans, next: listed.next })
         }))
     }
-}
-
-/// The end of the ban that a strike has brought.
-fn struck(item: Item<'_>, kept: &StoredState) -> Option<Timestamp> {
-    let before = kept.prior(item).offender?;
-    before.strike(item.policy.ban()?, kept.now).new_ban(&before, kept.now)
 }
 
 impl Inner {
@@ -287,6 +275,9 @@ impl Inner {
             deadline,
         };
         let asked = run.items.len();
+        if asked == 0 {
+            return Ok(Reply { now: Timestamp::default(), kept: Vec::new() });
+        }
         let before = self.backend.run(run).await?;
         if before.kept.len() != asked {
             return Err(StoreError::new("the database answered for another number of items"));

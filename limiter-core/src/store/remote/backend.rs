@@ -144,6 +144,12 @@ impl StoredState {
     pub(in crate::store) fn prior(&self, item: Item<'_>) -> PriorState {
         PriorState::new(item, self.states.iter().cloned(), self.strikes.clone(), self.ban, self.now)
     }
+
+    /// Returns the end of the ban that a strike of the item has brought.
+    pub(in crate::store) fn struck(&self, item: Item<'_>) -> Option<Timestamp> {
+        let before = self.prior(item).offender?;
+        before.strike(item.policy.ban()?, self.now).new_ban(&before, self.now)
+    }
 }
 
 /// What becomes of items on which that was kept, by the pure functions.

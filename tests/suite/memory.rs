@@ -215,18 +215,32 @@ async fn quotas_may_change_for_ever() {
     }
 }
 
-/// But so many at once are more than it can tell apart.
+/// However many quotas one policy is asked by at once, each is exact.
 #[tokio::test]
-async fn too_many_quotas_at_once_are_an_error() {
+async fn quotas_of_a_policy_may_be_without_number() {
     let store = MemoryStore::builder().build();
-    let policy = |limit| {
+    let asks = async |client: u32, limit| {
         let quota = Quota::per_hour(limit).unwrap().with_algorithm(Algorithm::FixedWindow);
-        Policy::new("api", quota.unwrap()).unwrap()
+        let policy = Policy::new("api", quota.unwrap()).unwrap();
+        ask(&store, &policy, &address(client)).await.is_allowed()
     };
-    let mut admitted = 0;
     for limit in 1..=65_600 {
-        let policy = policy(limit);
-        let (policies, subjects) = ([policy], [address(u32::try_from(limit).unwrap())]);
+        assert!(asks(u32::try_from(limit).unwrap(), limit).await, "{limit}");
+    }
+    // The first and the last, which shares an id: of a limit of 2, one was used.
+    for client in [1, 65_600] {
+        assert_eq!((asks(client, 2).await, asks(client, 2).await), (true, false), "{client}");
+    }
+}
+
+/// But so many policies at once are more than it can tell apart.
+#[tokio::test]
+async fn too_many_policies_at_once_are_an_error() {
+    let store = MemoryStore::builder().build();
+    let policy = |number| Policy::new(&format!("p{number}"), Quota::per_hour(9).unwrap()).unwrap();
+    let mut admitted = 0;
+    for number in 1..=65_600 {
+        let (policies, subjects) = ([policy(number)], [address(number)]);
         match store.decide(Check::new(&policies, &subjects, 1)).await {
             Ok(decision) => admitted += u32::from(decision.is_allowed()),
             Err(error) => {

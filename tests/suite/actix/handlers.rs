@@ -26,10 +26,10 @@ async fn authenticate(
 
 #[actix_web::test]
 async fn an_authentication_in_the_wrong_order_is_noticed_once() {
-    let log = CapturedLog::start();
     let policy = Policy::new("plan", Quota::per_hour(9).unwrap()).unwrap();
     let policy = policy.with_key(KeySpec::parse(["user"]).unwrap());
     let limiter = Limiter::builder().policy(policy).build().await.unwrap();
+    let log = CapturedLog::start();
     let limit = || RateLimit::new(limiter.policy("plan").unwrap());
     let right =
         App::new().wrap(limit()).wrap(from_fn(authenticate)).default_service(web::to(hello));

@@ -16,7 +16,7 @@
 //! let now = Timestamp::from_micros(60_000_000);
 //! let kept: Option<State> = None;
 //! let priors: Vec<_> =
-//!     check.items().map(|item| PriorState::new(item, [kept], None, None, now)).collect();
+//!     check.items().map(|item| PriorState::new(item, [kept.clone()], None, None, now)).collect();
 //!
 //! // Decide, and write what changed.
 //! let outcome = decide(&check, &priors, now);

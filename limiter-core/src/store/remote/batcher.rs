@@ -11,8 +11,8 @@
 //!   state before the first; [`replay`] derives that before each other.
 //! - **Waiting is fair** between clients: see [`fair_queue`].
 //! - **Bounded**: where there is no room, the newest request of the busiest client is
-//!   refused as overload. So is one whose deadline passes before it was sent, unless
-//!   the server has answered nobody meanwhile: then it is the server's failure.
+//!   refused as overload. So is one whose deadline passes in the queue or in a batch,
+//!   unless the server has answered nobody meanwhile: then it is the server's failure.
 //! - **The number of batches in flight adapts** to the time that calls take: see
 //!   [`concurrency`].
 //!
@@ -244,15 +244,18 @@ impl<E: BatchExecutor> Inner<E> {
         state.queue.finish(&clients);
     }
 
-    /// The error of a request whose deadline has passed.
+    /// The error of a request whose deadline has passed. Where the server has answered
+    /// others since the request came, the wait for its turn was too long, or this
+    /// process was too slow: no failure of the server.
     fn expired(&self, was_sent: bool, since: Instant) -> StoreError {
-        match (was_sent, self.breaker.is_lagging()) {
+        let is_overload = self.breaker.has_answered_since(since) || self.breaker.is_lagging();
+        match (was_sent, is_overload) {
             (true, true) => StoreError::overloaded_in_flight(RETRY_AFTER),
             (true, false) => StoreError::new(format!("no answer within {:?}", self.timeout)),
-            (false, false) if !self.breaker.has_answered_since(since) => {
+            (false, true) => StoreError::overloaded(RETRY_AFTER),
+            (false, false) => {
                 StoreError::not_applied(format!("no call was answered within {:?}", self.timeout))
             }
-            (false, _) => StoreError::overloaded(RETRY_AFTER),
         }
     }
 }

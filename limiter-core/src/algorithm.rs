@@ -29,7 +29,8 @@ pub(crate) use self::arithmetic::{Arithmetic, Wait};
 use self::integers::{beyond, div_ceil, div_rem};
 pub(crate) use self::outage::QuotaUsage;
 pub use self::state::State;
-pub(crate) use self::state::max_numbers;
+#[cfg(any(feature = "memory", feature = "redis"))]
+pub(crate) use self::state::{Numbers, max_numbers};
 pub(crate) use self::strict_window::{Segments, Summary};
 #[cfg(feature = "memory")]
 pub(crate) use self::{
@@ -37,7 +38,7 @@ pub(crate) use self::{
     outage::PackedUsage,
     outline::{Outline, Ring},
 };
-use self::{fixed_window::Window, gcra::Debt, sliding_window::Windows, state::Numbers};
+use self::{fixed_window::Window, gcra::Debt, sliding_window::Windows};
 use crate::{quota::Quota, time::Timestamp};
 
 /// A quota of one key at one instant.
@@ -75,6 +76,7 @@ macro_rules! by_algorithm {
 use by_algorithm;
 
 /// Runs the same function of the algorithm of a quota, whichever it is.
+#[cfg(any(feature = "memory", feature = "redis"))]
 macro_rules! of_algorithm {
     ($quota:expr, $arithmetic:ident => $call:expr) => {
         match $quota.algorithm() {
@@ -97,6 +99,7 @@ macro_rules! of_algorithm {
         }
     };
 }
+#[cfg(any(feature = "memory", feature = "redis"))]
 use of_algorithm;
 
 /// Makes an [`AlgorithmUsage`] by a function of the algorithm of a quota; `$strict` is the
@@ -125,6 +128,7 @@ macro_rules! algorithm_usage {
         }
     };
 }
+#[cfg(feature = "memory")]
 use algorithm_usage;
 
 #[allow(private_bounds, reason = "nobody else has arithmetic")]

@@ -1,9 +1,11 @@
 //! What an algorithm has to say: [`Arithmetic`] and [`Counting`].
 
+#[cfg(any(feature = "memory", feature = "redis"))]
+use super::Numbers;
+#[cfg(feature = "memory")]
+use super::max_numbers;
 #[cfg(feature = "memory")]
 use super::{CompactUsage, Outline, Ring};
-#[cfg(any(feature = "memory", feature = "redis"))]
-use super::{Numbers, max_numbers};
 use super::{QuotaUsage, State};
 use crate::{quota::Quota, time::Timestamp};
 

@@ -1,9 +1,13 @@
 //! The stored state of a quota, and its encoding as whole numbers: the one that all
 //! stores build on.
 
+#[cfg(any(feature = "memory", feature = "_shared"))]
 use smallvec::SmallVec;
 
-use crate::quota::{Algorithm, Quota};
+#[cfg(any(feature = "memory", feature = "_shared"))]
+use crate::quota::Algorithm;
+#[cfg(any(feature = "memory", feature = "redis"))]
+use crate::quota::Quota;
 
 /// The stored state of one quota of one key. `None` in its place means that
 /// nothing was used.
@@ -50,10 +54,13 @@ pub enum State {
 }
 
 /// The numbers of a state.
+#[cfg(any(feature = "memory", feature = "_shared"))]
 pub(crate) type Numbers = SmallVec<[u64; 4]>;
 
+#[cfg(any(feature = "memory", feature = "_shared"))]
 impl State {
     /// Returns the algorithm that the state is of.
+    #[cfg(feature = "_sql")]
     pub(crate) const fn algorithm(&self) -> Algorithm {
         match self {
             Self::Gcra { .. } => Algorithm::Gcra,
@@ -64,6 +71,7 @@ impl State {
     }
 
     /// Returns the letter by which text says the algorithm.
+    #[cfg(feature = "_sql")]
     pub(crate) const fn letter(algorithm: Algorithm) -> &'static str {
         match algorithm {
             Algorithm::Gcra => "g",
@@ -111,6 +119,7 @@ impl State {
 }
 
 /// Returns the most numbers that a state of that quota has.
+#[cfg(any(feature = "memory", feature = "redis"))]
 pub(crate) fn max_numbers(quota: &Quota) -> usize {
     match quota.algorithm() {
         Algorithm::Gcra => 4,

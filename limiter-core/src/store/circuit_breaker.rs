@@ -231,7 +231,10 @@ impl CircuitBreaker {
     }
 
     pub(super) fn probe_failed(&self, error: &StoreError) {
-        self.state().probe_failed(Instant::now(), error);
+        let mut state = self.state();
+        state.probe_failed(Instant::now(), error);
+        // An outage that began within a second of another's event is reported now.
+        self.publish(state);
     }
 
     /// Closes the breaker if its probation is over. Returns whether it is open

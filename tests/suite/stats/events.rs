@@ -183,20 +183,22 @@ async fn an_outage_of_the_store_is_two_events() {
         .unwrap();
     store.off.store(true, Ordering::Relaxed);
     from("192.0.2.1").admitted(&limiter, "api", 10).await;
-    let failed = wait_for_event(&seen).await;
+    let failed = wait_for_event(&seen, &limiter).await;
     assert!(failed.starts_with("store_failed"), "{failed}");
     store.off.store(false, Ordering::Relaxed);
-    let back = wait_for_event(&seen).await;
+    let back = wait_for_event(&seen, &limiter).await;
     assert!(back.starts_with("store_answers"), "{back}");
 }
 
-/// The next event of the store: at most one a second is reported.
-async fn wait_for_event(seen: &Seen) -> String {
+/// The next event of the store. At most one a second is reported in this process, and of
+/// a store without a prober by the calls that probe it.
+async fn wait_for_event(seen: &Seen, limiter: &Limiter) -> String {
     for _ in 0..600 {
         let of_store = |event: &String| event.starts_with("store_");
         if let Some(event) = seen.take().into_iter().find(of_store) {
             return event;
         }
+        from("192.0.2.1").admitted(limiter, "api", 1).await;
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     panic!("no event within 30 s");

@@ -110,10 +110,7 @@ async fn it_says_whose_request_it_is() {
         .await
         .unwrap();
     let set = limiter.policy("api").unwrap();
-    let explain = |request| {
-        let explanation = set.explain(&request, &AdmitOptions::default());
-        async move { explanation.await }
-    };
+    let explain = |request| set.explain(&request, &AdmitOptions::default());
     let peer = explain(from("192.0.2.1")).await;
     assert_eq!(peer.client.found_in.as_deref(), Some("peer"));
     assert_eq!(peer.policies[0].key, "ip=192.0.2.1");

@@ -23,7 +23,7 @@ pub(in crate::store) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Connections to a SQL server, unless told otherwise.
 const POOL_SIZE: usize = 4;
 
-/// Sets up a [`RemoteStore`].
+/// Sets up a [`RemoteStore`](crate::RemoteStore).
 #[derive(Clone)]
 #[must_use]
 pub struct RemoteStoreBuilder {

@@ -121,12 +121,14 @@ pub enum Event {
         /// How long it did not.
         outage: Duration,
     },
-    /// The configuration was read again and is in force.
+    /// The configuration was read again and is in force. Not sent today: a limiter reads
+    /// its configuration once.
     Reloaded {
         /// What has changed, one line a key, without secrets.
         changes: Vec<String>,
     },
-    /// The configuration was read again and was not taken; the one before stays.
+    /// The configuration was read again and was not taken; the one before stays. Not sent
+    /// today.
     ReloadRefused {
         /// What is wrong with it.
         reason: String,

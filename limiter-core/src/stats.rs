@@ -62,7 +62,8 @@ pub struct Snapshot {
     pub fallback_decisions: u64,
     /// Strikes of responses that were lost because the store failed.
     pub lost_strikes: u64,
-    /// Settlements that were lost because the store failed: the charge stands.
+    /// Settlements that were lost because the store failed: the charge stands. Always 0
+    /// today, as are those given back.
     pub lost_settlements: u64,
     /// The store.
     pub store: StoreStats,
@@ -96,7 +97,8 @@ pub struct PolicyStats {
     pub unavailable: u64,
     /// Requests that were admitted without being counted, because the store failed.
     pub uncounted: u64,
-    /// Requests that were given back because of their outcome.
+    /// Requests that were given back because of their outcome. Always 0 today: no policy
+    /// gives back yet.
     pub refunded: u64,
     /// Strikes, of refusals and responses.
     pub strikes: u64,

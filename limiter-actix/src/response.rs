@@ -105,7 +105,7 @@ pub(crate) fn add_fields(
     }
 }
 
-/// Whether a value of `ratelimit` is a list. Up to draft -07 it is a dictionary,
+/// Returns true if a value of `ratelimit` is a list. Up to draft -07 it is a dictionary,
 /// of which a response has one.
 fn is_list(value: &str) -> bool {
     value.starts_with('"')

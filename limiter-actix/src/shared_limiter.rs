@@ -87,7 +87,7 @@ impl ListenerLimiter {
     }
 }
 
-/// Whether that is what `actix_web::test::init_service` goes by: its services
+/// Returns true if the configuration is of `actix_web::test::init_service`: its services
 /// have no listener. (A server's host is its address unless the application says
 /// `localhost:8080` itself.)
 fn is_test_service(config: &AppConfig) -> bool {

@@ -53,7 +53,7 @@ pub struct Usage<S = Segments> {
     used: AlgorithmUsage<S>,
 }
 
-/// What a key has used of a quota, as its algorithm counts it at one instant.
+/// The usage of a quota by one key, as its algorithm counts it at one instant.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum AlgorithmUsage<S> {
     Gcra(Debt),

@@ -4,12 +4,12 @@
 use crate::ban::BanRule;
 use crate::{key::Key, outage_usage::OutageUsage, policy::Policy};
 
-/// Whom one policy counts in one request.
+/// The key that one policy counts in one request.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Subject {
     /// The key.
     pub key: Key,
-    /// Whether it may be banned. Where not, no strike counts and no ban holds.
+    /// True if it may be banned. Where not, no strike counts and no ban holds.
     pub bannable: bool,
 }
 
@@ -18,7 +18,7 @@ pub struct Subject {
 pub struct Item<'a> {
     /// The policy.
     pub policy: &'a Policy,
-    /// Whom it counts.
+    /// The key that it counts.
     pub subject: &'a Subject,
 }
 
@@ -63,7 +63,7 @@ impl<'a> Check<'a> {
         pairs.map(|(policy, subject)| Item { policy, subject })
     }
 
-    /// Whether the fast paths of the memory store may decide it.
+    /// Returns true if the fast paths of the memory store may decide it.
     #[cfg(feature = "memory")]
     #[inline]
     pub(crate) fn is_simple(&self) -> bool {
@@ -85,7 +85,7 @@ impl<'a> Check<'a> {
         Some(Item { policy, subject })
     }
 
-    /// Whether a refusal may be a strike.
+    /// Returns true if a refusal may be a strike.
     #[cfg(feature = "memory")]
     pub(crate) fn may_strike(&self) -> bool {
         self.items().any(|item| {
@@ -124,7 +124,7 @@ impl<'a> Check<'a> {
 }
 
 impl Item<'_> {
-    /// Whether both strike and ban the same: one policy or group, and one key.
+    /// Returns true if both strike and ban the same: one policy or group, and one key.
     pub(crate) fn is_same_offender(&self, other: &Self) -> bool {
         self.policy.namespaces().bans == other.policy.namespaces().bans
             && self.subject.key == other.subject.key

@@ -78,7 +78,7 @@ struct Forwarding {
     trusted: Trusted,
 }
 
-/// What a request's peer and header say.
+/// The client's address by a request's peer and header.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Resolution {
     /// The client's address.

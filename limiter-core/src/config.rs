@@ -103,7 +103,7 @@ impl Config {
     /// for the variables of the environment, such as `"SHOP_LIMITS_"`.
     ///
     /// # Errors
-    /// As there.
+    /// See [`from_file`](Self::from_file).
     pub fn from_file_and_variables(
         file: impl AsRef<Path>,
         prefix: &str,

@@ -61,7 +61,7 @@ pub struct Decision {
 struct Bans {
     /// The one that ends last of those in force.
     enforced: Option<PolicyBan>,
-    /// Whether this check brought it.
+    /// True if this check brought it.
     is_new: bool,
     /// Those that this check brought, under enforced and shadow policies.
     brought: SmallVec<[PolicyBan; 1]>,
@@ -133,7 +133,7 @@ impl Decision {
         self.verdict
     }
 
-    /// Whether the request passes.
+    /// Returns true if the request passes.
     #[must_use]
     pub fn is_allowed(&self) -> bool {
         self.verdict == Verdict::Allowed
@@ -168,14 +168,14 @@ impl Decision {
         self.bans.as_ref().map_or(&[], |bans| &bans.brought)
     }
 
-    /// Whether that shadow policy would have refused the request because of a ban from
+    /// Returns true if that shadow policy would have refused the request because of a ban from
     /// before.
     pub(crate) fn is_shadow_banned(&self, policy: usize) -> bool {
         let shadow = self.bans.iter().flat_map(|bans| &bans.shadow);
         shadow.into_iter().any(|ban| ban.policy == policy)
     }
 
-    /// Whether the ban began with this request.
+    /// Returns true if the ban began with this request.
     #[must_use]
     pub fn is_new_ban(&self) -> bool {
         self.bans.as_ref().is_some_and(|bans| bans.is_new)
@@ -205,7 +205,7 @@ impl Decision {
         self.quotas.iter().filter(|status| status.shadow && status.refuses())
     }
 
-    /// Whether the request passes without any ban.
+    /// Returns true if the request passes without any ban.
     #[inline]
     pub(crate) const fn is_allowed_without_bans(&self) -> bool {
         matches!(self.verdict, Verdict::Allowed) && self.bans.is_none()

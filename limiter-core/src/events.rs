@@ -59,7 +59,7 @@ pub enum Event {
         key: Key,
         /// The end of the ban.
         until: Timestamp,
-        /// What it was banned for.
+        /// The cause of the ban.
         cause: BanCause,
     },
     /// A policy in shadow mode would have banned a key.
@@ -70,7 +70,7 @@ pub enum Event {
         key: Key,
         /// The end that the ban would have.
         until: Timestamp,
-        /// What it would be banned for.
+        /// The cause of the ban that it would get.
         cause: BanCause,
     },
     /// A ban was lifted by hand, if there was one.
@@ -124,18 +124,18 @@ pub enum Event {
     /// The configuration was read again and is in force. Not sent today: a limiter reads
     /// its configuration once.
     Reloaded {
-        /// What has changed, one line a key, without secrets.
+        /// The changes, one line a key, without secrets.
         changes: Vec<String>,
     },
     /// The configuration was read again and was not taken; the one before stays. Not sent
     /// today.
     ReloadRefused {
-        /// What is wrong with it.
+        /// The reason why it is refused.
         reason: String,
     },
 }
 
-/// What a key was banned for.
+/// The cause of a ban.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

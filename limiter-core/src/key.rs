@@ -73,7 +73,7 @@ enum Kind {
     Custom = 22,
     CustomDigest = 23,
     /// A digest by which a shared store keeps a key, and from which it cannot
-    /// be told what the key was.
+    /// learn what the key was.
     Kept = 30,
 }
 

@@ -1,7 +1,7 @@
 //! Rate limiting and auto-ban, without a web framework.
 //!
 //! A request goes through in reading order: an adapter ([`limiter-actix`],
-//! [`limiter-rocket`]) tells its facts ([`RequestInfo`]), a [`PolicySet`]
+//! [`limiter-rocket`]) extracts its facts ([`RequestInfo`]), a [`PolicySet`]
 //! finds whom each policy counts and asks the [`Store`], which decides in one
 //! atomic step by the pure functions of this crate, and the [`Decision`] is
 //! rendered into header fields and, where it refuses, a [`Refusal`].

@@ -183,7 +183,7 @@ impl Limiter {
         keys.into_iter().map(|key| self.0.identity.subject(key)).collect()
     }
 
-    /// Whether all servers of the store answer. If not, since when the first one does
+    /// Returns true if all servers of the store answer. If not, since when the first one does
     /// not, and why.
     #[must_use]
     pub fn health(&self) -> Health {

@@ -58,7 +58,7 @@ impl OutageUsage {
         Self { now: later.now, ban: later_ban(self.ban, later.ban), ..self }
     }
 
-    /// Whether there are no units.
+    /// Returns true if there are no units.
     #[cfg(feature = "memory")]
     pub(crate) fn is_unused(&self) -> bool {
         self.quotas.iter().all(QuotaUsage::is_unused)

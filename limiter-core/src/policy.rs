@@ -140,7 +140,7 @@ impl Policy {
         &self.0.quotas
     }
 
-    /// Whom the policy counts.
+    /// Returns the facts that make the policy's key.
     #[must_use]
     pub fn key(&self) -> &KeySpec {
         &self.0.key
@@ -152,7 +152,7 @@ impl Policy {
         self.0.ban.as_ref()
     }
 
-    /// Whether the policy refuses.
+    /// Returns true if the policy refuses.
     #[must_use]
     pub fn mode(&self) -> Mode {
         self.0.mode
@@ -164,13 +164,13 @@ impl Policy {
         self.0.headers
     }
 
-    /// What happens while the store cannot answer.
+    /// Returns the fallback while the store cannot answer.
     #[must_use]
     pub fn on_store_error(&self) -> OnStoreError {
         self.0.on_store_error
     }
 
-    /// Whether both are one and the same: clones of one policy.
+    /// Returns true if both are one and the same: clones of one policy.
     #[cfg(feature = "_shared")]
     pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)

@@ -117,7 +117,7 @@ pub struct Quota {
     window: u64,
     burst: u64,
     algorithm: Algorithm,
-    /// Of [`Algorithm::StrictWindow`]; 0 of any other.
+    /// Segments of [`Algorithm::StrictWindow`]; 0 for any other algorithm.
     segments: u8,
 }
 

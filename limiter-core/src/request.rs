@@ -1,4 +1,4 @@
-//! What adapters extract from a request: [`RequestInfo`].
+//! The facts that adapters extract from a request: [`RequestInfo`].
 
 use std::{borrow::Cow, net::IpAddr};
 

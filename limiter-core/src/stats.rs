@@ -1,4 +1,4 @@
-//! What a limiter has counted: a [`Snapshot`], from
+//! The numbers that a limiter has counted: a [`Snapshot`], from
 //! [`Limiter::stats`](crate::Limiter::stats).
 //!
 //! A decision costs one addition in a slot of the thread's own. All names in a snapshot
@@ -44,7 +44,7 @@ pub use self::{
 };
 use crate::policy::Policy;
 
-/// What a limiter has counted since it was built.
+/// The numbers that a limiter has counted since it was built.
 ///
 /// Each number is exact, but for what other threads are just counting: two numbers
 /// may be of instants that differ by a moment.
@@ -69,14 +69,14 @@ pub struct Snapshot {
     pub store: StoreStats,
 }
 
-/// What one policy has done with the requests that it has met.
+/// The outcomes of the requests that one policy has decided.
 ///
 /// A request counts once for each policy that admits it or refuses it. One that another
 /// policy of the same check refuses does not count, nor does one of cost 0 that passes.
 #[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct PolicyStats {
-    /// What it does with a request over its quota: `enforce`, `shadow` or `off`.
+    /// The treatment of a request over its quota: `enforce`, `shadow` or `off`.
     pub mode: &'static str,
     /// Its quotas, as they are configured.
     pub quotas: Vec<QuotaStats>,
@@ -158,7 +158,7 @@ pub struct StoreStats {
     pub errors: StoreErrorStats,
     /// Its servers; empty for a store in memory.
     pub servers: Vec<ServerStats>,
-    /// What is kept in the memory of this process, with the most that it may hold.
+    /// Entries in the memory of this process, with their caps.
     pub entries: Vec<EntryStats>,
 }
 
@@ -183,7 +183,7 @@ pub struct StoreErrorStats {
 pub struct ServerStats {
     /// The server: host and port, never a password.
     pub server: String,
-    /// Whether it answers.
+    /// True if it answers.
     pub is_healthy: bool,
     /// When it ceased to answer, if it does not.
     pub unhealthy_since: Option<SystemTime>,
@@ -196,7 +196,7 @@ pub struct ServerStats {
 #[derive(Clone, Copy, Debug, Serialize)]
 #[non_exhaustive]
 pub struct EntryStats {
-    /// What it holds: `keys` (counters and strikes, an estimate), `bans`,
+    /// The kind of its entries: `keys` (counters and strikes, an estimate), `bans`,
     /// `known_refusals` and `known_bans` (the deny cache).
     pub kind: &'static str,
     /// How many entries it holds.

@@ -30,7 +30,7 @@ pub(crate) struct SubjectResolver {
     pub(crate) proxy_warning: Arc<ProxyWarning>,
 }
 
-/// Whom a request counts against.
+/// The subjects that a request counts against.
 #[derive(Debug)]
 pub(crate) enum Resolved {
     /// The subject of each policy.
@@ -41,7 +41,7 @@ pub(crate) enum Resolved {
     AllowListed,
 }
 
-/// What the lists say of an address.
+/// The list that an address is on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Listed {
     Allowed,

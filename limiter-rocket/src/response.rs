@@ -54,7 +54,7 @@ fn take_mark(response: &mut Response<'_>) -> bool {
     true
 }
 
-/// What the catcher answers that Rocket takes for that status and request.
+/// Returns the answer of the catcher that Rocket takes for that status and request.
 async fn catch<'r>(status: Status, request: &'r Request<'_>) -> Response<'r> {
     let path = request.uri().path();
     let matching = request.rocket().catchers().filter(|catcher| {

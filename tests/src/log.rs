@@ -1,4 +1,4 @@
-//! What a program prints, line by line.
+//! The output of a program, line by line.
 
 use std::{
     fmt,
@@ -10,7 +10,7 @@ use std::{
 /// The most lines whose text is kept; all are counted.
 const KEPT: usize = 100;
 
-/// What Rocket prints about each request that is refused, whatever refuses it.
+/// The lines that Rocket prints about each refused request, whatever refuses it.
 const OF_ROCKET: [&str; 3] =
     ["Request guard `", "Responding with registered", "catcher registered"];
 

@@ -203,7 +203,7 @@ async fn reply<B: MessageBody>(response: ServiceResponse<B>) -> Reply {
     Reply { status, headers, body: if no_body { String::new() } else { body } }
 }
 
-/// What actix-web's dispatcher makes of an error that reaches it.
+/// Returns the response that actix-web's dispatcher makes of an error.
 fn reply_of_error(error: &Error) -> Reply {
     let status = error.as_response_error().status_code().as_u16();
     Reply { status, headers: Default::default(), body: error.to_string() }

@@ -1,4 +1,4 @@
-//! What this thread logs while a test runs.
+//! The log of this thread while a test runs.
 
 use std::{
     io,

@@ -42,7 +42,7 @@ const BASE: &str = r#"
     headers = "none"
 "#;
 
-/// What both drivers serve. `door` is in front of all of it, but for `GET /spared`.
+/// The application of both drivers. `door` is in front of all of it, but for `GET /spared`.
 ///
 /// | request | policies | answer |
 /// |---|---|---|
@@ -109,7 +109,7 @@ enum Step {
     Generated,
 }
 
-/// What an answer has to be; what is not named may be anything.
+/// The expected answer; parts that are not named may be anything.
 #[derive(Clone, Debug, Default)]
 struct Expect {
     status: u16,
@@ -135,7 +135,7 @@ pub(crate) struct Setup {
 }
 
 impl Case {
-    /// Whether it can be run with a store to wait for: what that one refuses is
+    /// Returns true if it can be run with a store to wait for: what that one refuses is
     /// believed for a second, whatever the case's clock says meanwhile.
     pub(crate) fn stands_still(&self) -> bool {
         !self.store_fails && self.steps.iter().all(|step| !matches!(step, Step::Advance(_)))

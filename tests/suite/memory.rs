@@ -62,7 +62,7 @@ async fn flood(algorithm: Algorithm, max_keys: usize, clients: u32) -> u64 {
         admitted += u32::from(ask(&store, &policy, &address(1 << 24 | n)).await.is_allowed());
     }
     assert!(store.len() <= max_keys, "{}", store.len());
-    // Of those whose cells others have taken some start poorer; nearly all are
+    // Some start poorer, since others have taken their cells; nearly all are
     // served.
     assert!(admitted >= clients / 1_000 * 999, "{algorithm:?}: {admitted} of {clients}");
     assert_eq!(ask(&store, &policy, &limited).await.verdict(), Verdict::Limited);
@@ -82,7 +82,7 @@ async fn ten_million_clients_stay_within_the_cap() {
     flood(Algorithm::SlidingWindow, 100_000, 250_000).await;
 }
 
-/// What honest newcomers get of a limit, in percent, while so many times as many
+/// Returns the share of a limit that honest newcomers get, in percent, while so many times as many
 /// keys are live as fit: `load` new keys of one request each are spread over a
 /// window, and 200 honest clients come in the third such window and ask for all
 /// of their limit at once.

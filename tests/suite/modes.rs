@@ -17,7 +17,7 @@ async fn limiter(store: &MemoryStore, policy: Policy, mode: Mode) -> Limiter {
     builder.build().await.unwrap()
 }
 
-/// What happened in the shadow, strikes and bans included, counts for nothing
+/// Usage of the shadow policy, strikes and bans included, counts for nothing
 /// once the policy is enforced.
 #[tokio::test]
 async fn a_shadow_policy_that_is_enforced_bans_for_nothing_of_before() {
@@ -48,7 +48,7 @@ async fn what_is_off_lets_everything_pass_without_a_store() {
     }
 }
 
-/// Of several policies the one that is off is left out.
+/// A policy that is off is left out.
 #[tokio::test]
 async fn one_policy_that_is_off_leaves_the_others() {
     let limiter = Limiter::builder()

@@ -140,7 +140,7 @@ async fn the_deny_cache_tells_plans_apart() {
     assert!(store.asked.load(Ordering::Relaxed) < 1_500);
 }
 
-/// What was admitted in an outage under one plan is charged under another one, in
+/// Units admitted in an outage under one plan are charged under another one, in
 /// units.
 #[tokio::test]
 async fn an_outage_is_charged_under_another_plan() {
@@ -234,7 +234,7 @@ fn resident() -> usize {
     status.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4_096
 }
 
-/// What is logged.
+/// The log lines.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 

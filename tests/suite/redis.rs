@@ -1,4 +1,4 @@
-//! What only Redis shows: commands, times to live, names, slots, masters.
+//! Tests of Redis alone: commands, times to live, names, slots, masters.
 
 mod batching;
 mod connections;
@@ -44,7 +44,7 @@ async fn a_check_is_one_command_and_scripts_may_be_flushed() {
     assert_eq!(calls(&mut connection, "evalsha") - before, 100);
     // The start has brought the script.
     assert_eq!(calls(&mut connection, "eval"), loads);
-    // As after a restart or a failover: loaded again, unseen.
+    // The scripts are gone, as after a restart or a failover: they are loaded again, unseen.
     let () = cmd("SCRIPT").arg("FLUSH").query(&mut connection).unwrap();
     store.decide(Check::new(&policies, &client, 1)).await.unwrap();
     assert_eq!(calls(&mut connection, "eval"), loads + 1);

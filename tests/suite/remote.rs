@@ -1,4 +1,4 @@
-//! What every shared store does: names, secrets, bans, abandoned requests.
+//! Tests of every shared store: names, secrets, bans, abandoned requests.
 
 use std::{
     collections::BTreeSet,
@@ -94,7 +94,7 @@ fn bans_are_looked_up_and_lifted(url: &str) {
             assert_eq!(ban.duration, 60_000_000);
             let listed = limiter.bans("api", None, 10).await.unwrap().bans;
             assert_eq!((listed.len(), listed[0].ban), (1, ban));
-            // What is listed can be lifted, be it a digest.
+            // A listed ban can be lifted, be its key a digest.
             limiter.unban("api", &listed[0].key).await.unwrap();
             assert_eq!(limiter.banned("api", &key).await.unwrap(), None);
             assert_eq!(limiter.bans("api", None, 10).await.unwrap().bans, []);
@@ -139,7 +139,7 @@ fn abandoned_requests_leave_nothing_half_done(url: &str) {
             let check = store.decide(Check::new(&policies, &clients, 1));
             let _ = tokio::time::timeout(Duration::from_micros(20 * micros), check).await;
         }
-        // What was given back while nobody waited has had its time.
+        // Units that were given back while nobody waited have had their time.
         let deadline = Instant::now() + Duration::from_secs(10);
         while remaining(&store, &policies[..1], &clients[..1]).await < 1_000_000 {
             assert!(Instant::now() < deadline, "something stays charged");

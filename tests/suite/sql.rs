@@ -1,4 +1,4 @@
-//! What only SQL databases show: tables, statements, locks, garbage.
+//! Tests of SQL databases alone: tables, statements, locks, garbage.
 
 mod connections;
 mod deadlocks;

@@ -1,4 +1,4 @@
-//! What a limiter counts, reports and notes.
+//! Counters, events and refused keys of a limiter.
 
 mod events;
 mod numbers;

@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, error::ErrorInternalServerError, web}
 use limiter_actix::{AdmitOptions, Limiter, admit};
 use serde::Deserialize;
 
-/// What a client asks a language model for.
+/// The request of a client to a language model.
 #[derive(Debug, Deserialize)]
 pub struct Completion {
     /// The text to go on from.

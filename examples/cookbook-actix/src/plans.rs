@@ -3,7 +3,7 @@
 use actix_web::HttpMessage;
 use limiter_actix::{Limiter, Quotas, RateLimit};
 
-/// What a client pays for. Authentication puts it into the request's extensions.
+/// The plan of a client. Authentication puts it into the request's extensions.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The quotas of the plan, parsed once.

@@ -1,4 +1,4 @@
-//! What the tests of the recipes share.
+//! Helpers of the recipes' tests.
 
 use actix_web::{
     Error,

@@ -13,7 +13,7 @@ use limiter_actix::User;
 /// is wrapped, so that it runs before it.
 ///
 /// # Errors
-/// As the wrapped service.
+/// Those of the wrapped service.
 pub async fn authenticate<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,

@@ -90,7 +90,7 @@ impl Store for MapStore {
     fn decide<'a>(&'a self, check: Check<'a>) -> Answer<'a, Decision> {
         let mut tables = self.lock();
         let now = self.clock.now();
-        // What was admitted while the store was away is charged first.
+        // Units that were admitted while the store was away are charged first.
         for (_, item, usage) in check.outage_usage() {
             let charged = tables.prior_state(item, now).reconciled(item, usage, now);
             tables.save_counters(item, &charged.levels);

@@ -10,7 +10,7 @@ use crate::{
     work::{Governor, LIMIT, address, decide_address, in_order, order, policy, rule, time},
 };
 
-/// So many a second that not even a single key is refused.
+/// Units a second: so many that not even a single key is refused.
 const UNLIMITED: u32 = 1_000_000_000;
 
 /// Measures one case and prints its row under the name.

@@ -1,4 +1,4 @@
-//! What is asked of stores in memory, of `governor` and of ours, and how it is
+//! Work for stores in memory, for `governor` and for ours, and how it is
 //! timed. `tests/benchmarks` measures by it as well.
 
 use std::{
@@ -18,7 +18,7 @@ use limiter_core::{
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use rand_distr::{Distribution, Zipf};
 
-/// So many a second that none is refused.
+/// Units a second: so many that none is refused.
 pub(crate) const LIMIT: u32 = 1_000_000;
 
 pub(crate) fn address(n: usize) -> IpAddr {

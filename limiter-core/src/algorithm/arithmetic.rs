@@ -1,4 +1,4 @@
-//! What an algorithm has to say: [`Arithmetic`] and [`Counting`].
+//! The traits of an algorithm: [`Arithmetic`] and [`Counting`].
 
 #[cfg(any(feature = "memory", feature = "redis"))]
 use super::Numbers;

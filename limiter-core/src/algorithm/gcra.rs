@@ -202,7 +202,7 @@ fn drain(quota: &Quota) -> u64 {
 /// Returns units as debt: whole microseconds, and the rest in `1 / limit` of one.
 #[cfg(feature = "redis")]
 fn units_as_debt(quota: &Quota, units: u128) -> [u64; 2] {
-    /// What a double holds exactly.
+    /// The largest integer up to which a double is exact.
     const MAX_EXACT: u128 = 1 << 53;
     let debt = units * u128::from(quota.window_micros());
     let limit = u128::from(quota.limit());

@@ -30,7 +30,7 @@ impl QuotaUsage {
         Self { quota, units: 0, state: None, most: None }
     }
 
-    /// What another store is to take over: no more than a full count of it.
+    /// Returns the usage that another store takes over: no more than a full count of it.
     #[cfg(feature = "memory")]
     pub(crate) fn of_usage<S: Arithmetic>(usage: &Usage<S>) -> Self {
         Self { state: usage.state(), ..Self::new(*usage.quota()) }

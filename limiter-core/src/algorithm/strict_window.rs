@@ -269,7 +269,7 @@ impl Counting for Segments {
 struct Aged {
     /// Microseconds.
     age: u64,
-    /// As many as matter.
+    /// Units used in the segment, capped at the limit.
     units: u64,
 }
 

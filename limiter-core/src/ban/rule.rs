@@ -215,7 +215,7 @@ impl BanRule {
     }
 
     /// Returns the bans so far, of which `last` is the last one, with `more` of them.
-    /// What begins while a ban is in force is that ban, made longer.
+    /// One that begins while another is in force makes that one longer, and is not counted.
     pub(super) fn count_with(&self, last: Option<Ban>, more: u32, now: Timestamp) -> u32 {
         match last.filter(|ban| now < self.forget_at(ban)) {
             None => more,

@@ -15,7 +15,7 @@ const NOBODY: &str = "names no address where the client's should be";
 pub(super) enum Trusted {
     /// Proxies of the networks that [`ClientIp`](super::ClientIp) has.
     Proxies,
-    /// So many, wherever they are.
+    /// A number of proxies, at any address.
     Hops(u8),
     /// Whoever connects, and whoever is named.
     Everyone,

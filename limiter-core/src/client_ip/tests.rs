@@ -172,7 +172,7 @@ fn single_addresses_are_read_as_proxies_send_them() {
     for (header, value, expected) in table {
         assert_eq!(resolve(header, "10.0.0.1", &[value]), ok(expected), "{header}: {value}");
     }
-    // What nginx sends of a unix socket, and other text that names nobody.
+    // The value that nginx sends of a unix socket, and other text that names nobody.
     for value in ["unix:", "", "unknown", "2001:db8::1:99999", "2001:db8::1:+80", "::", "1.2.3"] {
         for header in ["x-real-ip", "cloudfront-viewer-address"] {
             assert!(resolve(header, "10.0.0.1", &[value]).is_err(), "{header}: {value}");

@@ -32,7 +32,7 @@ pub async fn a_look_has_everything_and_changes_nothing(trial: &Harness) {
         assert_eq!(record.banned_until(now), Some(now.after(secs(60))));
         assert_eq!((record.strike_count(), record.ban().map(|ban| ban.count)), (0, Some(1)));
     }
-    // Who may not be banned has usage alone.
+    // A key that may not be banned has usage alone.
     let spared = [Subject { bannable: false, ..client[0].clone() }];
     let KeyStates { states, .. } = look(trial, &policies, &spared).await;
     assert_eq!((states[0].usages()[0].remaining(), states[0].ban_record()), (0, None));

@@ -78,7 +78,7 @@ pub async fn outage_usage_fades_as_what_is_charged(trial: &Harness) {
     trial.advance(secs(36));
     let outage_usage = outage_usage.at(trial.clock().now());
     assert_eq!(look(trial, &policies, &client, outage_usage).await.quotas()[0].remaining(), 3);
-    // What is long over is not charged, though the key is in use.
+    // Usage that is long over is not charged, though the key is in use.
     let other = trial.subject("other");
     let outage_usage = usage(trial, &policies[0], 5);
     trial.advance(secs(600));

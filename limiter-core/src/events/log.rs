@@ -31,7 +31,7 @@ pub(super) struct EventLog {
 }
 
 impl EventLog {
-    /// Whether somebody reads a line for each refusal.
+    /// Returns true if somebody reads a line for each refusal.
     #[inline]
     pub(super) fn wants_refusals() -> bool {
         tracing::enabled!(tracing::Level::DEBUG)

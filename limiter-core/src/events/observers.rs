@@ -17,7 +17,7 @@ pub(crate) struct Observers {
     log: EventLog,
     /// Copied at each change, so that an observer may add another.
     added: RwLock<Arc<[Added]>>,
-    /// Whether one of them asks for refusals.
+    /// True if one of them asks for refusals.
     wants_refusals: AtomicBool,
 }
 
@@ -26,7 +26,7 @@ struct Added {
     observer: Arc<dyn Observer>,
     wants_refusals: bool,
     has_panicked: Arc<AtomicBool>,
-    /// Of a stream: whether its reader is still there.
+    /// The sink of a stream: it knows if its reader is still there.
     stream: Option<StreamSink>,
 }
 
@@ -53,7 +53,7 @@ impl Observers {
         *list = list.iter().filter(is_alive).cloned().chain([added]).collect();
     }
 
-    /// Whether an event of each refusal is of use.
+    /// Returns true if an event of each refusal is of use.
     #[inline]
     pub(crate) fn want_refusals(&self) -> bool {
         self.wants_refusals.load(Ordering::Relaxed) || EventLog::wants_refusals()

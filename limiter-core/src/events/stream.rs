@@ -34,7 +34,7 @@ struct Queue {
 struct State {
     events: VecDeque<Event>,
     reader: Option<Waker>,
-    /// Whether the limiter is gone.
+    /// True if the limiter is gone.
     is_closed: bool,
 }
 

@@ -11,7 +11,7 @@ use super::{Key, Kind, split_name, text::part_name};
 impl fmt::Display for Key {
     /// The [name](Key::name); of parts that have none the text, escaped, or
     /// where it may be secret a mark that is the same within a process and
-    /// tells nothing outside it.
+    /// says nothing outside it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, (kind, payload)) in self.parts().enumerate() {
             if index > 0 {

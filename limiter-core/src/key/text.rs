@@ -64,7 +64,7 @@ fn plain_text(bytes: &[u8]) -> Option<&str> {
 #[error(
     "{0:?} names no key; write \"ip=192.0.2.1\", \"ip=2001:db8::/64\", \"user=alice\", \
      \"custom:tenant=7\", \"endpoint=GET:/x\", \"global\", several of them with \"&\" between, \
-     or a name that a list of bans has told"
+     or a name from a list of bans"
 )]
 pub struct ParseKeyError(String);
 

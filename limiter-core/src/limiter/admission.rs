@@ -187,7 +187,7 @@ pub(super) struct CountedRequest {
     pub(super) policies: PolicySet,
     pub(super) subjects: Subjects,
     pub(super) cost: u64,
-    /// Whether a policy counts by user, and there is none.
+    /// True if a policy counts by user, and there is none.
     pub(super) lacks_user: bool,
 }
 

@@ -43,7 +43,7 @@ const CAPACITY: u64 = 100_000;
 pub(super) struct DenyCache {
     refusals: Cache<CheckId, Arc<Entry>>,
     bans: Cache<BanId, Arc<Entry>>,
-    /// Whether anything was ever kept: a store in memory needs none of this.
+    /// True if anything was ever kept: a store in memory needs none of this.
     used: AtomicBool,
 }
 
@@ -61,14 +61,14 @@ struct BanId {
     key: Key,
 }
 
-/// What the store has answered.
+/// A refusal that the store has answered.
 struct Entry {
     decision: Decision,
     /// When it was called.
     sent: Instant,
     /// How long the refusal or ban holds from then.
     holds: Duration,
-    /// Whether it answers while the store does, too.
+    /// True if it answers while the store does, too.
     answers: bool,
     /// Microseconds from `sent` to the last request that was sent on.
     asked: AtomicU64,
@@ -88,7 +88,7 @@ impl fmt::Debug for DenyCache {
 }
 
 impl DenyCache {
-    /// Whether a refusal was ever kept.
+    /// Returns true if a refusal was ever kept.
     pub(super) fn is_used(&self) -> bool {
         self.used.load(Ordering::Relaxed)
     }
@@ -263,7 +263,7 @@ fn can_be_banned(item: &Item<'_>) -> bool {
     item.policy.mode() == Mode::Enforce && item.subject.bannable && item.policy.ban().is_some()
 }
 
-/// Whether a refusal of this check may be a strike.
+/// Returns true if a refusal of this check may be a strike.
 fn may_strike(check: &Check<'_>) -> bool {
     let strikes = |item: &Item<'_>| item.policy.ban().is_some_and(BanRule::strikes_on_refusal);
     check.items().any(|item| can_be_banned(&item) && strikes(&item))

@@ -106,7 +106,7 @@ impl CountedRequest {
     }
 }
 
-/// What the next check finds, and what is decided on it.
+/// The state that the next check finds, and the decision on it.
 pub(super) struct Outlook {
     pub(super) now: Timestamp,
     /// One an item; `None` where nothing is known of it.
@@ -116,7 +116,7 @@ pub(super) struct Outlook {
 }
 
 impl PolicySet {
-    /// What the store has, and the deny cache in front of it.
+    /// Returns the outlook by the store, and by the deny cache in front of it.
     fn outlook(&self, check: &Check<'_>, KeyStates { now, states }: KeyStates) -> Outlook {
         let outage_usage = self.fallback().outage_usage(check);
         let mut outage_usage = outage_usage.iter();

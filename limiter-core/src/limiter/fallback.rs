@@ -1,4 +1,4 @@
-//! What happens while the store cannot answer, policy by policy.
+//! Decisions while the store cannot answer, policy by policy.
 
 mod outlook;
 
@@ -144,7 +144,7 @@ impl Fallback {
         }
     }
 
-    /// What is kept here: the stand-in's entries, and known refusals and bans.
+    /// Returns the number of entries here: the stand-in's, and known refusals and bans.
     #[cfg(feature = "memory")]
     pub(super) fn entries(&self) -> Vec<EntryStats> {
         let local = self.local.get().and_then(|local| local.as_memory());
@@ -179,7 +179,7 @@ impl Fallback {
         let part = Check::new(&local.policies, &local.subjects, check.cost());
         let mut decision = store.decide(part).await.map_err(Error::Unavailable)?;
         decision.move_to(&local.positions);
-        // What the store may have charged after all is not charged again.
+        // Units that the store may have charged after all are not charged again.
         if is_not_applied {
             self.reconciliation.note(check, &decision);
         }

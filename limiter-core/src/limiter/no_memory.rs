@@ -1,4 +1,4 @@
-//! Without the feature `memory` nothing is remembered: the store is asked for
+//! Without the feature `memory` nothing is remembered: the store is called for
 //! each request, and no policy counts elsewhere.
 
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! What can be seen of a limiter while it runs: numbers, refused keys, events.
+//! The observable side of a running limiter: numbers, refused keys, events.
 
 #[cfg(feature = "metrics")]
 use std::sync::Arc;

@@ -46,7 +46,7 @@ struct Inner {
     struck: Mutex<Vec<Offender>>,
 }
 
-/// Whom a response strikes.
+/// A key that a response strikes.
 #[derive(Debug, Eq, PartialEq)]
 struct Offender {
     /// The address of the limiter.

@@ -21,7 +21,7 @@ impl PolicySet {
         self.texts().policy_field()
     }
 
-    /// The name under which a quota is told to clients: the policy's, with the
+    /// The name under which a quota is sent to clients: the policy's, with the
     /// window behind it where the policy has several quotas (`api.1h`).
     #[must_use]
     pub fn quota_name(&self, status: &QuotaStatus) -> &str {

@@ -33,12 +33,12 @@ struct Set {
     limiter: Limiter,
     /// Without those that are off.
     policies: Vec<Policy>,
-    /// Of each policy asked, whether it is in `policies`.
+    /// True for each requested policy that is in `policies`.
     is_on: Vec<bool>,
     /// The counters of each policy.
     counters: SmallVec<[Arc<PolicyCounters>; 1]>,
     texts: Arc<SetTexts>,
-    /// Whether one of the policies counts by user.
+    /// True if one of the policies counts by user.
     counts_users: bool,
     /// The set that counts CORS preflights, made when first needed.
     preflights: OnceLock<PolicySet>,

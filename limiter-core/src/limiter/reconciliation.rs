@@ -35,7 +35,7 @@ const LOG_EVERY: Duration = Duration::from_secs(60);
 pub(super) struct ReconciliationLog {
     usages: PendingUsages,
     bans: Cache<(u64, Key), Ban>,
-    /// Whether there ever was a ban: most stores never fail.
+    /// True if there ever was a ban: most stores never fail.
     has_bans: AtomicBool,
     /// Admitted requests that were not noted for want of room, since they were logged.
     not_noted: AtomicU64,
@@ -179,7 +179,7 @@ impl ReconciliationLog {
                 let usage = match (is_not_applied, since) {
                     (true, None) => taken.clone(),
                     (true, Some(since)) => taken.clone().and(since.usage),
-                    // What has come in since was not brought.
+                    // Usage that came in since was not sent.
                     (false, Some(since)) => since.usage,
                     (false, None) => OutageUsage::new(item.policy, now),
                 };

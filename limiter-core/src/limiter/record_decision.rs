@@ -1,4 +1,4 @@
-//! What follows from a decision for an operator: counters, events, and the keys that
+//! Records each decision for operators: counters, events, and the keys that
 //! are refused. The one place for all adapters.
 
 use super::{Inner, PolicySet};
@@ -14,7 +14,7 @@ use crate::{
     time::{Clock, SystemClock, Timestamp},
 };
 
-/// What has decided a check.
+/// The part that has decided a check.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum DecidedBy {
     /// The store, which has counted the strikes of refusals.

@@ -27,7 +27,7 @@ pub(super) struct Runtime {
 }
 
 impl Runtime {
-    /// That of the caller, if it has one.
+    /// Returns the runtime of the caller, if it has one.
     pub(super) fn current() -> Self {
         Self {
             #[cfg(feature = "_shared")]
@@ -57,12 +57,12 @@ impl Runtime {
 }
 
 impl RecordResponse {
-    /// That there was nothing to do.
+    /// Returns a future with nothing to do.
     pub fn done() -> Self {
         Self { work: None, runtime: Runtime::default() }
     }
 
-    /// Whether there is nothing to wait for.
+    /// Returns true if there is nothing to wait for.
     #[must_use]
     pub const fn is_done(&self) -> bool {
         self.work.is_none()
@@ -70,7 +70,7 @@ impl RecordResponse {
 
     /// Begins at once: with a store in memory that is all there is to do.
     pub(super) fn begin(mut work: BoxFuture<'static, ()>, runtime: Runtime) -> Self {
-        // What is dropped at a shutdown is dropped outside of any runtime.
+        // At a shutdown the future is dropped outside of any runtime.
         #[cfg(feature = "_shared")]
         let _entered = runtime.handle.as_ref().map(tokio::runtime::Handle::enter);
         let mut context = Context::from_waker(Waker::noop());

@@ -1,4 +1,4 @@
-//! What the memory store counts for a policy, with the id that the store has
+//! The counters of a policy in the memory store, with the id that the store has
 //! given to each counter: kept with the policy, so that a check need not look
 //! for it.
 
@@ -16,9 +16,9 @@ use crate::{
 pub(crate) struct Counters {
     /// One a quota, in the order of the quotas.
     pub(crate) quotas: Box<[Counter]>,
-    /// Of the strikes, where the policy bans.
+    /// The counter of strikes, where the policy bans.
     pub(crate) strikes: Option<Counter>,
-    /// Whether a fast path may decide it: it enforces, and no usage needs more room than
+    /// True if a fast path may decide it: it enforces, and no usage needs more room than
     /// a decision has.
     pub(crate) is_simple: bool,
 }
@@ -30,14 +30,14 @@ pub(crate) struct Counter {
     pub(crate) id: CachedId,
 }
 
-/// What is counted, by which quota.
+/// A kind of counter, and its quota.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CounterSpec {
     /// The namespace of a policy's quota, or of strikes.
     pub(crate) namespace: u64,
     pub(crate) quota: Quota,
     pub(crate) compact: CompactUsage,
-    /// Whether what a displaced key has used is remembered. Strikes are not, since
+    /// True if the usage of an evicted key is remembered. Strikes are not, since
     /// nobody is to be banned for the strikes of another.
     pub(crate) is_remembered: bool,
 }

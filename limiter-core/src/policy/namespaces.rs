@@ -13,11 +13,11 @@ const LAYOUT: u8 = 1;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Namespaces {
-    /// Of the counters: a digest of name, layout, algorithms, windows and segments.
+    /// Namespace of the counters: a digest of name, layout, algorithms, windows and segments.
     pub counters: u64,
-    /// Of bans: a digest of the group's name, or of the policy's own.
+    /// Namespace of bans: a digest of the group's name, or of the policy's own.
     pub bans: u64,
-    /// Of strikes: that of bans, with the window in which they count.
+    /// Namespace of strikes: that of bans, with the window in which they count.
     pub strikes: u64,
 }
 

@@ -1,4 +1,4 @@
-//! What only shows with all policies side by side: names and groups.
+//! Checks of all policies together: their names and groups.
 
 use super::{Mode, Policy};
 use crate::{ban::BanRule, error::ConfigError};

@@ -200,7 +200,7 @@ impl Refusal {
         problem.finish()
     }
 
-    /// Whether the request was refused for one of these subjects already, under
+    /// Returns true if the request was refused for one of these subjects already, under
     /// the same policy: asking again would strike again.
     pub(crate) fn refuses(&self, policies: &[Policy], subjects: &Subjects) -> bool {
         let Inner::Decided(refusal) = &*self.0 else { return false };

@@ -64,7 +64,7 @@ impl LimiterCounter {
     }
 }
 
-/// What is counted of one policy.
+/// The counters of one policy.
 #[derive(Debug, Default)]
 pub(crate) struct PolicyCounters {
     counts: Sharded<16>,
@@ -82,7 +82,7 @@ impl PolicyCounters {
     }
 }
 
-/// What is counted of one limiter.
+/// The counters of one limiter.
 #[derive(Debug, Default)]
 pub(crate) struct LimiterCounters {
     counts: Sharded<16>,

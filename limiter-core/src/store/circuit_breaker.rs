@@ -52,13 +52,13 @@ pub(crate) struct CircuitBreaker {
     server: String,
     /// The longest time that a call may take.
     timeout: Duration,
-    /// Whether the state is closed and no call has failed of late. Then nothing
+    /// True if the state is closed and no call has failed of late. Then nothing
     /// else is looked at.
     calm: AtomicBool,
     /// Microseconds from `origin` to the last answer of the server.
     last_answer: AtomicU64,
     origin: Instant,
-    /// Whether a task probes the server. Without one, a call is let through from
+    /// True if a task probes the server. Without one, a call is let through from
     /// time to time.
     has_prober: AtomicBool,
     state: Mutex<State>,
@@ -120,13 +120,13 @@ impl CircuitBreaker {
         CallGuard { breaker: self, sent: Instant::now() }
     }
 
-    /// Whether the server has answered any call, be it with an error, since `then`.
+    /// Returns true if the server has answered any call, be it with an error, since `then`.
     #[cfg(feature = "_shared")]
     pub(crate) fn has_answered_since(&self, then: Instant) -> bool {
         self.last_answer() > then
     }
 
-    /// Whether this process has been too slow, within the time of a call, to say
+    /// Returns true if this process has been too slow, within the time of a call, to say
     /// that the server is.
     pub(crate) fn is_lagging(&self) -> bool {
         #[cfg(feature = "_shared")]
@@ -203,7 +203,7 @@ impl CircuitBreaker {
     }
 }
 
-/// What the prober does with a breaker.
+/// The operations of the prober.
 #[cfg(feature = "_shared")]
 impl CircuitBreaker {
     /// Notes that a task probes the server from now on.
@@ -211,7 +211,7 @@ impl CircuitBreaker {
         self.has_prober.store(true, Ordering::Relaxed);
     }
 
-    /// What is notified when the breaker opens, and when it is dropped.
+    /// Returns the notification that the breaker has opened, or was dropped.
     pub(super) fn opened(&self) -> Arc<tokio::sync::Notify> {
         Arc::clone(&self.opened)
     }

@@ -147,7 +147,7 @@ impl MemoryStore {
         [of("keys", keys), of("bans", bans)]
     }
 
-    /// Whether nothing is kept.
+    /// Returns true if nothing is kept.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

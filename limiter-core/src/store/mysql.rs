@@ -64,12 +64,12 @@ pub(in crate::store) async fn connect(
 }
 
 impl MySql {
-    /// What every connection is told first. (sqlx has set its time zone to UTC.)
+    /// Returns the first statement of every connection. (sqlx has set its time zone to UTC.)
     fn greeting(&self, version: &str) -> String {
         let seconds = self.patience.as_secs() + 1;
         let bound = match version.contains("MariaDB") {
             true => self.statement_time(),
-            // Of SELECTs alone, which is where locks are waited for.
+            // Limits SELECTs alone, which is where locks are waited for.
             false => format!("max_execution_time = {}", self.patience.as_millis()),
         };
         format!(

@@ -52,7 +52,7 @@ struct Postgres {
     prefix: String,
     timeout: Duration,
     statements: Statements,
-    /// Whether statements are sent as text.
+    /// True if statements are sent as text.
     is_pooled: AtomicBool,
 }
 
@@ -175,7 +175,7 @@ impl Postgres {
     }
 }
 
-/// Whether a prepared statement was not found (26000), or another one has its name
+/// Returns true if a prepared statement was not found (26000), or another one has its name
 /// (42P05): nothing was executed. So a pooler lends each transaction another session.
 fn is_unknown_statement(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());

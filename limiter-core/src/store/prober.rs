@@ -86,7 +86,7 @@ async fn serve_outage(breaker: &Weak<CircuitBreaker>, probe: &Weak<dyn Probe>) -
 }
 
 /// Probes once, over a new connection after several failures. Returns whether the
-/// server did what it was asked.
+/// server did its part.
 async fn probe_once(breaker: &CircuitBreaker, probe: &dyn Probe, failures: u32) -> bool {
     if failures >= FAILURES_BEFORE_RECONNECT {
         // An attempt that takes longer fails, and so does the probe.

@@ -218,7 +218,7 @@ impl Store for RemoteStore {
         Answer::Pending(Box::pin(async move {
             let listed = self.0.backend.bans(page).await?;
             let named = |(client, ban): (String, Ban)| {
-                // What somebody else has written there is no ban of ours.
+                // A row that somebody else has written is no ban of ours.
                 client.parse().ok().map(|key| Banned { key, ban })
             };
             let bans = listed.bans.into_iter().filter_map(named).collect();

@@ -52,7 +52,7 @@ struct Sql<D: Dialect> {
     dialect: Arc<D>,
     pool: Arc<Pool<D>>,
     batcher: Batcher<SqlExecutor<D>>,
-    /// The name of the client that probes ask for.
+    /// The name of the client that probes use.
     probe_client: String,
     timeout: Duration,
     clock: Option<Arc<dyn Clock>>,

@@ -1,4 +1,4 @@
-//! What handlers and authentication have to do with the limit.
+//! Handlers, authentication, and the limit.
 
 use actix_web::{
     App, HttpMessage, HttpRequest,

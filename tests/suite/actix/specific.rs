@@ -1,4 +1,4 @@
-//! What only actix-web has: workers, application data, closures, order.
+//! Tests of actix-web alone: workers, application data, closures, order.
 
 use std::{sync::Arc, time::Duration};
 
@@ -93,7 +93,7 @@ async fn what_is_named_must_be_there() {
     let limiter = limiter("1/hour").await;
     let data = App::new().app_data(web::Data::new(limiter.clone())).service(route());
     assert_eq!(statuses!(data, get("/"), get("/")), [200, 429]);
-    // What `main() -> Result<(), Box<dyn Error>>` prints.
+    // The output of `main() -> Result<(), Box<dyn Error>>`.
     let error = format!("{:?}", limiter.policy("apy").unwrap_err());
     assert_eq!(error, "there is no policy \"apy\"; configured are: api, banning");
     let unknown = web::resource("/").wrap(RateLimit::named("apy")).route(web::get().to(hello));
@@ -142,7 +142,7 @@ async fn a_refusal_can_be_answered_otherwise() {
     test::call_service(&service, get("/").to_request()).await;
     let refused = test::call_service(&service, get("/").to_request()).await;
     assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
-    // What the answer leaves out is added.
+    // A field that the answer leaves out is added.
     assert_eq!(text(refused.headers(), "retry-after"), "3600");
     assert_eq!(text(refused.headers(), "ratelimit"), r#""api";r=0;t=3600"#);
     assert_eq!(text(refused.headers(), "content-type"), "text/plain");

@@ -108,7 +108,7 @@ async fn build_per_worker() {
     }
 }
 
-/// What looks like it and is right: the limiter is built by whichever worker has
+/// Right programs that look like it: the limiter is built by whichever worker has
 /// the first request, or another one is built by an administrator's handler.
 #[actix_web::test]
 async fn a_limiter_that_a_worker_builds_for_all_is_none_per_worker() {

@@ -54,7 +54,7 @@ pub(super) const CONFIG: &str = r#"
     ban = { threshold = 4, window = "1h", duration = "1h", statuses = [401] }
 "#;
 
-/// What one limit charges in one step, all or nothing.
+/// The charges of one limit in one step, all or nothing.
 type Step = &'static [(&'static str, u64)];
 
 /// A route of the contract, and the policies that a request meets there in turn.
@@ -107,7 +107,7 @@ struct Generated {
     sender: Sender,
     target: &'static Target,
     is_preflight: bool,
-    /// Whether every framework routes it to the target.
+    /// True if every framework routes it to the target.
     is_plain: bool,
 }
 
@@ -121,7 +121,7 @@ pub(super) async fn run(routes: &impl Routes, clock: &ManualClock) {
     let (mut model, mut answers) = (Model::default(), BTreeMap::new());
     for n in 0..requests {
         if n % REQUESTS_OF_CLIENTS == 0 {
-            // What others have used is gone, so that it takes no room in the store.
+            // The usage of others is gone, so that it takes no room in the store.
             clock.advance(DAY);
             model = Model::default();
         }

@@ -16,8 +16,7 @@ proptest! {
         prop_assert_eq!(key(&one) == key(&other), one == other);
     }
 
-    /// Of two clients with different addresses, or users, none can send headers
-    /// that make it count as the other.
+    /// No client can send headers that make it count as another.
     #[test]
     fn no_header_makes_a_client_another(
         mine in vec(("[a-z]{1,3}", pieces(KEYS)), 0..3),

@@ -38,7 +38,7 @@ async fn the_server_is_restarted() {
     report.check("the server is restarted", "redis");
 }
 
-/// What it forgets by command is forgotten; nobody notices otherwise.
+/// State that is deleted by command is gone; nothing else changes.
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_is_flushed() {
     let url = start_redis();
@@ -99,7 +99,7 @@ async fn a_master_of_a_cluster_dies() {
     for node in &nodes {
         let () = tell(node, &["CONFIG", "SET", "cluster-node-timeout", "1000"]).unwrap();
     }
-    // Of whom the dying master keeps all.
+    // A client whose state is all on the dying master.
     let slot = |user: &str| -> u16 {
         tell(nodes[0], &["CLUSTER", "KEYSLOT", &format!("x:{{user={user}}}:x")]).unwrap()
     };

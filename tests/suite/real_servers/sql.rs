@@ -67,7 +67,7 @@ async fn postgres_is_killed_in_a_transaction() {
     let table = counters(&mut other).await;
     let mut third = postgres(&url).await;
     let kill = async || {
-        // What is asked now waits within its transaction.
+        // A check waits within its transaction now.
         execute(&mut other, format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")).await;
         let pid = waiting(&mut third).await;
         let killed = Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();

@@ -14,7 +14,7 @@ use crate::{
     servers::start_redis,
 };
 
-/// What as many checks of these users answer that are asked at once.
+/// Returns the answers of as many checks of these users, all at once.
 async fn ask_at_once(
     store: &RemoteStore,
     policies: &[Policy],
@@ -40,7 +40,7 @@ async fn what_is_asked_at_once_goes_by_few_calls() {
     }
     let mut connection = connection(&url);
     let calls = calls(&mut connection, "evalsha") + calls(&mut connection, "eval");
-    // Of 500 checks: one that found nothing under way, and the others behind it.
+    // 500 checks: one that found nothing under way, and the others behind it.
     assert!((6..=40).contains(&calls), "{calls}");
 }
 
@@ -63,7 +63,7 @@ async fn one_hot_key_is_admitted_exactly_as_often_as_its_limit() {
     assert!(calls < 320, "{calls}");
 }
 
-/// Of another type, of another length, with a line break.
+/// Keys of another type, of another length, with a line break.
 #[tokio::test]
 async fn what_is_nothing_of_ours_fails_nobody() {
     let url = start_redis();
@@ -102,7 +102,7 @@ async fn answers_that_are_cut_off_may_have_been_charged_to_all() {
     proxy.set(Mode::Permit);
     let errors: Vec<_> = answers.into_iter().map(Result::unwrap_err).collect();
     let unknown = errors.iter().filter(|error| !error.is_not_applied()).count();
-    // What was sent, before the connection was known to be broken.
+    // Calls that were sent before the connection was known to be broken.
     assert!(unknown > 0, "{errors:?}");
     let client = subject(Key::user("alice"));
     let left = store.decide(Check::new(&policies, &client, 0)).await.unwrap();

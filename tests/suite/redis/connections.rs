@@ -20,7 +20,7 @@ fn close_all(servers: &mut [Connection]) {
     }
 }
 
-/// As long as the end of a stream takes to arrive, at most.
+/// The longest time until the end of a stream arrives.
 const MOMENT: Duration = Duration::from_millis(3);
 
 /// Closes the connections of all clients of those servers. The runtime's only thread

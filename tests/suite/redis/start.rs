@@ -48,7 +48,7 @@ async fn a_user_may_not_do_what_a_check_does() {
     builder(&user, "limiter").connect().await.unwrap();
 }
 
-/// What the advice names is enough.
+/// The permissions in the advice are enough.
 #[tokio::test]
 async fn the_rights_that_are_named_suffice() {
     let url = start_redis();

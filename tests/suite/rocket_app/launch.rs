@@ -1,4 +1,4 @@
-//! What stops Rocket's launch, and what does not.
+//! Mistakes that stop Rocket's launch, and programs that do not.
 
 use limiter_rocket::{Limiter, RateLimitFairing, RateLimited, policy};
 use rocket::{

@@ -1,4 +1,4 @@
-//! What goes out for a refused request: catchers, `Option`, `Result`, other
+//! Responses to a refused request: catchers, `Option`, `Result`, other
 //! fairings.
 
 use limiter_rocket::{RateLimitFairing, RateLimited, Refused};

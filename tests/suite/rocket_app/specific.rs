@@ -1,4 +1,4 @@
-//! What only Rocket has: sentinels, catchers, forwards, configuration.
+//! Tests of Rocket alone: sentinels, catchers, forwards, configuration.
 
 use limiter_rocket::{Key, Limiter, Policies, RateLimitFairing, RateLimited, policy, set_user};
 use rocket::{

@@ -13,7 +13,7 @@ use crate::{
     storm::Form,
 };
 
-/// As long as the end of a stream takes to arrive, at most: shorter than a connection is
+/// The longest time until the end of a stream arrives: shorter than a connection is
 /// idle before it is pinged.
 const MOMENT: Duration = Duration::from_millis(3);
 
@@ -88,7 +88,7 @@ async fn mariadb_closes_what_is_idle() {
     loses_nothing(&url, 3, async || sleep(Duration::from_millis(2_300)).await).await;
 }
 
-/// As by a restart in a quiet moment, seen through a proxy: all connections end without
+/// A restart in a quiet moment, seen through a proxy: all connections end without
 /// a word, and for a while none is taken.
 #[tokio::test]
 async fn a_server_restarts_while_nobody_asks() {

@@ -177,7 +177,7 @@ async fn refused_keys_are_known_with_quota_and_ban() {
     assert!(limiter.top_refused("other", 1).is_err());
 }
 
-/// What is kept in memory is in the snapshot, with its cap.
+/// The snapshot has the entries in memory, with their caps.
 #[tokio::test]
 async fn entries_are_told_with_their_caps() {
     let store = MemoryStore::builder().max_keys(1_600).max_bans(50).build();

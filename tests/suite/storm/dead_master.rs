@@ -82,7 +82,7 @@ fn nodes(url: &str) -> Vec<u16> {
     nodes
 }
 
-/// What a node says of itself.
+/// Returns the information of a node about itself.
 fn info(node: u16, command: [&str; 2]) -> String {
     cmd(command[0]).arg(command[1]).query(&mut at(node)).unwrap_or_default()
 }

@@ -52,7 +52,7 @@ impl HonestClients {
         self.thread.join().unwrap()
     }
 
-    /// What they see in that time when nobody else is there.
+    /// Their answers in that time when nobody else is there.
     pub(crate) fn measure(
         port: u16,
         method: &'static str,

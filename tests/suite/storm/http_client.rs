@@ -28,7 +28,7 @@ const MAX_ANSWER: usize = 16_384;
 /// How many connections are opened at once: fewer than a server's backlog.
 const OPENED_AT_ONCE: usize = 100;
 
-/// What has come of requests.
+/// The outcomes of requests.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Answers {
     /// How many had which status.

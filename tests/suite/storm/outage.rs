@@ -37,7 +37,7 @@ fn use_up(server: &Server, route: (&str, &str, &str), address: &str) {
     assert_eq!(statuses, [&[200; 20][..], &[429]].concat(), "{}", route.0);
 }
 
-/// What another server has counted is known again though nobody has asked
+/// The count of another server is known again though no check has come
 /// since the store is back.
 fn the_first_request_after_an_outage_is_right(framework: Framework, url: &str) {
     let (proxy, prefix) = (Proxy::start(url), unique("storm"));

@@ -36,7 +36,7 @@ fn of_a_banned_client_the_store_is_called_once_a_second(framework: Framework) {
     let server = start(framework, &url, &unique("storm"), SETTINGS);
     let client = address();
     for route in ROUTES {
-        // Of an address twice the quota and twice the strikes.
+        // An address has twice the quota and twice the strikes.
         let statuses: Vec<u16> = (0..16).map(|n| status(&server, route, &client, n)).collect();
         assert_eq!(statuses, [&[200; 10][..], &[429; 5], &[403]].concat(), "{}", route.0);
     }

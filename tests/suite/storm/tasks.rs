@@ -67,7 +67,7 @@ async fn limiter(url: &str, way: &str, on_store_error: OnStoreError) -> Limiter 
     Limiter::builder().store(store).policy(policy).build().await.unwrap()
 }
 
-/// What clients have been answered.
+/// The answers to clients.
 #[derive(Clone, Debug, Default)]
 struct Answers {
     admitted: u32,
@@ -106,7 +106,7 @@ impl Answers {
     }
 }
 
-/// What the attacker and the honest clients are answered.
+/// Returns the answers to the attacker and to the honest clients.
 async fn storm(policy: &PolicySet, tasks: u32) -> (Answers, Answers) {
     let stop = Arc::new(AtomicBool::new(false));
     let honest = tokio::spawn(honest(policy.clone(), Arc::clone(&stop)));

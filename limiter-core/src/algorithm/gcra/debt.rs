@@ -44,7 +44,7 @@ impl Debt {
         (self.high as u128) << 64 | self.low as u128
     }
 
-    /// Whether it was written with the quota's limit, or charged since.
+    /// Returns true if it was written with the quota's limit, or charged since.
     #[cfg(feature = "memory")]
     pub(in crate::algorithm) const fn is_of(self, quota: &Quota) -> bool {
         self.rate == quota.limit()

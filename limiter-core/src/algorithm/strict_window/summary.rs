@@ -1,5 +1,5 @@
-//! What a decision keeps of a strict window, whose segments would make every decision
-//! larger: three numbers, from which it answers as they do at the same instant.
+//! The summary of a strict window in a decision. Its segments would make every decision
+//! larger; the summary is three numbers that answer as the segments do at that instant.
 
 use super::{Arithmetic, Mark, Segments, State, Wait, start_of, until};
 #[cfg(feature = "memory")]

@@ -1,4 +1,4 @@
-//! What a strict window promises: never more than the limit in any window, and no
+//! Promises of a strict window: never more than the limit in any window, and no
 //! refusal more than a segment later than by an exact log.
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What is charged beyond a limit, and what is given back: exact cases, properties, and
+//! Charges beyond a limit, and units given back: exact cases, properties, and
 //! the worst case of a client that gets units back at will.
 
 use std::collections::HashMap;
@@ -192,7 +192,7 @@ proptest! {
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 struct Bucket {
     debt: u64,
-    /// Of requests that may still be given back: what is left of their charge, the
+    /// Requests that may still be given back: the rest of their charge, the
     /// arrival time behind it, and whether they were admitted within the window.
     held: Vec<(u64, bool)>,
 }

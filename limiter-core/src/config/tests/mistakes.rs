@@ -1,8 +1,8 @@
-//! What newcomers write, what the environment holds, and the reference.
+//! Mistakes of newcomers, variables of the environment, and the reference.
 
 use super::*;
 
-/// What newcomers write, and the sentence that they get: the place, and what to
+/// Mistakes of newcomers, and the sentence that each gets: the place, and what to
 /// write instead.
 #[test]
 fn a_newcomers_mistake_is_answered_by_what_to_write() {
@@ -85,7 +85,7 @@ fn a_newcomers_mistake_is_answered_by_what_to_write() {
         let error = error(&toml);
         assert!(error.contains(sentence), "{toml}\n=> {error}\nlacks {sentence}");
         assert_eq!(error.lines().count(), 1, "{error}");
-        // What `main() -> Result<(), Box<dyn Error>>` prints.
+        // The output of `main() -> Result<(), Box<dyn Error>>`.
         assert_eq!(format!("{:?}", Config::from_toml(&toml).unwrap_err()), error);
     }
 }
@@ -138,7 +138,7 @@ fn the_environment_is_text_and_is_read_as_what_it_has_to_be() {
         ("LIMITER_POLICIES__LOGIN", "{quota=\"7/hour\"}"),
         ("LIMITER_CONFIG", "/some/file"),
         ("LIMITER_TEST_URL", "x"),
-        // What Kubernetes writes for services named limiter and limiter-api.
+        // Kubernetes writes these for services named limiter and limiter-api.
         ("LIMITER_SERVICE_HOST", "10.0.0.1"),
         ("LIMITER_SERVICE_PORT", "80"),
         ("LIMITER_SERVICE_PORT_HTTP", "80"),

@@ -13,7 +13,7 @@ use crate::{
     time::{Timestamp, micros},
 };
 
-/// What a request would be answered, and why: from
+/// The answer that a request would get, and why: from
 /// [`PolicySet::explain`](crate::PolicySet::explain).
 ///
 /// Serialised, durations are whole microseconds, and instants microseconds since the
@@ -41,7 +41,7 @@ pub struct ExplainedClient {
     pub list: Option<&'static str>,
     /// The network of that list.
     pub network: Option<String>,
-    /// Whether the endpoint is exempt.
+    /// True if the endpoint is exempt.
     pub is_exempt: bool,
 }
 
@@ -65,7 +65,7 @@ pub struct ExplainedPolicy {
     pub ban: Option<ExplainedBan>,
 }
 
-/// What is used of one quota.
+/// The usage of one quota.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ExplainedQuota {
@@ -94,7 +94,7 @@ pub struct ExplainedStrikes {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ExplainedBan {
-    /// Whether it holds now.
+    /// True if it holds now.
     pub in_force: bool,
     /// When it ends, or has ended.
     #[serde(rename = "until_micros", serialize_with = "instant_as_micros")]
@@ -106,7 +106,7 @@ pub struct ExplainedBan {
     pub count: u32,
 }
 
-/// What the request would be answered.
+/// The answer that the request would get.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ExplainedAnswer {
@@ -115,13 +115,13 @@ pub struct ExplainedAnswer {
     /// How long the same request has to wait, if that is known.
     #[serde(rename = "retry_after_micros", serialize_with = "optional_as_micros")]
     pub retry_after: Option<Duration>,
-    /// Who would answer.
+    /// The part that would answer.
     pub by: AnsweredBy,
-    /// What is wrong, where the request could not be decided.
+    /// The error, where the request could not be decided.
     pub error: Option<String>,
 }
 
-/// Who would answer a request.
+/// The part of the limiter that would answer a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -134,7 +134,7 @@ pub enum AnsweredBy {
     Store,
     /// A refusal of the store that still answers.
     DenyCache,
-    /// What `on_store_error` says: the store does not answer.
+    /// The fallback of `on_store_error`: the store does not answer.
     Fallback,
 }
 

@@ -1,4 +1,4 @@
-//! What would be decided without the store, for an explanation: nothing is counted.
+//! Decisions without the store, for an explanation: nothing is counted.
 
 use super::{Fallback, LocalPart, at_once};
 use crate::{

@@ -13,14 +13,14 @@ use crate::{events::Event, store::Health};
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// What was reported last of one server.
+/// The last report about one server.
 #[derive(Debug, Default)]
 pub(super) struct OutageLog {
     /// When the outage began that was reported, until its end is reported.
     reported: Option<SystemTime>,
 }
 
-/// What there is to report of a server.
+/// A report about a server.
 #[derive(Debug)]
 pub(super) enum Report {
     Nothing,
@@ -51,7 +51,7 @@ impl OutageLog {
     }
 }
 
-/// Whether nothing was reported for a second. Then the caller reports something.
+/// Returns true if nothing was reported for a second. Then the caller reports something.
 fn may_report() -> bool {
     static ORIGIN: OnceLock<Instant> = OnceLock::new();
     static NEXT: AtomicU64 = AtomicU64::new(0);

@@ -1,4 +1,4 @@
-//! What the circuit breakers of a store have in common.
+//! The settings that all circuit breakers of a store share.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use crate::events::StoreObservers;
 pub(crate) struct BreakerSettings {
     /// The longest time that a call may take.
     pub(crate) timeout: Duration,
-    /// Who is called when a server fails or answers again.
+    /// The observers that are called when a server fails or answers again.
     pub(crate) observers: Arc<StoreObservers>,
 }
 

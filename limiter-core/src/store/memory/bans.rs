@@ -87,7 +87,7 @@ impl Bans {
         self.cache.policy().max_capacity().unwrap_or(u64::MAX)
     }
 
-    /// Whether a key of that bucket, or of one in its segment, has a ban.
+    /// Returns true if a key of that bucket, or of one in its segment, has a ban.
     #[inline]
     pub(super) fn has_any(&self, bucket: usize) -> bool {
         self.counts[segment_of(bucket)].load(Ordering::Relaxed) > 0

@@ -37,7 +37,7 @@ pub(super) struct CounterIds {
     /// Held by whoever looks an id up, so that none is given while unused ones
     /// are collected: when that was last.
     assigning: Mutex<Option<Instant>>,
-    /// Whether a counter ever had the id of another.
+    /// True if a counter ever had the id of another.
     shares: AtomicBool,
     known: RwLock<Known>,
 }
@@ -56,7 +56,7 @@ struct Known {
 /// All that can be kept at once.
 const MOST: usize = u16::MAX as usize;
 
-/// So many ids are left to namespaces that have none yet.
+/// Ids that are left to namespaces that have none yet.
 const RESERVED: usize = 4_096;
 
 /// How often unused ids are collected at most: each slot of the table is read for it.

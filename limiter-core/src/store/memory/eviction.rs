@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{algorithm::Usage, time::Timestamp};
 
-/// Of the slots that one counter has in a bucket, the least indebted one: that of
+/// The least indebted of the slots that one counter has in a bucket: that of
 /// the smallest payload.
 struct Candidate<'a> {
     slot: &'a Slot,

@@ -79,12 +79,12 @@ impl Bucket {
 #[derive(Debug, Default)]
 pub(super) struct Segment {
     buckets: [Bucket; BUCKETS],
-    /// Whether a ban in force may have no slot.
+    /// True if a ban in force may have no slot.
     hides_bans: AtomicBool,
     state: Mutex<SegmentState>,
 }
 
-/// What is kept under the lock of a segment.
+/// The state under the lock of a segment.
 #[derive(Debug, Default)]
 pub(super) struct SegmentState {
     /// States that do not fit into a word, by the payload of their slots.

@@ -73,7 +73,7 @@ impl FastPath {
         }
         let mut fast_path = Self { charges: Vec::new(), quotas: Vec::new(), now };
         clients.into_values().flatten().for_each(|candidate| fast_path.push(candidate));
-        // As the server sorts: by bytes.
+        // By bytes, as the server sorts.
         fast_path.charges.sort_unstable_by(|one, other| one.counter.cmp(&other.counter));
         fast_path
     }

@@ -30,7 +30,7 @@ use crate::store::circuit_breaker::BreakerSettings;
 /// questions for the map.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// So many names are tried for one of a slot of a master: more than ten times as
+/// Names that are tried for one in a slot of a master: more than ten times as
 /// many as there are slots.
 const MAX_NAMES: u64 = 200_000;
 

@@ -1,4 +1,4 @@
-//! One call of a script: what is asked, as its arguments, and what it answers.
+//! One call of a general script: its arguments, and its reply.
 //! Both general scripts take the same, see `state.lua`.
 
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// What is to be done in one atomic step.
+/// A request that a script decides in one atomic step.
 #[derive(Debug)]
 pub(super) struct ScriptCall {
     run: Arc<StoreRequest>,
@@ -73,7 +73,7 @@ impl ScriptCall {
         self.run.items.first().map_or("", |item| &item.client)
     }
 
-    /// Whether both differ in their clients and clocks alone, so that a script
+    /// Returns true if both differ in their clients and clocks alone, so that a script
     /// is told their numbers once.
     fn has_one_template(&self, other: &Self) -> bool {
         let (one, other) = (&*self.run, &*other.run);
@@ -128,7 +128,7 @@ fn keys_of(item: &NamedItem) -> usize {
     if item.policy.ban().is_some() { 3 } else { 1 }
 }
 
-/// What the names of all of a client's keys begin with. What is in braces is
+/// Writes the prefix of the names of all of a client's keys. The part in braces is
 /// what a Redis cluster places by: all of a client's state is in one slot, and
 /// no client's name has a brace.
 pub(super) fn write_name(name: &mut String, prefix: &str, client: &str) {
@@ -164,7 +164,7 @@ fn write_arguments(command: &mut Cmd, asked: &[Arc<ScriptCall>]) {
     }
 }
 
-/// So many checks of one form that follow each other, each decided so many times
+/// Checks of one form that follow each other, each decided the same number of times
 /// in a row, at an instant of the store's own clock.
 struct TemplateRun {
     form: usize,
@@ -173,7 +173,7 @@ struct TemplateRun {
     count: u64,
 }
 
-/// What is told once for all checks of one form, and in which order they come.
+/// Returns the forms, each sent once for all checks that have it, and the runs of checks.
 fn templates_and_runs(asked: &[Arc<ScriptCall>]) -> (Vec<&ScriptCall>, Vec<TemplateRun>) {
     let (mut forms, mut runs): (Vec<&ScriptCall>, Vec<TemplateRun>) = (Vec::new(), Vec::new());
     for ask in asked {
@@ -209,7 +209,7 @@ const fn code(operation: Operation) -> u64 {
     }
 }
 
-/// What the script has answered, to each what it asked.
+/// Reads the reply of a script: one for each call.
 pub(super) fn answers(answer: Value, asked: &[Arc<ScriptCall>]) -> RedisResult<Vec<Reply>> {
     let unreadable = || RedisError::from((ErrorKind::UnexpectedReturnType, "an unknown answer"));
     let Value::BulkString(encoding) = answer else { return Err(unreadable()) };

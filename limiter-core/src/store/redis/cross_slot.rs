@@ -21,7 +21,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// Whether the items are of several clients.
+/// Returns true if the items are of several clients.
 pub(super) fn spans_slots(items: &[NamedItem]) -> bool {
     items.iter().any(|item| item.client != items[0].client)
 }
@@ -187,7 +187,7 @@ impl SlotGroup<'_> {
     }
 }
 
-/// What several servers kept, by one clock, the latest of theirs: a ban that
+/// Returns the states of several servers by one clock, the latest of theirs: a ban that
 /// holds at its server holds by it, too.
 fn align_clocks(mut kept: Vec<StoredState>) -> (Timestamp, Vec<StoredState>) {
     let now = kept.iter().map(|kept| kept.now).max().unwrap_or_default();

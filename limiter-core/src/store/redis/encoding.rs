@@ -43,7 +43,7 @@ impl<'a> Numbers<'a> {
         self.0.is_empty()
     }
 
-    /// What was kept of an item; `None` if that is not all there.
+    /// Returns the stored state of an item; `None` if bytes are missing.
     pub(super) fn kept(&mut self, item: &NamedItem, now: Timestamp) -> Option<StoredState> {
         let mut kept = StoredState { now, ..StoredState::default() };
         for quota in item.policy.quotas().iter() {

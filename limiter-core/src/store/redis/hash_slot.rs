@@ -18,7 +18,7 @@ pub(super) fn slot_of(client: &str) -> u16 {
 mod tests {
     use super::slot_of;
 
-    /// What `CLUSTER KEYSLOT` answers.
+    /// The slots that `CLUSTER KEYSLOT` answers.
     #[test]
     fn slots_are_those_of_the_server() {
         for (client, slot) in [("123456789", 0x31C3), ("foo", 12_182), ("user1000", 3_443)] {

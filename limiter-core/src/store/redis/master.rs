@@ -112,7 +112,7 @@ impl Master {
     }
 }
 
-/// What the prober does to a master.
+/// The probe of one master.
 struct MasterProbe {
     runner: Arc<ScriptRunner>,
     timeout: Duration,

@@ -182,7 +182,7 @@ impl ScriptRunner {
     async fn send(&self, parts: &[Part]) -> Vec<PartAnswers> {
         let all: Vec<&Part> = parts.iter().collect();
         let mut answers = self.send_once(&all, true).await;
-        // As after a restart. EVAL leaves the script there.
+        // A server lacks scripts after a restart. EVAL leaves the script there.
         let lacks = |answers: &PartAnswers| match answers.first() {
             Some(Err(error)) => error.is_no_script(),
             _ => false,

@@ -1,4 +1,4 @@
-//! What every store outside of this process does, each in its own way, and
+//! The trait of every store outside of this process, and
 //! what it answers with.
 
 use std::{fmt, time::Instant};
@@ -23,10 +23,10 @@ use crate::{
     decide::{Outcome, decide},
 };
 
-/// A database that keeps state. It owns what it is asked: a request that is
+/// A database that keeps state. It owns each request: one that is
 /// dropped must not leave a transaction half way.
 pub(in crate::store) trait Backend: fmt::Debug + Send + Sync {
-    /// Does what is asked in one atomic step.
+    /// Runs a request in one atomic step.
     fn run(&self, run: StoreRequest) -> BoxFuture<'_, Result<Reply, StoreError>>;
 
     /// The ban of that name, if one is in force.
@@ -74,12 +74,12 @@ impl StoreRequest {
         self.items.iter().map(|item| item.policy.quotas().len()).sum()
     }
 
-    /// Whether it writes nothing.
+    /// Returns true if it writes nothing.
     pub(in crate::store) fn is_look(&self) -> bool {
         matches!(self.operation, Operation::Decide(0) | Operation::Look)
     }
 
-    /// Whether both are the same check, of the same items and cost, so that one after
+    /// Returns true if both are the same check, of the same items and cost, so that one after
     /// the other is the same as one twice.
     pub(in crate::store) fn folds_with(&self, other: &Self) -> bool {
         matches!(self.operation, Operation::Decide(_))
@@ -122,7 +122,7 @@ impl NamedItem {
     }
 }
 
-/// What was kept before the step, and when that was.
+/// The state before the step, and the instant of the step.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct Reply {
     pub(in crate::store) now: Timestamp,
@@ -130,7 +130,7 @@ pub(in crate::store) struct Reply {
     pub(in crate::store) kept: Vec<StoredState>,
 }
 
-/// What was kept of one item.
+/// The stored state of one item.
 #[derive(Clone, Debug, Default)]
 pub(in crate::store) struct StoredState {
     /// By the clock of the server that kept it.
@@ -152,7 +152,7 @@ impl StoredState {
     }
 }
 
-/// What becomes of items on which that was kept, by the pure functions.
+/// Returns the outcome of a check on that stored state, by the pure functions.
 pub(in crate::store) fn outcome<'a>(
     items: impl Iterator<Item = &'a NamedItem>,
     kept: &[StoredState],

@@ -11,7 +11,7 @@ use crate::{
     time::Clock,
 };
 
-/// How long one call may take unless told otherwise.
+/// The default of the longest time that one call may take.
 const DEFAULT_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// The longest timeout: no client waits that long.
@@ -20,7 +20,7 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long it may take to connect.
 pub(in crate::store) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Connections to a SQL server, unless told otherwise.
+/// The default number of connections to a SQL server.
 const POOL_SIZE: usize = 4;
 
 /// Sets up a [`RemoteStore`](crate::RemoteStore).
@@ -34,7 +34,7 @@ pub struct RemoteStoreBuilder {
     pub(in crate::store) migrate: bool,
     pub(super) secret: Vec<u8>,
     pub(in crate::store) clock: Option<Arc<dyn Clock>>,
-    /// Of one store: another one that a clone connects has its own.
+    /// The observers of one store: another one that a clone connects has its own.
     pub(in crate::store) observers: Arc<StoreObservers>,
 }
 
@@ -52,7 +52,7 @@ impl RemoteStoreBuilder {
         }
     }
 
-    /// What the names of keys (Redis) or tables (SQL) begin with: lower-case
+    /// Sets the prefix of the names of keys (Redis) or tables (SQL): lower-case
     /// letters, digits and `_`; in SQL after a schema and a dot, if need be.
     /// Defaults to `limiter`.
     pub fn prefix(self, prefix: &str) -> Self {
@@ -67,7 +67,7 @@ impl RemoteStoreBuilder {
     }
 
     /// How long one call may take, a millisecond to a minute. Defaults to
-    /// 100 ms. The server is told to give up a little earlier.
+    /// 100 ms. The server's own timeout is set a little shorter.
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
     }

@@ -1,11 +1,11 @@
-//! What to do in one atomic step.
+//! The operations of a store request.
 
 use crate::{ban::BanChange, time::Timestamp};
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(in crate::store) enum Operation {
     Decide(u64),
-    /// As `Decide`, but a refusal strikes nobody yet: other servers are asked,
+    /// Decides without strikes for a refusal: other servers decide
     /// too.
     #[cfg(feature = "redis")]
     Charge(u64),

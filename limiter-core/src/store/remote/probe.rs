@@ -18,7 +18,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// A client's name that no other process has, and no client either. `number` tells
+/// A client's name that no other process has, and no client either. `number` keeps
 /// apart those of one process, such as one for each master of a cluster.
 pub(in crate::store) fn probe_client(number: u64) -> String {
     format!("probe={:016x}.{number}", RandomState::new().hash_one(0))

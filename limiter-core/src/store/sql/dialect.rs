@@ -1,4 +1,4 @@
-//! What a SQL database has to provide to keep state: [`Dialect`].
+//! The trait of a SQL database that keeps state: [`Dialect`].
 
 use std::{
     fmt::{self, Write as _},
@@ -27,7 +27,7 @@ pub(in crate::store) trait Dialect: fmt::Debug + Send + Sync + 'static {
 
     fn connect(&self) -> BoxFuture<'_, Result<Self::Connection, sqlx::Error>>;
 
-    /// Whether a check that fits is one statement, and no lock outlives it: then a
+    /// True if a check that fits is one statement, and no lock outlives it: then a
     /// request may make its call in its own task.
     const IS_ONE_STATEMENT: bool = false;
 
@@ -53,7 +53,7 @@ pub(in crate::store) trait Dialect: fmt::Debug + Send + Sync + 'static {
     /// The server and the database in words, with host and port, and no password.
     fn server(&self) -> String;
 
-    /// What the names of tables begin with.
+    /// Returns the prefix of the names of tables.
     fn prefix(&self) -> &str;
 
     /// The SQL that makes tables and functions.
@@ -78,7 +78,7 @@ pub(in crate::store) fn name(client: &str, part: &str) -> String {
     format!("{part}:{client}")
 }
 
-/// Whether names consist of that: no quote, no backslash, no brace, no comma.
+/// Returns true if the character may be in a name: no quote, backslash, brace or comma.
 pub(in crate::store) fn is_simple(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-_./:=&#*".contains(&byte)
 }

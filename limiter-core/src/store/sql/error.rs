@@ -10,14 +10,14 @@ use sqlx::mysql::MySqlDatabaseError;
 #[derive(Debug)]
 pub(in crate::store) struct SqlError {
     message: String,
-    /// Whether the connection can be used again: the database said no, and has
+    /// True if the connection can be used again: the database said no, and has
     /// ended the transaction.
     pub(in crate::store) is_healthy: bool,
-    /// Whether nothing was done: it has not begun, or was rolled back.
+    /// True if nothing was done: it has not begun, or was rolled back.
     pub(in crate::store) did_nothing: bool,
-    /// Whether the server has closed the connection: another one may serve.
+    /// True if the server has closed the connection: another one may serve.
     pub(in crate::store) is_closed: bool,
-    /// Whether tables or functions are missing.
+    /// True if tables or functions are missing.
     pub(in crate::store) is_missing: bool,
     source: Option<sqlx::Error>,
 }

@@ -1,4 +1,4 @@
-//! What sends batches to a SQL database: see [`BatchExecutor`].
+//! The executor of batches on a SQL database: see [`BatchExecutor`].
 //!
 //! Input: entries of a batch. Output: the state before each.
 

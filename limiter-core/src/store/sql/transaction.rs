@@ -38,12 +38,12 @@ pub(in crate::store) trait Transactional: Dialect {
         attempt: usize,
     ) -> Result<bool, sqlx::Error>;
 
-    /// Whether an attempt locks the rows from reading to writing, in a transaction.
+    /// Returns true if an attempt locks the rows from reading to writing, in a transaction.
     fn locks(_attempt: usize) -> bool {
         true
     }
 
-    /// Whether nothing was written because of another transaction, so that one more
+    /// Returns true if nothing was written because of another transaction, so that one more
     /// attempt may succeed.
     fn is_conflict(error: &sqlx::Error) -> bool;
 

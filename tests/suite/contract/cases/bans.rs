@@ -1,4 +1,4 @@
-//! Who is banned, and what a banned client is answered.
+//! Bans: their keys, and the answers to banned clients.
 
 use super::*;
 
@@ -205,7 +205,7 @@ fn failures_of_one_key_ban_that_key() -> Case {
             // The other keys behind the address go on, without a key as well.
             send("valid", "secret").times(5, status(200)),
             get("/tenant").is(status(200)),
-            // Who tries key after key is banned as an address.
+            // A client that tries key after key is banned by its address.
             send("a", "wrong").times(2, status(401)),
             send("valid", "secret").is(status(200)),
             send("b", "wrong").is(status(401)),

@@ -1,4 +1,4 @@
-//! What happens while the store does not answer.
+//! Answers while the store does not answer.
 
 use super::*;
 

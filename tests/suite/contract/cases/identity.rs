@@ -1,4 +1,4 @@
-//! Who a request is counted for.
+//! The client that a request is counted for.
 
 use super::*;
 
@@ -19,7 +19,7 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-/// What strangers write, pseudo-random: addresses of both kinds, ports, lists,
+/// Headers of strangers, pseudo-random: addresses of both kinds, ports, lists,
 /// names, quotes and nonsense.
 fn spoofed(seed: u32) -> String {
     let noise = seed.wrapping_mul(2_654_435_761) ^ seed.rotate_left(13).wrapping_mul(40_503);
@@ -85,7 +85,7 @@ fn hops_are_counted_from_the_right() -> Case {
             through("203.0.113.1, 10.0.0.1").is(status(200)),
             through("6.6.6.6, 203.0.113.1, 10.0.0.2").is(status(429)),
             through("6.6.6.7, 203.0.113.2, 10.0.0.2").is(status(200)),
-            // Who has come past a proxy is nobody.
+            // A client that has come past a proxy is refused.
             through("203.0.113.3").is(status(400)),
         ],
         ..Case::default()
@@ -128,7 +128,7 @@ fn a_trusted_proxy_names_the_client() -> Case {
             through("6.6.6.6, 203.0.113.1").is(status(429)),
             through("6.6.6.6").with("x-forwarded-for", "203.0.113.1, 10.0.0.2").is(status(429)),
             through("203.0.113.2").is(status(200)),
-            // Who is no proxy is not believed.
+            // The header of a peer that is no proxy is not believed.
             get("/api").from("203.0.113.1").with("x-forwarded-for", "9.9.9.9").is(status(429)),
         ],
         ..Case::default()

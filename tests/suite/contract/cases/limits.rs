@@ -1,4 +1,4 @@
-//! What is left, what is refused, and how it is told.
+//! Limits: units left, refusals, and their header fields.
 
 use super::*;
 

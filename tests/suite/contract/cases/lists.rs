@@ -104,7 +104,7 @@ fn an_endpoint_is_exempt_from_one_limit() -> Case {
     }
 }
 
-/// What a middleware or guard obeys, `admit` in a handler obeys.
+/// `admit` in a handler obeys all that a middleware or guard obeys.
 fn the_lists_hold_for_checks_by_hand() -> Case {
     Case {
         name: "the lists hold for checks by hand",

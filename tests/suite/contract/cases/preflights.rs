@@ -27,7 +27,7 @@ fn preflights_count_apart() -> Case {
             preflight("/nothing").times(2, status(404)),
             get("/api").times(2, status(200)),
             get("/api").is(limited("door", 1800)),
-            // What looks like a preflight does not run free.
+            // A request that looks like a preflight does not run free.
             preflight("/nothing").times(20, limited("door.preflight", 1800)),
             preflight("/other").is(limited("door.preflight", 1800)),
             preflight("/nothing").from("192.0.2.2").times(2, status(404)),
@@ -121,7 +121,7 @@ fn checks_by_hand_count_as_limits_do() -> Case {
             // Cost 1 for each policy, whatever the cost by hand.
             preflight("/by-hand").times(4, status(200)),
             preflight("/by-hand").is(limited("default.preflight", 900)),
-            // Of `api` 1 at the handler's limit and 2 by hand, of `default` 3.
+            // `api` is charged 1 at the handler's limit and 2 by hand, `default` 3.
             get("/by-hand").is(status(200)),
             // A refusal by hand is no outcome that strikes.
             get("/by-hand").times(3, limited("default", 1800)),

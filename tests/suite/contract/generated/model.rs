@@ -1,4 +1,4 @@
-//! What limits have to answer, by counting in maps.
+//! The model: right answers of limits, by counting in maps.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -24,13 +24,13 @@ const DOOR: Step = &[("door", 1)];
 /// How many strikes ban a client from `login`.
 const STRIKES: u64 = 4;
 
-/// What a framework has answered: it alone knows which spellings it routes.
+/// The answer of a framework: it alone knows which spellings it routes.
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) is_unrouted: bool,
 }
 
-/// What has been charged, and who has been struck and banned.
+/// Charges, strikes and bans so far.
 #[derive(Default)]
 pub(super) struct Model {
     used: HashMap<Count, u64>,
@@ -117,7 +117,7 @@ impl Model {
     }
 }
 
-/// What a step has to charge. A preflight takes one unit of each policy, however
+/// Returns the charge of a step. A preflight takes one unit of each policy, however
 /// often it meets that.
 fn charges(step: Step, client: IpAddr, generated: &Generated) -> Vec<(Count, u64)> {
     let before = generated.target.steps.iter().take_while(|own| !std::ptr::eq(**own, step));
@@ -130,7 +130,7 @@ fn charges(step: Step, client: IpAddr, generated: &Generated) -> Vec<(Count, u64
     .collect()
 }
 
-/// What the handler answers.
+/// Returns the status of the handler.
 fn handled(generated: &Generated) -> u16 {
     let checks = ["/login", "/any-login"].contains(&generated.target.path);
     if checks && generated.request.body != "secret" { 401 } else { 200 }

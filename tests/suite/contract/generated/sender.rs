@@ -1,4 +1,4 @@
-//! Who sends a generated request, by which way, and with which headers.
+//! The sender of a generated request: its address, its way, and its headers.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -6,7 +6,7 @@ use super::random::Random;
 
 pub(super) type Headers = Vec<(&'static str, String)>;
 
-/// Whom a request counts for.
+/// The client that a request counts for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Identity {
     /// An address, of IPv6 the first of its /64.
@@ -109,7 +109,7 @@ impl Sender {
     }
 }
 
-/// What a stranger writes, which counts for nothing.
+/// Headers that a stranger forges, which count for nothing.
 fn spoofed(random: &mut Random) -> Headers {
     let names = ["x-forwarded-for", "forwarded", "x-real-ip", "cf-connecting-ip"];
     let count = random.below(3);

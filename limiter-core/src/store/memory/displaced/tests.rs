@@ -1,4 +1,4 @@
-//! What a sketch promises to those who come back, and to strangers.
+//! Promises of a sketch to keys that come back, and to new ones.
 
 use std::time::Duration;
 

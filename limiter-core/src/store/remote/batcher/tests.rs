@@ -164,7 +164,7 @@ async fn a_busy_client_delays_another_by_a_round_trip() {
     let (batcher, _server) = start(20);
     let policy = policy();
     let mut storm = Vec::new();
-    // Of different costs, so that they cannot be folded.
+    // The costs differ, so that the checks cannot be folded.
     for cost in 1..=200 {
         let (batcher, request) = (Arc::clone(&batcher), request(&policy, "mallory", cost));
         storm.push(tokio::spawn(async move { batcher.run(request).await }));

@@ -1,4 +1,4 @@
-//! What a store request makes of the rows, by the pure functions.
+//! Applies a store request to the rows, by the pure functions.
 //!
 //! Input: a request, and the state of its items. Output: changed rows.
 
@@ -60,7 +60,7 @@ impl<'a, 'r> Apply<'a, 'r> {
             }),
             #[cfg(feature = "redis")]
             Operation::Charge(_) | Operation::GiveBack(_) => {
-                unreachable!("only a cluster is asked item by item")
+                unreachable!("only a cluster decides item by item")
             }
         }
         false

@@ -30,7 +30,7 @@ pub(in crate::store) struct Rows<'r> {
     clients: Vec<&'r str>,
     counters: Vec<Counter<'r>>,
     bans: Vec<Row<Ban>>,
-    /// Whether nothing will be written.
+    /// True if nothing will be written.
     #[cfg(any(feature = "mysql", feature = "sqlite"))]
     is_look: bool,
 }
@@ -178,7 +178,7 @@ impl<'r> Rows<'r> {
         }
     }
 
-    /// What is kept of an item.
+    /// Returns the stored state of an item.
     pub(in crate::store) fn kept(&self, places: Places, now: Timestamp) -> StoredState {
         let states = |at: usize| self.counters[at].row.kept.as_ref();
         StoredState {

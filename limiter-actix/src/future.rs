@@ -12,7 +12,7 @@ use actix_web::{
     body::{BoxBody, EitherBody, MessageBody},
     dev::{Service, ServiceRequest, ServiceResponse},
 };
-use limiter_core::{Admission, Permit, RecordResponse, Refusal};
+use limiter_core::{Admission, Permit, Refusal, Settling};
 use pin_project_lite::pin_project;
 
 use crate::{
@@ -47,8 +47,13 @@ pin_project! {
         },
         /// The wrapped service has the request.
         Calling { #[pin] call: S::Future, guard: Option<PermitGuard> },
-        /// The response strikes, and the store is being waited for.
-        Recording { recording: RecordResponse, result: Option<Result<Response<B>, Error>> },
+        /// The response changes what was charged, or strikes, and the store is being
+        /// waited for.
+        Settling {
+            settling: Settling,
+            guard: Option<PermitGuard>,
+            result: Option<Result<Response<B>, Error>>,
+        },
     }
 }
 
@@ -71,7 +76,7 @@ where
             Err(refusal) => {
                 let response = enforcer.refuse(&request, &refusal).map_into_right_body();
                 let result = Some(Ok(request.into_response(response)));
-                Self::Recording { recording: RecordResponse::done(), result }
+                Self::Settling { settling: Settling::done(), guard: None, result }
             }
         }
     }
@@ -94,16 +99,21 @@ where
                 }
                 StateProjection::Calling { call, guard } => {
                     let mut result = ready!(call.poll(context));
-                    let recording = guard.take().map(|guard| guard.leave(&mut result));
-                    let result = result.map(ServiceResponse::map_into_left_body);
-                    match recording.filter(|recording| !recording.is_done()) {
-                        Some(recording) => Self::Recording { recording, result: Some(result) },
-                        None => return Poll::Ready(result),
+                    let settling = guard.as_mut().map(|guard| guard.record(&result));
+                    let guard = guard.take();
+                    if let Some(settling) = settling.filter(|settling| !settling.is_done()) {
+                        let result = Some(result.map(ServiceResponse::map_into_left_body));
+                        Self::Settling { settling, guard, result }
+                    } else {
+                        guard.iter().for_each(|guard| guard.add_fields(&mut result));
+                        return Poll::Ready(result.map(ServiceResponse::map_into_left_body));
                     }
                 }
-                StateProjection::Recording { recording, result } => {
-                    ready!(Pin::new(recording).poll(context));
-                    return Poll::Ready(result.take().expect("polled after it was ready"));
+                StateProjection::Settling { settling, guard, result } => {
+                    ready!(Pin::new(settling).poll(context));
+                    let mut result = result.take().expect("polled after it was ready");
+                    guard.iter().for_each(|guard| guard.add_fields(&mut result));
+                    return Poll::Ready(result);
                 }
             };
             self.set(next);
@@ -128,29 +138,31 @@ impl PermitGuard {
         Some(Self { permit, enforcer: Rc::clone(enforcer), has_response: false })
     }
 
-    /// Records the response, and adds the fields that show what is left. An error
-    /// stays the error it was.
-    fn leave<B>(mut self, result: &mut Result<ServiceResponse<B>, Error>) -> RecordResponse {
+    /// Records the response. That of a limit further in is no outcome.
+    fn record<B>(&mut self, result: &Result<ServiceResponse<B>, Error>) -> Settling {
         self.has_response = true;
         let response = match result {
             Ok(response) => response,
             // A limit by hand, in an extractor or an inner middleware.
-            Err(error) if error.as_error::<Refused>().is_some() => return RecordResponse::done(),
+            Err(error) if error.as_error::<Refused>().is_some() => return Settling::done(),
             Err(error) => {
                 let status = error.as_response_error().status_code();
                 return self.permit.record_response(status.as_u16());
             }
         };
         self.permit.check_for_late_user(&ActixRequest(response.request()));
-        let is_refusal = response.response().extensions().contains::<RefusedByLimiter>();
-        let recording = if is_refusal {
-            RecordResponse::done()
-        } else {
-            self.permit.record_response(response.status().as_u16())
-        };
-        let policy_field = self.enforcer.policy_field();
-        add_fields(response.headers_mut(), self.permit.fields(), policy_field);
-        recording
+        if response.response().extensions().contains::<RefusedByLimiter>() {
+            return Settling::done();
+        }
+        self.permit.record_response(response.status().as_u16())
+    }
+
+    /// Adds the fields that show what is left. An error stays the error it was.
+    fn add_fields<B>(&self, result: &mut Result<ServiceResponse<B>, Error>) {
+        if let Ok(response) = result {
+            let policy_field = self.enforcer.policy_field();
+            add_fields(response.headers_mut(), self.permit.fields(), policy_field);
+        }
     }
 }
 
@@ -158,7 +170,7 @@ impl Drop for PermitGuard {
     fn drop(&mut self) {
         if !self.has_response {
             let status = if thread::panicking() { PANICKED } else { HUNG_UP };
-            // Dropped, the recording goes on by itself.
+            // Dropped, the settlement goes on by itself.
             drop(self.permit.record_response(status));
         }
     }

@@ -76,7 +76,6 @@ macro_rules! by_algorithm {
 use by_algorithm;
 
 /// Runs the same function of the algorithm of a quota, whichever it is.
-#[cfg(any(feature = "memory", feature = "redis"))]
 macro_rules! of_algorithm {
     ($quota:expr, $arithmetic:ident => $call:expr) => {
         match $quota.algorithm() {
@@ -99,7 +98,6 @@ macro_rules! of_algorithm {
         }
     };
 }
-#[cfg(any(feature = "memory", feature = "redis"))]
 use of_algorithm;
 
 /// Makes an [`AlgorithmUsage`] by a function of the algorithm of a quota; `$strict` is the
@@ -174,7 +172,6 @@ impl<S: Arithmetic> Usage<S> {
         by_algorithm!(&self.used, used => used.mark(&self.quota, self.now))
     }
 
-    #[cfg(feature = "memory")]
     pub(crate) const fn now(&self) -> Timestamp {
         self.now
     }
@@ -288,4 +285,11 @@ impl Usage {
 #[cfg(feature = "redis")]
 pub(crate) fn script_params(quota: &Quota, cost: u64) -> [u64; 6] {
     of_algorithm!(quota, A => A::script_params(quota, cost))
+}
+
+/// Returns units as debt, and the most debt that a bucket is charged beyond its limit,
+/// as the scripts take them with a settlement; zeros of other algorithms.
+#[cfg(feature = "redis")]
+pub(crate) fn settlement_params(quota: &Quota, units: u64) -> [[u64; 2]; 2] {
+    of_algorithm!(quota, A => A::settlement_params(quota, units))
 }

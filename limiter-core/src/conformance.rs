@@ -30,10 +30,11 @@ mod outage_usage;
 mod policies;
 mod quotas;
 mod reference_store;
+mod settlement;
 
 pub use self::{
     ban_records::*, bans::*, harness::Harness, look::*, outage_usage::*, policies::*, quotas::*,
-    reference_store::ReferenceStore,
+    reference_store::ReferenceStore, settlement::*,
 };
 
 /// Makes a test of each case. See the [module docs](self).
@@ -88,6 +89,11 @@ macro_rules! conformance_tests {
             each_item_owes_for_itself
             a_ban_of_an_outage_is_escalated_from
             algorithms_may_be_mixed
+            what_is_given_back_was_never_charged
+            nothing_is_given_back_into_another_window
+            what_time_has_paid_back_is_not_given_back_again
+            a_charge_beyond_the_limit_is_waited_for
+            each_item_is_settled_for_itself
         }
     };
     (@cases $store:ident, $trial:expr, $($case:ident)+) => {

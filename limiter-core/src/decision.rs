@@ -8,7 +8,10 @@ use smallvec::SmallVec;
 
 pub(crate) use self::quota_status::QuotaPosition;
 pub use self::quota_status::QuotaStatus;
-use crate::{algorithm::Wait, time::Timestamp};
+use crate::{
+    algorithm::{Usage, Wait},
+    time::Timestamp,
+};
 
 /// The outcome of a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -56,7 +59,7 @@ pub struct Decision {
     bans: Option<Box<Bans>>,
 }
 
-/// The bans that a check has met or brought.
+/// What few decisions have: the bans that a check has met or brought.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 struct Bans {
     /// The one that ends last of those in force.
@@ -67,6 +70,8 @@ struct Bans {
     brought: SmallVec<[PolicyBan; 1]>,
     /// Those under shadow policies that were in force before.
     shadow: SmallVec<[PolicyBan; 1]>,
+    /// Whether it was decided in memory, while the store was away.
+    is_of_fallback: bool,
 }
 
 /// A ban in force under one of the policies of a check.
@@ -110,7 +115,9 @@ impl Decision {
         }
         let verdict = if enforced.is_some() { Verdict::Banned } else { self.verdict };
         let is_new = enforced.is_some();
-        let bans = Bans { enforced: enforced.or(self.ban()), is_new, brought, shadow };
+        let is_of_fallback = self.is_of_fallback();
+        let enforced = enforced.or(self.ban());
+        let bans = Bans { enforced, is_new, brought, shadow, is_of_fallback };
         Self { verdict, bans: Some(Box::new(bans)), ..self }
     }
 
@@ -214,6 +221,26 @@ impl Decision {
     /// The statuses of the quotas of one policy.
     pub(crate) fn quotas_of(&self, policy: usize) -> impl Iterator<Item = &QuotaStatus> + Clone {
         self.quotas.iter().filter(move |status| status.policy() == policy)
+    }
+
+    /// Notes that it was decided in memory, while the store was away.
+    pub(crate) fn set_of_fallback(&mut self) {
+        self.bans.get_or_insert_default().is_of_fallback = true;
+    }
+
+    /// Whether it was decided in memory, while the store was away.
+    pub(crate) fn is_of_fallback(&self) -> bool {
+        self.bans.as_ref().is_some_and(|bans| bans.is_of_fallback)
+    }
+
+    /// Replaces the usages of one policy by those after a settlement.
+    pub(crate) fn set_usages(&mut self, policy: usize, usages: &[Usage]) {
+        for status in self.quotas.iter_mut().filter(|status| status.policy() == policy) {
+            if let Some(usage) = usages.get(status.index()) {
+                status.usage = usage.summary();
+                self.now = self.now.max(usage.now());
+            }
+        }
     }
 
     /// Takes over the statuses of one policy of another decision, at another

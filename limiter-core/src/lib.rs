@@ -80,7 +80,9 @@ pub mod policy;
 pub mod quota;
 mod request;
 pub mod response;
+pub mod settlement;
 pub mod stats;
+mod statuses;
 mod store;
 mod subject_resolver;
 pub mod time;
@@ -104,7 +106,7 @@ pub use crate::{
     limiter::{
         Admission, AdmitOptions, AnsweredBy, ExplainedAnswer, ExplainedBan, ExplainedClient,
         ExplainedPolicy, ExplainedQuota, ExplainedStrikes, Explanation, Limiter, LimiterBuilder,
-        Permit, PolicySet, RecordResponse,
+        Permit, PolicySet, Settling,
     },
     networks::Networks,
     outage_usage::OutageUsage,
@@ -112,6 +114,7 @@ pub use crate::{
     quota::{Algorithm, Quota, QuotaError, Quotas},
     request::{RequestInfo, Subjects},
     response::{Refusal, RefusalKind, headers::Fields},
+    statuses::{IntoStatusPattern, StatusPattern},
     store::{Answer, BanPage, Banned, Health, KeyStates, ServerHealth, Store},
     time::{Clock, ManualClock, SystemClock, Timestamp},
 };

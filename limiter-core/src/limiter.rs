@@ -28,6 +28,7 @@
 #![doc = include_str!("limiter/outages.md")]
 
 mod admission;
+mod await_decision;
 mod builder;
 #[cfg(feature = "memory")]
 mod deny_cache;
@@ -35,10 +36,12 @@ mod explain;
 mod fallback;
 #[cfg(feature = "memory")]
 mod last_seen;
+mod ledger;
 mod manual;
 #[cfg(not(feature = "memory"))]
 mod no_memory;
 mod observation;
+mod outcome;
 mod permit;
 mod plans;
 mod policy_fields;
@@ -46,9 +49,9 @@ mod policy_set;
 #[cfg(feature = "memory")]
 mod reconciliation;
 mod record_decision;
-mod record_response;
 mod reports;
-mod response_strikes;
+mod settle;
+mod settling;
 
 use std::{
     collections::BTreeMap,
@@ -65,15 +68,13 @@ pub use self::{
     },
     permit::Permit,
     policy_set::PolicySet,
-    record_response::RecordResponse,
+    settling::Settling,
 };
 use crate::{
     error::{Error, UnknownPolicy},
     events::Observers,
     key::Key,
-    limiter::{
-        fallback::Fallback, plans::Plans, record_response::Runtime, reports::ShadowRefusals,
-    },
+    limiter::{fallback::Fallback, plans::Plans, reports::ShadowRefusals, settling::Runtime},
     policy::Policy,
     request::{RequestInfo, Subjects},
     stats::counters::LimiterCounters,
@@ -156,7 +157,12 @@ impl Limiter {
             let policy = self.find(name)?;
             if policies.iter().all(|known| known.name() != name) {
                 policies.push(policy.clone());
-                policies.extend(policy.companion());
+                for companion in policy.companions() {
+                    // Policies of a group reserve the same strikes.
+                    if policies.iter().all(|known| known.name() != companion.name()) {
+                        policies.push(companion);
+                    }
+                }
             }
         }
         if policies.is_empty() {

@@ -44,6 +44,13 @@ impl OutageUsage {
         self.quotas.iter_mut().for_each(|share| share.charge(cost, now));
     }
 
+    /// Takes off units that were admitted at `charged_at`: those that are still there.
+    #[cfg(feature = "memory")]
+    pub(crate) fn give_back(&mut self, units: u64, charged_at: Timestamp, now: Timestamp) {
+        self.now = now;
+        self.quotas.iter_mut().for_each(|share| share.give_back(units, charged_at, now));
+    }
+
     /// Notes a ban that was brought.
     pub fn ban(&mut self, ban: Ban) {
         self.ban = later_ban(self.ban, Some(ban));

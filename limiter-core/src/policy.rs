@@ -18,6 +18,7 @@ mod counters;
 mod derived;
 mod namespaces;
 mod options;
+mod outcome;
 mod validate;
 
 #[cfg(feature = "memory")]
@@ -35,6 +36,7 @@ use crate::{
     key::KeySpec,
     name::check_name,
     quota::{Quota, Quotas},
+    statuses::CountedStatuses,
 };
 
 /// How many header values one address may use up at the quota of one.
@@ -55,6 +57,9 @@ struct Rule {
     mode: Mode,
     headers: HeaderStyle,
     on_store_error: OnStoreError,
+    counted: CountedStatuses,
+    /// Whether it counts the reserved strikes of another policy.
+    is_reservation: bool,
     per_address: u64,
     namespaces: Namespaces,
     #[cfg(feature = "memory")]
@@ -222,6 +227,8 @@ impl Rule {
             mode: Mode::default(),
             headers: HeaderStyle::default(),
             on_store_error: OnStoreError::default(),
+            counted: CountedStatuses::default(),
+            is_reservation: false,
             per_address: PER_ADDRESS,
             namespaces: Namespaces { counters: 0, bans: 0, strikes: 0 },
             #[cfg(feature = "memory")]

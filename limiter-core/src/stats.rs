@@ -97,8 +97,8 @@ pub struct PolicyStats {
     pub unavailable: u64,
     /// Requests that were admitted without being counted, because the store failed.
     pub uncounted: u64,
-    /// Requests that were given back because of their outcome. Always 0 today: no policy
-    /// gives back yet.
+    /// Settlements that gave units of a request back: because of its outcome, or by
+    /// [`Permit::charge_to`](crate::Permit::charge_to).
     pub refunded: u64,
     /// Strikes, of refusals and responses.
     pub strikes: u64,

@@ -52,7 +52,7 @@ use crate::{
     events::Observer,
     key::Key,
     policy::Policy,
-    time::Timestamp,
+    settlement::{Settled, SettledItem},
 };
 
 /// A key that is banned.
@@ -119,12 +119,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Decides a check and charges it, if it is admitted.
     fn decide<'a>(&'a self, check: Check<'a>) -> Answer<'a, Decision>;
 
-    /// Strikes each item once, for the status of a response, all in one step.
-    /// Answers with the end of the ban that each strike brought, if it did.
+    /// Settles what a request came to, by [`settle`](crate::settlement::settle) and all
+    /// items in one step: units are given back or charged, offenders are struck.
+    /// Answers for each item. On a cluster each client's items may be a step.
     ///
-    /// The items are [`Check::offenders`]: all have a ban rule and a subject
-    /// that may be banned, and none is another's double.
-    fn strike<'a>(&'a self, offenders: Vec<Item<'a>>) -> Answer<'a, Vec<Option<Timestamp>>>;
+    /// No two items share counters, and no two that strike share strikes.
+    fn settle<'a>(&'a self, items: Vec<SettledItem<'a>>) -> Answer<'a, Vec<Settled>>;
 
     /// Changes a ban by hand. Nothing happens where the policy has no ban rule or
     /// the subject may not be banned.

@@ -172,7 +172,9 @@ impl Fairing for RateLimitFairing {
             None => {
                 for permit in permit.iter().flat_map(Permit::chain) {
                     permit.check_for_late_user(&RocketRequest::routed(request));
-                    permit.record_response(response.status().code).await;
+                }
+                if let Some(permit) = &permit {
+                    permit.record_final_response(response.status().code).await;
                 }
             }
         }

@@ -125,6 +125,17 @@ async fn forgiving(body: String, permit: ReqData<Permit>) -> HttpResponse {
     answer_login(&body)
 }
 
+#[post("/answer", wrap = "RateLimit::named(\"default\")")]
+async fn answer(body: String) -> HttpResponse {
+    HttpResponse::new(body.parse().expect("the test's status is one"))
+}
+
+#[post("/charge", wrap = "RateLimit::named(\"default\")")]
+async fn charge(body: String, permit: ReqData<Permit>) -> &'static str {
+    permit.charge_to(body.parse().expect("the test's units are a number")).await;
+    "charged"
+}
+
 #[route("/any/{id}", method = "GET", method = "OPTIONS", wrap = "RateLimit::named(\"item\")")]
 async fn any() -> &'static str {
     "any"
@@ -232,6 +243,8 @@ async fn run(case: &Case, stores: Stores) {
         .service(dear_together)
         .service(any)
         .service(forgiving)
+        .service(answer)
+        .service(charge)
         .service(any_login)
         .service(spared)
         .service(post_spared)

@@ -11,7 +11,7 @@ use self::source::{Function, Imports, ROOT, files, functions, imported, imports}
 /// its own, and from none of its own layer or later ones.
 const CORE_LAYERS: &[&[&str]] = &[
     &["time", "error"],
-    &["name", "networks"],
+    &["name", "networks", "statuses"],
     &["quota", "key"],
     &["client_ip", "algorithm", "events"],
     &["decision", "ban"],
@@ -19,6 +19,7 @@ const CORE_LAYERS: &[&[&str]] = &[
     &["outage_usage", "stats"],
     &["check"],
     &["decide", "request"],
+    &["settlement"],
     &["exemptions", "store"],
     &["subject_resolver", "response", "metrics"],
     &["limiter"],

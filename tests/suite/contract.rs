@@ -14,7 +14,8 @@ use figment::{
 };
 use limiter_core::{
     Answer, Ban, BanChange, BanPage, Check, Config, Decision, Item, Limiter, LimiterBuilder,
-    ManualClock, MemoryStore, Policy, Store, StoreError, Timestamp,
+    ManualClock, MemoryStore, Policy, Store, StoreError,
+    settlement::{Settled, SettledItem},
 };
 
 pub(crate) use self::cases::cases;
@@ -66,6 +67,8 @@ const BASE: &str = r#"
 /// | `GET` and `OPTIONS /by-hand` | `api`, and by hand `default` with `api` at a cost of 3 | 200 |
 /// | `POST /keyed-login` | `tenant` | as `POST /login` |
 /// | `GET /forbidden` | `login` | an error of status 403 |
+/// | `POST /answer` | `default` | the status that the body names |
+/// | `POST /charge` | `default`, then charged to as much as the body says | 200 |
 pub(crate) trait Routes {
     /// Sends a request and returns the answer.
     async fn send(&self, request: &Request) -> Reply;
@@ -213,7 +216,7 @@ impl Store for Failing {
         failed()
     }
 
-    fn strike<'a>(&'a self, _: Vec<Item<'a>>) -> Answer<'a, Vec<Option<Timestamp>>> {
+    fn settle<'a>(&'a self, _: Vec<SettledItem<'a>>) -> Answer<'a, Vec<Settled>> {
         failed()
     }
 

@@ -23,6 +23,7 @@ mod redis;
 mod remote;
 mod rocket_app;
 mod servers;
+mod settlement;
 mod sql;
 mod stats;
 mod store_url;

@@ -143,6 +143,18 @@ async fn forgiving(limit: RateLimited<Login>, body: &str) -> Status {
     Status::Ok
 }
 
+#[post("/answer", data = "<body>")]
+fn answer(_limit: RateLimited, body: &str) -> Status {
+    Status::new(body.parse().expect("the test's status is one"))
+}
+
+#[post("/charge", data = "<body>")]
+async fn charge(limit: RateLimited, body: &str) -> &'static str {
+    let permit = limit.permit().expect("the request is counted");
+    permit.charge_to(body.parse().expect("the test's units are a number")).await;
+    "charged"
+}
+
 #[get("/any/<_>")]
 fn any(_limit: RateLimited<ItemPolicy>) -> &'static str {
     "any"
@@ -217,6 +229,7 @@ fn rocket(setup: &Setup) -> Rocket<Build> {
         .mount("/", routes![login_page, user, tenant, left, forbidden])
         .mount("/", routes![dear, dear_together, any, any_options, any_login, forgiving])
         .mount("/", routes![spared, post_spared, by_hand, by_hand_options, keyed_login])
+        .mount("/", routes![answer, charge])
 }
 
 impl Routes for Client {

@@ -7,7 +7,8 @@ use std::sync::{
 
 use limiter_core::{
     Answer, Ban, BanChange, BanPage, Check, Decision, Item, KeyStates, MemoryStore, Policy, Store,
-    StoreError, Timestamp,
+    StoreError,
+    settlement::{Settled, SettledItem},
 };
 
 /// A store in memory that can be switched off, and counts how often it is asked.
@@ -61,10 +62,11 @@ impl Store for SwitchableStore {
         self.answer(move || self.store.decide(check))
     }
 
-    fn strike<'a>(&'a self, offenders: Vec<Item<'a>>) -> Answer<'a, Vec<Option<Timestamp>>> {
+    fn settle<'a>(&'a self, items: Vec<SettledItem<'a>>) -> Answer<'a, Vec<Settled>> {
         self.answer(move || {
-            self.struck.fetch_add(offenders.len() as u64, Ordering::Relaxed);
-            self.store.strike(offenders)
+            let struck = items.iter().filter(|item| item.settlement.strikes).count();
+            self.struck.fetch_add(struck as u64, Ordering::Relaxed);
+            self.store.settle(items)
         })
     }
 

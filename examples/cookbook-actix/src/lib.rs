@@ -10,8 +10,10 @@ pub mod login;
 pub mod messages;
 pub mod own_tests;
 pub mod plans;
+pub mod refund;
 pub mod several_policies;
 pub mod several_servers;
+pub mod token_budget;
 pub mod users;
 
 #[cfg(test)]

@@ -1,20 +1,21 @@
-//! Login protection: wrong passwords ban, and a login that succeeds forgives.
+//! Login protection: only wrong passwords count, as many at once as in a row; those who go
+//! on are banned, and a login that succeeds forgives.
 
 use std::time::Duration;
 
 use actix_web::{HttpResponse, Responder, web};
 use limiter_actix::{BanRule, Limiter, Permit, Policy, limiter_core::ConfigError};
 
-/// Twenty tries a minute; five wrong passwords within ten minutes ban the address
-/// for ten, then for twenty, and so on up to a day.
+/// Five wrong passwords a minute, and any number of right ones; fifteen wrong ones within
+/// ten minutes ban the address for ten, then for twenty, and so on up to a day.
 ///
 /// # Errors
 /// None with these numbers.
 pub fn policy() -> Result<Policy, ConfigError> {
     let minutes = |n: u64| Duration::from_secs(60 * n);
-    let ban = BanRule::after_strikes(5).within(minutes(10)).for_duration(minutes(10))?;
+    let ban = BanRule::after_strikes(15).within(minutes(10)).for_duration(minutes(10))?;
     let ban = ban.with_factor_thousandths(2_000)?.with_statuses([401])?.with_refusals(false);
-    Ok(Policy::new("login", "20/minute")?.with_ban(ban))
+    Ok(Policy::new("login", "5/minute")?.with_count_only([401])?.with_ban(ban))
 }
 
 /// The handler, behind `RateLimit::new(limiter.policy("login")?)`.
@@ -47,18 +48,18 @@ mod tests {
     use crate::testing::send;
 
     #[actix_web::test]
-    async fn five_wrong_passwords_ban_unless_one_is_right_between() {
+    async fn wrong_passwords_are_limited_and_right_ones_are_not() {
         let limiter = limiter().await.unwrap();
         let limit = RateLimit::new(limiter.policy("login").unwrap());
         let route = web::resource("/login").wrap(limit).route(web::post().to(login));
         let app = test::init_service(App::new().service(route)).await;
         let mut statuses = Vec::new();
-        for password in
-            ["a", "b", "c", "d", "correct horse", "a", "b", "c", "d", "e", "correct horse"]
-        {
+        let passwords = ["correct horse"; 9].into_iter().chain(["a", "b", "c", "d", "e"]);
+        for password in passwords.chain(["f", "correct horse"]) {
             let request = TestRequest::post().uri("/login").set_payload(password);
             statuses.push(send(&app, request).await.status);
         }
-        assert_eq!(statuses, [401, 401, 401, 401, 200, 401, 401, 401, 401, 401, 403]);
+        assert_eq!(statuses[..9], [200; 9]);
+        assert_eq!(statuses[9..], [401, 401, 401, 401, 401, 429, 429]);
     }
 }

@@ -12,7 +12,9 @@ pub mod messages;
 pub mod own_tests;
 pub mod plans;
 pub mod profiles;
+pub mod refund;
 pub mod several_policies;
+pub mod token_budget;
 pub mod users;
 
 #[cfg(test)]

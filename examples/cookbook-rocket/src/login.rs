@@ -1,14 +1,16 @@
-//! Login protection: wrong passwords ban, and a login that succeeds forgives.
+//! Login protection: only wrong passwords count, as many at once as in a row; those who go
+//! on are banned, and a login that succeeds forgives.
 
 use limiter_rocket::{RateLimited, policy};
 use rocket::{http::Status, post};
 
-/// Twenty tries a minute; five wrong passwords within ten minutes ban the address
-/// for ten, then for twenty, and so on up to a day.
+/// Five wrong passwords a minute, and any number of right ones; fifteen wrong ones within
+/// ten minutes ban the address for ten, then for twenty, and so on up to a day.
 pub const CONFIG: &str = r#"
 [default.limiter.policies.login]
-quota = "20/minute"
-ban = { threshold = 5, window = "10m", duration = "10m", factor = 2, refusals = false, statuses = [401] }
+quota = "5/minute"
+count_only = [401]
+ban = { threshold = 15, window = "10m", duration = "10m", factor = 2, refusals = false, statuses = [401] }
 "#;
 
 policy!(pub Login = "login");
@@ -37,14 +39,14 @@ mod tests {
     use crate::testing::client;
 
     #[test]
-    fn five_wrong_passwords_ban_unless_one_is_right_between() {
+    fn wrong_passwords_are_limited_and_right_ones_are_not() {
         let client = client(CONFIG, routes![login]);
         let mut statuses = Vec::new();
-        for password in
-            ["a", "b", "c", "d", "correct horse", "a", "b", "c", "d", "e", "correct horse"]
-        {
+        let passwords = ["correct horse"; 9].into_iter().chain(["a", "b", "c", "d", "e"]);
+        for password in passwords.chain(["f", "correct horse"]) {
             statuses.push(client.post("/login").body(password).dispatch().status().code);
         }
-        assert_eq!(statuses, [401, 401, 401, 401, 200, 401, 401, 401, 401, 401, 403]);
+        assert_eq!(statuses[..9], [200; 9]);
+        assert_eq!(statuses[9..], [401, 401, 401, 401, 401, 429, 429]);
     }
 }

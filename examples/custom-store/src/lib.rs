@@ -14,6 +14,7 @@ use limiter_core::{
     Answer, Ban, BanChange, BanPage, BanRule, Banned, Check, Clock, Decision, Item, Key, KeyStates,
     Policy, State, Store, Timestamp,
     decide::{BanRecord, Change, PriorState, Usage, decide},
+    settlement::{Settled, SettledItem, settle},
 };
 
 /// A namespace of a policy, and the encoded key that is counted there.
@@ -110,19 +111,21 @@ impl Store for MapStore {
         Answer::ready(Ok(outcome.decision))
     }
 
-    fn strike<'a>(&'a self, offenders: Vec<Item<'a>>) -> Answer<'a, Vec<Option<Timestamp>>> {
+    fn settle<'a>(&'a self, items: Vec<SettledItem<'a>>) -> Answer<'a, Vec<Settled>> {
         let mut tables = self.lock();
         let now = self.clock.now();
-        let mut bans = Vec::with_capacity(offenders.len());
-        for item in offenders {
-            let new_ban = tables.ban_record(item, now).and_then(|(rule, before)| {
-                let after = before.strike(rule, now);
-                tables.save_ban_record(item, &after);
-                after.new_ban(&before, now)
-            });
-            bans.push(new_ban);
+        let mut answers = Vec::with_capacity(items.len());
+        for settled in &items {
+            let outcome = settle(settled, &tables.prior_state(settled.item, now), now);
+            if outcome.is_adjusted {
+                tables.save_counters(settled.item, &outcome.settled.usages);
+            }
+            if let Some(record) = &outcome.record {
+                tables.save_ban_record(settled.item, record);
+            }
+            answers.push(outcome.settled);
         }
-        Answer::ready(Ok(bans))
+        Answer::ready(Ok(answers))
     }
 
     fn change_ban<'a>(&'a self, item: Item<'a>, change: BanChange) -> Answer<'a, ()> {

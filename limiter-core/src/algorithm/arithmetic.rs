@@ -6,7 +6,7 @@ use super::Numbers;
 use super::max_numbers;
 #[cfg(feature = "memory")]
 use super::{CompactUsage, Outline, Ring};
-use super::{QuotaUsage, State};
+use super::{QuotaUsage, State, of_algorithm};
 use crate::{quota::Quota, time::Timestamp};
 
 /// Where the units of one charge went, so that they can be given back: to the window
@@ -21,6 +21,13 @@ pub struct Mark {
     pub at: u64,
     /// In units of `1 / limit` microseconds; 0 for windows.
     pub fraction: u64,
+}
+
+impl Mark {
+    /// Returns the mark of the units before the last `units` of a charge of that quota.
+    pub(crate) fn before(self, quota: &Quota, units: u64) -> Self {
+        of_algorithm!(quota, A => A::mark_before(quota, self, units))
+    }
 }
 
 /// How long the same request has to wait until it would pass, if nothing else
@@ -80,6 +87,18 @@ pub(super) trait Counting: Arithmetic {
     /// Gives back what is still there of `units` of the charge of that mark.
     fn give_back(&mut self, quota: &Quota, now: Timestamp, units: u64, mark: Mark);
 
+    /// Returns the mark of the units before the last `units` of a charge: in a window
+    /// they are in the same place.
+    fn mark_before(quota: &Quota, mark: Mark, units: u64) -> Mark {
+        let _ = (quota, units);
+        mark
+    }
+
+    /// Returns the mark of the first units of a share, which were charged at that
+    /// instant; `None` if they are no longer in it.
+    #[cfg(feature = "memory")]
+    fn share_mark(share: &QuotaUsage, units: u64, charged_at: Timestamp) -> Option<Mark>;
+
     /// Adds `share`, which was admitted elsewhere, up to the limit. `their_now` is the
     /// instant by the clock that admitted it.
     fn add_share(
@@ -119,6 +138,13 @@ pub(super) trait Counting: Arithmetic {
     fn script_params(quota: &Quota, cost: u64) -> [u64; 6] {
         let _ = (quota, cost);
         [0; 6]
+    }
+
+    /// Returns the numbers of [`settlement_params`](super::settlement_params).
+    #[cfg(feature = "redis")]
+    fn settlement_params(quota: &Quota, units: u64) -> [[u64; 2]; 2] {
+        let _ = (quota, units);
+        [[0; 2]; 2]
     }
 
     /// Returns a state that is used at least as much, and as long, as its outline says.

@@ -109,6 +109,17 @@ impl Counting for Window {
         }
     }
 
+    /// In the window that the share is of, if that had begun.
+    #[cfg(feature = "memory")]
+    fn share_mark(share: &QuotaUsage, _: u64, charged_at: Timestamp) -> Option<Mark> {
+        match share.state {
+            Some(State::FixedWindow { start, .. }) if start <= charged_at.as_micros() => {
+                Some(Mark { at: start, fraction: 0 })
+            }
+            _ => None,
+        }
+    }
+
     /// In the window that runs, else in theirs.
     fn add_share(&mut self, quota: &Quota, _: Timestamp, share: &QuotaUsage, their_now: Timestamp) {
         let theirs = Self::at(quota, share.state.clone(), their_now);

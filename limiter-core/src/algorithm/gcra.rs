@@ -97,7 +97,10 @@ impl Counting for Debt {
     /// At most to [`most`](Self::most), or where it is already.
     fn charge_beyond(&mut self, quota: &Quota, _: Timestamp, units: u64) {
         let after = self.debt().saturating_add(cost_of(quota, units));
-        *self = Self::new(quota, after.min(Self::most(quota).debt()).max(self.debt()));
+        let after = after.min(Self::most(quota).debt());
+        if after > self.debt() {
+            *self = Self::new(quota, after);
+        }
     }
 
     /// Debt is paid back in the order of the charges, and what time has paid back stays
@@ -109,6 +112,19 @@ impl Counting for Debt {
         if left > 0 {
             *self = Self::new(quota, self.debt().saturating_sub(left));
         }
+    }
+
+    fn mark_before(quota: &Quota, mark: Mark, units: u64) -> Mark {
+        let limit = quota.limit();
+        let after = u128::from(mark.at) * u128::from(limit) + u128::from(mark.fraction);
+        let (at, fraction) = div_rem(after.saturating_sub(cost_of(quota, units)), limit);
+        Mark { at, fraction }
+    }
+
+    #[cfg(feature = "memory")]
+    fn share_mark(share: &QuotaUsage, units: u64, charged_at: Timestamp) -> Option<Mark> {
+        let at = Self::of(&share.quota, units).mark(&share.quota, charged_at).at;
+        Some(Mark { at, fraction: 0 })
     }
 
     /// What is [added](added) on top of a debt, and the debt of the share alone in
@@ -176,6 +192,11 @@ impl Counting for Debt {
         let [cost, full, most] =
             [cost.into(), burst, 2 * burst].map(|units| units_as_debt(quota, units));
         [cost[0], cost[1], full[0], full[1], most[0], most[1]]
+    }
+
+    #[cfg(feature = "redis")]
+    fn settlement_params(quota: &Quota, units: u64) -> [[u64; 2]; 2] {
+        [units_as_debt(quota, units.into()), Self::most(quota).parts(quota)]
     }
 
     #[cfg(feature = "memory")]

@@ -5,9 +5,11 @@ mod packed;
 
 #[cfg(feature = "memory")]
 pub(crate) use self::packed::PackedUsage;
-use super::{AlgorithmUsage, Arithmetic, Counting, State, Usage, by_algorithm, gcra::Debt};
 #[cfg(feature = "redis")]
-use super::{Numbers, of_algorithm};
+use super::Numbers;
+#[cfg(any(feature = "memory", feature = "redis"))]
+use super::of_algorithm;
+use super::{AlgorithmUsage, Arithmetic, Counting, State, Usage, by_algorithm, gcra::Debt};
 use crate::{
     quota::{Algorithm, Quota},
     time::Timestamp,
@@ -58,6 +60,22 @@ impl QuotaUsage {
             used => used,
         };
         self.state = Usage { used, ..level }.state();
+    }
+
+    /// Takes off units that were charged at `charged_at`. Of a bucket they count as the
+    /// first ones, which drain first: no more is taken off than is left of them.
+    #[cfg(feature = "memory")]
+    pub(crate) fn give_back(&mut self, units: u64, charged_at: Timestamp, now: Timestamp) {
+        let quota = self.quota;
+        if self.state.is_none() {
+            return;
+        }
+        let mark = of_algorithm!(quota, A => A::share_mark(self, units, charged_at));
+        let Some(mark) = mark else { return };
+        self.state = self.level(now).give_back(units, mark).state();
+        let most = Debt::at(&quota, self.most.clone(), now);
+        self.most = most.minus(&quota, Debt::of(&quota, units)).state(&quota, now);
+        self.units = self.units.saturating_sub(units);
     }
 
     /// Adds what was admitted later, up to `now`.

@@ -156,6 +156,11 @@ impl Counting for Windows {
         }
     }
 
+    #[cfg(feature = "memory")]
+    fn share_mark(share: &QuotaUsage, _: u64, charged_at: Timestamp) -> Option<Mark> {
+        Some(Mark { at: start_of(&share.quota, charged_at), fraction: 0 })
+    }
+
     /// Window by window.
     fn add_share(&mut self, quota: &Quota, _: Timestamp, share: &QuotaUsage, their_now: Timestamp) {
         let theirs = Self::at(quota, share.state.clone(), their_now);

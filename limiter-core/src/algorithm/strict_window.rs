@@ -21,8 +21,10 @@
 //! counts. `n` segments instead of `n + 1`, as elsewhere, admit twice the limit in a
 //! window. (Figma counts so: "An alternative approach to rate limiting", 2017.)
 
+mod aged;
 mod summary;
 
+use self::aged::Aged;
 pub(crate) use self::summary::Summary;
 #[cfg(any(feature = "memory", feature = "redis"))]
 use super::Numbers;
@@ -218,6 +220,11 @@ impl Counting for Segments {
         }
     }
 
+    #[cfg(feature = "memory")]
+    fn share_mark(share: &QuotaUsage, _: u64, charged_at: Timestamp) -> Option<Mark> {
+        Some(Mark { at: start_of(charged_at.as_micros(), &share.quota), fraction: 0 })
+    }
+
     /// Segment by segment, each as if it had been used at its last instant: the segments
     /// of the two clocks need not begin together.
     fn add_share(
@@ -262,28 +269,6 @@ impl Counting for Segments {
     #[cfg(feature = "memory")]
     fn ring(quota: &Quota) -> Ring {
         Ring { tick: (quota.window_micros() + length(quota)).div_ceil(3), ticks: 5 }
-    }
-}
-
-/// Units that were admitted elsewhere, and how long ago the last of them may have been.
-struct Aged {
-    /// Microseconds.
-    age: u64,
-    /// Units used in the segment, capped at the limit.
-    units: u64,
-}
-
-impl Aged {
-    /// Returns the segments of a share that have units.
-    fn all(quota: &Quota, share: &QuotaUsage, their_now: Timestamp) -> Vec<Self> {
-        let theirs = Segments::at(quota, share.state.clone(), their_now);
-        let used = theirs.used.iter().enumerate().filter(|(_, units)| **units > 0);
-        let aged = |(place, units): (usize, &u64)| {
-            let last = until(quota, theirs.start, place) - quota.window_micros() - 1;
-            let age = their_now.as_micros().saturating_sub(last);
-            Self { age, units: (*units).min(quota.limit()) }
-        };
-        used.map(aged).collect()
     }
 }
 

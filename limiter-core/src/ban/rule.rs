@@ -7,6 +7,7 @@ use crate::{
     error::ConfigError,
     name::check_name,
     quota::Quota,
+    statuses::{IntoStatusPattern, Statuses},
     time::{Timestamp, micros},
 };
 
@@ -20,7 +21,8 @@ pub struct BanRule {
     pub(super) factor: u32,
     pub(super) max_duration: Duration,
     pub(super) forgive_after: Duration,
-    pub(super) statuses: Vec<u16>,
+    pub(super) statuses: Statuses,
+    pub(super) reserve: bool,
     pub(super) refusals: bool,
     pub(super) group: Option<String>,
     pub(super) answer: BanAnswer,
@@ -83,22 +85,36 @@ impl BanRule {
         Ok(Self { forgive_after, ..self })
     }
 
-    /// Response statuses that strike, such as 401 and 404. Defaults to none.
+    /// Response statuses that strike, such as 401 and 404, and classes such as `"4xx"`.
+    /// Defaults to none.
     ///
     /// # Errors
-    /// If one is no HTTP status (100 to 599).
-    pub fn with_statuses(
+    /// If one is no HTTP status (100 to 599) and no class of them.
+    pub fn with_statuses<S: IntoStatusPattern>(
         self,
-        statuses: impl IntoIterator<Item = u16>,
+        statuses: impl IntoIterator<Item = S>,
     ) -> Result<Self, ConfigError> {
-        let statuses: Vec<_> = statuses.into_iter().collect();
-        match statuses.iter().find(|status| !(100..=599).contains(*status)) {
-            Some(status) => Err(ConfigError::at(
-                "statuses",
-                format!("holds {status}, which is no HTTP status; write 100 to 599"),
-            )),
-            None => Ok(Self { statuses, ..self }),
-        }
+        Ok(Self { statuses: Statuses::read("statuses", statuses)?, ..self })
+    }
+
+    /// Sets if requests reserve a strike until they have a response. Defaults to false.
+    ///
+    /// A strike for a status comes after the response, so that 200 wrong passwords that
+    /// are sent at once all reach the handler, whatever the threshold. With this no more
+    /// requests reach it than there are strikes left: those that have one reserved and
+    /// those that were a strike are the threshold at most, within the window. More are
+    /// refused with 429 until others have a response. A ban is brought by strikes alone.
+    ///
+    /// Not for statuses that many requests of one page may have, such as the 404s of
+    /// thirty missing images: they would be refused for being sent together.
+    ///
+    /// What is reserved is settled by the permit of
+    /// [`PolicySet::admit`](crate::PolicySet::admit). It counts under a policy of its
+    /// own, `<name>.reserved`, which is part of the [set](crate::PolicySet::policies),
+    /// and goes on to count after a ban that is shorter than the window.
+    #[must_use]
+    pub fn with_reserve(self, reserve: bool) -> Self {
+        Self { reserve, ..self }
     }
 
     /// Sets if a refused request strikes. Defaults to true.
@@ -142,7 +158,17 @@ impl BanRule {
     /// Returns true if a response of that status strikes.
     #[must_use]
     pub fn strikes_on(&self, status: u16) -> bool {
-        self.statuses.contains(&status)
+        self.statuses.name(status)
+    }
+
+    /// Returns true if requests reserve a strike.
+    #[must_use]
+    pub const fn reserves(&self) -> bool {
+        self.reserve
+    }
+
+    pub(crate) const fn statuses(&self) -> &Statuses {
+        &self.statuses
     }
 
     /// The group that shares strikes and bans, if any.
@@ -190,6 +216,8 @@ impl BanRule {
             (rule.strikes, rule.duration, rule.factor, rule.max_duration, rule.forgive_after)
         };
         numbers(self) == numbers(other)
+            && self.reserve == other.reserve
+            && (!self.reserve || self.statuses == other.statuses)
     }
 
     /// Returns the instant at which a store may forget that ban: the next one is longer

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     error::ConfigError,
     quota::{Algorithm, MAX_UNITS, Quota},
+    statuses::Statuses,
 };
 
 /// How many strikes ban. [`within`](Self::within) says in which time.
@@ -62,7 +63,8 @@ impl BanThresholdWithin {
             factor: 1_000,
             max_duration: duration.max(DAY),
             forgive_after: DAY,
-            statuses: Vec::new(),
+            statuses: Statuses::default(),
+            reserve: false,
             refusals: true,
             group: None,
             answer: BanAnswer::default(),

@@ -40,6 +40,10 @@ struct PolicyTable {
     headers: HeaderStyle,
     #[serde(default)]
     on_store_error: OnStoreError,
+    #[serde(default)]
+    refund: Option<List>,
+    #[serde(default)]
+    count_only: Option<List>,
     ban: Option<BanRule>,
 }
 
@@ -66,6 +70,14 @@ impl PolicyConfig {
             .with_mode(table.mode)
             .with_headers(table.headers)
             .with_on_store_error(table.on_store_error);
+        let policy = match table.refund {
+            Some(statuses) => policy.with_refund(statuses.iter())?,
+            None => policy,
+        };
+        let policy = match table.count_only {
+            Some(statuses) => policy.with_count_only(statuses.iter())?,
+            None => policy,
+        };
         let policy = match table.ban {
             Some(ban) => policy.with_ban(ban),
             None => policy,
@@ -102,6 +114,7 @@ struct BanConfig {
     max_duration: Option<Length>,
     forgive_after: Option<Length>,
     refusals: Option<Flag>,
+    reserve: Option<Flag>,
     #[serde(default)]
     statuses: List,
     #[serde(default)]
@@ -117,7 +130,8 @@ impl TryFrom<BanConfig> for BanRule {
         let mut rule = Self::after_strikes(config.threshold.0)
             .within(config.window.0)
             .for_duration(config.duration.0)?
-            .with_statuses(statuses(&config.statuses)?)?
+            .with_statuses(config.statuses.iter())?
+            .with_reserve(config.reserve.is_some_and(|Flag(reserve)| reserve))
             .with_refusals(refusals)
             .with_answer(config.status);
         if let Some(Thousandths(factor)) = config.factor {
@@ -134,16 +148,6 @@ impl TryFrom<BanConfig> for BanRule {
             None => Ok(rule),
         }
     }
-}
-
-fn statuses(list: &List) -> Result<Vec<u16>, ConfigError> {
-    let status = |text: &str| {
-        text.parse().map_err(|_| {
-            let message = format!("holds {text:?}, which is no HTTP status; write [401, 403]");
-            ConfigError::at("statuses", message)
-        })
-    };
-    list.iter().map(status).collect()
 }
 
 impl<'de> Deserialize<'de> for BanRule {

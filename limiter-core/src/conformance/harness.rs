@@ -9,6 +9,7 @@ use std::{
 use crate::{
     BanChange, BanRule, Check, Decision, Item, Key, ManualClock, Policy, Quotas, Retry, Store,
     Subject, Timestamp,
+    settlement::{Settled, SettledItem},
 };
 
 /// A store under test, the clock it goes by, and keys that no other trial has.
@@ -84,8 +85,16 @@ impl Harness {
     ) -> Option<Timestamp> {
         let subjects = vec![subject.clone(); policies.len()];
         let offenders = Check::new(policies, &subjects, 1).offenders(status);
-        let bans = self.store.strike(offenders).await.expect("the store strikes");
-        bans.into_iter().flatten().max()
+        let settled = self.settle(offenders.into_iter().map(SettledItem::struck).collect()).await;
+        settled.into_iter().filter_map(|settled| settled.new_ban).max()
+    }
+
+    /// Settles items.
+    ///
+    /// # Panics
+    /// If the store fails.
+    pub async fn settle(&self, items: Vec<SettledItem<'_>>) -> Vec<Settled> {
+        self.store.settle(items).await.expect("the store settles")
     }
 
     /// Changes a ban by hand.

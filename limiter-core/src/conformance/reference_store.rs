@@ -5,6 +5,7 @@ use crate::{
     ManualClock, Policy, State, Store, Timestamp,
     ban::BanRecord,
     decide::{Change, PriorState, Usage, decide},
+    settlement::{Settled, SettledItem, settle},
 };
 
 /// The reference: a store without a bound that runs the pure functions on maps.
@@ -94,19 +95,20 @@ impl Store for ReferenceStore {
         Answer::ready(Ok(outcome.decision))
     }
 
-    fn strike<'a>(&'a self, offenders: Vec<Item<'a>>) -> Answer<'a, Vec<Option<Timestamp>>> {
+    fn settle<'a>(&'a self, items: Vec<SettledItem<'a>>) -> Answer<'a, Vec<Settled>> {
         let mut kept = self.kept();
         let now = self.clock.now();
-        let strike = |item: Item<'_>| {
-            let (rule, before) = kept.offender(item, now)?;
-            if before.banned_until(now).is_some() {
-                return None;
+        let settle = |settled: &SettledItem<'_>| {
+            let outcome = settle(settled, &kept.prior(settled.item, now), now);
+            if outcome.is_adjusted {
+                kept.charge(settled.item, &outcome.settled.usages);
             }
-            let after = before.strike(rule, now);
-            kept.offend(item, after);
-            after.new_ban(&before, now)
+            if let Some(record) = outcome.record {
+                kept.offend(settled.item, record);
+            }
+            outcome.settled
         };
-        Answer::ready(Ok(offenders.into_iter().map(strike).collect()))
+        Answer::ready(Ok(items.iter().map(settle).collect()))
     }
 
     fn change_ban<'a>(&'a self, item: Item<'a>, change: BanChange) -> Answer<'a, ()> {

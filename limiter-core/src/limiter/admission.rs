@@ -6,13 +6,13 @@
 //! already is charged no more than the difference; a CORS preflight counts
 //! apart; the store decides the rest.
 
-use super::{Limiter, Permit, PolicySet};
+mod counted_request;
+
+pub(super) use self::counted_request::CountedRequest;
+use super::{Permit, PolicySet};
 use crate::{
-    check::Subject,
-    decision::Decision,
     error::Error,
     key::Key,
-    policy::Policy,
     request::{RequestInfo, Subjects, is_preflight},
     response::Refusal,
     store::Answer,
@@ -167,122 +167,22 @@ impl PolicySet {
             Ok(None) => return Answer::ready(Ok(Admission::Exempt)),
             Err(error) => return Answer::ready(Err(Refusal::of_error(&error))),
         };
-        let counted = self.counted(request, key.is_some(), cost, subjects);
+        let mut counted = self.counted(request, key.is_some(), cost, subjects);
         if let Some(refusal) = refusal
             && refusal.refuses(counted.policies.policies(), &counted.subjects)
         {
             return Answer::ready(Err(refusal));
         }
+        if counted.policies.reserves() {
+            counted = counted.without_vain_reservations();
+        }
         match previous {
+            // A strike is reserved once, whatever the request costs.
+            None if counted.cost > 1 && counted.policies.reserves() => {
+                counted.admit_in_groups(None)
+            }
             None => counted.admit_first(),
             Some(previous) => counted.admit_after(previous),
         }
-    }
-}
-
-/// A request that is to be counted by all policies of a set, or by a part of
-/// them, at one cost.
-#[derive(Clone)]
-pub(super) struct CountedRequest {
-    pub(super) policies: PolicySet,
-    pub(super) subjects: Subjects,
-    pub(super) cost: u64,
-    /// True if a policy counts by user, and there is none.
-    pub(super) lacks_user: bool,
-}
-
-/// A part of a request's policies, and what is left to charge them.
-struct Charge {
-    request: CountedRequest,
-    units: u64,
-}
-
-impl CountedRequest {
-    /// Admits a request that no limit has seen before.
-    fn admit_first(self) -> Answer<'static, Admission, Refusal> {
-        let units = self.cost;
-        if let Some(decision) = self.policies.check_at_once(&self.subjects, units) {
-            return Answer::ready(self.conclude(decision, None).map(Admission::Counted));
-        }
-        Answer::Pending(Box::pin(
-            async move { self.charge(units, None).await.map(Admission::Counted) },
-        ))
-    }
-
-    /// Admits a request that has got a permit before.
-    ///
-    /// Policies that have different amounts left to charge are decided one group
-    /// after the other: like limits apart, a later refusal leaves the earlier
-    /// group charged.
-    fn admit_after(self, previous: Permit) -> Answer<'static, Admission, Refusal> {
-        let Some(Charge { request, units }) = self.next_charge(&previous) else {
-            let permit = Permit::of_counted(self, &previous);
-            return Answer::ready(Ok(Admission::AlreadyCounted(permit)));
-        };
-        if request.subjects.len() == self.subjects.len()
-            && let Some(decision) = request.policies.check_at_once(&request.subjects, units)
-        {
-            let permit = request.conclude(decision, Some(previous));
-            return Answer::ready(permit.map(Admission::Counted));
-        }
-        Answer::Pending(Box::pin(async move {
-            let mut permit = request.charge(units, Some(previous)).await?;
-            while let Some(Charge { request, units }) = self.next_charge(&permit) {
-                permit = request.charge(units, Some(permit)).await?;
-            }
-            Ok(Admission::Counted(permit))
-        }))
-    }
-
-    /// The policies with the most left to charge; `None` if nothing is left.
-    fn next_charge(&self, previous: &Permit) -> Option<Charge> {
-        let left: Vec<_> = self.items().map(|item| self.units_left(item, previous)).collect();
-        let units = left.iter().copied().flatten().max()?;
-        let group = self.items().zip(left).filter(|(_, left)| *left == Some(units));
-        let (policies, subjects): (Vec<_>, Subjects) =
-            group.map(|((policy, subject), _)| (policy.clone(), subject.clone())).unzip();
-        let policies = if subjects.len() == self.subjects.len() {
-            self.policies.clone()
-        } else {
-            PolicySet::new(self.limiter().clone(), policies)
-        };
-        Some(Charge { request: Self { policies, subjects, ..self.clone() }, units })
-    }
-
-    /// The units that a policy has still to be charged; `None` if it has counted
-    /// the request at this cost or more.
-    fn units_left(&self, item: (&Policy, &Subject), previous: &Permit) -> Option<u64> {
-        let (policy, subject) = item;
-        let counted =
-            previous.chain().filter_map(|p| p.counted_at(self.limiter(), policy, subject));
-        match counted.max() {
-            None => Some(self.cost),
-            Some(counted) => self.cost.checked_sub(counted).filter(|left| *left > 0),
-        }
-    }
-
-    /// Waits for the store's decision.
-    async fn charge(self, units: u64, previous: Option<Permit>) -> Result<Permit, Refusal> {
-        match self.policies.check(&self.subjects, units).await {
-            Ok(decision) => self.conclude(decision, previous),
-            Err(error) => Err(Refusal::of_error(&error)),
-        }
-    }
-
-    #[inline]
-    fn conclude(self, decision: Decision, previous: Option<Permit>) -> Result<Permit, Refusal> {
-        if decision.is_allowed() {
-            Ok(Permit::new(self, decision, previous))
-        } else {
-            Err(Refusal::of_decision(decision, self.subjects, self.policies.texts()))
-        }
-    }
-
-    pub(super) fn items(&self) -> impl Iterator<Item = (&Policy, &Subject)> {
-        self.policies.policies().iter().zip(&self.subjects)
-    }
-
-    fn limiter(&self) -> &Limiter {
-        self.policies.limiter()
     }
 }

@@ -6,8 +6,7 @@ use std::{
 };
 
 use super::{
-    Inner, Limiter, fallback::Fallback, plans::Plans, record_response::Runtime,
-    reports::ShadowRefusals,
+    Inner, Limiter, fallback::Fallback, plans::Plans, reports::ShadowRefusals, settling::Runtime,
 };
 use crate::{
     client_ip::ClientIp,
@@ -178,11 +177,12 @@ fn at_most(policy: Policy, mode: Mode) -> Policy {
     policy.with_mode(mode)
 }
 
-/// The policies that count beside a policy: addresses, and preflights of both.
+/// The policies that count beside a policy: addresses, reserved strikes, and preflights of
+/// all.
 fn companions(policy: &Policy) -> Vec<Policy> {
-    let companion = policy.companion();
-    let preflights = companion.iter().chain([policy]).map(Policy::for_preflights);
-    preflights.chain(companion.clone()).collect()
+    let companions = policy.companions();
+    let preflights = companions.iter().chain([policy]).map(Policy::for_preflights);
+    preflights.chain(companions.iter().cloned()).collect()
 }
 
 /// Logs what the limiter does, in one line, and what an operator may not have meant.

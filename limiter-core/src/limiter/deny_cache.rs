@@ -184,6 +184,13 @@ impl DenyCache {
         }
     }
 
+    /// Forgets the refusal of a check: what somebody was charged was given back.
+    pub(super) fn forget(&self, check: &Check<'_>) {
+        if self.is_used() {
+            self.refusals.invalidate(&CheckId::of(check));
+        }
+    }
+
     /// Forgets everything: something was changed by hand.
     pub(super) fn clear(&self) {
         self.refusals.invalidate_all();

@@ -14,6 +14,7 @@ use super::{deny_cache::DenyCache, last_seen::LastSeen, reconciliation::Reconcil
 #[cfg(feature = "memory")]
 use crate::stats::EntryStats;
 use crate::{
+    algorithm::Usage,
     ban::{Ban, BanChange},
     check::{Check, Item},
     decision::{Decision, Verdict},
@@ -21,6 +22,7 @@ use crate::{
     outage_usage::OutageUsage,
     policy::{OnStoreError, Policy},
     request::Subjects,
+    settlement::{Adjustment, Settled, SettledItem},
     store::{
         Answer, Store,
         memory_limits::MemoryLimits,
@@ -83,6 +85,11 @@ impl Fallback {
     /// Returns a refusal that the store has returned and that still answers.
     pub(super) fn known_refusal(&self, check: &Check<'_>) -> Option<Decision> {
         self.deny_cache.get(check)
+    }
+
+    /// Forgets a refusal of a check that has room again.
+    pub(super) fn forget_refusal(&self, check: &Check<'_>) {
+        self.deny_cache.forget(check);
     }
 
     /// Learns from a decision of the store, which was called at `sent`. A ban that the
@@ -179,6 +186,7 @@ impl Fallback {
         let part = Check::new(&local.policies, &local.subjects, check.cost());
         let mut decision = store.decide(part).await.map_err(Error::Unavailable)?;
         decision.move_to(&local.positions);
+        decision.set_of_fallback();
         // Units that the store may have charged after all are not charged again.
         if is_not_applied {
             self.reconciliation.note(check, &decision);
@@ -187,31 +195,71 @@ impl Fallback {
         Ok(decision)
     }
 
-    /// Strikes without the store, for policies that say `local`. Returns for each
-    /// offender the end of the ban that the strike brought, if it did, and `None` if the
-    /// strike is lost.
-    pub(super) async fn strike(&self, offenders: Vec<Item<'_>>) -> Vec<Option<Option<Timestamp>>> {
-        let mut bans = vec![None; offenders.len()];
-        let Some(store) = self.local() else { return bans };
-        let is_local =
-            |(_, item): &(usize, Item<'_>)| item.policy.on_store_error() == OnStoreError::Local;
-        let (positions, local): (Vec<_>, Vec<_>) =
-            offenders.into_iter().enumerate().filter(is_local).unzip();
-        match store.strike(local.clone()).await {
-            Ok(struck) => {
-                let now = SystemClock.now();
-                for ((at, item), until) in positions.into_iter().zip(local).zip(struck) {
-                    bans[at] = Some(until);
-                    if let Some(until) = until {
-                        let duration = until.micros_since(now);
-                        self.reconciliation.ban(item, Ban { until, duration, count: 1 });
-                    }
-                }
-            }
-            Err(error) => tracing::error!(%error, "a strike was lost"),
+    /// Settles items in memory; `is_owed` says that what is charged there is to be charged
+    /// to the store afterwards. Answers for each item, with nothing if it was lost.
+    pub(super) async fn settle(
+        &self,
+        items: Vec<FallbackItem<'_>>,
+        is_owed: bool,
+    ) -> Vec<Option<Settled>> {
+        let Some(store) = self.local() else { return vec![None; items.len()] };
+        for FallbackItem { settled, .. } in &items {
+            self.last_seen.move_to(store, settled.item);
         }
-        bans
+        let policies: Vec<_> = items.iter().map(|item| self.local_policy(item)).collect();
+        let local = items.iter().zip(&policies).map(|(FallbackItem { settled, .. }, policy)| {
+            let item = Item { policy, subject: settled.item.subject };
+            SettledItem { item, settlement: settled.settlement.clone() }
+        });
+        match store.settle(local.collect()).await {
+            Ok(settled) => {
+                for (item, settled) in items.iter().zip(&settled) {
+                    self.note_settlement(item, settled, is_owed);
+                }
+                settled.into_iter().map(Some).collect()
+            }
+            Err(error) => {
+                tracing::error!(%error, "a settlement was lost");
+                vec![None; items.len()]
+            }
+        }
     }
+
+    /// The policy by which this process counts alone.
+    fn local_policy(&self, item: &FallbackItem<'_>) -> Policy {
+        match self.caps.local_share {
+            1 => item.settled.item.policy.clone(),
+            servers => item.settled.item.policy.divided(servers, item.cost),
+        }
+    }
+
+    /// Has the store know of it once it is back.
+    fn note_settlement(&self, item: &FallbackItem<'_>, settled: &Settled, is_owed: bool) {
+        let SettledItem { item: of, settlement } = &item.settled;
+        let now = settled.usages.first().map_or_else(|| SystemClock.now(), Usage::now);
+        match (&settlement.adjustment, item.charged_at) {
+            (Adjustment::Charge(units), _) if is_owed => {
+                self.reconciliation.charge(*of, *units, now);
+            }
+            (Adjustment::Refund { units, .. }, Some(charged_at)) => {
+                self.reconciliation.give_back(*of, *units, charged_at, now);
+            }
+            _ => {}
+        }
+        if let Some(until) = settled.new_ban {
+            self.reconciliation
+                .ban(*of, Ban { until, duration: until.micros_since(now), count: 1 });
+        }
+    }
+}
+
+/// An item that is settled in memory.
+pub(super) struct FallbackItem<'a> {
+    pub(super) settled: SettledItem<'a>,
+    /// The cost at which the request was checked.
+    pub(super) cost: u64,
+    /// When what is given back was charged.
+    pub(super) charged_at: Option<Timestamp>,
 }
 
 /// The answer of a store that always has it at hand.

@@ -56,7 +56,7 @@ impl Limiter {
     /// # Errors
     /// As [`unban`](Self::unban).
     pub async fn forgive(&self, policy: &str, key: &Key) -> Result<(), Error> {
-        self.change_ban(policy, key, BanChange::Forgive).await?;
+        self.forget_strikes(policy, key).await?;
         let (policy, key) = (policy.to_owned(), key.clone());
         self.0.observers.observe(&Event::Forgiven { policy, key });
         Ok(())
@@ -95,7 +95,20 @@ impl Limiter {
     /// # Errors
     /// If the policy is unknown, or the store fails.
     pub async fn reset(&self, policy: &str, key: &Key) -> Result<(), Error> {
-        let policy = self.find_by_hand(policy)?;
+        self.reset_item(self.find_by_hand(policy)?, key).await
+    }
+
+    /// Forgets ban and strikes, and the strikes that are reserved.
+    pub(super) async fn forget_strikes(&self, policy: &str, key: &Key) -> Result<(), Error> {
+        self.change_ban(policy, key, BanChange::Forgive).await?;
+        let companions = self.find_by_hand(policy)?.companions();
+        for reservation in companions.iter().filter(|policy| policy.is_reservation()) {
+            self.reset_item(reservation, key).await?;
+        }
+        Ok(())
+    }
+
+    async fn reset_item(&self, policy: &Policy, key: &Key) -> Result<(), Error> {
         let subject = &self.0.identity.subject(key.clone());
         let item = Item { policy, subject };
         self.0.store.reset(item).await?;

@@ -10,6 +10,7 @@ use crate::{
     decision::Decision,
     outage_usage::OutageUsage,
     store::{Store, memory_limits::MemoryLimits},
+    time::Timestamp,
 };
 
 #[derive(Debug, Default)]
@@ -21,6 +22,8 @@ impl DenyCache {
     }
 
     pub(super) const fn put(&self, _: &Check<'_>, _: &Decision, _: Instant) {}
+
+    pub(super) const fn forget(&self, _: &Check<'_>) {}
 
     pub(super) const fn clear(&self) {}
 
@@ -65,6 +68,10 @@ impl ReconciliationLog {
     pub(super) const fn note(&self, _: &Check<'_>, _: &Decision) {}
 
     pub(super) const fn note_ban(&self, _: &Check<'_>, _: &Decision) {}
+
+    pub(super) const fn charge(&self, _: Item<'_>, _: u64, _: Timestamp) {}
+
+    pub(super) const fn give_back(&self, _: Item<'_>, _: u64, _: Timestamp, _: Timestamp) {}
 
     pub(super) const fn ban(&self, _: Item<'_>, _: Ban) {}
 

@@ -1,18 +1,21 @@
 //! A request that a limit has let pass: [`Permit`].
 
 use std::{
+    future::poll_fn,
     iter,
     net::IpAddr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    task::{Poll, Waker},
 };
 
-use super::{Limiter, PolicySet, admission::CountedRequest};
+use smallvec::SmallVec;
+
+use super::{Limiter, PolicySet, admission::CountedRequest, ledger::Ledger};
 use crate::{
-    ban::BanChange,
-    check::{Item, Subject},
+    check::{Check, Subject},
     decision::Decision,
     error::{Error, UnknownPolicy},
     key::Key,
@@ -39,22 +42,19 @@ struct Inner {
     lacks_user: bool,
     previous: Option<Permit>,
     /// Bits of the policies that a limit further in has counted again, at a
-    /// higher cost: their fields are that limit's to write.
+    /// higher cost: their fields are that limit's to write. The bit [`SETTLED`] says
+    /// that the fields show what was settled.
     superseded: AtomicU64,
-    /// The offenders that this request was a strike against. The first permit
-    /// keeps it for all.
-    struck: Mutex<Vec<Offender>>,
+    /// What the request was charged, once that is settled. The first permit keeps it
+    /// for all.
+    ledger: Mutex<Option<Box<Ledger>>>,
 }
 
-/// A key that a response strikes.
-#[derive(Debug, Eq, PartialEq)]
-struct Offender {
-    /// The address of the limiter.
-    limiter: usize,
-    /// The namespace of its bans.
-    bans: u64,
-    key: Key,
-}
+/// The bits of `superseded` that are no policy's: the fields show what was settled; the
+/// charges are in the ledger.
+const SETTLED: u64 = 1 << 63;
+const ENTERED: u64 = 1 << 62;
+const MAX_SUPERSEDED: usize = 62;
 
 impl Permit {
     #[inline]
@@ -63,7 +63,7 @@ impl Permit {
             previous.supersede(&request);
         }
         let CountedRequest { policies, subjects, cost, lacks_user } = request;
-        let (superseded, struck) = (AtomicU64::new(0), Mutex::default());
+        let (superseded, ledger) = (AtomicU64::new(0), Mutex::new(None));
         Self(Arc::new(Inner {
             policies,
             subjects,
@@ -72,7 +72,7 @@ impl Permit {
             lacks_user,
             previous,
             superseded,
-            struck,
+            ledger,
         }))
     }
 
@@ -97,7 +97,7 @@ impl Permit {
             lacks_user: false,
             previous: Some(previous.clone()),
             superseded: AtomicU64::new(0),
-            struck: Mutex::default(),
+            ledger: Mutex::new(None),
         }))
     }
 
@@ -132,7 +132,11 @@ impl Permit {
     #[must_use]
     pub fn fields(&self) -> Fields<'_> {
         let superseded = self.0.superseded.load(Ordering::Relaxed);
-        self.0.policies.texts().fields(&self.0.decision, superseded)
+        let texts = self.0.policies.texts();
+        if superseded & SETTLED == 0 {
+            return texts.fields(&self.0.decision, superseded & !ENTERED);
+        }
+        texts.fields(&self.settled_decision(), superseded & !(SETTLED | ENTERED))
     }
 
     /// This permit, and those that the same request has got before, the first
@@ -162,7 +166,7 @@ impl Permit {
         }
         for (limiter, name, key) in counted {
             // No event: with each login that succeeds there would be one.
-            limiter.change_ban(name, key, BanChange::Forgive).await?;
+            limiter.forget_strikes(name, key).await?;
         }
         Ok(())
     }
@@ -176,11 +180,7 @@ impl Permit {
         }
     }
 
-    pub(super) fn subjects(&self) -> &Subjects {
-        &self.0.subjects
-    }
-
-    fn items(&self) -> impl Iterator<Item = (&Policy, &Subject)> {
+    pub(super) fn items(&self) -> impl Iterator<Item = (&Policy, &Subject)> {
         self.0.policies.policies().iter().zip(&self.0.subjects)
     }
 
@@ -212,25 +212,81 @@ impl Permit {
         for (policy, subject) in request.items() {
             for permit in self.chain() {
                 let position = permit.position(request.policies.limiter(), policy, subject);
-                if let Some(position @ 0..64) = position {
+                if let Some(position @ 0..MAX_SUPERSEDED) = position {
                     permit.0.superseded.fetch_or(1 << position, Ordering::Relaxed);
                 }
             }
         }
     }
 
-    /// Notes a strike; false if the request has been one already.
-    pub(super) fn strike(&self, item: &Item<'_>) -> bool {
-        let limiter = self.0.policies.limiter().address();
-        let bans = item.policy.namespaces().bans;
-        let offender = Offender { limiter, bans, key: item.subject.key.clone() };
-        let first = self.chain().last().unwrap_or(self);
-        // The list is whole after each change, so a poisoned lock is taken all the same.
-        let mut struck = first.0.struck.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = !struck.contains(&offender);
-        if new {
-            struck.push(offender);
+    /// Changes the ledger of the request, in which the charges of this permit and of
+    /// those before are entered.
+    pub(super) fn with_ledger<T>(&self, change: impl FnOnce(&mut Ledger) -> T) -> T {
+        let mut permits: SmallVec<[&Self; 2]> = self.chain().collect();
+        permits.reverse();
+        let first = permits.first().copied().unwrap_or(self);
+        // The ledger is whole after each change, so a poisoned lock is taken all the same.
+        let mut ledger = first.0.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        let ledger = ledger.get_or_insert_with(Box::default);
+        let is_new = |permit: &&Self| {
+            permit.0.superseded.fetch_or(ENTERED, Ordering::Relaxed) & ENTERED == 0
+        };
+        for permit in permits.into_iter().filter(is_new) {
+            let limiter = permit.policies().limiter();
+            ledger.enter(permit, |policy, subject| {
+                let before = permit.chain().skip(1);
+                before.filter_map(|p| p.counted_at(limiter, policy, subject)).max().unwrap_or(0)
+            });
         }
-        new
+        change(ledger)
+    }
+
+    /// Waits for the turn to settle this request.
+    pub(super) async fn take_turn(&self) -> Turn<'_> {
+        poll_fn(|context| match self.with_ledger(|ledger| ledger.take_turn(context.waker())) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        })
+        .await;
+        Turn(self)
+    }
+
+    /// Has the fields show what was settled.
+    pub(super) fn show_settled(&self) {
+        self.0.superseded.fetch_or(SETTLED, Ordering::Relaxed);
+    }
+
+    /// The decision with the usage after the settlement.
+    fn settled_decision(&self) -> Decision {
+        let mut decision = self.0.decision.clone();
+        let limiter = self.policies().limiter();
+        self.with_ledger(|ledger| {
+            for (at, (policy, subject)) in self.items().enumerate() {
+                if let Some(usages) = ledger.usages(limiter, policy, subject) {
+                    decision.set_usages(at, usages);
+                }
+            }
+        });
+        decision
+    }
+
+    /// Forgets refusals of the same check: there is room again.
+    pub(super) fn forget_refusals(&self) {
+        let policies = &self.0.policies;
+        let check = Check::new(policies.policies(), &self.0.subjects, self.0.cost);
+        policies.fallback().forget_refusal(&check);
+    }
+
+    pub(super) fn cost(&self) -> u64 {
+        self.0.cost
+    }
+}
+
+/// The turn to settle a request, until it is dropped.
+pub(super) struct Turn<'a>(&'a Permit);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.with_ledger(Ledger::leave_turn).into_iter().for_each(Waker::wake);
     }
 }

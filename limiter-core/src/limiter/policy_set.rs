@@ -1,9 +1,6 @@
 //! One or several policies that a request is checked against together.
 
-use std::{
-    sync::{Arc, OnceLock},
-    time::Instant,
-};
+use std::sync::{Arc, OnceLock};
 
 use smallvec::SmallVec;
 
@@ -11,9 +8,8 @@ use super::{Fallback, Inner, Limiter, plans::Interned, record_decision::DecidedB
 use crate::{
     check::Check,
     decision::Decision,
-    error::{Error, StoreError},
+    error::Error,
     key::{Key, KeyPart},
-    outage_usage::OutageUsage,
     policy::{Mode, Policy},
     quota::Quotas,
     request::{RequestInfo, Subjects},
@@ -40,6 +36,8 @@ struct Set {
     texts: Arc<SetTexts>,
     /// True if one of the policies counts by user.
     counts_users: bool,
+    /// Whether one of the policies counts reserved strikes.
+    reserves: bool,
     /// The set that counts CORS preflights, made when first needed.
     preflights: OnceLock<PolicySet>,
     /// The sets with other quotas for the policy at each position.
@@ -61,6 +59,7 @@ impl PolicySet {
         let counters = &limiter.0.counters;
         let counters = policies.iter().map(|policy| counters.of_policy(policy.reported_name()));
         let counters = counters.collect();
+        let reserves = policies.iter().any(Policy::is_reservation);
         let (preflights, plans) = (OnceLock::new(), OnceLock::new());
         Self(Arc::new(Set {
             limiter,
@@ -69,6 +68,7 @@ impl PolicySet {
             counters,
             texts,
             counts_users,
+            reserves,
             preflights,
             plans,
         }))
@@ -102,12 +102,25 @@ impl PolicySet {
         self.0.counts_users
     }
 
+    /// Whether one of the policies counts reserved strikes.
+    pub(super) fn reserves(&self) -> bool {
+        self.0.reserves
+    }
+
+    /// Whether a response of that status changes what a policy has charged, or strikes.
+    pub(super) fn settles(&self, status: u16) -> bool {
+        self.0.policies.iter().any(|policy| {
+            !policy.counts(status) || policy.ban().is_some_and(|rule| rule.strikes_on(status))
+        })
+    }
+
     pub(super) fn texts(&self) -> &Arc<SetTexts> {
         &self.0.texts
     }
 
     /// The policies that are not off, in the order asked. A policy whose key has a header is
-    /// followed by its companion that counts the address.
+    /// followed by its companion that counts the address, and one whose ban rule
+    /// [reserves](crate::BanRule::with_reserve) by the one that counts what is reserved.
     #[must_use]
     pub fn policies(&self) -> &[Policy] {
         &self.0.policies
@@ -204,7 +217,7 @@ impl PolicySet {
     }
 
     /// The subjects without those of policies that are off.
-    fn active(&self, subjects: Subjects) -> Subjects {
+    pub(super) fn active(&self, subjects: Subjects) -> Subjects {
         if subjects.len() != self.0.is_on.len() || self.0.is_on.len() == self.0.policies.len() {
             return subjects;
         }
@@ -230,63 +243,6 @@ impl PolicySet {
         }
         #[cfg(not(feature = "memory"))]
         None
-    }
-
-    /// Checks, and charges the usage of an outage before. To its end: a client that
-    /// hangs up does not get rid of its usage.
-    async fn reconcile(
-        &self,
-        subjects: Subjects,
-        cost: u64,
-        usage: Vec<Option<OutageUsage>>,
-    ) -> Result<Decision, Error> {
-        let set = self.clone();
-        let work = async move {
-            let check = Check::new(&set.0.policies, &subjects, cost).with_outage_usage(&usage);
-            set.await_decision(check, set.inner().store.decide(check)).await
-        };
-        let ended = || Error::Unavailable(StoreError::new("its runtime has ended"));
-        self.inner().runtime.finish(Box::pin(work)).await.unwrap_or_else(|| Err(ended()))
-    }
-
-    /// Waits for the store's decision and learns from it, or decides without the store.
-    async fn await_decision(
-        &self,
-        check: Check<'_>,
-        answer: Answer<'_, Decision>,
-    ) -> Result<Decision, Error> {
-        let sent = Instant::now();
-        match answer.await {
-            Ok(decision) => {
-                self.fallback().observe_decision(&check, &decision, sent);
-                self.record_decision(&check, &decision, DecidedBy::Store);
-                Ok(decision)
-            }
-            Err(error) => self.decide_without_store(&check, error).await,
-        }
-    }
-
-    async fn decide_without_store(
-        &self,
-        check: &Check<'_>,
-        error: StoreError,
-    ) -> Result<Decision, Error> {
-        self.inner().counters.add(LimiterCounter::of_store_error(error.kind()));
-        self.fallback().failed(check, &error);
-        if let Some(refusal) = self.fallback().refusal_while_away(check) {
-            self.record_decision(check, &refusal, DecidedBy::DenyCache);
-            return Ok(refusal);
-        }
-        match self.fallback().decide(check, error).await {
-            Ok(decision) => {
-                self.record_decision(check, &decision, DecidedBy::Fallback);
-                Ok(decision)
-            }
-            Err(error) => {
-                self.record_error(&error);
-                Err(error)
-            }
-        }
     }
 
     pub(super) fn inner(&self) -> &Inner {

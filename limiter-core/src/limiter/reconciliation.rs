@@ -91,7 +91,27 @@ impl ReconciliationLog {
         }
     }
 
-    fn charge(&self, item: Item<'_>, cost: u64, now: Timestamp) {
+    /// Takes units off that were charged without the store and have not been charged to it
+    /// yet.
+    pub(super) fn give_back(
+        &self,
+        item: Item<'_>,
+        units: u64,
+        charged_at: Timestamp,
+        now: Timestamp,
+    ) {
+        if self.usages.is_empty() {
+            return;
+        }
+        self.usages.update(item, now, |pending| {
+            let mut pending = pending?;
+            pending.usage.give_back(units, charged_at, now);
+            Some(pending)
+        });
+    }
+
+    /// Notes units that were charged without the store.
+    pub(super) fn charge(&self, item: Item<'_>, cost: u64, now: Timestamp) {
         let is_noted = self.usages.update_if_room(item, now, |pending| {
             let mut pending = pending.unwrap_or_else(|| PendingUsage::none(item, now));
             pending.usage.charge(cost, now);

@@ -3,14 +3,17 @@
 
 use std::sync::Arc;
 
-use super::{Policy, Rule};
+use super::{HeaderStyle, Policy, Rule};
 #[cfg(feature = "_shared")]
 use crate::{ban::BanRule, quota::Quota};
-use crate::{key::KeySpec, quota::Quotas};
+use crate::{key::KeySpec, quota::Quotas, statuses::CountedStatuses};
 
 /// The end of the name of a policy that counts preflights. The dot keeps it apart
 /// from names that a configuration can have.
 pub(super) const PREFLIGHTS: &str = ".preflight";
+
+/// The end of the name of a policy that counts reserved strikes.
+const RESERVED: &str = ".reserved";
 
 impl Policy {
     /// A policy under a name that no other can have, to probe stores with: one
@@ -68,6 +71,35 @@ impl Policy {
     /// policy.
     pub(crate) fn reported_name(&self) -> &str {
         self.0.name.strip_suffix(PREFLIGHTS).unwrap_or(&self.0.name)
+    }
+
+    /// All policies that count beside this one: the address beside a header, and the
+    /// strikes that requests reserve.
+    pub(crate) fn companions(&self) -> Vec<Self> {
+        let address = self.companion();
+        let policies = [Some(self), address.as_ref()].into_iter().flatten();
+        let reservations: Vec<_> = policies.filter_map(Self::reservation).collect();
+        address.into_iter().chain(reservations).collect()
+    }
+
+    /// The policy that counts the strikes that requests reserve: those of requests whose
+    /// response is not there yet, and of those that were a strike.
+    fn reservation(&self) -> Option<Self> {
+        let ban = self.ban().filter(|ban| ban.reserves())?;
+        let name = match ban.group() {
+            Some(group) => format!("group.{group}{RESERVED}"),
+            None => format!("{}{RESERVED}", self.name()),
+        };
+        let rule = Rule {
+            name,
+            quotas: (*ban.strikes()).into(),
+            ban: None,
+            headers: HeaderStyle::None,
+            counted: CountedStatuses::Only(ban.statuses().clone()),
+            is_reservation: true,
+            ..Rule::clone(&self.0)
+        };
+        Some(Self(Arc::new(rule.with_namespaces())))
     }
 
     /// The policy that counts CORS preflights: the same quotas and key, the same

@@ -25,6 +25,11 @@ pub(crate) fn check_together(policies: &[Policy]) -> Result<(), ConfigError> {
                 "nothing strikes: refusals is false and statuses is empty; change one",
             )));
         }
+        if policy.ban().is_some_and(|ban| ban.reserves() && ban.statuses().is_empty()) {
+            let message = "goes with statuses, whose strikes are reserved; write some, or leave \
+                           reserve out";
+            return Err(within(ConfigError::at("reserve", message).within("ban")));
+        }
         let Some(group) = policy.ban().and_then(BanRule::group) else {
             continue;
         };
@@ -61,7 +66,8 @@ fn check_group(group: &str, policy: &Policy, other: &Policy) -> Result<(), Confi
         ))),
         Some(theirs) if !theirs.agrees_with(ban) => Err(ConfigError::new(format!(
             "{group:?} is shared with policy {name:?}, whose threshold, window, duration, factor, \
-             max_duration or forgive_after differ; write the same in both"
+             max_duration, forgive_after or reserve differ, or the statuses that reserve; write \
+             the same in both"
         ))),
         Some(_) => Ok(()),
     }

@@ -18,7 +18,7 @@ use crate::{
     error::StoreError,
     events::{Observer, StoreObservers},
     policy::Policy,
-    time::Timestamp,
+    settlement::{Settled, SettledItem},
 };
 
 /// An answer that takes longer is a failure, and not waited for.
@@ -100,8 +100,8 @@ impl Store for GuardedStore {
         self.call(move |store| store.decide(check))
     }
 
-    fn strike<'a>(&'a self, offenders: Vec<Item<'a>>) -> Answer<'a, Vec<Option<Timestamp>>> {
-        self.call(move |store| store.strike(offenders))
+    fn settle<'a>(&'a self, items: Vec<SettledItem<'a>>) -> Answer<'a, Vec<Settled>> {
+        self.call(move |store| store.settle(items))
     }
 
     fn change_ban<'a>(&'a self, item: Item<'a>, change: BanChange) -> Answer<'a, ()> {

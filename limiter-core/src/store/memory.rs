@@ -37,6 +37,7 @@ use crate::{
     error::StoreError,
     key::Key,
     policy::Policy,
+    settlement::{Settled, SettledItem},
     stats::EntryStats,
     time::{Clock, Timestamp},
 };
@@ -177,8 +178,8 @@ impl Store for MemoryStore {
         }
     }
 
-    fn strike<'a>(&'a self, offenders: Vec<Item<'a>>) -> Answer<'a, Vec<Option<Timestamp>>> {
-        Answer::ready(self.0.strike(&offenders))
+    fn settle<'a>(&'a self, items: Vec<SettledItem<'a>>) -> Answer<'a, Vec<Settled>> {
+        Answer::ready(self.0.settle(&items))
     }
 
     fn change_ban<'a>(&'a self, item: Item<'a>, change: BanChange) -> Answer<'a, ()> {

@@ -67,9 +67,8 @@ impl Backend for Redis {
                         .spawn(async move { cross_slot::decide(&redis, run, cost).await });
                     task.await.map_err(StoreError::new)?
                 }
-                Operation::Strike | Operation::Look if is_apart => {
-                    cross_slot::run_by_client(self, run).await
-                }
+                Operation::Settle if is_apart => cross_slot::settle(self, run).await,
+                Operation::Look if is_apart => cross_slot::look(self, run).await,
                 _ => self.run_on_slot(run).await,
             }
         })

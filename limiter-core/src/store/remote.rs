@@ -34,8 +34,8 @@ use crate::{
     decision::Decision,
     error::StoreError,
     events::{Observer, StoreObservers},
-    outage_usage::OutageUsage,
     policy::Policy,
+    settlement::{Settled, SettledItem, settle},
     time::{Clock, Timestamp},
 };
 
@@ -167,10 +167,12 @@ impl Store for RemoteStore {
         self.0.observers.add(observer);
     }
 
-    fn strike<'a>(&'a self, offenders: Vec<Item<'a>>) -> Answer<'a, Vec<Option<Timestamp>>> {
+    fn settle<'a>(&'a self, items: Vec<SettledItem<'a>>) -> Answer<'a, Vec<Settled>> {
         Answer::Pending(Box::pin(async move {
-            let before = self.0.run(Operation::Strike, offenders.iter().copied()).await?;
-            Ok(offenders.iter().zip(&before.kept).map(|(item, kept)| kept.struck(*item)).collect())
+            let before = self.0.within(self.0.settle(&items)).await?;
+            let kept = items.iter().zip(&before.kept);
+            let outcomes = kept.map(|(item, kept)| settle(item, &kept.prior(item.item), kept.now));
+            Ok(outcomes.map(|outcome| outcome.settled).collect())
         }))
     }
 
@@ -178,15 +180,13 @@ impl Store for RemoteStore {
         if item.policy.ban().is_none() || !item.subject.bannable {
             return Answer::ready(Ok(()));
         }
-        Answer::Pending(Box::pin(async move {
-            self.0.run(Operation::ChangeBan(change), std::iter::once(item)).await.map(|_| ())
-        }))
+        Answer::Pending(Box::pin(
+            async move { self.0.run(Operation::ChangeBan(change), item).await },
+        ))
     }
 
     fn reset<'a>(&'a self, item: Item<'a>) -> Answer<'a, ()> {
-        Answer::Pending(Box::pin(async move {
-            self.0.run(Operation::Reset, std::iter::once(item)).await.map(|_| ())
-        }))
+        Answer::Pending(Box::pin(async move { self.0.run(Operation::Reset, item).await }))
     }
 
     fn ban<'a>(&'a self, item: Item<'a>) -> Answer<'a, Option<Ban>> {
@@ -197,7 +197,8 @@ impl Store for RemoteStore {
 
     fn look<'a>(&'a self, items: Vec<Item<'a>>) -> Answer<'a, KeyStates> {
         Answer::Pending(Box::pin(async move {
-            let Reply { now, kept } = self.0.run(Operation::Look, items.iter().copied()).await?;
+            let request = self.0.request(Operation::Look, items.iter().copied());
+            let Reply { now, kept } = self.0.within(self.0.perform(request)).await?;
             let states = items.iter().zip(&kept).map(|(item, kept)| kept.prior(*item)).collect();
             Ok(KeyStates::new(now, states))
         }))
@@ -237,48 +238,48 @@ impl Inner {
             false => error,
         };
         for (_, item, outage_usage) in check.outage_usage() {
-            let items = std::iter::once(item);
-            let reconciled =
-                self.perform(Operation::Reconcile, items, vec![outage_usage.clone()]).await;
+            let request = self.request(Operation::Reconcile, std::iter::once(item));
+            let outage_usage = vec![outage_usage.clone()];
+            let reconciled = self.perform(StoreRequest { outage_usage, ..request }).await;
             reconciled.map_err(|error| done(did_something, error))?;
             did_something = true;
         }
-        let decided = self.perform(Operation::Decide(check.cost()), check.items(), Vec::new());
-        decided.await.map_err(|error| done(did_something, error))
+        let request = self.request(Operation::Decide(check.cost()), check.items());
+        self.perform(request).await.map_err(|error| done(did_something, error))
     }
 
-    async fn run<'a>(
+    /// Returns the prior state of settled items.
+    async fn settle(&self, items: &[SettledItem<'_>]) -> Result<Reply, StoreError> {
+        let request = self.request(Operation::Settle, items.iter().map(|settled| settled.item));
+        let settlements = items.iter().map(|settled| settled.settlement.clone()).collect();
+        self.perform(StoreRequest { settlements, ..request }).await
+    }
+
+    async fn run(&self, operation: Operation, item: Item<'_>) -> Result<(), StoreError> {
+        let request = self.request(operation, std::iter::once(item));
+        self.within(self.perform(request)).await.map(|_| ())
+    }
+
+    /// A request of this instant.
+    fn request<'a>(
         &self,
         operation: Operation,
         items: impl Iterator<Item = Item<'a>>,
-    ) -> Result<Reply, StoreError> {
-        self.within(self.perform(operation, items, Vec::new())).await
-    }
-
-    async fn perform<'a>(
-        &self,
-        operation: Operation,
-        items: impl Iterator<Item = Item<'a>>,
-        outage_usage: Vec<OutageUsage>,
-    ) -> Result<Reply, StoreError> {
+    ) -> StoreRequest {
         let items = items.map(|item| NamedItem {
             policy: item.policy.clone(),
             subject: item.subject.clone(),
             client: self.storage_key.client(&item.subject.key),
         });
-        let deadline = Instant::now() + self.timeout;
-        let run = StoreRequest {
-            operation,
-            now: self.now(),
-            items: items.collect(),
-            outage_usage,
-            deadline,
-        };
-        let asked = run.items.len();
+        StoreRequest::new(operation, items.collect(), self.now(), Instant::now() + self.timeout)
+    }
+
+    async fn perform(&self, request: StoreRequest) -> Result<Reply, StoreError> {
+        let asked = request.items.len();
         if asked == 0 {
             return Ok(Reply { now: Timestamp::default(), kept: Vec::new() });
         }
-        let before = self.backend.run(run).await?;
+        let before = self.backend.run(request).await?;
         if before.kept.len() != asked {
             return Err(StoreError::new("the database answered for another number of items"));
         }

@@ -8,6 +8,7 @@ mod lists;
 mod modes;
 mod preflights;
 mod proxies;
+mod settlement;
 
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ pub(crate) fn cases() -> Vec<Case> {
         modes::cases(),
         bans::cases(),
         preflights::cases(),
+        settlement::cases(),
         failures::cases(),
         vec![generated_requests()],
     ]

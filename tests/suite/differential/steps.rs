@@ -5,8 +5,11 @@ use std::time::Duration;
 use limiter_core::{
     Algorithm, Ban, BanChange, BanRule, Check, Item, Key, Mode, OutageUsage, Policy, Quota, Quotas,
     Store, Subject, Timestamp,
+    settlement::{SettledItem, Settlement},
 };
 use proptest::prelude::*;
+
+use super::unit_changes::{LastCharges, UnitChange, name_of, unit_change};
 
 /// One thing to ask of a store.
 #[derive(Clone, Debug)]
@@ -19,10 +22,11 @@ pub(super) enum Step {
         cost: u64,
         outage_usage: Option<Debt>,
     },
-    Strike {
+    Settle {
         policies: u8,
         keys: [u8; 3],
         status: u16,
+        change: UnitChange,
     },
     ChangeBan {
         policy: usize,
@@ -41,7 +45,7 @@ impl Step {
     /// The keys that it is about, as bits.
     pub(super) fn keys(&self) -> u32 {
         match self {
-            Self::Decide { policies, keys, .. } | Self::Strike { policies, keys, .. } => {
+            Self::Decide { policies, keys, .. } | Self::Settle { policies, keys, .. } => {
                 let used = keys.iter().enumerate().filter(|(at, _)| policies & (1 << at) > 0);
                 used.fold(0, |bits, (_, key)| bits | 1 << key)
             }
@@ -211,8 +215,8 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         12 => (any::<bool>(), 1u8..8, keys(), prop_oneof![9 => 0u64..5, 1 => LARGE / 3 - 2..LARGE / 3 + 2, 1 => Just(u64::MAX)], debt)
             .prop_map(|(changed, policies, keys, cost, outage_usage)| Step::Decide { changed, policies, keys, cost, outage_usage }),
-        2 => (1u8..8, keys(), prop_oneof![Just(401), Just(200)])
-            .prop_map(|(policies, keys, status)| Step::Strike { policies, keys, status }),
+        6 => (1u8..8, keys(), prop_oneof![Just(401), Just(200)], unit_change())
+            .prop_map(|(policies, keys, status, change)| Step::Settle { policies, keys, status, change }),
         1 => (0usize..3, 0u8..3, change)
             .prop_map(|(policy, key, change)| Step::ChangeBan { policy, key, change }),
         1 => (0usize..3, 0u8..3).prop_map(|(policy, key)| Step::Reset { policy, key }),
@@ -235,6 +239,7 @@ pub(super) async fn answer(
     sequence: &str,
     step: &Step,
     now: Timestamp,
+    charges: &LastCharges,
 ) -> String {
     let subject = |key: u8| subject(sequence, key);
     let chosen = |bits: u8, keys: [u8; 3]| -> (Vec<Policy>, Vec<Subject>) {
@@ -256,10 +261,20 @@ pub(super) async fn answer(
                 decision.quotas().iter().map(|q| q.remaining()).collect::<Vec<_>>()
             )
         }
-        Step::Strike { policies, keys, status } => {
+        Step::Settle { policies, keys, status, change } => {
             let (policies, subjects) = chosen(*policies, *keys);
-            let struck = store.strike(Check::new(&policies, &subjects, 1).offenders(*status)).await;
-            format!("{:?}", struck.unwrap())
+            let check = Check::new(&policies, &subjects, 1);
+            let offenders: Vec<_> = check.offenders(*status).into_iter().map(name_of).collect();
+            let items = check.items().map(|item| {
+                let adjustment = charges.adjustment(change, item, now);
+                let strikes = offenders.contains(&name_of(item));
+                SettledItem { item, settlement: Settlement { adjustment, strikes } }
+            });
+            let settled = store.settle(items.collect()).await.unwrap();
+            if matches!(change, UnitChange::Charge(_)) {
+                check.items().zip(&settled).for_each(|(item, settled)| charges.note(item, settled));
+            }
+            format!("{settled:?}")
         }
         Step::ChangeBan { policy, key, change } => {
             let item = Item { policy: &policies[*policy], subject: &subject(*key) };

@@ -77,24 +77,24 @@ fn what_is_given_back_late_is_gone() {
         "\n",
         include_str!("../../../limiter-core/src/store/redis/lua/state.lua"),
         "\n",
-        include_str!("../../../limiter-core/src/store/redis/lua/admin.lua"),
+        include_str!("../../../limiter-core/src/store/redis/lua/check.lua"),
     );
     let mut connection = redis::Client::open(redis_url()).unwrap().get_connection().unwrap();
     let key = unique("late");
     let packed = |numbers: &[u64]| numbers.iter().flat_map(|n| n.to_be_bytes()).collect::<Vec<_>>();
-    // The grace and one run, once, of the form at 7; to give back one unit of one
-    // item, whose counter has 16 bytes and one quota: a fixed window of a second,
+    // The grace and one run, once, of the form at 7; to settle one item, whose counter has 16 bytes and one quota: a fixed window of a second,
     // ten units.
-    let run = [1_000_000, 1, 7, 2_500_000, 1, 1, 3, 1, 1];
+    let run = [1_000_000, 1, 7, 2_500_000, 1, 1, 2, 0, 1];
     let item = [16, 0, 1, 0, 1, 10, 1_000_000, 0, 10, 0, 0, 0, 0, 0, 0];
     let told = packed(&[&run[..], &item[..]].concat());
     // A window of which five units of ten were used; one is to be given back that
     // was charged in it, or in the one before.
     for (charged_in, left) in [(2_000_000, 4), (1_000_000, 5)] {
         let () = connection.set(&key, packed(&[2_000_000, 5, 0])).unwrap();
-        let (before, after) = (packed(&[charged_in, 8]), packed(&[charged_in, 9]));
+        // No strike; given back, one unit; its debt in a bucket, and the mark.
+        let settlement = packed(&[0, 1, 1, 0, 0, charged_in, 0]);
         let mut call = redis::cmd("EVAL");
-        call.arg(script).arg(1).arg(&key).arg(&told).arg(before).arg(after);
+        call.arg(script).arg(1).arg(&key).arg(&told).arg(settlement);
         let _: Vec<u8> = call.query(&mut connection).unwrap();
         let kept: Vec<u8> = connection.get(&key).unwrap();
         // The third number: until when the record is kept, unknown by a clock of ours.

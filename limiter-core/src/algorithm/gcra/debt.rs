@@ -91,6 +91,11 @@ impl Debt {
         Self::new(quota, capacity(quota))
     }
 
+    #[cfg(feature = "memory")]
+    pub(in crate::algorithm) const fn minus(self, quota: &Quota, other: Self) -> Self {
+        Self::new(quota, self.debt().saturating_sub(other.debt()))
+    }
+
     pub(in crate::algorithm) const fn plus(self, quota: &Quota, other: Self) -> Self {
         Self::new(quota, self.debt().saturating_add(other.debt()))
     }

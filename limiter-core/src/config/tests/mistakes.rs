@@ -28,8 +28,28 @@ fn a_newcomers_mistake_is_answered_by_what_to_write() {
             "policies.api.ban.threshold: is \"many\"; write a whole number",
         ),
         (
-            ban("{ threshold = 3, window = \"1m\", duration = \"1m\", statuses = [\"4xx\"] }"),
-            "holds \"4xx\", which is no HTTP status; write [401, 403]",
+            ban("{ threshold = 3, window = \"1m\", duration = \"1m\", statuses = [\"4x\"] }"),
+            "holds \"4x\", which is no HTTP status and no class of them; write [401, 403] or [\"5xx\"]",
+        ),
+        (
+            ban("{ threshold = 3, window = \"1m\", duration = \"1m\", reserve = true }"),
+            "policies.api.ban.reserve: goes with statuses, whose strikes are reserved; write some, or leave reserve out",
+        ),
+        (
+            format!("{}\nrefund = [\"6xx\"]", quota("\"1/s\"")),
+            "policies.api.refund: holds \"6xx\", which is no HTTP status and no class of them; write [401, 403] or [\"5xx\"]",
+        ),
+        (
+            format!("{}\ncount_only = [42]", quota("\"1/s\"")),
+            "policies.api.count_only: holds 42, which is no HTTP status; write 100 to 599",
+        ),
+        (
+            format!("{}\ncount_only = []", quota("\"1/s\"")),
+            "policies.api.count_only: is empty; write statuses such as [401, 403], or leave it out",
+        ),
+        (
+            format!("{}\nrefund = [\"5xx\"]\ncount_only = [401]", quota("\"1/s\"")),
+            "policies.api.count_only: does not go with refund; leave one of both out",
         ),
         (
             quota("\"100/hour, 10/minute\""),

@@ -19,6 +19,7 @@ use crate::{
     decision::Decision,
     error::StoreError,
     policy::Counter,
+    settlement::{Settled, SettledItem, settle},
     store::KeyStates,
     time::Timestamp,
 };
@@ -93,23 +94,21 @@ impl Shared {
         Ok(outcome.decision)
     }
 
-    pub(super) fn strike(
-        &self,
-        offenders: &[Item<'_>],
-    ) -> Result<Vec<Option<Timestamp>>, StoreError> {
-        let mut locked = self.lock(offenders.iter().copied())?;
+    pub(super) fn settle(&self, items: &[SettledItem<'_>]) -> Result<Vec<Settled>, StoreError> {
+        let mut locked = self.lock(items.iter().map(|settled| settled.item))?;
         let now = self.clock.now();
-        let strike = |(at, item): (usize, &Item<'_>)| {
-            let rule = item.policy.ban()?;
-            let before = locked.record(at, *item, rule, now);
-            if before.banned_until(now).is_some() {
-                return None;
+        let settle = |(at, settled): (usize, &SettledItem<'_>)| {
+            let item = settled.item;
+            let outcome = settle(settled, &locked.prior(at, item, now), now);
+            if outcome.is_adjusted {
+                locked.charge(at, item, &outcome.settled.usages);
             }
-            let after = before.strike(rule, now);
-            locked.write_record(at, *item, &after, now);
-            after.new_ban(&before, now)
+            if let Some(record) = &outcome.record {
+                locked.write_record(at, item, record, now);
+            }
+            outcome.settled
         };
-        Ok(offenders.iter().enumerate().map(strike).collect())
+        Ok(items.iter().enumerate().map(settle).collect())
     }
 
     pub(super) fn look(&self, items: &[Item<'_>]) -> Result<KeyStates, StoreError> {

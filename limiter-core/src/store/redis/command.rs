@@ -16,6 +16,7 @@ use crate::{
             backend::{NamedItem, Reply, StoreRequest},
             batcher::BatchEntry,
             operation::{Operation, ttl_grace},
+            script_params::settlement_numbers,
             storage_key,
         },
     },
@@ -28,27 +29,23 @@ pub(super) struct ScriptCall {
     run: Arc<StoreRequest>,
     /// How often it is decided in a row.
     times: u32,
-    /// What this operation alone is told, behind all else.
-    further: Vec<Vec<u8>>,
+    /// The numbers of this call alone, behind all else: see the scripts.
+    further: Vec<u8>,
 }
 
 impl ScriptCall {
     pub(super) fn of_entry(BatchEntry { request, times }: &BatchEntry) -> Self {
         let (run, times) = (Arc::clone(request), *times);
-        let mut told = Vec::new();
+        let mut further = Vec::new();
         match run.operation {
-            Operation::Reconcile => write_outage_usage(&mut told, &run),
+            Operation::Reconcile => write_outage_usage(&mut further, &run),
+            Operation::Settle => encoding::write(&mut further, settlement_numbers(&run)),
             Operation::ChangeBan(BanChange::Ban(_)) => {
-                encoding::write(&mut told, [run.operation.duration()]);
+                encoding::write(&mut further, [run.operation.duration()]);
             }
-            _ => return Self { run, times, further: Vec::new() },
+            _ => {}
         }
-        Self { run, times, further: vec![told] }
-    }
-
-    /// To give back: of each item the counter before it was charged, and after.
-    pub(super) fn giving_back(run: StoreRequest, counters: Vec<Vec<u8>>) -> Self {
-        Self { run: Arc::new(run), times: 1, further: counters }
+        Self { run, times, further }
     }
 
     pub(super) fn request(&self) -> &StoreRequest {
@@ -59,9 +56,13 @@ impl ScriptCall {
         self.times
     }
 
-    /// Returns whether both differ in their clients alone.
+    /// Returns whether both differ in their clients alone, and in the marks of what is
+    /// given back.
     pub(super) fn is_decided_as(&self, other: &Self) -> bool {
-        self.times == other.times && self.has_one_template(other)
+        self.times == other.times
+            && self.has_one_template(other)
+            && self.run.refund().map(|(units, _)| units)
+                == other.run.refund().map(|(units, _)| units)
     }
 
     pub(super) fn operation(&self) -> Operation {
@@ -159,8 +160,8 @@ fn write_arguments(command: &mut Cmd, asked: &[Arc<ScriptCall>]) {
     }
     encoding::write(&mut told, numbers);
     command.arg(&told);
-    for further in asked.iter().flat_map(|ask| &ask.further) {
-        command.arg(further);
+    if asked.iter().any(|ask| !ask.further.is_empty()) {
+        command.arg(asked.iter().flat_map(|ask| &ask.further).copied().collect::<Vec<u8>>());
     }
 }
 
@@ -198,8 +199,7 @@ const fn code(operation: Operation) -> u64 {
     match operation {
         Operation::Decide(_) => 0,
         Operation::Charge(_) => 1,
-        Operation::Strike => 2,
-        Operation::GiveBack(_) => 3,
+        Operation::Settle => 2,
         Operation::Reconcile => 4,
         Operation::ChangeBan(BanChange::Ban(_)) => 5,
         Operation::ChangeBan(BanChange::Lift) => 6,

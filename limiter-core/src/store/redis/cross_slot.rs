@@ -5,15 +5,14 @@
 //! the others have charged is given back, and only then do refusals strike: so
 //! the outcome is that of one atomic step, as long as nobody asks in between.
 
-use std::sync::Arc;
-
-use super::{Redis, command::ScriptCall, encoding};
+use super::Redis;
 use crate::{
     algorithm::Usage,
     ban::Ban,
     decide::{Change, Outcome},
     error::StoreError,
     policy::Mode,
+    settlement::{Adjustment, Settlement},
     store::remote::{
         backend::{NamedItem, Reply, StoreRequest, StoredState, outcome},
         operation::Operation,
@@ -47,12 +46,27 @@ pub(super) async fn decide(
     Ok(asked.answer())
 }
 
-/// Strikes each client in turn, or looks at it: that of one does not depend on another.
-pub(super) async fn run_by_client(redis: &Redis, run: StoreRequest) -> Result<Reply, StoreError> {
+/// Settles each client in turn; what one comes to does not depend on another.
+pub(super) async fn settle(redis: &Redis, run: StoreRequest) -> Result<Reply, StoreError> {
+    let mut asked = SlotGroup { redis, run: &run, kept: vec![None; run.items.len()] };
+    let mut was_applied = false;
+    for mode in [Mode::Enforce, Mode::Shadow] {
+        for group in groups(&run.items, mode) {
+            let settlements = group.iter().map(|at| run.settlements[*at].clone()).collect();
+            let settled = asked.settle(run.now, &group, settlements).await;
+            settled.map_err(|error| if was_applied { StoreError::new(error) } else { error })?;
+            was_applied = true;
+        }
+    }
+    Ok(asked.answer())
+}
+
+/// Looks at each client in turn.
+pub(super) async fn look(redis: &Redis, run: StoreRequest) -> Result<Reply, StoreError> {
     let mut asked = SlotGroup { redis, run: &run, kept: vec![None; run.items.len()] };
     for mode in [Mode::Enforce, Mode::Shadow] {
         for group in groups(&run.items, mode) {
-            asked.ask(run.operation, &group).await?;
+            asked.ask(Operation::Look, &group).await?;
         }
     }
     Ok(asked.answer())
@@ -104,19 +118,32 @@ impl SlotGroup<'_> {
     }
 
     async fn ask(&mut self, operation: Operation, group: &[usize]) -> Result<(), StoreError> {
-        self.ask_at(self.run.now, operation, group).await
+        let request = self.request(operation, self.run.now, group);
+        self.run(request, group).await
     }
 
-    async fn ask_at(
+    async fn settle(
         &mut self,
         now: Option<Timestamp>,
-        operation: Operation,
         group: &[usize],
+        settlements: Vec<Settlement>,
     ) -> Result<(), StoreError> {
+        let request = self.request(Operation::Settle, now, group);
+        self.run(StoreRequest { settlements, ..request }, group).await
+    }
+
+    fn request(
+        &self,
+        operation: Operation,
+        now: Option<Timestamp>,
+        group: &[usize],
+    ) -> StoreRequest {
         let items = group.iter().map(|at| self.run.items[*at].clone()).collect();
-        let deadline = self.run.deadline;
-        let run = StoreRequest { operation, now, items, outage_usage: Vec::new(), deadline };
-        let before = self.redis.run_on_slot(run).await?;
+        StoreRequest::new(operation, items, now, self.run.deadline)
+    }
+
+    async fn run(&mut self, request: StoreRequest, group: &[usize]) -> Result<(), StoreError> {
+        let before = self.redis.run_on_slot(request).await?;
         for (at, kept) in group.iter().zip(before.kept) {
             self.kept[*at] = Some(kept);
         }
@@ -129,25 +156,19 @@ impl SlotGroup<'_> {
         outcome(group.iter().map(|at| &self.run.items[*at]), &kept, cost, now)
     }
 
-    /// Takes back what these items were charged, exactly, unless somebody else
-    /// has been charged since.
+    /// Gives back what these items were charged. What was kept before stays what the
+    /// check has found.
     async fn give_back(&self, group: &[usize], cost: u64) -> Result<(), StoreError> {
-        let mut states = Vec::new();
-        for (at, change) in group.iter().zip(self.outcome(group, cost).changes) {
+        let mut settlements = Vec::with_capacity(group.len());
+        for change in self.outcome(group, cost).changes {
             // Nothing was charged to a request that only looks.
             let Change::Charged(levels) = change else { return Ok(()) };
-            let (item, before) = (&self.run.items[*at], &self.kept[*at]);
-            let before = before.as_ref().map(|kept| kept.states.clone()).unwrap_or_default();
-            states.push(encoding::counter(item, before));
-            states.push(encoding::counter(item, levels.iter().map(Usage::state)));
+            let marks = levels.iter().map(Usage::mark).collect();
+            let adjustment = Adjustment::Refund { units: cost, marks };
+            settlements.push(Settlement { adjustment, strikes: false });
         }
-        let items = group.iter().map(|at| self.run.items[*at].clone()).collect();
-        let operation = Operation::GiveBack(cost);
-        let (now, deadline) = (self.run.now, self.run.deadline);
-        let run = StoreRequest { operation, now, items, outage_usage: Vec::new(), deadline };
-        let call = Arc::new(ScriptCall::giving_back(run, states));
-        let master = self.redis.topology.master_of(call.client())?;
-        Ok(master.runner().run_one(&call).await.map(|_| ())?)
+        let request = self.request(Operation::Settle, self.run.now, group);
+        self.redis.run_on_slot(StoreRequest { settlements, ..request }).await.map(|_| ())
     }
 
     /// Strikes whom the whole check strikes, as what was kept says.
@@ -171,7 +192,8 @@ impl SlotGroup<'_> {
         let refused: Vec<StoredState> =
             group.iter().map(|at| self.kept[*at].clone().unwrap_or_default()).collect();
         let now = refused.first().map(|kept| kept.now);
-        self.ask_at(now, Operation::Strike, group).await?;
+        let strike = Settlement { strikes: true, ..Settlement::default() };
+        self.settle(now, group, vec![strike; group.len()]).await?;
         for (at, refused) in group.iter().zip(refused) {
             if let Some(kept) = &mut self.kept[*at] {
                 kept.states = refused.states;

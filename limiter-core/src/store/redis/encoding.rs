@@ -76,11 +76,9 @@ pub(super) fn parse_ban(encoding: &[u8]) -> Option<Ban> {
     numbers.ban()?.filter(|_| numbers.is_empty())
 }
 
-/// A counter, to be written.
-pub(super) fn counter(
-    item: &NamedItem,
-    states: impl IntoIterator<Item = Option<State>>,
-) -> Vec<u8> {
+/// A counter, as the scripts write it.
+#[cfg(test)]
+fn counter(item: &NamedItem, states: impl IntoIterator<Item = Option<State>>) -> Vec<u8> {
     let states = states.into_iter().chain(std::iter::repeat(None));
     let mut encoding = Vec::with_capacity(32);
     for (quota, state) in item.policy.quotas().iter().zip(states) {

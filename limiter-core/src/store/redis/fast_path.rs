@@ -1,5 +1,5 @@
-//! The fast path: checks that one gcra quota alone decides, as parameters of
-//! `fast_path.lua`, and its replies.
+//! The fast path: checks that one gcra quota alone decides, and charges of such a quota
+//! that are given back, as parameters of `fast_path.lua`, and its replies.
 
 use std::sync::Arc;
 
@@ -12,6 +12,8 @@ use super::{
     scripts::Script,
 };
 use crate::{
+    algorithm::Mark,
+    ban::BanRule,
     policy::Mode,
     quota::{Algorithm, Quota},
     store::remote::{
@@ -26,29 +28,48 @@ use crate::{
 /// How many bytes a record of one gcra quota has.
 const RECORD: usize = 32 + RECORD_END;
 
-/// Returns the item and the quota that the fast path decides a request by, and
-/// the cost; none if it does not.
-fn parts(request: &StoreRequest) -> Option<(&NamedItem, &Quota, u64)> {
-    let (Operation::Decide(cost) | Operation::Charge(cost)) = request.operation else {
-        return None;
-    };
-    let [item] = &request.items[..] else { return None };
-    let mut quotas = item.policy.quotas().iter();
-    let (quota, others) = (quotas.next()?, quotas.next());
-    let is_fast = others.is_none()
-        && quota.algorithm() == Algorithm::Gcra
-        && item.policy.mode() == Mode::Enforce
-        && (1..=quota.burst()).contains(&cost);
-    is_fast.then_some((item, quota, cost))
+/// What the fast path does for a request.
+#[derive(Clone, Copy)]
+struct Fast<'a> {
+    item: &'a NamedItem,
+    quota: &'a Quota,
+    /// Units to take, or to give back.
+    units: u64,
+    /// The mark of what is given back.
+    mark: Option<Mark>,
+}
+
+impl<'a> Fast<'a> {
+    /// Returns what the fast path does for a request; none if that takes more.
+    fn of(request: &'a StoreRequest) -> Option<Self> {
+        let [item] = &request.items[..] else { return None };
+        let [quota] = &item.policy.quotas()[..] else { return None };
+        if quota.algorithm() != Algorithm::Gcra {
+            return None;
+        }
+        match request.operation {
+            Operation::Decide(cost) | Operation::Charge(cost) => {
+                let is_fast =
+                    item.policy.mode() == Mode::Enforce && (1..=quota.burst()).contains(&cost);
+                is_fast.then_some(Self { item, quota, units: cost, mark: None })
+            }
+            Operation::Settle => {
+                let (units, mark) = request.refund()?;
+                Some(Self { item, quota, units, mark: Some(mark) })
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the ban is looked at.
+    fn has_bans(&self) -> bool {
+        self.mark.is_none() && self.item.policy.ban().is_some() && self.item.subject.bannable
+    }
 }
 
 /// Returns whether the fast path may decide a call.
 pub(super) fn is_fast(call: &ScriptCall) -> bool {
-    parts(call.request()).is_some()
-}
-
-fn has_bans(item: &NamedItem) -> bool {
-    item.policy.ban().is_some() && item.subject.bannable
+    Fast::of(call.request()).is_some()
 }
 
 /// The call of the script for those, all of one instant and each of a client of
@@ -59,18 +80,19 @@ pub(super) fn command(
     prefix: &str,
     calls: &[Arc<ScriptCall>],
 ) -> Cmd {
-    let items = || calls.iter().flat_map(|call| &call.request().items);
-    let keys: usize = items().map(|item| 1 + usize::from(has_bans(item))).sum();
+    let fast = || calls.iter().filter_map(|call| Fast::of(call.request()));
+    let keys_of = |fast: &Fast<'_>| 1 + usize::from(fast.has_bans());
+    let keys: usize = fast().map(|fast| keys_of(&fast)).sum();
     let mut command = Cmd::with_capacity(keys + 4, 72 * keys + 256);
     command.arg(if by_hash { "EVALSHA" } else { "EVAL" });
     command.arg(if by_hash { script.hash() } else { script.text() }).arg(keys);
     let mut name = String::with_capacity(128);
-    for item in items() {
-        let scope = item.namespaces();
+    for fast in fast() {
+        let scope = fast.item.namespaces();
         let parts = [('c', scope.counters), ('b', scope.bans)];
-        for (kind, scope) in &parts[..1 + usize::from(has_bans(item))] {
+        for (kind, scope) in &parts[..keys_of(&fast)] {
             name.clear();
-            write_name(&mut name, prefix, &item.client);
+            write_name(&mut name, prefix, &fast.item.client);
             storage_key::write_part(&mut name, *kind, *scope);
             command.arg(&name);
         }
@@ -86,13 +108,18 @@ fn parameters(calls: &[Arc<ScriptCall>]) -> Vec<u8> {
     let own_now = now.unwrap_or_default().as_micros();
     encoding::write(&mut parameters, [ttl_grace(now), own_now, groups.len() as u64]);
     for group in groups {
-        let Some((item, quota, cost)) = parts(group[0].request()) else { continue };
-        let rule = item.policy.ban().filter(|_| item.subject.bannable);
+        let Some(fast) = Fast::of(group[0].request()) else { continue };
         let strikes = matches!(group[0].operation(), Operation::Decide(_))
-            && rule.is_some_and(|rule| rule.strikes_on_refusal());
-        let flags = [rule.is_some(), strikes].map(u64::from);
-        encoding::write(&mut parameters, [group.len() as u64, group[0].times().into()]);
-        encoding::write(&mut parameters, flags.into_iter().chain(fast_quota(quota, cost)));
+            && fast.has_bans()
+            && fast.item.policy.ban().is_some_and(BanRule::strikes_on_refusal);
+        let flags = [fast.has_bans(), strikes].map(u64::from);
+        // No times at all: it is given back.
+        let times = if fast.mark.is_some() { 0 } else { group[0].times() };
+        encoding::write(&mut parameters, [group.len() as u64, times.into()]);
+        let quota = fast_quota(fast.quota, fast.units);
+        encoding::write(&mut parameters, flags.into_iter().chain(quota));
+        let marks = group.iter().filter_map(|call| call.request().refund());
+        encoding::write(&mut parameters, marks.flat_map(|(_, mark)| [mark.at, mark.fraction]));
     }
     parameters
 }
@@ -112,7 +139,7 @@ pub(super) fn replies(answer: Value, calls: &[Arc<ScriptCall>]) -> RedisResult<V
         if record[0] == u8::MAX {
             return Some(None);
         }
-        let (_, quota, _) = parts(call.request())?;
+        let quota = Fast::of(call.request())?.quota;
         let state = Numbers::new(record).state(quota)?;
         let kept = vec![StoredState { now, states: smallvec![state], ..StoredState::default() }];
         Some(Some(Reply { now, kept }))

@@ -66,6 +66,6 @@ impl Scripts {
 pub(super) const fn is_batchable(operation: Operation) -> bool {
     matches!(
         operation,
-        Operation::Decide(_) | Operation::Charge(_) | Operation::Strike | Operation::Look
+        Operation::Decide(_) | Operation::Charge(_) | Operation::Settle | Operation::Look
     )
 }

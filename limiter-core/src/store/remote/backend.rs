@@ -7,20 +7,19 @@ use futures_core::future::BoxFuture;
 use smallvec::SmallVec;
 
 use super::operation::Operation;
+#[cfg(feature = "redis")]
+use crate::{algorithm::Mark, settlement::Adjustment};
 use crate::{
     algorithm::State,
     ban::Ban,
-    check::{Item, Subject},
-    decide::PriorState,
+    check::{Check, Item, Subject},
+    decide::{Outcome, PriorState, decide},
     error::StoreError,
     outage_usage::OutageUsage,
     policy::{Namespaces, Policy},
+    settlement::Settlement,
     store::ServerHealth,
     time::Timestamp,
-};
-use crate::{
-    check::Check,
-    decide::{Outcome, decide},
 };
 
 /// A database that keeps state. It owns each request: one that is
@@ -64,14 +63,39 @@ pub(in crate::store) struct StoreRequest {
     pub(in crate::store) items: Vec<NamedItem>,
     /// To [`Reconcile`](Operation::Reconcile): the outage usage of each item.
     pub(in crate::store) outage_usage: Vec<OutageUsage>,
+    /// To [`Settle`](Operation::Settle): what the request came to for each item.
+    pub(in crate::store) settlements: Vec<Settlement>,
     /// Until when its answer is of use.
     pub(in crate::store) deadline: Instant,
 }
 
 impl StoreRequest {
+    /// A request without outage usage and settlements.
+    pub(in crate::store) fn new(
+        operation: Operation,
+        items: Vec<NamedItem>,
+        now: Option<Timestamp>,
+        deadline: Instant,
+    ) -> Self {
+        Self { operation, now, items, outage_usage: Vec::new(), settlements: Vec::new(), deadline }
+    }
+
     /// How many quotas its items have.
     pub(in crate::store) fn quotas(&self) -> usize {
         self.items.iter().map(|item| item.policy.quotas().len()).sum()
+    }
+
+    /// The units and the mark of a settlement that only gives back one charge of one
+    /// quota.
+    #[cfg(feature = "redis")]
+    pub(in crate::store) fn refund(&self) -> Option<(u64, Mark)> {
+        let [Settlement { adjustment: Adjustment::Refund { units, marks }, strikes: false }] =
+            &self.settlements[..]
+        else {
+            return None;
+        };
+        let [mark] = marks[..] else { return None };
+        Some((*units, mark))
     }
 
     /// Returns true if it writes nothing.
@@ -143,12 +167,6 @@ pub(in crate::store) struct StoredState {
 impl StoredState {
     pub(in crate::store) fn prior(&self, item: Item<'_>) -> PriorState {
         PriorState::new(item, self.states.iter().cloned(), self.strikes.clone(), self.ban, self.now)
-    }
-
-    /// Returns the end of the ban that a strike of the item has brought.
-    pub(in crate::store) fn struck(&self, item: Item<'_>) -> Option<Timestamp> {
-        let before = self.prior(item).offender?;
-        before.strike(item.policy.ban()?, self.now).new_ban(&before, self.now)
     }
 }
 

@@ -9,12 +9,10 @@ pub(in crate::store) enum Operation {
     /// too.
     #[cfg(feature = "redis")]
     Charge(u64),
-    /// Gives back what was charged, since another server has refused.
-    #[cfg(feature = "redis")]
-    GiveBack(u64),
     /// Charges the outage usage of the items, see `StoreRequest::outage_usage`.
     Reconcile,
-    Strike,
+    /// Settles what a request came to, see `StoreRequest::settlements`.
+    Settle,
     ChangeBan(BanChange),
     Reset,
     /// Reads all that is kept of the items, and writes nothing.

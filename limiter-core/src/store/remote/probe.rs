@@ -68,13 +68,9 @@ impl<E: BatchExecutor> Probed<'_, E> {
     async fn run(&self, operation: Operation) -> Result<Verdict, StoreError> {
         let subject = Subject { key: Key::custom("probe", self.client), bannable: true };
         let client = self.client.to_owned();
-        let request = Arc::new(StoreRequest {
-            operation,
-            now: self.now,
-            items: vec![NamedItem { policy: Policy::probe(), subject, client }],
-            outage_usage: Vec::new(),
-            deadline: Instant::now() + self.timeout,
-        });
+        let items = vec![NamedItem { policy: Policy::probe(), subject, client }];
+        let deadline = Instant::now() + self.timeout;
+        let request = Arc::new(StoreRequest::new(operation, items, self.now, deadline));
         let batch = [BatchEntry { request: Arc::clone(&request), times: 1 }];
         let mut replies = self.executor.execute(&batch).await?;
         let none = || StoreError::new("the server answered another number of requests");

@@ -5,14 +5,14 @@
 //! one order. Flags are 1 or 0, algorithms 0 (gcra), 1 (fixed), 2 (sliding) and 3 (strict
 //! window), times microseconds.
 
-use super::operation::Operation;
+use super::{backend::StoreRequest, operation::Operation};
 use crate::{
-    algorithm::script_params,
-    ban::BanChange,
-    ban::{BanRule, MAX_BAN},
+    algorithm::{Mark, script_params, settlement_params},
+    ban::{BanChange, BanRule, MAX_BAN},
     check::Item,
     policy::Mode,
     quota::{MAX_UNITS, Quota},
+    settlement::Adjustment,
     time::micros,
 };
 
@@ -75,13 +75,13 @@ pub(in crate::store) fn lua_names() -> String {
 }
 
 impl Operation {
-    /// Units to take, or to give back.
+    /// Units to take.
     pub(in crate::store) const fn cost(self) -> u64 {
         match self {
             Self::Decide(cost) => cost,
             #[cfg(feature = "redis")]
-            Self::Charge(cost) | Self::GiveBack(cost) => cost,
-            Self::Reconcile | Self::Strike | Self::ChangeBan(_) | Self::Reset | Self::Look => 0,
+            Self::Charge(cost) => cost,
+            Self::Reconcile | Self::Settle | Self::ChangeBan(_) | Self::Reset | Self::Look => 0,
         }
     }
 
@@ -126,6 +126,33 @@ fn quota_numbers(numbers: &mut Vec<u64>, quota: &Quota, cost: u64) {
     let algorithm = quota.algorithm() as u64;
     numbers.extend([algorithm, quota.limit(), quota.window_micros(), never.into(), quota.burst()]);
     numbers.extend(script_params(quota, cost.min(MAX_UNITS)));
+}
+
+/// The numbers of a settlement, as `redis/lua/check.lua` takes them, item by item.
+#[cfg(feature = "redis")]
+pub(in crate::store) fn settlement_numbers(request: &StoreRequest) -> Vec<u64> {
+    let mut numbers = Vec::with_capacity(16);
+    for (item, settlement) in request.items.iter().zip(&request.settlements) {
+        let (kind, units) = match settlement.adjustment {
+            Adjustment::None => (0, 0),
+            Adjustment::Refund { units, .. } => (1, units),
+            Adjustment::Charge(units) => (2, units),
+        };
+        numbers.extend([settlement.strikes.into(), kind, units.min(MAX_UNITS)]);
+        for (at, quota) in item.policy.quotas().iter().enumerate() {
+            let [debt, most] = settlement_params(quota, units);
+            numbers.extend(debt);
+            numbers.extend(match &settlement.adjustment {
+                Adjustment::Refund { marks, .. } => {
+                    // Without a mark nothing was charged: no window begins at 0.
+                    let Mark { at, fraction } = marks.get(at).copied().unwrap_or_default();
+                    [at, fraction]
+                }
+                Adjustment::None | Adjustment::Charge(_) => most,
+            });
+        }
+    }
+    numbers
 }
 
 /// A gcra quota and the cost of a check, as `redis/lua/fast_path.lua` takes them.

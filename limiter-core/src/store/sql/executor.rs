@@ -44,7 +44,7 @@ impl<D: Dialect> BatchExecutor for SqlExecutor<D> {
     }
 
     fn is_batchable(&self, request: &StoreRequest) -> bool {
-        matches!(request.operation, Operation::Decide(_) | Operation::Strike)
+        matches!(request.operation, Operation::Decide(_) | Operation::Settle)
     }
 
     fn execute<'a>(

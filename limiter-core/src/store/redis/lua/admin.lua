@@ -5,23 +5,17 @@
 --           quota its numbers, see QuotaUsage::numbers, and for the item how much
 --           longer a ban lasts that was brought elsewhere (or 0), how long it was
 --           when it began, and its count; packed
---       to give back, for each item two arguments: the counter as it was before
---       it was charged, and after
 
-local GIVE_BACK, OWE, BAN, LIFT, FORGIVE = 3, 4, 5, 6, 7
+local OWE, BAN, LIFT, FORGIVE = 4, 5, 6, 7
 
 local form = parameters[3]
-local operation, cost, further = parameters[form + OPERATION], parameters[form + UNITS], 1
+local operation, further = parameters[form + OPERATION], 1
 set_now(parameters[4])
 
 local function number()
   local found
   found, further = unpacked('>I8', ARGV[2], further)
   return found
-end
-
-local function less(a, b, c, d)
-  return a < c or (a == c and b < d)
 end
 
 -- The same, of a strict window: so many segments, each its age and its units.
@@ -55,45 +49,13 @@ local function owed(q, one, two, three)
   return one, max(two, min(two + a, limit)), max(three, min(three + b, limit))
 end
 
--- The level without what was charged, which the counter as it was then tells the
--- time of: units that a window which has begun since does not hold are gone
--- already.
-local function given_back(q, one, two, three, charged_in)
-  if parameters[q + ALGORITHM] == GCRA then
-    one, two = one - parameters[q + COST], two - parameters[q + COST_REST]
-    if two < 0 then one, two = one - 1, two + parameters[q + LIMIT] end
-    if one < 0 then return 0, 0 end
-    return one, two
-  end
-  if parameters[q + ALGORITHM] == FIXED then
-    if charged_in == max(now + one - parameters[q + WINDOW], 0) then two = two - cost end
-    return one, max(two, 0)
-  end
-  if charged_in == one then two = max(two - cost, 0) end
-  if charged_in == one - parameters[q + WINDOW] then three = max(three - cost, 0) end
-  return one, two, three
-end
-
--- Writes a counter, or removes it where nothing is used.
-local function put_counter(name, packed, micros)
-  if packed == string.rep('\0', #packed) then return write(name, false, 0) end
-  write_counter(name, packed, micros)
-end
-
--- Writes the counter, with what is owed or without what `after` says was charged.
-local function change_counter(item, key, after)
-  local packed, longest, slot, place = '', 0, 1, 1
+-- Writes the counter with what is owed.
+local function change_counter(item, key)
+  local packed, longest, slot = '', 0, 1
   for q = item + ITEM_SIZE, item + QUOTA_SIZE * parameters[item + QUOTAS], QUOTA_SIZE do
-    local state, lasts_for
-    local one, two, three = levels[slot], levels[slot + 1], levels[slot + 2]
-    if operation == OWE then
-      state, lasts_for = packed_level(q, owed(q, one, two, three))
-    else
-      local charged_in = unpacked('>I8', after, place)
-      state, lasts_for = packed_level(q, given_back(q, one, two, three, charged_in))
-    end
+    local state, lasts_for =
+      packed_level(q, owed(q, levels[slot], levels[slot + 1], levels[slot + 2]))
     packed, longest, slot = packed .. state, max(longest, lasts_for), slot + 3
-    place = place + #state
   end
   put_counter(keys[key], packed, longest)
 end
@@ -114,19 +76,6 @@ local function owe(at, item, rule, key, ruled)
   change_counter(item, key)
   local left, lasted, count = number(), number(), number()
   if left > 0 and ruled and parameters[rule + BANNABLE] == 1 then owe_ban(at, rule, key, left, lasted, count) end
-end
-
--- Exactly as before where nobody else has been charged since; else the units
--- are taken out of what is used.
-local function give_back(each, item, key)
-  local before, after = ARGV[2 * each], ARGV[2 * each + 1]
-  local packed, nothing = find_counter(keys[key], parameters[item + BYTES]), string.rep('\0', parameters[item + BYTES])
-  if packed == after then
-    local left = call('PTTL', keys[key])
-    put_counter(keys[key], before, max(left * 1000 - slack, 0))
-  elseif packed ~= nothing then
-    change_counter(item, key, after)
-  end
 end
 
 local function ban(at, rule, key)
@@ -158,8 +107,6 @@ for each = 1, parameters[form + ITEMS] do
   if ruled then find_offender(at, rule, key, true) end
   if operation == OWE then
     owe(at, item, rule, key, ruled)
-  elseif operation == GIVE_BACK then
-    give_back(each, item, key)
   elseif operation == BAN then
     ban(at, rule, key)
   elseif operation == LIFT then

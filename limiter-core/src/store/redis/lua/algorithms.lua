@@ -1,7 +1,8 @@
 -- The algorithms, a part of both general scripts. Mirrors algorithm/gcra.rs,
 -- algorithm/fixed_window.rs, algorithm/sliding_window.rs and algorithm/strict_window.rs
 -- (segments_at mirrors its `counting`, changed its `units_mut`): level_at mirrors their
--- `at`, passes their `wait`, charged their `charge`, packed_level their `state`.
+-- `at`, passes their `wait`, charged their `charge`, given_back their `give_back`,
+-- charged_beyond their `charge_beyond`, packed_level their `state`.
 --
 -- Numbers are doubles: exact below 2^53. All times are, and so are all units
 -- (below 10^15); their products are not, and are never formed beyond it.
@@ -176,4 +177,59 @@ local function charged(q, cost, one, two, three)
   if parameters[q + ALGORITHM] == GCRA then return owing(q, one, two, parameters[q + COST], parameters[q + COST_REST]) end
   if parameters[q + ALGORITHM] == STRICT then return segment_charged(q, cost, one, two, three) end
   return one, two + cost, three
+end
+
+local function less(a, b, c, d)
+  return a < c or (a == c and b < d)
+end
+
+-- The level of a strict window without `units` of the segment that began at `at`.
+local function segment_given_back(q, units, at, one, two, three)
+  local place = (one - at) / parameters[q + SEGMENT]
+  if place < 0 or place ~= floor(place) or 8 * place >= #three then return one, two, three end
+  one, two, three = changed(q, at, function(used) return max(used - units, 0) end, one, two, three)
+  if two == 0 then return 0, 0, '' end
+  local packed = packed_level(q, one, two, three)
+  local _, start, total, segments = segments_at(q, packed, 1)
+  return start, total, segments
+end
+
+-- The level without `units` of a charge, which are that much debt of a bucket, by the
+-- mark of the charge.
+local function given_back(q, units, debt, debt_rest, at, fraction, one, two, three)
+  local kind, window = parameters[q + ALGORITHM], parameters[q + WINDOW]
+  if kind == GCRA then
+    local left = at - now
+    if left < 0 then return one, two end
+    if less(left, fraction, debt, debt_rest) then debt, debt_rest = left, fraction end
+    one, two = one - debt, two - debt_rest
+    if two < 0 then one, two = one - 1, two + parameters[q + LIMIT] end
+    if one < 0 then return 0, 0 end
+    return one, two
+  end
+  if kind == FIXED then
+    if at == max(now + one - window, 0) then two = max(two - units, 0) end
+    return one, two
+  end
+  if kind == STRICT then return segment_given_back(q, units, at, one, two, three) end
+  if at == one then return one, max(two - units, 0), three end
+  if at == one - window then return one, two, max(three - units, 0) end
+  return one, two, three
+end
+
+-- The level after `units` more, also beyond the limit: of a bucket up to the most debt.
+local MOST_UNITS = 999999999999999
+local function charged_beyond(q, units, debt, debt_rest, most, most_rest, one, two, three)
+  if parameters[q + ALGORITHM] == GCRA then
+    local whole, rest = owing(q, one, two, debt, debt_rest)
+    if less(most, most_rest, whole, rest) then whole, rest = most, most_rest end
+    if less(whole, rest, one, two) then return one, two end
+    return whole, rest
+  end
+  local function beyond(used) return max(used, min(used + units, MOST_UNITS)) end
+  if parameters[q + ALGORITHM] == STRICT then
+    if units == 0 then return one, two, three end
+    return changed(q, max(now - now % parameters[q + SEGMENT], one), beyond, one, two, three)
+  end
+  return one, beyond(two), three
 end

@@ -1,12 +1,18 @@
--- Decides checks, and strikes for response statuses: any number of them, one
+-- Decides checks and settles what requests came to: any number of them, one
 -- after the other as if each had come alone, in one atomic step. Mirrors
--- decide.rs and ban/ of limiter-core; Rust replays it on the state that this
--- returns.
+-- decide.rs, settlement.rs and ban/ of limiter-core; Rust replays it on the state
+-- that this returns.
 --
--- Operations: to decide; to charge (the same, but nothing strikes); to strike; to look,
+-- Operations: to decide; to charge (the same, but nothing strikes); to settle; to look,
 -- which costs nothing and finds strikes as well.
+--
+-- ARGV  [2] of what is settled, for each item in turn: if it strikes, what is done
+--           to its units (0 nothing, 1 given back, 2 charged), how many; and for
+--           each quota the units as debt, then the mark of the charge or, where
+--           they are charged, the most debt, two numbers each; packed
 
-local DECIDE, STRIKE, LOOK = 0, 2, 9
+local DECIDE, SETTLE, LOOK = 0, 2, 9
+local GIVES_BACK, CHARGES = 1, 2
 
 local function charge(item, key, slot, cost)
   local packed, longest = '', 0
@@ -42,7 +48,7 @@ end
 local passing = { true }
 local function look(form, key)
   local operation, cost = parameters[form + OPERATION], parameters[form + UNITS]
-  local strikes_all = operation == STRIKE or operation == LOOK
+  local strikes_all = operation == SETTLE or operation == LOOK
   local item, slot, banned, admitted = form + FORM_SIZE, 1, false, true
   for each = 1, parameters[form + ITEMS] do
     local shadow, ruled = parameters[item + SHADOW] == 1, parameters[item + RULED] == 1
@@ -86,15 +92,49 @@ local function decide(form, key)
   return next_key
 end
 
--- The caller has left out items that do not count the status. Those that share
--- a ban strike once, as in a decision.
-local function strike_all(form, key)
+-- Settles the units of an item whose levels begin at `slot`, as the numbers from
+-- `further` on say. Returns the place behind them.
+local function settle_units(item, key, slot, further)
+  local kind, units, behind = unpacked('>I8I8', ARGV[2], further)
+  local packed, longest, is_changed = '', 0, false
+  local before, place = find_counter(keys[key], parameters[item + BYTES]), 1
+  for q = item + ITEM_SIZE, item + QUOTA_SIZE * parameters[item + QUOTAS], QUOTA_SIZE do
+    local debt, debt_rest, a, b
+    debt, debt_rest, a, b, behind = unpacked('>I8I8I8I8', ARGV[2], behind)
+    local one, two, three = levels[slot], levels[slot + 1], levels[slot + 2]
+    local new_one, new_two, new_three = one, two, three
+    if kind == GIVES_BACK then
+      new_one, new_two, new_three = given_back(q, units, debt, debt_rest, a, b, one, two, three)
+    elseif kind == CHARGES then
+      new_one, new_two, new_three = charged_beyond(q, units, debt, debt_rest, a, b, one, two, three)
+    end
+    local differs = one ~= new_one or two ~= new_two or three ~= new_three
+    local state, lasts_for = packed_level(q, new_one, new_two, new_three)
+    if not differs and parameters[q + ALGORITHM] == GCRA and one + two > 0 then
+      -- Debt that does not change is paid back at the rate that it was written with.
+      state = string.sub(before, place, place + 23) .. string.sub(state, 25)
+      lasts_for = max(lasts_for, unpacked('>I8', before, place) - now + 1)
+    end
+    is_changed, place = is_changed or differs, place + #state
+    packed, longest, slot = packed .. state, max(longest, lasts_for), slot + 3
+  end
+  if is_changed then put_counter(keys[key], packed, longest) end
+  return behind
+end
+
+-- Settles items, no two of which share counters. Those that share a ban strike once,
+-- as in a decision. Returns where the keys of the next check begin.
+local further = 1
+local function settle(form, key)
   local _, _, next_key = look(form, key)
-  local item = form + FORM_SIZE
+  local item, slot = form + FORM_SIZE, 1
   for each = 1, parameters[form + ITEMS] do
-    local rule = item + ITEM_SIZE + QUOTA_SIZE * parameters[item + QUOTAS]
-    strike(2 * each - 1, rule, key)
-    item, key = rule + RULE_SIZE, key + 3
+    local ruled, rule = parameters[item + RULED] == 1, item + ITEM_SIZE + QUOTA_SIZE * parameters[item + QUOTAS]
+    local strikes_it, units = unpacked('>I8', ARGV[2], further)
+    further = settle_units(item, key, slot, units)
+    if ruled and strikes_it == 1 then strike(2 * each - 1, rule, key) end
+    slot = slot + 3 * parameters[item + QUOTAS]
+    item, key = ruled and rule + RULE_SIZE or rule, ruled and key + 3 or key + 1
   end
   return next_key
 end
@@ -109,7 +149,7 @@ for run = 3, 4 * parameters[2], 4 do
       -- What changes nothing once changes nothing again.
       if changes == before then break end
       before = changes
-      next_key = parameters[form + OPERATION] == STRIKE and strike_all(form, first) or decide(form, first)
+      next_key = parameters[form + OPERATION] == SETTLE and settle(form, first) or decide(form, first)
       -- What was kept is returned as it was before the first time.
       if time == 1 then returned = size else size = returned end
     end

@@ -1,15 +1,17 @@
 -- Fast path: decides checks that are decided by one gcra quota alone, each as
--- often as its group says, in one atomic step. Mirrors Debt::at, Debt::wait and
--- Debt::charge of algorithm/gcra.rs.
+-- often as its group says, and gives charges of such a quota back, in one atomic
+-- step. Mirrors Debt::at, Debt::wait, Debt::charge and Debt::give_back of
+-- algorithm/gcra.rs.
 --
 -- It leaves alone, as undecided, what takes more: a ban in force, a refusal that
--- strikes, a quota that was changed. general.lua decides those.
+-- strikes, a quota that was changed. check.lua decides those.
 --
 -- KEYS  for each check: the counter, and the ban, where its group has bans; no
 --       counter twice
 -- ARGV  [1] numbers of eight bytes each:
 --             slack own_now groups group*
---             group = checks times has_bans strikes quota
+--             group = checks times has_bans strikes quota mark*
+--             mark  = at fraction     of each charge to give back, where times is 0
 --             quota = LIMIT .. MOST_REST, see script_params.rs
 --           where the slack is the time that state is kept beyond its use, in
 --           microseconds, and own_now the instant by the store's own clock, or 0
@@ -49,13 +51,25 @@ for _ = 1, groups do
     else
       found[key] = NOTHING
     end
+    local admitted = 0
     if has_bans == 1 then
       local ban = found[key + 1]
       if ban and #ban == 24 and now < unpacked('>I8', ban) then is_decided = false end
       found[key + 1] = ''
+    elseif times == 0 then
+      local at, fraction, behind = unpacked('>I8I8', parameters, place)
+      local left = at - now
+      place = behind
+      if left >= 0 and whole + rest > 0 then
+        if left > cost or (left == cost and fraction > cost_rest) then
+          left, fraction = cost, cost_rest
+        end
+        whole, rest, admitted = whole - left, rest - fraction, 1
+        if rest < 0 then whole, rest = whole - 1, rest + limit end
+        if whole < 0 then whole, rest = 0, 0 end
+      end
     end
 
-    local admitted = 0
     while admitted < times do
       local next_whole, next_rest = whole + cost, rest + cost_rest
       if next_rest >= limit then next_whole, next_rest = next_whole + 1, next_rest - limit end
@@ -66,6 +80,10 @@ for _ = 1, groups do
 
     if not is_decided then
       found[key] = UNDECIDED
+    elseif admitted > 0 and whole == 0 and rest == 0 then
+      -- All of it was given back. An arrival time of now would be a debt for a clock
+      -- that steps back.
+      call('DEL', KEYS[key])
     elseif admitted > 0 then
       if own_now == 0 and kept_until >= now + whole + slack then
         -- It lives long enough: the time to live stays as it is.

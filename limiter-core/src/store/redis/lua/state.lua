@@ -68,6 +68,12 @@ local function write_counter(name, packed, micros)
   write(name, packed .. pack('>I8', kept_until), micros)
 end
 
+-- Writes a counter, or removes it where nothing is used.
+local function put_counter(name, packed, micros)
+  if packed == string.rep('\0', #packed) then return write(name, false, 0) end
+  write_counter(name, packed, micros)
+end
+
 -- What is returned.
 local answer, size = { '', '', '', '' }, 1
 

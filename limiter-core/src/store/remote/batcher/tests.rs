@@ -116,13 +116,7 @@ fn policy() -> Policy {
 fn request(policy: &Policy, client: &str, cost: u64) -> StoreRequest {
     let subject = Subject { key: Key::user(client), bannable: true };
     let item = NamedItem { policy: policy.clone(), subject, client: client.to_owned() };
-    StoreRequest {
-        operation: Operation::Decide(cost),
-        now: None,
-        items: vec![item],
-        outage_usage: Vec::new(),
-        deadline: Instant::now() + TIMEOUT,
-    }
+    StoreRequest::new(Operation::Decide(cost), vec![item], None, Instant::now() + TIMEOUT)
 }
 
 fn is_admitted(request: &StoreRequest, reply: &Reply) -> bool {

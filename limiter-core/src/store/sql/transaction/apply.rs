@@ -5,9 +5,10 @@
 use super::rows::{Places, Rows};
 use crate::{
     algorithm::{Arithmetic, Usage},
-    ban::{BanRecord, BanRule},
+    ban::{BanChange, BanRecord, BanRule},
     decide::Change,
     outage_usage::OutageUsage,
+    settlement::{SettledItem, Settlement, settle},
     store::remote::{
         backend::{NamedItem, StoreRequest, StoredState, outcome},
         operation::{Operation, ttl_grace},
@@ -44,24 +45,20 @@ impl<'a, 'r> Apply<'a, 'r> {
                     },
                 );
             }
-            Operation::Strike => items.for_each(|((item, places), kept)| {
-                self.save_ban_record(item, *places, kept, |rule, before| {
-                    Some(before.strike(rule, kept.now)).filter(|after| *after != before)
-                });
-            }),
+            Operation::Settle => items.zip(&self.request.settlements).for_each(
+                |(((item, places), kept), settlement)| {
+                    self.settle(item, *places, kept, settlement);
+                },
+            ),
             Operation::ChangeBan(change) => items.for_each(|((item, places), kept)| {
-                self.save_ban_record(item, *places, kept, |rule, before| {
-                    Some(before.change(rule, change, kept.now))
-                });
+                self.change_ban(item, *places, kept, change);
             }),
             Operation::Look => {}
             Operation::Reset => places.iter().for_each(|places| {
                 self.rows.write_counter(places.counter, None, 0);
             }),
             #[cfg(feature = "redis")]
-            Operation::Charge(_) | Operation::GiveBack(_) => {
-                unreachable!("only a cluster decides item by item")
-            }
+            Operation::Charge(_) => unreachable!("only a cluster decides item by item"),
         }
         false
     }
@@ -98,19 +95,33 @@ impl<'a, 'r> Apply<'a, 'r> {
         }
     }
 
-    /// Writes what has become of an offender, if anything has.
-    fn save_ban_record(
+    fn settle(
         &mut self,
         item: &NamedItem,
         places: Places,
         kept: &StoredState,
-        change: impl FnOnce(&BanRule, BanRecord) -> Option<BanRecord>,
+        settlement: &Settlement,
+    ) {
+        let settled = SettledItem { item: item.item(), settlement: settlement.clone() };
+        let outcome = settle(&settled, &kept.prior(item.item()), kept.now);
+        if outcome.is_adjusted {
+            self.count(places.counter, &outcome.settled.usages);
+        }
+        if let Some((rule, record)) = item.policy.ban().zip(outcome.record.as_ref()) {
+            self.keep(rule, places, record);
+        }
+    }
+
+    fn change_ban(
+        &mut self,
+        item: &NamedItem,
+        places: Places,
+        kept: &StoredState,
+        change: BanChange,
     ) {
         let prior = kept.prior(item.item()).offender;
-        if let (Some(rule), Some(before)) = (item.policy.ban(), prior)
-            && let Some(after) = change(rule, before)
-        {
-            self.keep(rule, places, &after);
+        if let Some((rule, before)) = item.policy.ban().zip(prior) {
+            self.keep(rule, places, &before.change(rule, change, kept.now));
         }
     }
 

@@ -1,4 +1,4 @@
-//! Strikes that outlive their request: [`RecordResponse`].
+//! Settlements that outlive their request: [`Settling`].
 
 use std::{
     fmt,
@@ -8,13 +8,15 @@ use std::{
 
 use futures_core::future::BoxFuture;
 
-/// Strikes being stored, from [`Permit::record_response`](super::Permit::record_response).
+/// A settlement that is being stored, from
+/// [`Permit::record_response`](super::Permit::record_response) or
+/// [`Permit::charge_to`](super::Permit::charge_to).
 ///
-/// Await it, so that the next request finds them. Dropped before its end, as
+/// Await it, so that the next request finds it. Dropped before its end, as
 /// when the client hangs up, it goes on by itself on the runtime that the
 /// limiter was built on.
-#[must_use = "await it, so that the next request finds the strikes"]
-pub struct RecordResponse {
+#[must_use = "await it, so that the next request finds the settlement"]
+pub struct Settling {
     work: Option<BoxFuture<'static, ()>>,
     runtime: Runtime,
 }
@@ -52,11 +54,11 @@ impl Runtime {
             return;
         }
         drop(work);
-        tracing::error!("a strike was lost: its request was dropped, and there is no runtime");
+        tracing::error!("a settlement was lost: its request was dropped, and there is no runtime");
     }
 }
 
-impl RecordResponse {
+impl Settling {
     /// Returns a future with nothing to do.
     pub fn done() -> Self {
         Self { work: None, runtime: Runtime::default() }
@@ -81,7 +83,7 @@ impl RecordResponse {
     }
 }
 
-impl Future for RecordResponse {
+impl Future for Settling {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
@@ -94,7 +96,7 @@ impl Future for RecordResponse {
     }
 }
 
-impl Drop for RecordResponse {
+impl Drop for Settling {
     fn drop(&mut self) {
         if let Some(work) = self.work.take() {
             self.runtime.spawn(work);
@@ -102,8 +104,8 @@ impl Drop for RecordResponse {
     }
 }
 
-impl fmt::Debug for RecordResponse {
+impl fmt::Debug for Settling {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.work.is_some() { "RecordResponse" } else { "RecordResponse(done)" })
+        f.write_str(if self.work.is_some() { "Settling" } else { "Settling(done)" })
     }
 }

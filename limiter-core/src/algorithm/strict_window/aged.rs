@@ -1,0 +1,31 @@
+//! What a strict window shares of an outage: its segments by their age, since those of
+//! another clock need not begin when these do.
+
+use super::{Segments, until};
+use crate::{
+    algorithm::{Arithmetic, QuotaUsage},
+    quota::Quota,
+    time::Timestamp,
+};
+
+/// Units that were admitted elsewhere, and how long ago the last of them may have been.
+pub(super) struct Aged {
+    /// Microseconds.
+    pub(super) age: u64,
+    /// As many as matter.
+    pub(super) units: u64,
+}
+
+impl Aged {
+    /// Returns the segments of a share that have units.
+    pub(super) fn all(quota: &Quota, share: &QuotaUsage, their_now: Timestamp) -> Vec<Self> {
+        let theirs = Segments::at(quota, share.state.clone(), their_now);
+        let used = theirs.used.iter().enumerate().filter(|(_, units)| **units > 0);
+        let aged = |(place, units): (usize, &u64)| {
+            let last = until(quota, theirs.start, place) - quota.window_micros() - 1;
+            let age = their_now.as_micros().saturating_sub(last);
+            Self { age, units: (*units).min(quota.limit()) }
+        };
+        used.map(aged).collect()
+    }
+}

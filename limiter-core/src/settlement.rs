@@ -1,0 +1,123 @@
+//! Settlement: what a request came to, applied to what it was charged.
+//!
+//! A check reserves; the outcome settles. A settlement gives units back, or charges more
+//! than was asked for, and strikes. It refuses nothing: the request is over.
+//!
+//! Pure. A store reads the state before, calls [`settle`], and writes what it returns.
+
+use smallvec::SmallVec;
+
+use crate::{
+    algorithm::{Mark, Usage},
+    ban::BanRecord,
+    check::Item,
+    decide::{Levels, PriorState},
+    time::Timestamp,
+};
+
+/// What a request came to for one item.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Settlement {
+    /// What becomes of the units that it was charged.
+    pub adjustment: Adjustment,
+    /// True if it is a strike. It is none where the policy has no ban rule or the subject
+    /// may not be banned.
+    pub strikes: bool,
+}
+
+/// A change of the units that a request was charged.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum Adjustment {
+    /// They stay.
+    #[default]
+    None,
+    /// The last `units` of a charge are given back.
+    Refund {
+        /// The units.
+        units: u64,
+        /// The mark of the charge, one a quota, in the policy's order.
+        marks: Marks,
+    },
+    /// Units more are charged, also beyond the limit.
+    Charge(u64),
+}
+
+/// The marks of one charge, one a quota.
+pub type Marks = SmallVec<[Mark; 1]>;
+
+/// An item, and what a request came to for it.
+#[derive(Clone, Debug)]
+pub struct SettledItem<'a> {
+    /// The item.
+    pub item: Item<'a>,
+    /// What the request came to.
+    pub settlement: Settlement,
+}
+
+impl<'a> SettledItem<'a> {
+    /// Returns an item that a request was a strike against, and that keeps its units.
+    #[must_use]
+    pub fn struck(item: Item<'a>) -> Self {
+        Self { item, settlement: Settlement { strikes: true, ..Settlement::default() } }
+    }
+
+    /// Returns an item whose units change, without a strike.
+    #[must_use]
+    pub fn adjusted(item: Item<'a>, adjustment: Adjustment) -> Self {
+        Self { item, settlement: Settlement { adjustment, strikes: false } }
+    }
+}
+
+/// An item after a settlement.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Settled {
+    /// The usage of each quota, in the policy's order.
+    pub usages: Levels,
+    /// The end of the ban that the strike has brought, if it has.
+    pub new_ban: Option<Timestamp>,
+}
+
+/// What a store writes for a settlement, and what it returns.
+#[derive(Clone, Debug)]
+pub struct SettlementOutcome {
+    /// What is returned.
+    pub settled: Settled,
+    /// True if the usages were changed.
+    pub is_adjusted: bool,
+    /// Strikes and ban, if they were changed.
+    pub record: Option<BanRecord>,
+}
+
+/// Settles one item whose state was that before.
+#[must_use]
+pub fn settle(
+    SettledItem { item, settlement }: &SettledItem<'_>,
+    prior: &PriorState,
+    now: Timestamp,
+) -> SettlementOutcome {
+    let usages: Levels = match &settlement.adjustment {
+        Adjustment::None => prior.levels.clone(),
+        Adjustment::Charge(units) => {
+            prior.levels.iter().map(|usage| usage.clone().charge_beyond(*units)).collect()
+        }
+        Adjustment::Refund { units, marks } => {
+            // A quota without a mark was not charged by that request.
+            let marks = marks.iter().copied().map(Some).chain(std::iter::repeat(None));
+            let refund = |(usage, mark): (&Usage, Option<Mark>)| match mark {
+                Some(mark) => usage.clone().give_back(*units, mark),
+                None => usage.clone(),
+            };
+            prior.levels.iter().zip(marks).map(refund).collect()
+        }
+    };
+    let record = match (item.policy.ban(), prior.offender) {
+        (Some(rule), Some(before)) if settlement.strikes => {
+            Some(before.strike(rule, now)).filter(|after| *after != before)
+        }
+        _ => None,
+    };
+    let new_ban =
+        record.zip(prior.offender).and_then(|(after, before)| after.new_ban(&before, now));
+    let is_adjusted = usages != prior.levels;
+    SettlementOutcome { settled: Settled { usages, new_ban }, is_adjusted, record }
+}

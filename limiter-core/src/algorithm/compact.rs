@@ -68,8 +68,9 @@ impl CompactUsage {
         origin: Timestamp,
     ) -> Option<u64> {
         // A change of the limit may have left a debt at another rate, or one that
-        // is no multiple.
-        if !debt.is_of(&self.quota) {
+        // is no multiple, and one of the burst a debt that a word of this quota would
+        // not be believed.
+        if !debt.is_of(&self.quota) || !debt.is_within_bounds(&self.quota) {
             return None;
         }
         let debt = u64::try_from(debt.debt()).ok().filter(|debt| *debt > 0)?;
@@ -109,9 +110,8 @@ impl CompactUsage {
     /// Returns the same as a state, which a quota of other numbers can read.
     pub(crate) fn state(&self, word: u64, now: Timestamp, origin: Timestamp) -> Option<State> {
         if self.quota.algorithm() == Algorithm::Gcra {
-            // Not bounded: the quota that reads it does that.
-            let debt = Debt::new(&self.quota, self.debt(word, now, origin));
-            return debt.state(&self.quota, now);
+            return Debt::new(&self.quota, self.debt(word, now, origin))
+                .state_of_burst(self.quota.burst(), now);
         }
         self.unpack::<Segments>(word, now, origin).state()
     }

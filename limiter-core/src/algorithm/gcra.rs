@@ -26,6 +26,16 @@ fn added(quota: &Quota, share: &QuotaUsage, their_now: Timestamp) -> Debt {
     Debt::of(quota, share.units).min(most).min(Debt::full(quota))
 }
 
+impl Debt {
+    /// Returns the state that a quota of that burst has left: whoever reads it bounds it.
+    pub(super) fn state_of_burst(self, burst: u64, now: Timestamp) -> Option<State> {
+        let limit = self.rate();
+        let (whole, fraction) = div_rem(self.debt(), limit);
+        let tat = now.as_micros().saturating_add(whole);
+        (self.debt() > 0).then_some(State::Gcra { tat, fraction, limit, burst })
+    }
+}
+
 impl Arithmetic for Debt {
     fn at(quota: &Quota, state: Option<State>, now: Timestamp) -> Self {
         let Some(State::Gcra { tat, fraction, limit, burst }) = state else {
@@ -40,10 +50,7 @@ impl Arithmetic for Debt {
     }
 
     fn state(&self, quota: &Quota, now: Timestamp) -> Option<State> {
-        let limit = self.rate();
-        let (whole, fraction) = div_rem(self.debt(), limit);
-        let tat = now.as_micros().saturating_add(whole);
-        (self.debt() > 0).then_some(State::Gcra { tat, fraction, limit, burst: quota.burst() })
+        self.state_of_burst(self.burst_to_keep(quota), now)
     }
 
     #[inline]
@@ -69,9 +76,9 @@ impl Arithmetic for Debt {
         div_ceil(self.debt(), self.rate())
     }
 
-    /// The arrival time behind them.
-    fn mark(&self, _: &Quota, now: Timestamp) -> Mark {
-        let (whole, fraction) = div_rem(self.debt(), self.rate());
+    /// The arrival time behind them, at the quota's own rate, at which they are given back.
+    fn mark(&self, quota: &Quota, now: Timestamp) -> Mark {
+        let (whole, fraction) = div_rem(self.debt(), quota.limit());
         Mark { at: now.as_micros().saturating_add(whole), fraction }
     }
 
@@ -108,9 +115,9 @@ impl Counting for Debt {
     fn give_back(&mut self, quota: &Quota, now: Timestamp, units: u64, mark: Mark) {
         let left = u128::from(mark.at.saturating_sub(now.as_micros())) * u128::from(quota.limit());
         let fraction = if mark.at < now.as_micros() { 0 } else { mark.fraction };
-        let left = (left + u128::from(fraction)).min(cost_of(quota, units));
+        let left = (left + u128::from(fraction)).min(cost_of(quota, units)).min(self.debt());
         if left > 0 {
-            *self = Self::new(quota, self.debt().saturating_sub(left));
+            *self = Self::new(quota, self.debt() - left);
         }
     }
 

@@ -226,6 +226,14 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..150)
 }
 
+/// Steps under limits that do not change, by a clock that does not step back.
+pub(super) fn steps_of_one_rule() -> impl Strategy<Value = Vec<Step>> {
+    steps().prop_map(|mut steps| {
+        steps.retain(|step| !matches!(step, Step::Back(_) | Step::Decide { changed: true, .. }));
+        steps
+    })
+}
+
 pub(super) fn subject(sequence: &str, key: u8) -> Subject {
     // The last one is never banned.
     let key_of = Key::custom("sequence", sequence).and(Key::user(&key.to_string()));

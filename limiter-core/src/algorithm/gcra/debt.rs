@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::algorithm::div_ceil;
 #[cfg(feature = "redis")]
 use crate::algorithm::div_rem;
 use crate::quota::{MAX_WINDOW, Quota};
@@ -69,6 +70,26 @@ impl Debt {
     pub(in crate::algorithm) fn bounded(quota: &Quota, debt: u128, burst: u64) -> Self {
         let full = cost_of(quota, quota.burst().max(burst));
         Self::new(quota, if debt > 2 * full { 0 } else { debt })
+    }
+
+    /// The burst that a state of that debt is kept with: the quota's, or the least one by
+    /// which [`bounded`](Self::bounded) believes it.
+    ///
+    /// A debt of two large buckets that is written again under a smaller burst would
+    /// count as none otherwise. It never exceeds the largest burst that the debt was
+    /// charged by, and becomes less as the debt is paid back.
+    #[inline]
+    pub(super) fn burst_to_keep(self, quota: &Quota) -> u64 {
+        if self.is_within_bounds(quota) {
+            return quota.burst();
+        }
+        div_ceil(self.debt(), 2 * quota.window_micros())
+    }
+
+    /// Returns true if the quota's own burst is enough to believe it.
+    #[inline]
+    pub(in crate::algorithm) fn is_within_bounds(self, quota: &Quota) -> bool {
+        self.debt() <= 2 * capacity(quota)
     }
 
     /// The most debt that is charged: two full buckets, less [`SKEW`] or a quarter of

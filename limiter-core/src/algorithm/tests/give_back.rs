@@ -94,6 +94,34 @@ fn more_than_two_buckets_does_not_count_as_none() {
 }
 
 #[test]
+fn two_large_buckets_are_believed_when_a_smaller_burst_has_charged_more() {
+    let small: Quota = "10/minute".parse().unwrap();
+    let large = small.with_burst(100).unwrap();
+    let now = Timestamp::from_micros(0);
+    let charged = Usage::at(large, None, now).charge_beyond(u64::MAX);
+    let again = Usage::at(small, charged.state(), now).charge_beyond(5);
+    assert_eq!(again.reset_after(), charged.reset_after(), "it is charged as far as it can be");
+    let mark = Mark { at: again.mark().at, fraction: 0 };
+    // A unit that is given back writes the debt by the smaller burst.
+    let given_back = again.give_back(1, mark);
+    let read: Usage = Usage::at(small, given_back.state(), now);
+    assert_eq!(read.reset_after(), charged.reset_after() - 6_000_000);
+    // It is believed as far as that burst goes, and a clock that steps back further is not.
+    let back = |micros: u64| {
+        let then = Timestamp::from_micros(2_000_000_000 - micros);
+        let state = match given_back.state() {
+            Some(State::Gcra { tat, fraction, limit, burst }) => {
+                Some(State::Gcra { tat: tat + 2_000_000_000, fraction, limit, burst })
+            }
+            _ => None,
+        };
+        Usage::<Segments>::at(small, state, then).reset_after()
+    };
+    assert!(back(6_000_000) > 0);
+    assert_eq!(back(20_000_000), 0);
+}
+
+#[test]
 fn windows_hold_any_number_for_two_windows_at_most() {
     for algorithm in [Algorithm::FixedWindow, Algorithm::SlidingWindow, Algorithm::StrictWindow] {
         let mut counter = Counter::new("10/minute", algorithm);

@@ -3,7 +3,9 @@
 //!
 //! The clients are asked one after the other. Once one of them refuses, what
 //! the others have charged is given back, and only then do refusals strike: so
-//! the outcome is that of one atomic step, as long as nobody asks in between.
+//! the outcome is that of one atomic step, as long as nobody asks in between. What is
+//! given back leaves the debt at the rate of this check's limit, and no state that was
+//! not believed by the clock of this check.
 
 use super::Redis;
 use crate::{

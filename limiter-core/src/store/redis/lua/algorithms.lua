@@ -152,12 +152,23 @@ local function passes(q, cost, one, two, three)
   return weighing(parameters[q + WINDOW], one, two, three) + cost <= limit
 end
 
+local function less(a, b, c, d)
+  return a < c or (a == c and b < d)
+end
+
+-- The burst that a bucket of that debt is kept with (Debt::burst_to_keep).
+local function burst_to_keep(q, whole, rest)
+  if not less(parameters[q + MOST], parameters[q + MOST_REST], whole, rest) then return parameters[q + BURST] end
+  local burst, over = muldiv(whole, parameters[q + LIMIT], rest, 2 * parameters[q + WINDOW])
+  return over > 0 and burst + 1 or burst
+end
+
 -- What to keep of a level, and the microseconds until nothing is used.
 local function packed_level(q, one, two, three)
   local kind, window = parameters[q + ALGORITHM], parameters[q + WINDOW]
   if kind == GCRA then
     if one == 0 and two == 0 then return pack('>I8I8I8I8', 0, 0, 0, 0), 0 end
-    return pack('>I8I8I8I8', now + one, two, parameters[q + LIMIT], parameters[q + BURST]), one + 1
+    return pack('>I8I8I8I8', now + one, two, parameters[q + LIMIT], burst_to_keep(q, one, two)), one + 1
   end
   if kind == FIXED then
     if two == 0 then return pack('>I8I8', 0, 0), 0 end
@@ -177,10 +188,6 @@ local function charged(q, cost, one, two, three)
   if parameters[q + ALGORITHM] == GCRA then return owing(q, one, two, parameters[q + COST], parameters[q + COST_REST]) end
   if parameters[q + ALGORITHM] == STRICT then return segment_charged(q, cost, one, two, three) end
   return one, two + cost, three
-end
-
-local function less(a, b, c, d)
-  return a < c or (a == c and b < d)
 end
 
 -- The level of a strict window without `units` of the segment that began at `at`.

@@ -104,7 +104,7 @@ proptest! {
 
 /// Each sequence has keys of its own, since stores outlive it.
 macro_rules! answers_as_the_model {
-    ($together:ident, $steps:expr: $($database:ident: $url:expr,)+) => {
+    ($together:ident, $steps:ident: $($database:ident: $url:expr,)+) => {
         $(
             proptest! {
                 #![proptest_config(ProptestConfig {
@@ -113,7 +113,7 @@ macro_rules! answers_as_the_model {
                 })]
 
                 #[test]
-                fn $database(policies in policies(), steps in $steps) {
+                fn $database(policies in policies(), steps in $steps()) {
                     compare(&policies, &steps, $together, async |clock| {
                         let builder = builder($url, "differential").clock(clock).pool_size(1);
                         builder.connect().await.expect("the server was started")
@@ -124,7 +124,7 @@ macro_rules! answers_as_the_model {
     };
 }
 
-answers_as_the_model! { one_by_one, steps():
+answers_as_the_model! { one_by_one, steps:
     redis_answers_as_the_model: redis_url(),
     postgres_answers_as_the_model: postgres_url(),
     mariadb_answers_as_the_model: mysql_url(),
@@ -134,11 +134,11 @@ answers_as_the_model! { one_by_one, steps():
 // A check of several clients of a cluster charges those in turn, and gives back what one
 // refuses. That is as if it had never been charged, but for state that only a clock that
 // steps back finds again, and for the rate of debt under another limit.
-answers_as_the_model! { one_by_one, steps_of_one_rule():
+answers_as_the_model! { one_by_one, steps_of_one_rule:
     a_cluster_answers_as_the_model: cluster_url(),
 }
 
-answers_as_the_model! { at_once, steps():
+answers_as_the_model! { at_once, steps:
     redis_answers_as_the_model_at_once: redis_url(),
     postgres_answers_as_the_model_at_once: postgres_url(),
     mariadb_answers_as_the_model_at_once: mysql_url(),

@@ -14,7 +14,7 @@ impl Permit {
     /// one whose ban rule names it takes a strike. Whoever the request has been a strike
     /// against already takes none.
     ///
-    /// Of a request that was given up, there is no status: 499 stands for a
+    /// A request that was given up has no status: 499 stands for a
     /// client that hung up, as in nginx's log, and 500 for a handler that
     /// panicked.
     pub fn record_response(&self, status: u16) -> Settling {

@@ -12,7 +12,7 @@ use crate::{
 pub(super) struct Aged {
     /// Microseconds.
     pub(super) age: u64,
-    /// As many as matter.
+    /// Units used in the segment, capped at the limit.
     pub(super) units: u64,
 }
 

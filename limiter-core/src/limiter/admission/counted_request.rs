@@ -18,7 +18,7 @@ pub(in crate::limiter) struct CountedRequest {
     pub(in crate::limiter) policies: PolicySet,
     pub(in crate::limiter) subjects: Subjects,
     pub(in crate::limiter) cost: u64,
-    /// Whether a policy counts by user, and there is none.
+    /// True if a policy counts by user, and there is none.
     pub(in crate::limiter) lacks_user: bool,
 }
 

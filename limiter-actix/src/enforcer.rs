@@ -1,6 +1,10 @@
 //! The policies of one service: admit a request, render a refusal.
 
-use std::{cell::OnceCell, fmt, sync::Arc};
+use std::{
+    cell::{Ref, RefCell},
+    fmt,
+    sync::Arc,
+};
 
 use actix_web::{HttpMessage, HttpResponse, dev::ServiceRequest, http::header::HeaderValue, web};
 use limiter_core::{Admission, AdmitOptions, Answer, Limiter, Permit, PolicySet, Refusal};
@@ -15,10 +19,10 @@ use crate::{
 /// The policies of a service, and the parts that are the same in all its responses.
 pub(crate) struct Enforcer {
     limit: RateLimit,
-    resolved: OnceCell<Resolved>,
+    resolved: RefCell<Option<Resolved>>,
 }
 
-/// The policies as the first request has found them.
+/// The policies as the first request has found them, or the first one after a reload.
 struct Resolved {
     policies: PolicySet,
     policy_field: Option<HeaderValue>,
@@ -33,7 +37,7 @@ impl fmt::Debug for Enforcer {
 
 impl Enforcer {
     pub(crate) const fn new(limit: RateLimit) -> Self {
-        Self { limit, resolved: OnceCell::new() }
+        Self { limit, resolved: RefCell::new(None) }
     }
 
     /// Admits a request, at once where the store is this process's memory.
@@ -72,8 +76,9 @@ impl Enforcer {
     }
 
     /// Returns the value of `ratelimit-policy` that nearly every response has.
-    pub(crate) fn policy_field(&self) -> Option<&HeaderValue> {
-        self.resolved.get()?.policy_field.as_ref()
+    pub(crate) fn policy_field(&self) -> Option<Ref<'_, HeaderValue>> {
+        let resolved = self.resolved.borrow();
+        Ref::filter_map(resolved, |resolved| resolved.as_ref()?.policy_field.as_ref()).ok()
     }
 
     fn policies(&self, request: &ServiceRequest) -> Result<PolicySet, Refusal> {
@@ -81,14 +86,18 @@ impl Enforcer {
             Source::Chosen(choose) => Some(choose(request)),
             Source::Given(_) | Source::Named(_) => None,
         };
-        let resolved = match self.resolved.get() {
+        let mut resolved = self.resolved.borrow_mut();
+        let resolved = match &mut *resolved {
             Some(resolved) => resolved,
-            None => {
+            none => {
                 let policies = self.limit.source.find(request, chosen.as_ref())?;
-                self.resolved.get_or_init(|| self.resolve(request, policies))
+                none.insert(self.resolve(request, policies))
             }
         };
         resolved.listener.check()?;
+        if !resolved.policies.is_current() {
+            resolved.replace(resolved.policies.current());
+        }
         match chosen {
             None => Ok(resolved.policies.clone()),
             Some(chosen) if chosen.limiter() == resolved.policies.limiter() => Ok(chosen),
@@ -116,9 +125,20 @@ impl Enforcer {
     fn resolve(&self, request: &ServiceRequest, policies: PolicySet) -> Resolved {
         let limiter = policies.limiter().clone();
         let listener = ListenerLimiter::register(request.app_config(), self.limit.place, limiter);
-        let policy_field = policies.policy_field().and_then(|text| text.parse().ok());
+        let policy_field = policy_field(&policies);
         Resolved { policies, policy_field, listener }
     }
+}
+
+impl Resolved {
+    fn replace(&mut self, policies: PolicySet) {
+        self.policy_field = policy_field(&policies);
+        self.policies = policies;
+    }
+}
+
+fn policy_field(policies: &PolicySet) -> Option<HeaderValue> {
+    policies.policy_field().and_then(|text| text.parse().ok())
 }
 
 impl Source {

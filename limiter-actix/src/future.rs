@@ -161,7 +161,7 @@ impl PermitGuard {
     fn add_fields<B>(&self, result: &mut Result<ServiceResponse<B>, Error>) {
         if let Ok(response) = result {
             let policy_field = self.enforcer.policy_field();
-            add_fields(response.headers_mut(), self.permit.fields(), policy_field);
+            add_fields(response.headers_mut(), self.permit.fields(), policy_field.as_deref());
         }
     }
 }

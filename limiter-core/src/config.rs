@@ -37,11 +37,17 @@
 mod environment;
 mod error;
 mod given;
+mod lists;
 mod policy;
 mod root;
+mod texts;
 mod values;
 
-use std::{env, path::Path};
+use std::{
+    env, fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use figment::{
     Figment,
@@ -52,25 +58,34 @@ use figment::{
 use self::environment::{Environment, FlatKeys};
 use crate::{
     error::ConfigError,
-    policy::{Mode, Policy},
+    limiter::{ReadAgain, ReloadMode, RuleSettings, SettingTexts},
+    policy::Policy,
     store::{memory_limits::MemoryLimits, select::StoreChoice},
-    subject_resolver::SubjectResolver,
 };
 
 /// The environment variable that names the file.
 const FILE_VARIABLE: &str = "LIMITER_CONFIG";
 
 /// A checked configuration. See the [module docs](self).
-#[derive(Clone, Debug, serde::Deserialize)]
+#[derive(Clone, serde::Deserialize)]
 #[serde(try_from = "root::Root")]
 pub struct Config {
-    pub(crate) mode: Mode,
     pub(crate) store: StoreChoice,
     pub(crate) caps: MemoryLimits,
-    pub(crate) identity: SubjectResolver,
-    pub(crate) policies: Vec<Policy>,
+    pub(crate) rules: RuleSettings,
+    pub(crate) reload: ReloadMode,
     /// Where it is from, for messages.
     pub(crate) place: String,
+    /// All keys and values, by which it is compared with another.
+    pub(crate) texts: SettingTexts,
+    /// The files that it was read from.
+    pub(crate) files: Vec<PathBuf>,
+    /// Files of lists that are yet to be read.
+    pub(crate) list_files: Vec<lists::ListFile>,
+    /// The policies that the application needs.
+    pub(crate) required: Vec<String>,
+    /// How it is read again; `None` if it cannot be.
+    pub(crate) read_again: Option<ReadAgain>,
 }
 
 impl Config {
@@ -110,6 +125,12 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let file = file.as_ref();
         let full = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+        let (again, prefix) = (full.clone(), prefix.to_owned());
+        let config = Self::from_full_path(full, &prefix)?;
+        Ok(config.with_read_again(move || Self::from_full_path(again.clone(), &prefix)))
+    }
+
+    fn from_full_path(full: PathBuf, prefix: &str) -> Result<Self, ConfigError> {
         if !full.is_file() {
             return Err(ConfigError::new(format!(
                 "there is no file {}; make it, or let {FILE_VARIABLE} name another",
@@ -162,19 +183,61 @@ impl Config {
     fn extract(figment: &Figment, at: Option<&str>) -> Result<Self, ConfigError> {
         let config: Self =
             figment.extract().map_err(|error| error::describe(error, figment, at))?;
-        Ok(Self { place: error::places(figment.metadata()), ..config })
+        let place = error::places(figment.metadata());
+        let (texts, files) = (texts::texts(figment), error::files(figment.metadata()));
+        let mut config = Self { place, texts, files, ..config };
+        config.resolve_list_files(figment);
+        config.read_list_files()?;
+        Ok(config)
     }
 
-    /// Checks that the application's policies are there.
+    /// Sets how [`Limiter::reload`](crate::Limiter::reload) and the watcher read the
+    /// configuration again: what was read from a file is read from there, and needs no
+    /// more. A figment has read its files when it was built, so it is built anew:
+    ///
+    /// ```no_run
+    /// use figment::{Figment, providers::{Format, Toml}};
+    /// use limiter_core::{Config, ConfigError};
+    ///
+    /// fn read() -> Result<Config, ConfigError> {
+    ///     Config::from_figment_at(&Figment::from(Toml::file("Shop.toml")), "limits")
+    /// }
+    ///
+    /// let config = read()?.with_read_again(read);
+    /// # Ok::<(), ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn with_read_again(
+        self,
+        read: impl Fn() -> Result<Self, ConfigError> + Send + Sync + 'static,
+    ) -> Self {
+        Self { read_again: Some(Arc::new(read)), ..self }
+    }
+
+    /// Returns true if both have the same keys and values, wherever they are from.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.texts == other.texts
+    }
+
+    /// Returns true if its files are to be watched: `reload = "watch"`.
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        self.reload == ReloadMode::Watch
+    }
+
+    /// Checks that the application's policies are there, now and in each configuration that
+    /// is read again.
     ///
     /// # Errors
     /// If one is not, with the file it would belong in.
     pub fn require<'a>(
-        self,
+        mut self,
         names: impl IntoIterator<Item = &'a str>,
     ) -> Result<Self, ConfigError> {
         for name in names {
-            if self.policies.iter().all(|policy| policy.name() != name) {
+            self.required.push(name.to_owned());
+            if self.rules.policies.iter().all(|policy| policy.name() != name) {
                 let known: Vec<_> = self.policy_names().collect();
                 return Err(ConfigError::at(
                     format!("policies.{name}"),
@@ -192,7 +255,19 @@ impl Config {
 
     /// The names of the policies, sorted.
     pub fn policy_names(&self) -> impl Iterator<Item = &str> {
-        self.policies.iter().map(Policy::name)
+        self.rules.policies.iter().map(Policy::name)
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("store", &self.store)
+            .field("caps", &self.caps)
+            .field("rules", &self.rules)
+            .field("reload", &self.reload)
+            .field("place", &self.place)
+            .finish_non_exhaustive()
     }
 }
 

@@ -121,14 +121,14 @@ pub enum Event {
         /// How long it did not.
         outage: Duration,
     },
-    /// The configuration was read again and is in force. Not sent today: a limiter reads
-    /// its configuration once.
+    /// Another configuration is in force, or, without changes, one that was refused is
+    /// again as it is in force: see [`Limiter::reload`](crate::Limiter).
     Reloaded {
         /// The changes, one line a key, without secrets.
         changes: Vec<String>,
     },
-    /// The configuration was read again and was not taken; the one before stays. Not sent
-    /// today.
+    /// A configuration that was read again is wrong; the one before stays in force. The
+    /// same fault is reported once.
     ReloadRefused {
         /// The reason why it is refused.
         reason: String,

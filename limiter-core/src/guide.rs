@@ -28,6 +28,9 @@ pub mod performance {}
 #[doc = include_str!("../docs/plans.md")]
 pub mod plans {}
 
+#[doc = include_str!("../docs/reload.md")]
+pub mod reload {}
+
 #[doc = include_str!("../docs/stores.md")]
 pub mod stores {}
 

@@ -87,8 +87,6 @@ mod store;
 mod subject_resolver;
 pub mod time;
 
-#[cfg(feature = "config")]
-pub use crate::config::Config;
 #[cfg(feature = "memory")]
 pub use crate::store::{MemoryStore, MemoryStoreBuilder};
 #[cfg(feature = "_shared")]
@@ -118,3 +116,5 @@ pub use crate::{
     store::{Answer, BanPage, Banned, Health, KeyStates, ServerHealth, Store},
     time::{Clock, ManualClock, SystemClock, Timestamp},
 };
+#[cfg(feature = "config")]
+pub use crate::{config::Config, limiter::Reloaded};

@@ -28,6 +28,7 @@
 #![doc = include_str!("limiter/outages.md")]
 
 mod admission;
+mod admit_options;
 mod await_decision;
 mod builder;
 #[cfg(feature = "memory")]
@@ -49,18 +50,24 @@ mod policy_set;
 #[cfg(feature = "memory")]
 mod reconciliation;
 mod record_decision;
+#[cfg(feature = "config")]
+mod reload;
 mod reports;
+mod rules;
+mod settings;
 mod settle;
 mod settling;
 
 use std::{
-    collections::BTreeMap,
     net::IpAddr,
     sync::{Arc, atomic::AtomicBool},
 };
 
+#[cfg(feature = "config")]
+pub use self::reload::Reloaded;
 pub use self::{
-    admission::{Admission, AdmitOptions},
+    admission::Admission,
+    admit_options::AdmitOptions,
     builder::LimiterBuilder,
     explain::{
         AnsweredBy, ExplainedAnswer, ExplainedBan, ExplainedClient, ExplainedPolicy,
@@ -70,16 +77,26 @@ pub use self::{
     policy_set::PolicySet,
     settling::Settling,
 };
+#[cfg(feature = "config")]
+pub(crate) use self::{
+    reload::{ReadAgain, ReloadMode, SettingTexts},
+    settings::RuleSettings,
+};
 use crate::{
     error::{Error, UnknownPolicy},
     events::Observers,
     key::Key,
-    limiter::{fallback::Fallback, plans::Plans, reports::ShadowRefusals, settling::Runtime},
-    policy::Policy,
+    limiter::{
+        fallback::Fallback,
+        plans::Plans,
+        policy_set::Origin,
+        reports::ShadowRefusals,
+        rules::{CurrentRules, Rules},
+        settling::Runtime,
+    },
     request::{RequestInfo, Subjects},
     stats::counters::LimiterCounters,
     store::{Health, ServerHealth, Store},
-    subject_resolver::SubjectResolver,
 };
 
 /// Clones of one limiter are equal.
@@ -105,10 +122,12 @@ struct Inner {
     #[cfg(feature = "memory")]
     memory: Option<crate::MemoryStore>,
     fallback: Fallback,
-    policies: BTreeMap<String, Policy>,
-    /// Policies that count the address beside a header, by their own names.
-    companions: BTreeMap<String, Policy>,
-    identity: SubjectResolver,
+    rules: CurrentRules,
+    #[cfg(feature = "config")]
+    reloading: reload::Reloading,
+    /// Settings in code, which stand over each configuration.
+    #[cfg(feature = "config")]
+    code: settings::CodeSettings,
     warned_of_late_user: AtomicBool,
     shadow_refusals: ShadowRefusals,
     counters: LimiterCounters,
@@ -135,7 +154,8 @@ impl Limiter {
         LimiterBuilder::from_config(config).build().await
     }
 
-    /// One policy, to check requests against.
+    /// One policy, to check requests against. From now on it is in use: no reload can
+    /// remove it.
     ///
     /// # Errors
     /// If there is none of that name.
@@ -152,41 +172,29 @@ impl Limiter {
         &self,
         names: impl IntoIterator<Item = &'a str>,
     ) -> Result<PolicySet, UnknownPolicy> {
-        let mut policies: Vec<Policy> = Vec::new();
-        for name in names {
-            let policy = self.find(name)?;
-            if policies.iter().all(|known| known.name() != name) {
-                policies.push(policy.clone());
-                for companion in policy.companions() {
-                    // Policies of a group reserve the same strikes.
-                    if policies.iter().all(|known| known.name() != companion.name()) {
-                        policies.push(companion);
-                    }
-                }
-            }
-        }
-        if policies.is_empty() {
-            return Err(self.unknown(""));
-        }
-        Ok(PolicySet::new(self.clone(), policies))
+        let names: Vec<&str> = names.into_iter().collect();
+        let rules = self.0.rules.get_for(names.iter().copied())?;
+        PolicySet::find(self.clone(), rules, Origin::of(names))
     }
 
     /// The names of all policies, sorted.
-    pub fn policy_names(&self) -> impl Iterator<Item = &str> {
-        self.0.policies.keys().map(String::as_str)
+    #[must_use]
+    pub fn policy_names(&self) -> Vec<String> {
+        self.rules().policies.keys().cloned().collect()
     }
 
     /// The key of an address, cut as configured.
     #[must_use]
     pub fn ip_key(&self, address: IpAddr) -> Key {
-        self.0.identity.ip_key(address)
+        self.rules().identity.ip_key(address)
     }
 
     /// Subjects of keys that the caller has made, one for each policy of the
     /// set to check.
     #[must_use]
     pub fn subjects(&self, keys: impl IntoIterator<Item = Key>) -> Subjects {
-        keys.into_iter().map(|key| self.0.identity.subject(key)).collect()
+        let rules = self.rules();
+        keys.into_iter().map(|key| rules.identity.subject(key)).collect()
     }
 
     /// Returns true if all servers of the store answer. If not, since when the first one does
@@ -214,7 +222,7 @@ impl Limiter {
     /// # Errors
     /// As [`ClientIp::resolve`](crate::ClientIp::resolve).
     pub fn client_ip(&self, request: &dyn RequestInfo) -> Result<IpAddr, Error> {
-        self.0.identity.client_ip(request)
+        self.rules().identity.client_ip(request)
     }
 
     /// Tells limiters apart.
@@ -222,14 +230,8 @@ impl Limiter {
         Arc::as_ptr(&self.0) as usize
     }
 
-    fn find(&self, name: &str) -> Result<&Policy, UnknownPolicy> {
-        self.0.policies.get(name).ok_or_else(|| self.unknown(name))
-    }
-
-    fn unknown(&self, name: &str) -> UnknownPolicy {
-        UnknownPolicy {
-            name: name.to_owned(),
-            known: self.policy_names().map(str::to_owned).collect(),
-        }
+    /// The rules in force.
+    fn rules(&self) -> Arc<Rules> {
+        self.0.rules.get()
     }
 }

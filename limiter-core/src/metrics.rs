@@ -23,7 +23,7 @@ use crate::stats::{CallStats, PolicyStats, ServerStats, Snapshot};
 /// How often metrics are published.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-const COUNTERS: [(&str, &str); 15] = [
+const COUNTERS: [(&str, &str); 16] = [
     ("limiter.requests", "Requests by policy and outcome."),
     ("limiter.near_limit", "Admitted requests that left at most a fifth of a quota."),
     ("limiter.refunds", "Requests that were given back because of their outcome."),
@@ -38,13 +38,15 @@ const COUNTERS: [(&str, &str); 15] = [
     ("limiter.store.batched_requests", "Requests that these calls have decided."),
     ("limiter.store.latency_seconds_bucket", "Calls that took at most so many seconds."),
     ("limiter.store.latency_seconds_count", "Calls whose time was measured."),
+    ("limiter.reloads", "Configurations that were read again, by result."),
     ("limiter.unnoted_refusals", "Refusals that are missing among the refused keys."),
 ];
 
-const GAUGES: [(&str, &str); 5] = [
+const GAUGES: [(&str, &str); 6] = [
     ("limiter.limit", "Units per window, as they are configured."),
     ("limiter.store.up", "1 if a server of the store answers."),
     ("limiter.store.latency_seconds_sum", "The time of all calls."),
+    ("limiter.reload.pending", "1 if the configuration that was read last was refused."),
     ("limiter.entries", "Entries that are kept in the memory of this process."),
     ("limiter.entries.capacity", "Entries that may be kept."),
 ];
@@ -76,6 +78,13 @@ pub(crate) fn publish(snapshot: &Snapshot) {
     {
         counter!("limiter.lost", "what" => what).absolute(count);
     }
+    for (result, count) in
+        [("applied", snapshot.reloads.applied), ("refused", snapshot.reloads.refused)]
+    {
+        counter!("limiter.reloads", "result" => result).absolute(count);
+    }
+    let is_pending = snapshot.reloads.refused_since.is_some();
+    gauge!("limiter.reload.pending").set(if is_pending { 1.0 } else { 0.0 });
     publish_store(snapshot);
 }
 

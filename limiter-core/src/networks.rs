@@ -2,6 +2,7 @@
 //! IPv6 address stands for.
 
 mod embedded;
+mod list_file;
 mod range_table;
 
 use std::{fmt, net::IpAddr, str::FromStr};
@@ -51,18 +52,39 @@ impl Networks {
     /// # Errors
     /// If one is neither, or has bits set behind its prefix.
     pub fn parse<'a>(networks: impl IntoIterator<Item = &'a str>) -> Result<Self, ConfigError> {
-        let mut networks: Vec<_> = networks.into_iter().map(parse).collect::<Result<_, _>>()?;
+        networks.into_iter().map(parse).collect::<Result<_, _>>().map(Self::of)
+    }
+
+    fn of(mut networks: Vec<IpNet>) -> Self {
         networks.sort_unstable_by_key(sort_key);
         networks.dedup();
+        networks.shrink_to_fit();
         let v4 = networks.iter().filter(|network| matches!(network, IpNet::V4(_)));
         let v6 = networks.iter().filter(|network| matches!(network, IpNet::V6(_)));
-        Ok(Self { v4: RangeTable::new(v4), v6: RangeTable::new(v6), networks })
+        Self { v4: RangeTable::new(v4), v6: RangeTable::new(v6), networks }
     }
 
     /// Returns true if one of the networks holds that address.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         self.longest_prefix(address).is_some()
+    }
+
+    /// Returns how many networks there are, each counted once.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.networks.len()
+    }
+
+    /// Returns the networks of both lists.
+    #[cfg(feature = "config")]
+    pub(crate) fn merged(self, other: Self) -> Self {
+        if self.is_empty() {
+            return other;
+        }
+        let Self { mut networks, .. } = self;
+        networks.extend(other.networks);
+        Self::of(networks)
     }
 
     /// Returns true if there is no network.

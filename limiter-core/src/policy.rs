@@ -48,7 +48,7 @@ const PER_ADDRESS: u64 = 10;
 #[derive(Clone, Debug)]
 pub struct Policy(Arc<Rule>);
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Rule {
     name: String,
     quotas: Quotas,
@@ -179,6 +179,12 @@ impl Policy {
     #[cfg(feature = "_shared")]
     pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Returns true if both are the same in everything that can be set.
+    #[cfg(feature = "config")]
+    pub(crate) fn is_equal(&self, other: &Self) -> bool {
+        *self.0 == *other.0
     }
 
     /// Returns the namespaces under which a store keeps the policy's state. Policies of

@@ -30,6 +30,7 @@ pub(crate) mod calls;
 pub(crate) mod counters;
 mod histogram;
 mod refused_keys;
+mod reloads;
 mod sharded;
 
 use std::{collections::BTreeMap, time::SystemTime};
@@ -41,6 +42,7 @@ pub use self::{
     calls::CallStats,
     histogram::{Histogram, HistogramBucket},
     refused_keys::RefusedKey,
+    reloads::ReloadStats,
 };
 use crate::policy::Policy;
 
@@ -67,6 +69,8 @@ pub struct Snapshot {
     pub lost_settlements: u64,
     /// The store.
     pub store: StoreStats,
+    /// Reloads of the configuration.
+    pub reloads: ReloadStats,
 }
 
 /// The outcomes of the requests that one policy has decided.
@@ -211,6 +215,7 @@ impl Snapshot {
         counters: &LimiterCounters,
         policies: impl Iterator<Item = &'a Policy>,
         store: StoreStats,
+        reloads: ReloadStats,
     ) -> Self {
         let named = policies.map(|policy| {
             let name = policy.reported_name();
@@ -238,6 +243,7 @@ impl Snapshot {
                 },
                 ..store
             },
+            reloads,
         }
     }
 }

@@ -1,7 +1,11 @@
 //! [`RateLimitFairing`]: sets the limiter up at launch, adds the header fields to
 //! responses, and records them.
 
-use limiter_core::{Exemptions, KeyPart, Limiter, Permit, PolicySet};
+use std::fmt;
+#[cfg(feature = "config")]
+use std::sync::Arc;
+
+use limiter_core::{Exemptions, KeyPart, Limiter, Permit, Policy};
 use rocket::{
     Build, Request, Response, Rocket,
     config::LogLevel,
@@ -9,6 +13,8 @@ use rocket::{
     figment::Figment,
 };
 
+#[cfg(feature = "config")]
+use crate::configuration::BuildAgain;
 use crate::{
     before_routing::BeforeRouting,
     limiter_state::LimiterState,
@@ -41,11 +47,21 @@ const EXEMPT_FROM_NOTHING: &str = "exempt: there is no policy before routing tha
                                    exempt = [...] in the configuration for all policies";
 
 /// Where the limiter is from.
-#[derive(Debug)]
 enum Source {
     Given(Limiter),
+    /// Rocket's configuration, and how it is built again.
     #[cfg(feature = "config")]
-    Config,
+    Config(Option<Arc<BuildAgain>>),
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Given(_) => "Given",
+            #[cfg(feature = "config")]
+            Self::Config(_) => "Config",
+        })
+    }
 }
 
 impl RateLimitFairing {
@@ -55,7 +71,34 @@ impl RateLimitFairing {
     /// `&State<Limiter>`.
     #[cfg(feature = "config")]
     pub const fn from_config() -> Self {
-        Self::of(Source::Config)
+        Self::of(Source::Config(None))
+    }
+
+    /// Sets how Rocket's configuration is built again when the limiter's is read again: by
+    /// [`Limiter::reload`], or with `reload = "watch"` when a file changes. Defaults to
+    /// `rocket::Config::figment()`, which is right for what `rocket::build()` makes. An
+    /// application with a figment of its own says the function that makes it:
+    ///
+    /// ```
+    /// use limiter_rocket::RateLimitFairing;
+    /// use rocket::figment::{Figment, providers::{Format, Toml}};
+    ///
+    /// fn figment() -> Figment {
+    ///     rocket::Config::figment().merge(Toml::file("Shop.toml").nested())
+    /// }
+    ///
+    /// let limits = RateLimitFairing::from_config().read_again(figment);
+    /// let rocket = rocket::custom(figment()).attach(limits);
+    /// # let _ = rocket;
+    /// ```
+    ///
+    /// A limiter that was built in code has no use for it.
+    #[cfg(feature = "config")]
+    pub fn read_again(mut self, figment: impl Fn() -> Figment + Send + Sync + 'static) -> Self {
+        if let Source::Config(again) = &mut self.source {
+            *again = Some(Arc::new(figment));
+        }
+        self
     }
 
     /// Uses a limiter that was built in code.
@@ -108,7 +151,7 @@ impl RateLimitFairing {
         match &self.source {
             Source::Given(limiter) => Ok(limiter.clone()),
             #[cfg(feature = "config")]
-            Source::Config => crate::configuration::limiter(rocket).await,
+            Source::Config(again) => crate::configuration::limiter(rocket, again.as_ref()).await,
         }
     }
 
@@ -119,20 +162,25 @@ impl RateLimitFairing {
             return if exempt.is_empty() { Ok(None) } else { Err(EXEMPT_FROM_NOTHING.to_owned()) };
         };
         let policies = limiter.policy(name).map_err(|error| format!("before_routing: {error}"))?;
-        let by_endpoint = |policies: &PolicySet| {
-            policies
-                .policies()
-                .iter()
-                .any(|policy| policy.key().parts().contains(&KeyPart::Endpoint))
-        };
-        if by_endpoint(&policies) {
-            return Err(format!(
-                "before_routing: the policy {name:?} counts by endpoint, but before routing there \
-                 is none; use another key for it"
-            ));
-        }
+        check_key(name, policies.policies())?;
+        let policy = name.clone();
+        limiter.check_reloads(move |policies| check_key(&policy, policies));
         Ok(Some(BeforeRouting::new(policies, exempt)))
     }
+}
+
+/// Checks that the policy before routing does not count by endpoint.
+fn check_key(name: &str, policies: &[Policy]) -> Result<(), String> {
+    let by_endpoint = |policy: &Policy| {
+        policy.name() == name && policy.key().parts().contains(&KeyPart::Endpoint)
+    };
+    if policies.iter().any(by_endpoint) {
+        return Err(format!(
+            "before_routing: the policy {name:?} counts by endpoint, but before routing there is \
+             none; use another key for it"
+        ));
+    }
+    Ok(())
 }
 
 #[rocket::async_trait]

@@ -8,7 +8,7 @@ use limiter_core::{Limiter, PolicySet, UnknownPolicy};
 #[derive(Debug)]
 pub(crate) struct LimiterState {
     limiter: Limiter,
-    /// The policies of each list of names, looked up once.
+    /// The policies of each list of names, looked up once a reload.
     guards: RwLock<Vec<(Names, PolicySet)>>,
 }
 
@@ -27,13 +27,17 @@ impl LimiterState {
     pub(crate) fn policies(&self, names: Names) -> Result<PolicySet, UnknownPolicy> {
         // The lists are few, and nearly always found: nothing is faster than a
         // look at each. The same list at another place is another entry.
+        let is_own = |(own, _): &&(Names, PolicySet)| std::ptr::eq(*own, names);
         let known = self.guards.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, policies)) = known.iter().find(|(own, _)| std::ptr::eq(*own, names)) {
+        if let Some((_, policies)) = known.iter().find(is_own)
+            && policies.is_current()
+        {
             return Ok(policies.clone());
         }
         drop(known);
         let policies = self.limiter.policies(names.iter().copied())?;
         let mut guards = self.guards.write().unwrap_or_else(PoisonError::into_inner);
+        guards.retain(|known| !is_own(&known));
         guards.push((names, policies.clone()));
         Ok(policies)
     }

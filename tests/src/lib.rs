@@ -1,6 +1,7 @@
 //! Drives a program that serves HTTP on loopback, as a stranger would.
 
 pub mod config_example;
+mod incident;
 mod log;
 
 use std::{
@@ -14,7 +15,11 @@ use std::{
 
 use ureq::{Agent, http::Response};
 
-pub use self::{config_example::ConfigExample, log::Log};
+pub use self::{
+    config_example::ConfigExample,
+    incident::{RedisServer, incident},
+    log::Log,
+};
 
 /// The READMEs' code compiles.
 #[cfg(doctest)]

@@ -20,6 +20,7 @@ mod peer_regressions;
 mod plans;
 mod real_servers;
 mod redis;
+mod reload;
 mod remote;
 mod rocket_app;
 mod servers;

@@ -1,5 +1,6 @@
 //! The bound of the memory store, and that nobody escapes through it.
 
+mod clear;
 mod eviction;
 
 use std::{

@@ -50,7 +50,7 @@ async fn instance(store: impl Store, name: &str) -> Limiter {
 
 /// The policy's own quotas, and those of a plan.
 fn plan(limiter: &Limiter, plan: &str) -> PolicySet {
-    let name = limiter.policy_names().next().unwrap().to_owned();
+    let name = limiter.policy_names().swap_remove(0);
     let free = limiter.policy(&name).unwrap();
     free.with_quotas(&name, &quotas(plan)).unwrap()
 }

@@ -24,7 +24,7 @@ async fn metrics(limiter: web::Data<Limiter>, recorder: web::Data<PrometheusHand
 /// The ten keys that each policy has refused most in the last ten minutes.
 #[get("/refused")]
 async fn refused(limiter: web::Data<Limiter>) -> HttpResponse {
-    let names: Vec<String> = limiter.policy_names().map(str::to_owned).collect();
+    let names: Vec<String> = limiter.policy_names();
     let mut text = String::new();
     for policy in names {
         for key in limiter.top_refused(&policy, 10).unwrap_or_default() {

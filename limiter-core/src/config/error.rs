@@ -1,6 +1,6 @@
 //! Configuration errors, each as one message.
 
-use std::env;
+use std::{env, path::PathBuf};
 
 use figment::{
     Error, Figment, Metadata, Source,
@@ -149,6 +149,17 @@ pub(super) fn places<'a>(metadata: impl IntoIterator<Item = &'a Metadata>) -> St
     let variables: Vec<_> = others.iter().filter_map(|name| variables_in_use(name)).collect();
     places.extend(variables);
     if places.is_empty() { others.join(", ") } else { places.join(" or ") }
+}
+
+/// The files that a figment was read from.
+pub(super) fn files<'a>(metadata: impl IntoIterator<Item = &'a Metadata>) -> Vec<PathBuf> {
+    let file = |metadata: &Metadata| match &metadata.source {
+        Some(Source::File(path)) => Some(path.clone()),
+        _ => None,
+    };
+    let mut files: Vec<_> = metadata.into_iter().filter_map(file).collect();
+    files.dedup();
+    files
 }
 
 /// The variables behind figment's "`LIMITER_` environment variable(s)".

@@ -10,6 +10,7 @@ use crate::{
     ban::{BanAnswer, BanRule},
     error::ConfigError,
     key::KeySpec,
+    limiter::ReloadMode,
     policy::{HeaderStyle, Mode, OnStoreError, Policy},
     quota::{Algorithm, Quotas},
 };
@@ -176,4 +177,4 @@ macro_rules! by_from_str {
     )+};
 }
 
-by_from_str!(Algorithm, BanAnswer, HeaderStyle, Mode, OnStoreError);
+by_from_str!(Algorithm, BanAnswer, HeaderStyle, Mode, OnStoreError, ReloadMode);

@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer};
 use super::{
     Config,
     given::table,
+    lists::{ListFile, list_files},
     policy::PolicyConfig,
     values::{Flag, Length, List, Number, Text, Trust},
 };
@@ -14,6 +15,7 @@ use crate::{
     client_ip::{ClientIp, EVERYONE, wrong_hops},
     error::ConfigError,
     exemptions::Exemptions,
+    limiter::{ReloadMode, RuleSettings, SettingTexts},
     networks::Networks,
     policy::{Mode, Policy, check_together},
     store::{
@@ -32,6 +34,8 @@ const MAX_SERVERS: u32 = 10_000;
 pub(super) struct Root {
     #[serde(default)]
     mode: Mode,
+    #[serde(default)]
+    reload: ReloadMode,
     #[serde(default)]
     store: StoreUrl,
     prefix: Option<Text>,
@@ -54,6 +58,12 @@ pub(super) struct Root {
     block: List,
     #[serde(default)]
     exempt: List,
+    #[serde(default)]
+    never_ban_files: List,
+    #[serde(default)]
+    allow_files: List,
+    #[serde(default)]
+    block_files: List,
     ipv6_prefix: Option<Number<u8>>,
     #[serde(default)]
     nat64_prefixes: List,
@@ -118,6 +128,7 @@ impl TryFrom<Root> for Config {
     fn try_from(root: Root) -> Result<Self, ConfigError> {
         let identity = root.identity()?;
         let store = root.store()?;
+        let list_files = root.list_files();
         let default = MemoryLimits::default();
         let caps = MemoryLimits {
             keys: entries("max_keys", root.max_keys, default.keys)?,
@@ -131,7 +142,19 @@ impl TryFrom<Root> for Config {
             .collect();
         let policies = policies?;
         check_together(&policies)?;
-        Ok(Self { mode: root.mode, store, caps, identity, policies, place: String::new() })
+        let rules = RuleSettings { mode: root.mode, policies, identity };
+        Ok(Self {
+            store,
+            caps,
+            rules,
+            reload: root.reload,
+            place: String::new(),
+            texts: SettingTexts::default(),
+            files: Vec::new(),
+            list_files,
+            required: Vec::new(),
+            read_again: None,
+        })
     }
 }
 
@@ -236,6 +259,15 @@ impl Root {
             ..SubjectResolver::default()
         }
         .checked()
+    }
+
+    fn list_files(&self) -> Vec<ListFile> {
+        let files = [
+            list_files("never_ban_files", &self.never_ban_files),
+            list_files("allow_files", &self.allow_files),
+            list_files("block_files", &self.block_files),
+        ];
+        files.into_iter().flatten().collect()
     }
 
     /// Proxies whose forwarding header is believed.

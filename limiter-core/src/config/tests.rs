@@ -10,7 +10,7 @@ fn error(toml: &str) -> String {
 
 fn policy(toml: &str) -> Policy {
     let toml = format!("[policies.api]\nquota = \"10/minute\"\n{toml}");
-    Config::from_toml(&toml).unwrap().policies.remove(0)
+    Config::from_toml(&toml).unwrap().rules.policies.remove(0)
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn every_key_is_read() {
         "#,
     )
     .unwrap();
-    let policy = &config.policies[0];
+    let policy = &config.rules.policies[0];
     assert_eq!(policy.name(), "login");
     assert_eq!(policy.quotas()[0].algorithm(), Algorithm::SlidingWindow);
     assert_eq!(policy.key().to_string(), "header:x-api-key + endpoint");

@@ -83,6 +83,9 @@ impl Observer for EventLog {
                 tracing::info!(server, ?outage, "the store is available again");
             }
             Event::Reloaded { changes } => {
+                if changes.is_empty() {
+                    tracing::info!(target: AUDIT, "the configuration is the one in force again");
+                }
                 for change in changes {
                     tracing::info!(target: AUDIT, change, "the configuration has changed");
                 }

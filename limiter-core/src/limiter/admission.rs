@@ -9,57 +9,14 @@
 mod counted_request;
 
 pub(super) use self::counted_request::CountedRequest;
-use super::{Permit, PolicySet};
+use super::{AdmitOptions, Permit, PolicySet};
 use crate::{
     error::Error,
-    key::Key,
     request::{RequestInfo, Subjects, is_preflight},
     response::Refusal,
     store::Answer,
     subject_resolver::Resolved,
 };
-
-/// How a request is admitted, where that is not by the policies alone.
-#[derive(Clone, Debug, Default)]
-pub struct AdmitOptions {
-    key: Option<Key>,
-    cost: Option<u64>,
-    previous: Option<Permit>,
-    refusal: Option<Refusal>,
-}
-
-impl AdmitOptions {
-    /// Counts by this key instead of the policies' own. Defaults to theirs.
-    #[must_use]
-    pub fn with_key(self, key: Option<Key>) -> Self {
-        Self { key, ..self }
-    }
-
-    /// The units that the request takes of each quota; 0 looks without writing.
-    /// A CORS preflight takes 1. Defaults to 1.
-    #[must_use]
-    pub const fn with_cost(mut self, cost: u64) -> Self {
-        self.cost = Some(cost);
-        self
-    }
-
-    /// The last permit that the request got from a limit before this one, as
-    /// with nested scopes, several guards, a forward. A policy that has counted
-    /// the request for the same key is charged the difference to the highest
-    /// cost alone. Defaults to none.
-    #[must_use]
-    pub fn after(self, previous: Option<Permit>) -> Self {
-        Self { previous, ..self }
-    }
-
-    /// The refusal that the request got before, such as from a guard that a
-    /// catcher asks again. A policy in it that is met again for the same key
-    /// refuses without a second strike. Defaults to none.
-    #[must_use]
-    pub fn after_refusal(self, refusal: Option<Refusal>) -> Self {
-        Self { refusal, ..self }
-    }
-}
 
 /// How a request passes.
 #[derive(Clone, Debug)]
@@ -95,7 +52,7 @@ impl PolicySet {
         if self.policies().is_empty() {
             return Ok(None);
         }
-        let resolver = &self.inner().identity;
+        let resolver = &self.rules().identity;
         Ok(match resolver.subjects(self.policies(), request, key.as_ref())? {
             Resolved::Subjects(subjects) => {
                 Some(self.counted(request, key.is_some(), *cost, subjects))
@@ -124,6 +81,9 @@ impl PolicySet {
     /// and exemptions, decides in the store, and logs what an operator has to
     /// know: everything but recording the response, for which the permit has
     /// [`Permit::record_response`].
+    ///
+    /// The request is decided by the rules in force, however old the set is; after
+    /// another limit by the rules by which that has counted it.
     ///
     /// The answer is at hand where the store is this process's memory and the
     /// check is simple. It does not borrow the request.
@@ -157,6 +117,19 @@ impl PolicySet {
     /// The response to a request that does not pass.
     #[inline]
     pub fn admit(
+        &self,
+        request: &dyn RequestInfo,
+        options: AdmitOptions,
+    ) -> Answer<'static, Admission, Refusal> {
+        match self.for_request(options.previous.as_ref()) {
+            None => self.admit_now(request, options),
+            Some(set) => set.admit_now(request, options),
+        }
+    }
+
+    /// Admits a request by the rules of this set.
+    #[inline]
+    fn admit_now(
         &self,
         request: &dyn RequestInfo,
         options: AdmitOptions,

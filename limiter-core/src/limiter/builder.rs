@@ -1,20 +1,25 @@
 //! Setting up a limiter, in code or from a configuration.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Weak, atomic::AtomicBool},
-};
+use std::sync::{Arc, Weak, atomic::AtomicBool};
 
 use super::{
-    Inner, Limiter, fallback::Fallback, plans::Plans, reports::ShadowRefusals, settling::Runtime,
+    Inner, Limiter,
+    fallback::Fallback,
+    plans::Plans,
+    reports::ShadowRefusals,
+    rules::{CurrentRules, Rules},
+    settings::{CodeSettings, RuleSettings},
+    settling::Runtime,
 };
+#[cfg(feature = "config")]
+use super::{ReloadMode, reload::Reloading};
 use crate::{
     client_ip::ClientIp,
     error::ConfigError,
     events::{Observer, Observers},
     exemptions::Exemptions,
     networks::Networks,
-    policy::{Mode, Policy, check_together},
+    policy::{Mode, Policy},
     stats::counters::LimiterCounters,
     store::{
         Store,
@@ -22,19 +27,18 @@ use crate::{
         memory_limits::MemoryLimits,
         select::{HAS_MEMORY, StoreChoice},
     },
-    subject_resolver::SubjectResolver,
 };
 
 /// Sets up a [`Limiter`].
 #[derive(Debug, Default)]
 #[must_use]
 pub struct LimiterBuilder {
-    mode: Mode,
     store: StoreChoice,
     caps: MemoryLimits,
-    policies: Vec<Policy>,
-    identity: SubjectResolver,
+    code: CodeSettings,
     observers: Observers,
+    #[cfg(feature = "config")]
+    config: Option<Box<crate::Config>>,
 }
 
 impl LimiterBuilder {
@@ -43,20 +47,19 @@ impl LimiterBuilder {
     #[cfg(feature = "config")]
     pub fn from_config(config: crate::Config) -> Self {
         Self {
-            mode: config.mode,
-            store: config.store,
+            store: config.store.clone(),
             caps: config.caps,
-            policies: config.policies,
-            identity: config.identity,
-            observers: Observers::default(),
+            config: Some(Box::new(config)),
+            ..Self::default()
         }
     }
 
     /// Sets what all policies do at most: of this and a policy's own
     /// [mode](Policy::with_mode) the more lenient holds. With [`Mode::Off`] no
     /// store is connected to. Defaults to [`Mode::Enforce`].
-    pub fn mode(self, mode: Mode) -> Self {
-        Self { mode, ..self }
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.code.mode = Some(mode);
+        self
     }
 
     /// Sets where state lives. Defaults to memory.
@@ -66,7 +69,7 @@ impl LimiterBuilder {
 
     /// Adds a policy.
     pub fn policy(mut self, policy: Policy) -> Self {
-        self.policies.push(policy);
+        self.code.policies.push(policy);
         self
     }
 
@@ -81,33 +84,33 @@ impl LimiterBuilder {
 
     /// Sets how a client's address is found. Defaults to its peer address.
     pub fn client_ip(mut self, client_ip: ClientIp) -> Self {
-        self.identity.client_ip = client_ip;
+        self.code.client_ip = Some(client_ip);
         self
     }
 
     /// Sets addresses that are never banned. Defaults to none.
     pub fn never_ban(mut self, networks: Networks) -> Self {
-        self.identity.never_ban = networks;
+        self.code.never_ban = Some(networks);
         self
     }
 
     /// Sets addresses whose requests pass uncounted. Of this list and that of
     /// [`block`](Self::block) the smaller network counts. Defaults to none.
     pub fn allow(mut self, networks: Networks) -> Self {
-        self.identity.allow = networks;
+        self.code.allow = Some(networks);
         self
     }
 
     /// Sets addresses whose requests are refused with 403. Defaults to none.
     pub fn block(mut self, networks: Networks) -> Self {
-        self.identity.block = networks;
+        self.code.block = Some(networks);
         self
     }
 
     /// Sets endpoints whose requests pass uncounted and unrefused, whatever the
     /// lists say. Defaults to none.
     pub fn exempt(mut self, endpoints: Exemptions) -> Self {
-        self.identity.exempt = endpoints;
+        self.code.exempt = Some(endpoints);
         self
     }
 
@@ -135,27 +138,30 @@ impl LimiterBuilder {
     /// If the store cannot be reached, or what was set does not fit together: a
     /// policy's name is given twice, a group's policies disagree, a network is
     /// both allowed and blocked.
-    pub async fn build(self) -> Result<Limiter, ConfigError> {
-        check_together(&self.policies)?;
-        let mode = self.mode;
-        let policies = self.policies.into_iter().map(|policy| at_most(policy, mode));
-        let policies: Vec<_> = policies.collect();
-        let is_store_needed = mode != Mode::Off || !HAS_MEMORY;
+    pub async fn build(mut self) -> Result<Limiter, ConfigError> {
+        let configured = self.configured()?;
+        let settings = self.code.over(configured);
+        let is_store_needed = settings.mode != Mode::Off || !HAS_MEMORY;
+        let rules = settings.rules()?;
+        let fallback = Fallback::new(rules.policies.values(), self.caps)?;
+        #[cfg(feature = "config")]
+        let has_store = is_store_needed || matches!(self.store, StoreChoice::Memory);
         let store = if is_store_needed { self.store } else { StoreChoice::Memory };
-        let identity = self.identity.checked()?;
         let store = GuardedStore::guard(store.make(self.caps).await?);
         let observers = Arc::new(self.observers);
         let observer: Weak<dyn Observer> = Arc::<Observers>::downgrade(&observers);
         store.observe(observer);
-        log_start(&*store, &policies, &identity);
+        log_start(&*store, &rules);
         let limiter = Limiter(Arc::new(Inner {
             #[cfg(feature = "memory")]
             memory: store.as_memory().cloned(),
             store,
-            fallback: Fallback::new(&policies, self.caps)?,
-            companions: by_name(policies.iter().flat_map(companions)),
-            policies: by_name(policies),
-            identity,
+            fallback,
+            rules: CurrentRules::new(rules),
+            #[cfg(feature = "config")]
+            reloading: Reloading::new(self.config.as_deref(), has_store),
+            #[cfg(feature = "config")]
+            code: self.code,
             warned_of_late_user: AtomicBool::new(false),
             shadow_refusals: ShadowRefusals::default(),
             counters: LimiterCounters::default(),
@@ -167,27 +173,34 @@ impl LimiterBuilder {
         }));
         #[cfg(feature = "metrics")]
         limiter.start_publisher();
+        #[cfg(feature = "config")]
+        if self.config.is_some_and(|config| config.reload == ReloadMode::Watch) {
+            limiter.watch();
+        }
         Ok(limiter)
     }
 }
 
-/// The policy in the more lenient of its own mode and `mode`.
-fn at_most(policy: Policy, mode: Mode) -> Policy {
-    let mode = policy.mode().max(mode);
-    policy.with_mode(mode)
-}
+impl LimiterBuilder {
+    /// Takes the rules of the configuration out of it.
+    #[cfg(feature = "config")]
+    fn configured(&mut self) -> Result<RuleSettings, ConfigError> {
+        let Some(config) = &mut self.config else { return Ok(RuleSettings::default()) };
+        config.read_list_files()?;
+        Ok(std::mem::take(&mut config.rules))
+    }
 
-/// The policies that count beside a policy: addresses, reserved strikes, and preflights of
-/// all.
-fn companions(policy: &Policy) -> Vec<Policy> {
-    let companions = policy.companions();
-    let preflights = companions.iter().chain([policy]).map(Policy::for_preflights);
-    preflights.chain(companions.iter().cloned()).collect()
+    #[cfg(not(feature = "config"))]
+    #[allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "with the feature it is used")]
+    fn configured(&mut self) -> Result<RuleSettings, ConfigError> {
+        Ok(RuleSettings::default())
+    }
 }
 
 /// Logs what the limiter does, in one line, and what an operator may not have meant.
-fn log_start(store: &dyn Store, policies: &[Policy], identity: &SubjectResolver) {
-    for policy in policies {
+fn log_start(store: &dyn Store, rules: &Rules) {
+    let policies = rules.policies.values();
+    for policy in policies.clone() {
         if policy.ban().is_some() && policy.key().names_no_client() {
             tracing::warn!(
                 policy = policy.name(),
@@ -198,7 +211,7 @@ fn log_start(store: &dyn Store, policies: &[Policy], identity: &SubjectResolver)
     let servers = store.health().unwrap_or_default();
     let servers: Vec<_> = servers.into_iter().map(|one| one.server).collect();
     let store = if servers.is_empty() { "memory".to_owned() } else { servers.join(", ") };
-    let described = policies.iter().map(|policy| {
+    let described = policies.map(|policy| {
         let mode = match policy.mode() {
             Mode::Enforce => "",
             mode => mode.as_str(),
@@ -206,10 +219,6 @@ fn log_start(store: &dyn Store, policies: &[Policy], identity: &SubjectResolver)
         format!("{} {} {mode}", policy.name(), policy.quotas()).trim_end().to_owned()
     });
     let policies = described.collect::<Vec<_>>().join(", ");
-    let client = identity.client_ip.to_string();
+    let client = rules.identity.client_ip.to_string();
     tracing::info!(store, policies, client, "the limiter has started");
-}
-
-fn by_name(policies: impl IntoIterator<Item = Policy>) -> BTreeMap<String, Policy> {
-    policies.into_iter().map(|policy| (policy.name().to_owned(), policy)).collect()
 }

@@ -56,8 +56,9 @@ impl PolicySet {
         request: &dyn RequestInfo,
         options: &AdmitOptions,
     ) -> BoxFuture<'static, Explanation> {
-        let client = ExplainedClient::of(&self.inner().identity, request);
-        let explanation = match self.counted_request(request, options) {
+        let set = self.current();
+        let client = ExplainedClient::of(&set.rules().identity, request);
+        let explanation = match set.counted_request(request, options) {
             Ok(Some(counted)) => {
                 return Box::pin(async move { counted.explain(client).await });
             }
@@ -71,7 +72,8 @@ impl PolicySet {
     /// for this key: see [`explain`](Self::explain).
     #[must_use = "futures do nothing unless you `.await` or poll them"]
     pub fn explain_key(&self, key: &Key, cost: u64) -> BoxFuture<'static, Explanation> {
-        let (policies, subjects) = (self.clone(), self.subjects_of(key));
+        let policies = self.current();
+        let subjects = policies.subjects_of(key);
         let counted = CountedRequest { policies, subjects, cost, lacks_user: false };
         Box::pin(async move { counted.explain(ExplainedClient::default()).await })
     }

@@ -1,12 +1,17 @@
 //! Decisions while the store cannot answer, policy by policy.
 
+mod local_part;
 mod outlook;
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
+use self::local_part::LocalPart;
 #[cfg(not(feature = "memory"))]
 use super::no_memory::{DenyCache, LastSeen, ReconciliationLog};
 #[cfg(feature = "memory")]
@@ -21,7 +26,6 @@ use crate::{
     error::{ConfigError, Error, StoreError},
     outage_usage::OutageUsage,
     policy::{OnStoreError, Policy},
-    request::Subjects,
     settlement::{Adjustment, Settled, SettledItem},
     store::{
         Answer, Store,
@@ -38,6 +42,8 @@ pub(super) struct Fallback {
     /// when first needed.
     local: OnceLock<Arc<dyn Store>>,
     caps: MemoryLimits,
+    /// Among how many servers limits are divided.
+    local_share: AtomicU32,
     deny_cache: DenyCache,
     last_seen: LastSeen,
     reconciliation: ReconciliationLog,
@@ -45,21 +51,15 @@ pub(super) struct Fallback {
 
 impl Fallback {
     pub(super) fn new<'a>(
-        policies: impl IntoIterator<Item = &'a Policy>,
+        policies: impl IntoIterator<Item = &'a Policy> + Clone,
         caps: MemoryLimits,
     ) -> Result<Self, ConfigError> {
-        let mut longest = Duration::from_secs(60);
-        for policy in policies {
-            longest = longest.max(policy.remembered_for());
-            if policy.on_store_error() == OnStoreError::Local && !HAS_MEMORY {
-                let message = "is \"local\", for which the feature \"memory\" must be enabled; \
-                               enable it, or write \"deny\" or \"allow\"";
-                let error = ConfigError::at("on_store_error", message);
-                return Err(error.within(policy.name()).within("policies"));
-            }
-        }
+        check_local(policies.clone())?;
+        let longest = policies.into_iter().map(Policy::remembered_for).max().unwrap_or_default();
+        let longest = longest.max(Duration::from_secs(60));
         Ok(Self {
             local: OnceLock::new(),
+            local_share: caps.local_share.into(),
             caps,
             deny_cache: DenyCache::default(),
             last_seen: LastSeen::new(),
@@ -71,6 +71,19 @@ impl Fallback {
     /// than so far: the quotas of a request may have longer windows.
     pub(super) fn keep_for(&self, policy: &Policy) {
         self.reconciliation.keep_for(policy.remembered_for());
+    }
+
+    fn local_share(&self) -> u32 {
+        self.local_share.load(Ordering::Relaxed)
+    }
+
+    /// Forgets refusals by rules that are replaced. Outage usage is kept: it is charged in
+    /// units, by whatever limit is then in force.
+    #[cfg(feature = "config")]
+    pub(super) fn rules_changed(&self, local_share: u32, longest: Duration) {
+        self.local_share.store(local_share, Ordering::Relaxed);
+        self.reconciliation.keep_for(longest);
+        self.deny_cache.clear();
     }
 
     /// The stand-in, if it is compiled in.
@@ -97,7 +110,7 @@ impl Fallback {
     pub(super) fn observe_decision(&self, check: &Check<'_>, decision: &Decision, sent: Instant) {
         self.deny_cache.put(check, decision, sent);
         self.reconciliation.answered(check);
-        if self.caps.local_share == 1 {
+        if self.local_share() == 1 {
             self.last_seen.put(check, decision);
         }
         if decision.verdict == Verdict::Allowed && self.local.get().is_some() {
@@ -175,7 +188,7 @@ impl Fallback {
         if let Some(error) = Self::refuse_undecided(check, error) {
             return Err(error);
         }
-        let local = LocalPart::of(check, self.caps.local_share);
+        let local = LocalPart::of(check, self.local_share());
         if local.positions.is_empty() {
             return Ok(Decision::uncounted());
         }
@@ -262,35 +275,26 @@ pub(super) struct FallbackItem<'a> {
     pub(super) charged_at: Option<Timestamp>,
 }
 
+/// Checks that policies which count in memory can do so.
+pub(super) fn check_local<'a>(
+    policies: impl IntoIterator<Item = &'a Policy>,
+) -> Result<(), ConfigError> {
+    let is_local = |policy: &&Policy| policy.on_store_error() == OnStoreError::Local;
+    match policies.into_iter().find(is_local) {
+        Some(policy) if !HAS_MEMORY => {
+            let message = "is \"local\", for which the feature \"memory\" must be enabled; \
+                           enable it, or write \"deny\" or \"allow\"";
+            let error = ConfigError::at("on_store_error", message);
+            Err(error.within(policy.name()).within("policies"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The answer of a store that always has it at hand.
 pub(super) fn at_once<T>(answer: Answer<'_, T>) -> Option<T> {
     match answer {
         Answer::Ready(answer) => answer?.ok(),
         Answer::Pending(_) => None,
-    }
-}
-
-/// The items that count in memory, and where they stood in the check.
-#[derive(Default)]
-struct LocalPart {
-    positions: Vec<usize>,
-    policies: Vec<Policy>,
-    subjects: Subjects,
-}
-
-impl LocalPart {
-    fn of(check: &Check<'_>, share: u32) -> Self {
-        let mut local = Self::default();
-        for (position, item) in check.items().enumerate() {
-            if item.policy.on_store_error() == OnStoreError::Local {
-                local.positions.push(position);
-                local.policies.push(match share {
-                    1 => item.policy.clone(),
-                    servers => item.policy.divided(servers, check.cost()),
-                });
-                local.subjects.push(item.subject.clone());
-            }
-        }
-        local
     }
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::Limiter;
+use super::{Limiter, rules::Rules};
 use crate::{
     ban::{Ban, BanChange, MAX_BAN},
     check::Item,
-    error::{Error, UnknownPolicy},
+    error::Error,
     events::{BanCause, Event, Observer},
     key::Key,
     policy::Policy,
@@ -28,12 +28,13 @@ impl Limiter {
     /// If the policy is unknown, has no ban rule, or the key is never to be
     /// banned; or if the store fails.
     pub async fn ban(&self, policy: &str, key: &Key, duration: Duration) -> Result<(), Error> {
-        let subject = self.0.identity.subject(key.clone());
-        if !subject.bannable || self.0.identity.is_proxy(key) {
+        let rules = self.rules();
+        let subject = rules.identity.subject(key.clone());
+        if !subject.bannable || rules.identity.is_proxy(key) {
             return Err(Error::NeverBanned);
         }
         self.change_ban(policy, key, BanChange::Ban(duration)).await?;
-        let policy = self.find_banning(policy)?;
+        let policy = find_banning(&rules, policy)?;
         let until = SystemClock.now().after(duration.min(MAX_BAN));
         self.0.record_ban(Item { policy, subject: &subject }, until, BanCause::Operator);
         Ok(())
@@ -67,8 +68,9 @@ impl Limiter {
     /// # Errors
     /// As [`unban`](Self::unban).
     pub async fn banned(&self, policy: &str, key: &Key) -> Result<Option<Ban>, Error> {
-        let policy = self.find_banning(policy)?;
-        let subject = &self.0.identity.subject(key.clone());
+        let rules = self.rules();
+        let policy = find_banning(&rules, policy)?;
+        let subject = &rules.identity.subject(key.clone());
         Ok(self.0.store.ban(Item { policy, subject }).await?)
     }
 
@@ -86,7 +88,8 @@ impl Limiter {
         after: Option<&str>,
         limit: usize,
     ) -> Result<BanPage, Error> {
-        let policy = self.find_banning(policy)?;
+        let rules = self.rules();
+        let policy = find_banning(&rules, policy)?;
         Ok(self.0.store.bans(policy, after, limit.clamp(1, MAX_PAGE)).await?)
     }
 
@@ -95,21 +98,23 @@ impl Limiter {
     /// # Errors
     /// If the policy is unknown, or the store fails.
     pub async fn reset(&self, policy: &str, key: &Key) -> Result<(), Error> {
-        self.reset_item(self.find_by_hand(policy)?, key).await
+        let rules = self.rules();
+        self.reset_item(&rules, rules.find_by_hand(policy)?, key).await
     }
 
     /// Forgets ban and strikes, and the strikes that are reserved.
     pub(super) async fn forget_strikes(&self, policy: &str, key: &Key) -> Result<(), Error> {
         self.change_ban(policy, key, BanChange::Forgive).await?;
-        let companions = self.find_by_hand(policy)?.companions();
+        let rules = self.rules();
+        let companions = rules.find_by_hand(policy)?.companions();
         for reservation in companions.iter().filter(|policy| policy.is_reservation()) {
-            self.reset_item(reservation, key).await?;
+            self.reset_item(&rules, reservation, key).await?;
         }
         Ok(())
     }
 
-    async fn reset_item(&self, policy: &Policy, key: &Key) -> Result<(), Error> {
-        let subject = &self.0.identity.subject(key.clone());
+    async fn reset_item(&self, rules: &Rules, policy: &Policy, key: &Key) -> Result<(), Error> {
+        let subject = &rules.identity.subject(key.clone());
         let item = Item { policy, subject };
         self.0.store.reset(item).await?;
         self.0.fallback.reset(item);
@@ -122,23 +127,20 @@ impl Limiter {
         key: &Key,
         change: BanChange,
     ) -> Result<(), Error> {
-        let policy = self.find_banning(policy)?;
-        let subject = &self.0.identity.subject(key.clone());
+        let rules = self.rules();
+        let policy = find_banning(&rules, policy)?;
+        let subject = &rules.identity.subject(key.clone());
         let item = Item { policy, subject };
         self.0.store.change_ban(item, change).await?;
         self.0.fallback.changed_ban(item, change);
         Ok(())
     }
+}
 
-    fn find_banning(&self, name: &str) -> Result<&Policy, Error> {
-        let policy = self.find_by_hand(name)?;
-        match policy.ban() {
-            Some(_) => Ok(policy),
-            None => Err(Error::NoBanRule(policy.name().to_owned())),
-        }
-    }
-
-    pub(super) fn find_by_hand(&self, name: &str) -> Result<&Policy, UnknownPolicy> {
-        self.0.companions.get(name).map_or_else(|| self.find(name), Ok)
+fn find_banning<'a>(rules: &'a Rules, name: &str) -> Result<&'a Policy, Error> {
+    let policy = rules.find_by_hand(name)?;
+    match policy.ban() {
+        Some(_) => Ok(policy),
+        None => Err(Error::NoBanRule(policy.name().to_owned())),
     }
 }

@@ -9,7 +9,7 @@ use crate::metrics::Publisher;
 use crate::{
     error::UnknownPolicy,
     events::EventStream,
-    stats::{EntryStats, RefusedKey, Snapshot, StoreStats},
+    stats::{EntryStats, RefusedKey, ReloadStats, Snapshot, StoreStats},
     time::{Clock, SystemClock},
 };
 
@@ -35,7 +35,8 @@ impl Limiter {
         policy: &str,
         limit: usize,
     ) -> Result<Vec<RefusedKey>, UnknownPolicy> {
-        let policy = self.find_by_hand(policy)?;
+        let rules = self.rules();
+        let policy = rules.find_by_hand(policy)?;
         let counters = self.0.counters.of_policy(policy.reported_name());
         Ok(counters.refused_keys.top(limit, SystemClock.now()))
     }
@@ -81,8 +82,20 @@ impl Inner {
             entries: self.entries(),
             ..StoreStats::default()
         };
-        let policies = self.companions.values().chain(self.policies.values());
-        Snapshot::new(&self.counters, policies, store)
+        let rules = self.rules.get();
+        let policies = rules.companions.values().chain(rules.policies.values());
+        Snapshot::new(&self.counters, policies, store, self.reload_stats())
+    }
+
+    #[cfg(feature = "config")]
+    fn reload_stats(&self) -> ReloadStats {
+        self.reloading.stats()
+    }
+
+    #[cfg(not(feature = "config"))]
+    #[allow(clippy::unused_self, reason = "with the feature it is used")]
+    fn reload_stats(&self) -> ReloadStats {
+        ReloadStats::default()
     }
 
     /// The collections in the memory of this process.

@@ -76,7 +76,7 @@ impl PolicySet {
     }
 
     fn if_off(&self, policy: &str) -> Result<Self, UnknownPolicy> {
-        let known = self.limiter().find(policy)?;
+        let known = self.rules().find(policy)?;
         if known.mode() == Mode::Off {
             return Ok(self.clone());
         }
@@ -86,13 +86,14 @@ impl PolicySet {
 
     fn derive(&self, position: usize, quotas: &Quotas) -> Self {
         let mut policies = self.policies().to_vec();
+        let name = policies[position].name().to_owned();
         let plan = self.limiter().derived(&policies[position], quotas);
         policies[position] = plan.policy;
         // A policy is followed by the one that counts the address beside its header.
         if let Some(companion) = plan.companion {
             policies[position + 1] = companion;
         }
-        self.with_policies(policies)
+        self.with_plan(policies, &name, quotas)
     }
 }
 
@@ -142,6 +143,12 @@ struct Recent {
 }
 
 impl Plans {
+    /// Forgets all of them: they are of policies that a reload has replaced.
+    #[cfg(feature = "config")]
+    pub(super) fn clear(&self) {
+        self.policies.entries.write().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Counts a policy that is to be derived. Returns true once, if more than
     /// [`CAPACITY`] were within [`WARN_WITHIN`].
     ///

@@ -1,16 +1,19 @@
 //! One or several policies that a request is checked against together.
 
-use std::sync::{Arc, OnceLock};
+mod current;
+
+use std::sync::{Arc, OnceLock, RwLock};
 
 use smallvec::SmallVec;
 
-use super::{Fallback, Inner, Limiter, plans::Interned, record_decision::DecidedBy};
+pub(super) use self::current::Origin;
+use super::{Fallback, Inner, Limiter, plans::Interned, record_decision::DecidedBy, rules::Rules};
 use crate::{
     check::Check,
     decision::Decision,
     error::Error,
-    key::{Key, KeyPart},
-    policy::{Mode, Policy},
+    key::Key,
+    policy::Policy,
     quota::Quotas,
     request::{RequestInfo, Subjects},
     response::headers::SetTexts,
@@ -21,12 +24,17 @@ use crate::{
 
 /// Policies that are decided together, from [`Limiter::policy`] or
 /// [`Limiter::policies`]. Clones share everything.
+///
+/// A set is of the rules in force when it was made: after a reload
+/// [`current`](Self::current) returns the one to use.
 #[derive(Clone, Debug)]
 pub struct PolicySet(Arc<Set>);
 
 #[derive(Debug)]
 struct Set {
     limiter: Limiter,
+    rules: Arc<Rules>,
+    origin: Arc<Origin>,
     /// Without those that are off.
     policies: Vec<Policy>,
     /// True for each requested policy that is in `policies`.
@@ -42,43 +50,11 @@ struct Set {
     preflights: OnceLock<PolicySet>,
     /// The sets with other quotas for the policy at each position.
     plans: OnceLock<Box<[Interned<Quotas, PolicySet>]>>,
+    /// The newest set, if this one is not.
+    latest: RwLock<Option<PolicySet>>,
 }
 
 impl PolicySet {
-    pub(super) fn new(limiter: Limiter, policies: Vec<Policy>) -> Self {
-        let is_on: Vec<_> = policies.iter().map(|policy| policy.mode() != Mode::Off).collect();
-        let policies: Vec<_> =
-            policies.into_iter().filter(|policy| policy.mode() != Mode::Off).collect();
-        Self::of(limiter, policies, is_on)
-    }
-
-    fn of(limiter: Limiter, policies: Vec<Policy>, is_on: Vec<bool>) -> Self {
-        let texts = Arc::new(SetTexts::new(&policies));
-        let counts_users =
-            policies.iter().any(|policy| policy.key().parts().contains(&KeyPart::User));
-        let counters = &limiter.0.counters;
-        let counters = policies.iter().map(|policy| counters.of_policy(policy.reported_name()));
-        let counters = counters.collect();
-        let reserves = policies.iter().any(Policy::is_reservation);
-        let (preflights, plans) = (OnceLock::new(), OnceLock::new());
-        Self(Arc::new(Set {
-            limiter,
-            policies,
-            is_on,
-            counters,
-            texts,
-            counts_users,
-            reserves,
-            preflights,
-            plans,
-        }))
-    }
-
-    /// Returns the set with these policies in place of its own.
-    pub(super) fn with_policies(&self, policies: Vec<Policy>) -> Self {
-        Self::of(self.0.limiter.clone(), policies, self.0.is_on.clone())
-    }
-
     /// Returns the sets with other quotas for the policy at that position.
     pub(super) fn plans(&self, position: usize) -> &Interned<Quotas, Self> {
         let plans = || self.0.policies.iter().map(|_| Interned::default()).collect();
@@ -89,7 +65,7 @@ impl PolicySet {
     pub(super) fn for_preflights(&self) -> &Self {
         self.0.preflights.get_or_init(|| {
             let policies = self.0.policies.iter().map(Policy::for_preflights).collect();
-            Self::new(self.0.limiter.clone(), policies)
+            self.of_part(policies)
         })
     }
 
@@ -156,7 +132,7 @@ impl PolicySet {
         if self.0.policies.is_empty() {
             return Ok(None);
         }
-        let resolved = self.inner().identity.subjects(&self.0.policies, request, key);
+        let resolved = self.0.rules.identity.subjects(&self.0.policies, request, key);
         let counter = match resolved {
             Ok(Resolved::Subjects(subjects)) => return Ok(Some(subjects)),
             Ok(Resolved::ExemptEndpoint) => LimiterCounter::ExemptEndpoint,
@@ -243,6 +219,10 @@ impl PolicySet {
         }
         #[cfg(not(feature = "memory"))]
         None
+    }
+
+    pub(super) fn rules(&self) -> &Rules {
+        &self.0.rules
     }
 
     pub(super) fn inner(&self) -> &Inner {

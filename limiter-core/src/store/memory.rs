@@ -12,6 +12,7 @@
 
 mod bans;
 mod builder;
+mod clear;
 mod counter_ids;
 mod displaced;
 mod eviction;

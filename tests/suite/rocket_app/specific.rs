@@ -199,7 +199,7 @@ fn a_forwarding_header_must_be_there() {
 
 #[get("/names")]
 pub(super) fn names(limiter: &State<Limiter>) -> String {
-    limiter.policy_names().collect::<Vec<_>>().join(" ")
+    limiter.policy_names().join(" ")
 }
 
 #[test]

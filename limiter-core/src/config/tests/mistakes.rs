@@ -171,10 +171,10 @@ fn the_environment_is_text_and_is_read_as_what_it_has_to_be() {
         ("LIMITER_API_PORT_53_UDP_ADDR", "10.0.0.2"),
     ])
     .unwrap();
-    assert_eq!((config.mode, config.caps.keys), (Mode::Off, 1_000));
-    assert!(config.identity.allow.contains("127.0.0.1".parse().unwrap()));
-    assert!(config.identity.block.contains("192.0.2.1".parse().unwrap()));
-    let [api, login] = &config.policies[..] else { panic!("{:?}", config.policies) };
+    assert_eq!((config.rules.mode, config.caps.keys), (Mode::Off, 1_000));
+    assert!(config.rules.identity.allow.contains("127.0.0.1".parse().unwrap()));
+    assert!(config.rules.identity.block.contains("192.0.2.1".parse().unwrap()));
+    let [api, login] = &config.rules.policies[..] else { panic!("{:?}", config.rules.policies) };
     assert_eq!(api.quotas().to_string(), "5/1m");
     assert_eq!(api.key().to_string(), "ip + endpoint");
     assert!(api.ban().unwrap().strikes_on(401));
@@ -192,7 +192,7 @@ fn rockets_flat_keys_are_obeyed() {
         .merge(figment::providers::Serialized::global("limiter__policies__api__quota", "5/minute"))
         .merge(figment::providers::Serialized::global("limiter__max_keys", 7));
     let config = Config::from_figment_at(&figment, "limiter").unwrap();
-    assert_eq!(config.policies[0].quotas().to_string(), "5/1m");
+    assert_eq!(config.rules.policies[0].quotas().to_string(), "5/1m");
     assert_eq!(config.caps.keys, 7);
     let typo = figment.merge(figment::providers::Serialized::global("limiter__polices__x", 1));
     let error = Config::from_figment_at(&typo, "limiter").unwrap_err().to_string();

@@ -85,7 +85,7 @@ impl CountedRequest {
             .filter(is_wanted)
             .map(|(policy, subject)| (policy.clone(), subject.clone()))
             .unzip();
-        let policies = PolicySet::new(self.limiter().clone(), policies);
+        let policies = self.policies.of_part(policies);
         Self { policies, subjects, ..self }
     }
 
@@ -99,7 +99,7 @@ impl CountedRequest {
         let policies = if subjects.len() == self.subjects.len() {
             self.policies.clone()
         } else {
-            PolicySet::new(self.limiter().clone(), policies)
+            self.policies.of_part(policies)
         };
         Some(Charge { request: Self { policies, subjects, ..self.clone() }, units })
     }

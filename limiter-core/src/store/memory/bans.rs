@@ -109,6 +109,14 @@ impl Bans {
         self.cache.iter().filter_map(own)
     }
 
+    /// Drops all bans, each while the guard is held that `lock` returns for its segment.
+    pub(super) fn clear<G>(&self, lock: impl Fn(usize) -> G) {
+        for (name, _) in &self.cache {
+            let _locked = lock(name.segment);
+            self.cache.invalidate(&*name);
+        }
+    }
+
     /// Keeps a ban for as long as the rule remembers it, or drops what is kept if
     /// there is none.
     fn set(&self, bucket: usize, item: Item<'_>, rule: &BanRule, ban: Option<Ban>, now: Timestamp) {

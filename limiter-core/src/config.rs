@@ -55,7 +55,7 @@ use figment::{
     value::Value,
 };
 
-use self::environment::{Environment, FlatKeys};
+use self::environment::{Environment, RocketVariables};
 use crate::{
     error::ConfigError,
     limiter::{ReadAgain, ReloadMode, RuleSettings, SettingTexts},
@@ -165,17 +165,17 @@ impl Config {
     /// # Errors
     /// If something in it is wrong, or the key is not there.
     pub fn from_figment_at(figment: &Figment, key: &str) -> Result<Self, ConfigError> {
-        let flat = FlatKeys::find(figment, key);
+        let variables = RocketVariables::find(figment, key);
         match figment.find_value(key) {
             Ok(Value::Dict(..)) => {}
             Ok(_) => return Err(error::no_table(key, figment)),
-            Err(error) if error.missing() && flat.is_some() => {}
+            Err(error) if error.missing() && variables.is_some() => {}
             Err(error) if error.missing() => return Err(error::missing(key, figment)),
             Err(error) => return Err(error::describe(error, figment, None)),
         }
         let focused = figment.focus(key);
-        match flat {
-            Some(flat) => Self::extract(&focused.merge(flat), Some(key)),
+        match variables {
+            Some(variables) => Self::extract(&focused.merge(variables), Some(key)),
             None => Self::extract(&focused, Some(key)),
         }
     }

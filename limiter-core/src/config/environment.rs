@@ -1,12 +1,18 @@
-//! Variables of the environment as configuration: [`Environment`], and Rocket's
-//! flat keys.
+//! Variables of the environment as configuration: [`Environment`], and those of
+//! Rocket.
+
+mod notation;
+mod rocket;
 
 use std::{env, ffi::OsString};
 
 use figment::{
-    Error, Figment, Metadata, Profile, Provider,
+    Error, Metadata, Profile, Provider,
     value::{Dict, Map, Value},
 };
+
+use self::notation::parse;
+pub(super) use self::rocket::RocketVariables;
 
 /// The variables that begin with a prefix: `LIMITER_POLICIES__API__QUOTA` is
 /// `policies.api.quota`.
@@ -81,17 +87,6 @@ fn is_injected(name: &str, value: &str) -> bool {
         || has_port && protocols.iter().any(|protocol| name.contains(protocol))
 }
 
-/// A list or a table is written as in TOML; all else is text.
-fn parse(value: String) -> Value {
-    match value.trim_start().chars().next() {
-        Some('[' | '{') => {
-            let Ok(value) = value.parse();
-            value
-        }
-        _ => Value::from(value),
-    }
-}
-
 /// Puts a value under a key whose parts have `__` between.
 fn insert(dict: &mut Dict, key: &str, value: Value) {
     match key.split_once("__") {
@@ -113,69 +108,4 @@ fn nested(key: &str, value: Value) -> Value {
     let mut dict = Dict::new();
     insert(&mut dict, key, value);
     dict.into()
-}
-
-/// Rocket's variables `ROCKET_LIMITER__POLICIES__API__QUOTA`, which its figment
-/// has as one flat key each, `limiter__policies__api__quota`.
-pub(super) struct FlatKeys {
-    table: Dict,
-    profile: Profile,
-    metadata: Metadata,
-}
-
-impl FlatKeys {
-    /// The flat keys below `key`, if there is one.
-    pub(super) fn find(figment: &Figment, key: &str) -> Option<Self> {
-        let prefix = format!("{key}__");
-        let all: Dict = figment.extract().ok()?;
-        let (mut table, mut metadata) = (Dict::new(), None);
-        for (name, value) in all {
-            if let Some(rest) = name.strip_prefix(&prefix) {
-                let from = figment.find_metadata(&name).cloned();
-                let raw = from.as_ref().and_then(|from| raw_value(from, &name, env::var_os));
-                metadata = metadata.or(from);
-                insert(&mut table, rest, raw.unwrap_or(value));
-            }
-        }
-        let metadata = metadata.unwrap_or_else(|| Metadata::named("environment variables"));
-        (!table.is_empty()).then(|| Self { table, profile: figment.profile().clone(), metadata })
-    }
-}
-
-/// The text of a variable. Figment has made a number of digits, so that a secret
-/// `007` would be `7`.
-fn raw_value(
-    from: &Metadata,
-    name: &str,
-    variable: impl Fn(String) -> Option<OsString>,
-) -> Option<Value> {
-    let prefix = from.name.strip_prefix('`')?.strip_suffix("` environment variable(s)")?;
-    let text = variable(format!("{prefix}{}", name.to_ascii_uppercase()))?;
-    text.into_string().ok().map(parse)
-}
-
-impl Provider for FlatKeys {
-    fn metadata(&self) -> Metadata {
-        self.metadata.clone()
-    }
-
-    fn data(&self) -> Result<Map<Profile, Dict>, Error> {
-        Ok(self.profile.collect(self.table.clone()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn digits_of_a_variable_stay_text() {
-        let from = Metadata::named("`ROCKET_` environment variable(s)");
-        let variable = |name: String| (name == "ROCKET_LIMITER__KEY_SECRET").then(|| "007".into());
-        let found = raw_value(&from, "limiter__key_secret", variable);
-        assert_eq!(found.unwrap().as_str(), Some("007"));
-        assert!(
-            raw_value(&Metadata::named("TOML file"), "limiter__key_secret", variable).is_none()
-        );
-    }
 }

@@ -35,10 +35,16 @@ fn forwarded_for(element: &str) -> Result<Hop, &'static str> {
             if hop.is_some() {
                 return Err("has an element with two `for`");
             }
-            hop = Some(parse_node(unquote(value.trim()).as_bytes()));
+            let node = unquote(value.trim());
+            hop = Some(parse_node(without_hidden_port(&node).as_bytes()));
         }
     }
     Ok(hop.flatten())
+}
+
+/// Removes a port that a proxy does not want to name: `192.0.2.1:_hidden`.
+fn without_hidden_port(node: &str) -> &str {
+    node.rsplit_once(':').filter(|(_, port)| port.starts_with('_')).map_or(node, |(node, _)| node)
 }
 
 /// Splits where `separator` stands outside of a quoted string.

@@ -9,6 +9,7 @@ mod modes;
 mod preflights;
 mod proxies;
 mod settlement;
+mod spellings;
 
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ pub(crate) fn cases() -> Vec<Case> {
         identity::cases(),
         lists::cases(),
         proxies::cases(),
+        spellings::cases(),
         modes::cases(),
         bans::cases(),
         preflights::cases(),

@@ -149,10 +149,7 @@ impl Case {
         let config = Config::from_figment(&figment).expect("the case's configuration is one");
         let clock = clock();
         let builder = LimiterBuilder::from_config(config);
-        let memory = MemoryStore::builder().clock(clock.clone());
-        let is_generated = self.steps.iter().any(|step| matches!(step, Step::Generated));
-        let memory = if is_generated { memory.max_keys(generated::MAX_KEYS) } else { memory };
-        let memory = memory.build();
+        let memory = MemoryStore::builder().clock(clock.clone()).build();
         let builder = match stores {
             _ if self.store_fails => builder.store(Failing),
             Stores::AtOnce => builder.store(memory),

@@ -71,9 +71,10 @@ impl Counter {
         Self { spec, id: CachedId::default() }
     }
 
-    /// The namespace of the first quota is the policy's own.
+    /// The namespace of the first quota is the policy's own. Those of the others have the
+    /// same lowest bits, by which the memory store keeps them side by side.
     fn of_quota(namespace: u64, at: usize, quota: Quota) -> Self {
-        let apart = (at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let apart = (at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) << 8;
         Self::new(namespace.wrapping_add(apart), quota, true)
     }
 }

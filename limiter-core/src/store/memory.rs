@@ -55,7 +55,8 @@ use crate::{
 /// ```
 ///
 /// # When it is full
-/// The state of a key is in one bucket of 16 slots. In a full bucket expired
+/// The counters that a policy has of a key are in one bucket of 16 slots, those of
+/// other policies mostly in the three beside it. In a full bucket expired
 /// state goes first. After that a newcomer displaces the least indebted key, and
 /// what that key has used goes into a sketch of fixed size, rounded up. A key that
 /// comes back finds at least what it has used: it has gained nothing, and a client

@@ -26,12 +26,11 @@ const REQUESTS: u64 = 4_000;
 /// How many requests go by until other clients come.
 const REQUESTS_OF_CLIENTS: u64 = 400;
 
+/// How many requests go by until the long form prints what there was.
+const REQUESTS_OF_A_LINE: u64 = 100_000;
+
 /// The time between clients, longer than all windows and bans.
 const DAY: Duration = Duration::from_secs(86_400);
-
-/// Room for so many keys that no two clients share a bucket of the store, where
-/// their many counters would displace one another, and what comes back is rounded.
-pub(super) const MAX_KEYS: usize = 16_000_000;
 
 /// Few units, so that every limit is reached. The clock stands still for the same
 /// clients, where all algorithms admit as many.
@@ -134,6 +133,9 @@ pub(super) async fn run(routes: &impl Routes, clock: &ManualClock) {
         let answer = Answer { status: reply.status, is_unrouted };
         assert_eq!(reply.status, model.status(&generated, &answer), "{}", place());
         *answers.entry(reply.status).or_insert(0) += 1;
+        if (n + 1) % REQUESTS_OF_A_LINE == 0 {
+            println!("{} requests as expected: {answers:?}", n + 1);
+        }
     }
     println!("{answers:?}");
     // All of it happens often.

@@ -154,6 +154,7 @@ impl Shared {
         if !is_bannable || !self.bans.has_any(location.bucket) {
             return Ok(None);
         }
+        let location = location.of(item.policy.namespaces().bans, &self.table);
         let tag = Tag::ban(location.digest, item.policy.namespaces().bans);
         match self.table.bucket(location.bucket).find_same(location.digest, tag) {
             Some(slot) => {
@@ -181,6 +182,7 @@ impl Shared {
         now: Timestamp,
     ) {
         let Some(rule) = item.policy.ban() else { return };
+        let location = location.of(item.policy.namespaces().bans, &self.table);
         if !self.bans.has_any(location.bucket) {
             self.segment(location).set_hides_bans(false);
         }

@@ -61,7 +61,8 @@ impl Shared {
         let id = self.counter_ids.cached(id).ok_or(Declined)?;
         let location = self.location(&item.subject.key);
         let tag = Tag::counter(location.digest, spec.namespace, id);
-        let slot = self.table.bucket(location.bucket).find(location.digest, tag).ok_or(Declined)?;
+        let bucket = location.of(spec.namespace, &self.table).bucket;
+        let slot = self.table.bucket(bucket).find(location.digest, tag).ok_or(Declined)?;
         loop {
             let word = slot.read(tag).ok_or(Declined)?;
             let now = self.clock.now();

@@ -134,8 +134,9 @@ impl Shared {
         let mut locked = self.lock(std::iter::once(item))?;
         let Found { location, quotas, .. } = &locked.found[0];
         for (counter, id) in item.policy.counters().quotas.iter().zip(quotas) {
+            let location = location.of(counter.spec.namespace, &self.table);
             let tag = Tag::counter(location.digest, counter.spec.namespace, *id);
-            locked.segments.remove(*location, tag);
+            locked.segments.remove(location, tag);
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use super::{
     Shared,
     counter_ids::Id,
     slot::{Slot, Tag},
-    table::{Bucket, SegmentState, segment_of},
+    table::{Bucket, SegmentState, Table, segment_of},
 };
 use crate::{
     algorithm::{Arithmetic, State, Usage},
@@ -22,8 +22,16 @@ use crate::{
 pub(super) struct Location {
     /// The keyed hash of the key.
     pub(super) digest: u64,
-    /// The number of its bucket.
+    /// The number of its bucket, as the key alone chooses it.
     pub(super) bucket: usize,
+}
+
+impl Location {
+    /// Returns where the key's state of that namespace is.
+    #[inline]
+    pub(super) fn of(self, namespace: u64, table: &Table) -> Self {
+        Self { bucket: table.bucket_beside(self.bucket, namespace), ..self }
+    }
 }
 
 /// Segments under their locks. Slots that were read in them are claimed until
@@ -78,6 +86,7 @@ impl<'a> LockedSegments<'a> {
         id: Id,
         now: Timestamp,
     ) -> Usage<S> {
+        let location = location.of(spec.namespace, &self.shared.table);
         let tag = Tag::counter(location.digest, spec.namespace, id);
         if let Some(at) = self.claim(location, tag) {
             let Claim { tag, payload, .. } = self.claims[at];
@@ -98,6 +107,7 @@ impl<'a> LockedSegments<'a> {
         id: Id,
         usage: &Usage<S>,
     ) {
+        let location = location.of(spec.namespace, &self.shared.table);
         let tag = Tag::counter(location.digest, spec.namespace, id);
         let slot = self.take_slot(location, tag);
         let is_shared = self.shared.counter_ids.is_shared(id, spec);

@@ -1,7 +1,8 @@
 //! The table of the memory store: slots in buckets, buckets in segments.
 //!
 //! ```text
-//! keyed hash of the key ──► bucket (high bits), line to begin with (lowest bits), tag (low bits)
+//! keyed hash of the key ──► segment (high bits), line to begin with (lowest bits), tag (low bits)
+//! and the namespace     ──► bucket of the segment
 //!
 //!            ┌──────────────────────── segment ────────────────────────┐
 //!            │ bucket 0         bucket 1       bucket 2       bucket 3 │
@@ -15,9 +16,11 @@
 //!            └─────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! Everything of one key is in one bucket, in whichever of its 16 slots was free
-//! when it came: mostly in the line of four to begin with, which is one cache
-//! line. A slot is never moved. Memory for 64 segments at a time is taken when
+//! The counters that a policy has of one key are in one bucket, in whichever of its
+//! 16 slots was free when they came: mostly in the line of four to begin with, which
+//! is one cache line. Those of several policies are spread over the buckets of one
+//! segment: in one bucket, two keys with a dozen counters each would displace one
+//! another, in several segments a check would need several locks. A slot is never moved. Memory for 64 segments at a time is taken when
 //! the first of them is needed.
 
 use std::sync::{
@@ -143,6 +146,13 @@ impl Table {
     #[inline]
     pub(super) fn bucket_of(&self, digest: u64) -> usize {
         ((u128::from(digest) * self.buckets as u128) >> 64) as usize
+    }
+
+    /// Returns the number of the bucket in the same segment that a namespace chooses.
+    #[inline]
+    pub(super) fn bucket_beside(&self, bucket: usize, namespace: u64) -> usize {
+        let beside = bucket ^ (namespace as usize % BUCKETS);
+        if beside < self.buckets { beside } else { bucket }
     }
 
     #[inline]

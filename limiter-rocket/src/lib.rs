@@ -69,9 +69,15 @@
 //! `Result<RateLimited, Refused>` and looks at the [`Refused`] answers for
 //! itself in the same way. (403 or 429 for banned clients is configuration.)
 //!
-//! Rocket drops header lines that are not UTF-8. So with `trusted_proxies`, a
-//! proxy that sends no `client_ip_header` is answered with 400 here: its health
-//! checks need a route without a guard, or the header.
+//! Rocket drops header lines that are not UTF-8: one that only a client could have
+//! written so counts as missing, and is answered with 400 where
+//! `client_ip_header_required` is on. Health checks of a proxy, which have no such
+//! header, pass where its address is on `allow`.
+//!
+//! Rocket itself prints two lines for each request that a guard has refused, at the
+//! level `warn`, which `log_level = "critical"` has, too: that the guard has failed, and
+//! which catcher answers. `log_level = "off"` leaves them out; the policy before routing
+//! refuses without the first of them.
 //!
 //! # Features
 //! | feature | default | what it adds |

@@ -10,9 +10,8 @@ use std::{
 /// The most lines whose text is kept; all are counted.
 const KEPT: usize = 100;
 
-/// The lines that Rocket prints about each refused request, whatever refuses it.
-const OF_ROCKET: [&str; 3] =
-    ["Request guard `", "Responding with registered", "catcher registered"];
+/// How the lines begin that Rocket prints about single requests.
+const OF_ROCKET: [&str; 4] = [">> ", "GET /", "HEAD /", "POST /"];
 
 /// The lines that a program has printed: how many, and the first hundred.
 ///
@@ -24,6 +23,8 @@ pub struct Log(Arc<Mutex<Lines>>);
 struct Lines {
     count: usize,
     first: Vec<String>,
+    /// The first lines that were left out.
+    of_rocket: Vec<String>,
 }
 
 impl Log {
@@ -31,6 +32,12 @@ impl Log {
     #[must_use]
     pub fn count(&self) -> usize {
         self.lines().count
+    }
+
+    /// How many of the first hundred lines have that text.
+    #[must_use]
+    pub fn with(&self, text: &str) -> usize {
+        self.lines().first.iter().filter(|line| line.contains(text)).count()
     }
 
     /// How many of the first hundred lines tell of an error: of the level ERROR,
@@ -41,12 +48,25 @@ impl Log {
         self.lines().first.iter().filter(is_error).count()
     }
 
+    /// The first hundred lines that Rocket has printed about single requests.
+    #[must_use]
+    pub fn of_rocket(&self) -> Vec<String> {
+        self.lines().of_rocket.clone()
+    }
+
     /// Adds a line.
     pub(crate) fn push(&self, line: String) {
-        if OF_ROCKET.iter().any(|part| line.contains(part)) || line.trim().is_empty() {
+        let text = line.trim_start();
+        let mut lines = self.lines();
+        if text.is_empty() {
             return;
         }
-        let mut lines = self.lines();
+        if OF_ROCKET.iter().any(|begin| text.starts_with(begin)) {
+            if lines.of_rocket.len() < KEPT {
+                lines.of_rocket.push(line);
+            }
+            return;
+        }
         lines.count += 1;
         if lines.first.len() < KEPT {
             lines.first.push(line);

@@ -7,12 +7,12 @@
 
 mod dead_master;
 mod honest;
-mod http_client;
+pub(crate) mod http_client;
 mod one_client;
 mod outage;
 mod refused_writes;
 mod rotating_headers;
-mod service;
+pub(crate) mod service;
 mod slow_store;
 mod tasks;
 

@@ -82,6 +82,10 @@ fn attack(
     for _ in 0..form.bursts() {
         let start = Instant::now();
         answers.merge(runtime.block_on(attacker.burst(&request)));
+        if form == Form::Long && !answers.lost.is_empty() {
+            // It has failed already: each further burst could take as long as is waited for.
+            break;
+        }
         let pause = if form == Form::Long { LONG_PAUSE * start.elapsed() } else { PAUSE };
         thread::sleep(pause);
     }

@@ -27,6 +27,17 @@ pub(crate) const ROUTES: [(&str, &str, &str); 3] =
 /// Starts it on a store, where names begin with `prefix`. Each policy has those
 /// settings, and does without the store in another way.
 pub(crate) fn start(framework: Framework, store: &str, prefix: &str, settings: &str) -> Server {
+    start_with_log(framework, store, prefix, settings, "critical")
+}
+
+/// The same, with that level of Rocket's own log, which is where limiter's lines go.
+pub(crate) fn start_with_log(
+    framework: Framework,
+    store: &str,
+    prefix: &str,
+    settings: &str,
+    level: &str,
+) -> Server {
     let (root, table) = match framework {
         Framework::Actix => ("", ""),
         Framework::Rocket => ("[default.limiter]\n", "default.limiter."),
@@ -53,7 +64,7 @@ pub(crate) fn start(framework: Framework, store: &str, prefix: &str, settings: &
         Framework::Rocket => Server::start(
             &program("rocket-config"),
             "ROCKET_PORT",
-            &[("ROCKET_CONFIG", path), ("ROCKET_LOG_LEVEL", "critical")],
+            &[("ROCKET_CONFIG", path), ("ROCKET_LOG_LEVEL", level)],
         ),
     };
     let _ = fs::remove_file(file);

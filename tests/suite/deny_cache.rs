@@ -39,7 +39,7 @@ async fn a_banned_client_costs_the_store_a_call_a_second() {
     let limiter = limiter(store.clone(), banning(1, Duration::from_secs(3_600))).await;
     while ask(&limiter, "mallory").await.verdict() != Verdict::Banned {}
     let (before, start) = (store.asked.load(Ordering::Relaxed), Instant::now());
-    for _ in 0..100_000 {
+    for _ in 0..10_000 {
         assert_eq!(ask(&limiter, "mallory").await.verdict(), Verdict::Banned);
     }
     let asked = store.asked.load(Ordering::Relaxed) - before;
@@ -82,7 +82,7 @@ async fn a_client_that_is_refused_still_collects_its_strikes() {
 /// Four times the limit for three seconds, with the cache and without.
 #[tokio::test]
 async fn a_client_that_keeps_knocking_gets_what_it_is_entitled_to() {
-    for algorithm in Algorithm::ALL.iter().copied() {
+    let knocks = async |algorithm: Algorithm| {
         let policy = || policy(50, Duration::from_secs(1), algorithm);
         let cached = limiter(SwitchableStore::default(), policy()).await;
         let plain = limiter(MemoryStore::new(), policy()).await;
@@ -95,7 +95,8 @@ async fn a_client_that_keeps_knocking_gets_what_it_is_entitled_to() {
         }
         assert!((with - without).abs() <= 1, "{algorithm:?}: {with} and {without}");
         assert!(with >= 100, "{with}");
-    }
+    };
+    futures_util::future::join_all(Algorithm::ALL.iter().copied().map(knocks)).await;
 }
 
 #[tokio::test]

@@ -66,7 +66,7 @@ fn status(refusal: &Refusal) -> StatusCode {
 /// Its type and caching are the application's.
 pub(crate) fn add_missing_fields(headers: &mut HeaderMap, refusal: &Refusal) {
     let mut fields = refusal.fields();
-    fields.retain(|(name, _)| *name != "content-type" && !headers.contains_key(*name));
+    fields.retain(|name, _| name != "content-type" && !headers.contains_key(name));
     add_fields(headers, fields, None);
 }
 

@@ -57,7 +57,7 @@ use figment::{
 
 use self::environment::{Environment, RocketVariables};
 use crate::{
-    error::ConfigError,
+    error::{ConfigError, ConfigErrorKind},
     limiter::{ReadAgain, ReloadMode, RuleSettings, SettingTexts},
     policy::Policy,
     store::{memory_limits::MemoryLimits, select::StoreChoice},
@@ -67,6 +67,8 @@ use crate::{
 const FILE_VARIABLE: &str = "LIMITER_CONFIG";
 
 /// A checked configuration. See the [module docs](self).
+///
+/// It is read from files and text of TOML, and deserialises by serde from any other source.
 #[derive(Clone, serde::Deserialize)]
 #[serde(try_from = "root::Root")]
 pub struct Config {
@@ -132,10 +134,11 @@ impl Config {
 
     fn from_full_path(full: PathBuf, prefix: &str) -> Result<Self, ConfigError> {
         if !full.is_file() {
-            return Err(ConfigError::new(format!(
+            let message = format!(
                 "there is no file {}; make it, or let {FILE_VARIABLE} name another",
                 full.display()
-            )));
+            );
+            return Err(ConfigError::of_kind(ConfigErrorKind::NoFile, message));
         }
         let environment = Environment::new(prefix);
         Self::from_figment(&Figment::from(Toml::file_exact(full)).merge(environment))
@@ -149,10 +152,14 @@ impl Config {
         Self::from_figment(&Figment::from(Toml::string(text)))
     }
 
+    // The two below are for `limiter-rocket`. Figment is 0.x, so that it is no part of
+    // the interface: other sources deserialise a `Config` by serde.
+
     /// Reads what a [`Figment`] has gathered, at its root.
     ///
     /// # Errors
     /// If something in it is wrong.
+    #[doc(hidden)]
     pub fn from_figment(figment: &Figment) -> Result<Self, ConfigError> {
         Self::extract(figment, None)
     }
@@ -164,6 +171,7 @@ impl Config {
     ///
     /// # Errors
     /// If something in it is wrong, or the key is not there.
+    #[doc(hidden)]
     pub fn from_figment_at(figment: &Figment, key: &str) -> Result<Self, ConfigError> {
         let variables = RocketVariables::find(figment, key);
         match figment.find_value(key) {

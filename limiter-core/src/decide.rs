@@ -42,11 +42,12 @@ use crate::{
     check::{Check, Item},
     decision::{Decision, PolicyBan, QuotaPosition, QuotaStatus},
     policy::Mode,
+    short_list::ShortList,
     time::Timestamp,
 };
 
 /// One level a quota, in the policy's order.
-pub type Levels = SmallVec<[Usage; 1]>;
+pub type Levels = ShortList<Usage>;
 
 /// The state of one item before the check.
 #[derive(Clone, Debug)]
@@ -142,7 +143,7 @@ pub struct Outcome {
     /// The answer.
     pub decision: Decision,
     /// The changes to write, in the order of the items.
-    pub changes: SmallVec<[Change; 1]>,
+    pub changes: ShortList<Change>,
 }
 
 /// Decides a check.
@@ -162,7 +163,7 @@ pub fn decide(check: &Check<'_>, priors: &[PriorState], now: Timestamp) -> Outco
     let refused = enforced().any(|(_, (_, prior))| wait(prior, cost) != Wait::None);
     let admitted = old_ban.is_none() && !refused;
 
-    let changes: SmallVec<[Change; 1]> = check
+    let changes: ShortList<Change> = check
         .items()
         .zip(priors)
         .map(|(item, prior)| match item.policy.mode() {

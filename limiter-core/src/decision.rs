@@ -1,9 +1,11 @@
 //! The result of a check: [`Decision`], with the status of each quota.
 
 mod quota_status;
+mod serialize;
 
 use std::time::Duration;
 
+use serde::Serialize;
 use smallvec::SmallVec;
 
 pub(crate) use self::quota_status::QuotaPosition;
@@ -14,7 +16,9 @@ use crate::{
 };
 
 /// The outcome of a request.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Verdict {
     /// It passes.
     Allowed,
@@ -26,6 +30,7 @@ pub enum Verdict {
 
 /// How long the same request has to wait, if nothing else arrives.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub enum Retry {
     /// Not at all.
     Now,

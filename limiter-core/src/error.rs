@@ -9,13 +9,48 @@ use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 /// and what would be right, in one line.
 #[derive(Clone, Eq, PartialEq)]
 pub struct ConfigError {
+    kind: ConfigErrorKind,
     path: Vec<String>,
     message: String,
 }
 
+/// The kind of a [`ConfigError`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum ConfigErrorKind {
+    /// Something that was written is wrong, or is missing: the same configuration fails
+    /// again.
+    Invalid,
+    /// The file of the configuration is not there.
+    NoFile,
+    /// The store does not answer, or refuses: it may be tried again.
+    Store,
+}
+
 impl ConfigError {
     pub(crate) fn new(message: impl fmt::Display) -> Self {
-        Self { path: Vec::new(), message: message.to_string() }
+        Self { kind: ConfigErrorKind::Invalid, path: Vec::new(), message: message.to_string() }
+    }
+
+    #[cfg(any(feature = "config", feature = "_shared"))]
+    pub(crate) fn of_kind(kind: ConfigErrorKind, message: impl fmt::Display) -> Self {
+        Self { kind, ..Self::new(message) }
+    }
+
+    /// Returns the kind of the error.
+    ///
+    /// ```
+    /// use limiter_core::{Config, ConfigErrorKind};
+    ///
+    /// let error = Config::from_file("/no/such/limiter.toml").unwrap_err();
+    /// assert_eq!(error.kind(), ConfigErrorKind::NoFile);
+    ///
+    /// let error = Config::from_toml("policies.api.quota = 10").unwrap_err();
+    /// assert_eq!(error.kind(), ConfigErrorKind::Invalid);
+    /// ```
+    #[must_use]
+    pub const fn kind(&self) -> ConfigErrorKind {
+        self.kind
     }
 
     pub(crate) fn at(name: impl fmt::Display, message: impl fmt::Display) -> Self {

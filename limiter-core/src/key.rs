@@ -190,7 +190,7 @@ impl Key {
         if value.len() > 64 || !value.iter().all(plain) {
             return Self::digest(digested, name, value);
         }
-        let mut payload: SmallVec<[u8; 132]> = named(name);
+        let mut payload: SmallVec<[u8; 128]> = named(name);
         payload.extend_from_slice(value);
         Self::part(readable, &payload)
     }
@@ -224,7 +224,7 @@ pub(crate) fn counted_method(method: &str) -> &str {
 }
 
 /// A payload that begins with a name, behind the name's length.
-fn named(name: &[u8]) -> SmallVec<[u8; 132]> {
+fn named(name: &[u8]) -> SmallVec<[u8; 128]> {
     let mut payload = SmallVec::new();
     // Names are at most 64 bytes.
     payload.push(u8::try_from(name.len()).unwrap_or(u8::MAX));

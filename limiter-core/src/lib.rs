@@ -42,7 +42,7 @@
 //! # Features
 //! - `memory` (default): the embedded `MemoryStore`.
 //! - `config` (default): the configuration, from TOML, the environment, or any
-//!   source of `figment`.
+//!   source that serde reads.
 //! - `metrics`: numbers for Prometheus and others, by the facade `metrics`.
 //! - `log`: events also for loggers of the crate `log`; they are `tracing` events.
 //! - `redis`, `postgres`, `mysql`, `sqlite`: state that servers share, in Redis
@@ -81,6 +81,7 @@ pub mod quota;
 mod request;
 pub mod response;
 pub mod settlement;
+mod short_list;
 pub mod stats;
 mod statuses;
 mod store;
@@ -97,7 +98,7 @@ pub use crate::{
     check::{Check, Item, Subject},
     client_ip::ClientIp,
     decision::{Decision, QuotaStatus, Retry, Verdict},
-    error::{ConfigError, Error, StoreError, StoreErrorKind, UnknownPolicy},
+    error::{ConfigError, ConfigErrorKind, Error, StoreError, StoreErrorKind, UnknownPolicy},
     events::{BanCause, Event, EventStream, Observer},
     exemptions::Exemptions,
     key::{Key, KeyPart, KeySpec, ParseKeyError},
@@ -108,10 +109,11 @@ pub use crate::{
     },
     networks::Networks,
     outage_usage::OutageUsage,
-    policy::{HeaderStyle, Mode, Namespaces, OnStoreError, Policy},
+    policy::{HeaderStyle, HeaderStyles, Mode, Namespaces, OnStoreError, Policy},
     quota::{Algorithm, Quota, QuotaError, Quotas},
     request::{RequestInfo, Subjects},
-    response::{Refusal, RefusalKind, headers::Fields},
+    response::{Fields, Refusal, RefusalKind},
+    short_list::{IntoIter, ShortList},
     statuses::{IntoStatusPattern, StatusPattern},
     store::{Answer, BanPage, Banned, Health, KeyStates, ServerHealth, Store},
     time::{Clock, ManualClock, SystemClock, Timestamp},

@@ -9,6 +9,7 @@ use crate::{
     ban::Ban,
     policy::Policy,
     quota::Quota,
+    short_list::ShortList,
     time::Timestamp,
 };
 
@@ -108,7 +109,7 @@ impl OutageUsage {
     }
 
     /// Returns the usage that a store has, with this charged.
-    pub(crate) fn charged_to(&self, levels: &[Usage]) -> SmallVec<[Usage; 1]> {
+    pub(crate) fn charged_to(&self, levels: &[Usage]) -> ShortList<Usage> {
         let share = |quota: &Quota| self.quotas.iter().find(|share| share.quota() == quota);
         let charged = |level: &Usage| match share(level.quota()) {
             Some(share) => level.clone().with_outage_usage(share, self.now),

@@ -16,6 +16,7 @@
 #[cfg(feature = "memory")]
 mod counters;
 mod derived;
+mod header_styles;
 mod namespaces;
 mod options;
 mod outcome;
@@ -27,8 +28,9 @@ use std::{sync::Arc, time::Duration};
 
 #[cfg(feature = "memory")]
 pub(crate) use self::counters::{CachedId, Counter, CounterSpec, Counters};
+pub use self::header_styles::{HeaderStyle, HeaderStyles};
 pub use self::namespaces::Namespaces;
-pub use self::options::{HeaderStyle, Mode, OnStoreError};
+pub use self::options::{Mode, OnStoreError};
 pub(crate) use self::validate::check_together;
 use crate::{
     ban::{BanRule, MAX_BAN},
@@ -55,7 +57,7 @@ struct Rule {
     key: KeySpec,
     ban: Option<BanRule>,
     mode: Mode,
-    headers: HeaderStyle,
+    headers: HeaderStyles,
     on_store_error: OnStoreError,
     counted: CountedStatuses,
     /// Whether it counts the reserved strikes of another policy.
@@ -103,9 +105,11 @@ impl Policy {
         self.with(|rule| rule.mode = mode)
     }
 
-    /// Sets which header fields tell clients. Defaults to the IETF draft's.
+    /// Sets the header fields that show the policy to clients: a [`HeaderStyle`], or several,
+    /// [`HeaderStyles`]. Defaults to the IETF draft's.
     #[must_use]
-    pub fn with_headers(self, headers: HeaderStyle) -> Self {
+    pub fn with_headers(self, headers: impl Into<HeaderStyles>) -> Self {
+        let headers = headers.into();
         self.with(|rule| rule.headers = headers)
     }
 
@@ -163,9 +167,9 @@ impl Policy {
         self.0.mode
     }
 
-    /// Which header fields tell clients.
+    /// Returns the header fields that show the policy to clients.
     #[must_use]
-    pub fn headers(&self) -> HeaderStyle {
+    pub fn headers(&self) -> HeaderStyles {
         self.0.headers
     }
 
@@ -231,7 +235,7 @@ impl Rule {
             key: KeySpec::default(),
             ban: None,
             mode: Mode::default(),
-            headers: HeaderStyle::default(),
+            headers: HeaderStyles::default(),
             on_store_error: OnStoreError::default(),
             counted: CountedStatuses::default(),
             is_reservation: false,

@@ -2,12 +2,10 @@
 
 use std::{borrow::Cow, net::IpAddr};
 
-use smallvec::SmallVec;
-
-use crate::check::Subject;
+use crate::{check::Subject, short_list::ShortList};
 
 /// The subjects that the policies of a set count, in the set's order.
-pub type Subjects = SmallVec<[Subject; 1]>;
+pub type Subjects = ShortList<Subject>;
 
 /// Facts of a request, as a framework's adapter extracts them. It holds no
 /// rule: nothing here is resolved, believed or normalised.

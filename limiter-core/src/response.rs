@@ -1,8 +1,13 @@
 //! HTTP responses: header fields of admitted requests, and refusals.
 
+mod fields;
 pub mod headers;
 mod problem;
 mod refusal;
 mod structured_fields;
 
-pub use self::{problem::RefusalKind, refusal::Refusal};
+pub use self::{
+    fields::{Fields, FieldsIntoIter},
+    problem::RefusalKind,
+    refusal::Refusal,
+};

@@ -37,6 +37,7 @@ use std::{
 };
 
 use futures_core::future::BoxFuture;
+use serde::Serialize;
 
 pub use self::health::{Health, ServerHealth};
 pub use self::look::KeyStates;
@@ -56,13 +57,14 @@ use crate::{
 };
 
 /// A key that is banned.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Banned {
     /// The key. Where a shared store keeps a digest alone, this is the digest:
     /// it stands for the key in all that is asked of that store.
     pub key: Key,
     /// The ban.
+    #[serde(flatten)]
     pub ban: Ban,
 }
 
@@ -75,7 +77,7 @@ impl Banned {
 }
 
 /// A part of all bans in force.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct BanPage {
     /// The bans.

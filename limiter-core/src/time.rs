@@ -16,15 +16,13 @@
 
 mod system_clock;
 
-#[cfg(feature = "sqlite")]
-use std::time::{SystemTime, UNIX_EPOCH};
 use std::{
     fmt,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 pub use self::system_clock::SystemClock;
@@ -88,6 +86,19 @@ impl fmt::Display for Timestamp {
     }
 }
 
+impl From<Timestamp> for SystemTime {
+    fn from(instant: Timestamp) -> Self {
+        UNIX_EPOCH + Duration::from_micros(instant.0)
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    /// Cuts to whole microseconds. What is before the Unix epoch becomes the epoch.
+    fn from(time: SystemTime) -> Self {
+        Self(micros(time.duration_since(UNIX_EPOCH).unwrap_or_default()))
+    }
+}
+
 /// Writes the text of `Display`.
 impl serde::Serialize for Timestamp {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -110,7 +121,7 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
 /// [`SystemClock`] would differ between them. It may step.
 #[cfg(feature = "sqlite")]
 pub(crate) fn wall_clock() -> Timestamp {
-    Timestamp(micros(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()))
+    SystemTime::now().into()
 }
 
 /// A clock that moves only when it is set, for tests that replay exact instants.
@@ -146,6 +157,14 @@ impl Clock for ManualClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_timestamp_is_a_system_time() {
+        let instant = Timestamp::from_micros(1_700_000_000_000_001);
+        assert_eq!(Timestamp::from(SystemTime::from(instant)), instant);
+        let before_the_epoch = UNIX_EPOCH - Duration::from_secs(1);
+        assert_eq!(Timestamp::from(before_the_epoch), Timestamp::default());
+    }
 
     #[test]
     fn a_timestamp_displays_as_a_time() {

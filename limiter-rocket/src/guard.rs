@@ -39,6 +39,12 @@ use crate::{
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` names no policies for a `RateLimited` guard",
+    label = "not the name of policies",
+    note = "name a policy of the configuration: `limiter_rocket::policy!(Login = \"login\");`, \
+            then `RateLimited<Login>`"
+)]
 pub trait Policies: Send + Sync + 'static {
     /// The names, as configured. They are decided together, unless
     /// [`choose`](Self::choose) takes some of them for a request.

@@ -108,9 +108,16 @@ pub use limiter_core;
 #[cfg(feature = "config")]
 pub use limiter_core::Config;
 pub use limiter_core::{
-    AdmitOptions, BanRule, ConfigError, Decision, Exemptions, Key, KeySpec, Limiter, Permit,
-    Policy, PolicySet, Quota, Quotas, Refusal, RefusalKind,
+    AdmitOptions, Algorithm, Ban, BanAnswer, BanPage, BanRule, ClientIp, Clock, ConfigError,
+    ConfigErrorKind, Decision, Error, Event, Exemptions, Explanation, HeaderStyle, HeaderStyles,
+    Health, Key, KeyPart, KeySpec, Limiter, LimiterBuilder, ManualClock, Mode, Networks, Observer,
+    OnStoreError, Permit, Policy, PolicySet, Quota, QuotaError, QuotaStatus, Quotas, Refusal,
+    RefusalKind, Retry, Subjects, Timestamp, UnknownPolicy, Verdict,
 };
+#[cfg(feature = "memory")]
+pub use limiter_core::{MemoryStore, MemoryStoreBuilder};
+#[cfg(any(feature = "redis", feature = "postgres", feature = "mysql", feature = "sqlite"))]
+pub use limiter_core::{RemoteStore, RemoteStoreBuilder};
 
 pub use crate::{
     admission::admit,

@@ -10,7 +10,7 @@ use self::source::{Function, Imports, ROOT, files, functions, imported, imports}
 /// Modules of the core, lowest layer first. A module imports from the layers before
 /// its own, and from none of its own layer or later ones.
 const CORE_LAYERS: &[&[&str]] = &[
-    &["time", "error"],
+    &["time", "error", "short_list"],
     &["name", "networks", "statuses"],
     &["quota", "key"],
     &["client_ip", "algorithm", "events"],

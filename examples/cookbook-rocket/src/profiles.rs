@@ -20,7 +20,7 @@ mode = "shadow"
 
 #[cfg(test)]
 mod tests {
-    use limiter_rocket::{Config, Limiter, RateLimitFairing, RateLimited};
+    use limiter_rocket::{Limiter, RateLimitFairing, RateLimited};
     use rocket::{
         State,
         figment::providers::{Format, Toml},
@@ -51,7 +51,6 @@ mod tests {
                 .merge(Toml::string(CONFIG).nested())
                 .join(("limiter.fallback_address", "192.0.2.1"))
                 .select(profile);
-            Config::from_figment_at(&figment, "limiter").unwrap();
             let rocket = rocket::custom(figment).attach(RateLimitFairing::from_config());
             let client = Client::untracked(rocket.mount("/", routes![index])).unwrap();
             let answer = client.get("/").dispatch().into_string().unwrap();

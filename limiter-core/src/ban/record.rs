@@ -8,11 +8,12 @@ use crate::{
 
 /// A ban, in force or past: a past one is remembered, so that the next can be
 /// longer.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Serialize)]
 pub struct Ban {
     /// When it ends.
     pub until: Timestamp,
     /// How long it was when it began, in microseconds.
+    #[serde(rename = "duration_micros")]
     pub duration: u64,
     /// The bans of the key so far, this one included, since it was last forgotten.
     pub count: u32,

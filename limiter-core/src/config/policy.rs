@@ -11,7 +11,7 @@ use crate::{
     error::ConfigError,
     key::KeySpec,
     limiter::ReloadMode,
-    policy::{HeaderStyle, Mode, OnStoreError, Policy},
+    policy::{HeaderStyles, Mode, OnStoreError, Policy},
     quota::{Algorithm, Quotas},
 };
 
@@ -38,7 +38,7 @@ struct PolicyTable {
     #[serde(default)]
     mode: Mode,
     #[serde(default)]
-    headers: HeaderStyle,
+    headers: HeaderStyles,
     #[serde(default)]
     on_store_error: OnStoreError,
     #[serde(default)]
@@ -166,6 +166,13 @@ impl<'de> Deserialize<'de> for KeySpec {
     }
 }
 
+impl<'de> Deserialize<'de> for HeaderStyles {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let List(styles) = List::deserialize(deserializer)?;
+        styles.join(",").parse().map_err(serde::de::Error::custom)
+    }
+}
+
 /// Reads text by the type's own parser.
 macro_rules! by_from_str {
     ($($type:ty),+) => {$(
@@ -177,4 +184,4 @@ macro_rules! by_from_str {
     )+};
 }
 
-by_from_str!(Algorithm, BanAnswer, HeaderStyle, Mode, OnStoreError, ReloadMode);
+by_from_str!(Algorithm, BanAnswer, Mode, OnStoreError, ReloadMode);

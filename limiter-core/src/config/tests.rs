@@ -33,7 +33,7 @@ fn every_key_is_read() {
         key = ["header:X-Api-Key", "endpoint"]
         per_address = 3
         mode = "shadow"
-        headers = "x-ratelimit"
+        headers = ["x-ratelimit", "draft-6"]
         on_store_error = "deny"
 
         [policies.login.ban]
@@ -56,7 +56,8 @@ fn every_key_is_read() {
     assert_eq!(policy.key().to_string(), "header:x-api-key + endpoint");
     assert_eq!(policy.companion().unwrap().quotas()[0].limit(), 15);
     assert_eq!(policy.mode(), Mode::Shadow);
-    assert_eq!(policy.headers(), HeaderStyle::XRateLimit);
+    assert!(policy.headers().contains(HeaderStyle::XRateLimit));
+    assert!(policy.headers().contains(HeaderStyle::Draft6));
     assert_eq!(policy.on_store_error(), OnStoreError::Deny);
     let ban = policy.ban().unwrap();
     assert_eq!((ban.threshold(), ban.answer()), (10, BanAnswer::TooManyRequests));
@@ -117,6 +118,11 @@ fn a_fault_names_key_value_and_what_would_be_right() {
         (format!("{api}\nkey = 7"), vec!["policies.api.key", "\"7\" is no part of a key"]),
         (format!("{api}\nmode = \"on\""), vec!["on", "enforce", "shadow", "off"]),
         (format!("{api}\nheaders = \"draft-99\""), vec!["draft-99", "draft-11"]),
+        (
+            format!("{api}\nheaders = [\"draft-11\", \"draft-6\"]"),
+            vec!["policies.api.headers", "two drafts", "write one"],
+        ),
+        (format!("{api}\nheaders = []"), vec!["policies.api.headers", "is empty", "\"none\""]),
         (format!("{api}\nper_address = 3"), vec!["policies.api.per_address", "header"]),
         (
             format!("{api} \nalgorithm = \"fixed_window\"").replace("1/s", "1/s burst 2"),

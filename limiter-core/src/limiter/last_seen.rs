@@ -19,6 +19,7 @@ use smallvec::SmallVec;
 use crate::{
     algorithm::Usage,
     check::{Check, Item},
+    decide::Levels,
     decision::{Decision, QuotaStatus},
     key::Key,
     outage_usage::OutageUsage,
@@ -89,7 +90,7 @@ impl LastSeen {
     }
 
     /// Returns what was seen of an item, and was not moved yet.
-    pub(super) fn peek(&self, item: Item<'_>) -> Option<SmallVec<[Usage; 1]>> {
+    pub(super) fn peek(&self, item: Item<'_>) -> Option<Levels> {
         self.usages.get(&id(item)).map(|seen| seen.usages(item).1)
     }
 
@@ -102,7 +103,7 @@ impl LastSeen {
 impl Seen {
     /// Returns the usage now, and the instant by the store's clock. The limits may have
     /// been other ones: the quotas of a request may change.
-    fn usages(&self, item: Item<'_>) -> (Timestamp, SmallVec<[Usage; 1]>) {
+    fn usages(&self, item: Item<'_>) -> (Timestamp, Levels) {
         let now = self.now.after(self.at.elapsed());
         let quotas = self.quotas.iter().zip(item.policy.quotas().iter());
         let usage =

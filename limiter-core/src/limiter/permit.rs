@@ -21,7 +21,7 @@ use crate::{
     key::Key,
     policy::Policy,
     request::{RequestInfo, Subjects},
-    response::headers::Fields,
+    response::Fields,
 };
 
 /// A request that a limit has let pass, from [`PolicySet::admit`]: the decision,

@@ -3,7 +3,7 @@
 use super::PolicySet;
 use crate::{
     decision::{Decision, QuotaStatus},
-    response::headers::Fields,
+    response::Fields,
 };
 
 impl PolicySet {

@@ -1,4 +1,4 @@
-//! The options of a policy: [`Mode`], [`OnStoreError`], [`HeaderStyle`].
+//! Two options of a policy: [`Mode`] and [`OnStoreError`].
 
 use crate::name::words;
 
@@ -37,30 +37,6 @@ pub enum OnStoreError {
     Deny,
 }
 
-/// The header fields that show a policy to clients.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum HeaderStyle {
-    /// `RateLimit-Policy` and `RateLimit` of
-    /// draft-ietf-httpapi-ratelimit-headers-08 to -11.
-    #[default]
-    Draft11,
-    /// `RateLimit-Policy: 10;w=60` and `RateLimit: limit=10, remaining=3, reset=42`
-    /// of draft-ietf-httpapi-ratelimit-headers-07, of the quota with the least
-    /// remaining.
-    Draft7,
-    /// `RateLimit-Policy: 10;w=60`, `RateLimit-Limit`, `RateLimit-Remaining` and
-    /// `RateLimit-Reset` of drafts -03 to -06, of the quota with the least
-    /// remaining.
-    Draft6,
-    /// `X-RateLimit-Limit`, `X-RateLimit-Remaining`, and `X-RateLimit-Reset` in
-    /// seconds since the Unix epoch, as GitHub writes them, of the quota with
-    /// the least remaining.
-    XRateLimit,
-    /// None. `Retry-After` is sent all the same.
-    None,
-}
-
 impl Mode {
     /// The mode as configuration writes it.
     #[must_use]
@@ -75,10 +51,3 @@ impl Mode {
 
 words!(Mode: "enforce" => Self::Enforce, "shadow" => Self::Shadow, "off" => Self::Off);
 words!(OnStoreError: "local" => Self::Local, "allow" => Self::Allow, "deny" => Self::Deny);
-words!(HeaderStyle:
-    "draft-11" => Self::Draft11,
-    "draft-7" => Self::Draft7,
-    "draft-6" => Self::Draft6,
-    "x-ratelimit" => Self::XRateLimit,
-    "none" => Self::None,
-);

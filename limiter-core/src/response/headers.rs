@@ -17,8 +17,7 @@
 
 use std::borrow::Cow;
 
-use smallvec::SmallVec;
-
+use super::fields::Fields;
 use crate::{
     decision::{Decision, QuotaStatus, Verdict},
     policy::{HeaderStyle, Mode, Policy},
@@ -27,10 +26,6 @@ use crate::{
         effective_window, old_policy_item, policy_item, seconds, status_item, status_name,
     },
 };
-
-/// Header fields: names in lower case, and values. A value that is the same in
-/// all responses is borrowed from the policy set.
-pub type Fields<'a> = SmallVec<[(&'static str, Cow<'a, str>); 3]>;
 
 /// The texts that are the same in all responses of a policy set.
 #[derive(Debug)]
@@ -78,7 +73,7 @@ impl SetTexts {
     /// cost. A ban shows only when it ends: what is left of the quotas does not
     /// help a banned client.
     pub(crate) fn fields(&self, decision: &Decision, superseded: u64) -> Fields<'_> {
-        let mut fields = Fields::new();
+        let mut fields = Fields::default();
         if decision.verdict == Verdict::Banned {
             return fields;
         }
@@ -87,25 +82,29 @@ impl SetTexts {
         let draft_7 = shown.tightest(HeaderStyle::Draft7);
         let draft_6 = shown.tightest(HeaderStyle::Draft6);
         if draft_11.is_some() || draft_7.is_some() || draft_6.is_some() {
-            fields.extend(shown.policy_field().map(|value| ("ratelimit-policy", value)));
+            if let Some(value) = shown.policy_field() {
+                fields.push("ratelimit-policy", value);
+            }
         }
-        fields.extend(draft_11.map(|value| ("ratelimit", value.into())));
+        if let Some(value) = draft_11 {
+            fields.push("ratelimit", value);
+        }
         if let Some(status) = draft_7 {
             let [limit, remaining, reset] = draft_numbers(status);
             let value = format!("limit={limit}, remaining={remaining}, reset={reset}");
-            fields.push(("ratelimit", value.into()));
+            fields.push("ratelimit", value);
         }
         if let Some(status) = draft_6 {
             let [limit, remaining, reset] = draft_numbers(status);
-            fields.push(("ratelimit-limit", number(limit)));
-            fields.push(("ratelimit-remaining", number(remaining)));
-            fields.push(("ratelimit-reset", number(reset)));
+            fields.push("ratelimit-limit", number(limit));
+            fields.push("ratelimit-remaining", number(remaining));
+            fields.push("ratelimit-reset", number(reset));
         }
         if let Some(status) = shown.tightest(HeaderStyle::XRateLimit) {
             let reset = decision.now.after(status.reset_after()).as_micros();
-            fields.push(("x-ratelimit-limit", number(status.limit())));
-            fields.push(("x-ratelimit-remaining", number(status.remaining())));
-            fields.push(("x-ratelimit-reset", number(seconds(reset))));
+            fields.push("x-ratelimit-limit", number(status.limit()));
+            fields.push("x-ratelimit-remaining", number(status.remaining()));
+            fields.push("x-ratelimit-reset", number(seconds(reset)));
         }
         fields
     }
@@ -138,7 +137,7 @@ impl<'a, 'd> Shown<'a, 'd> {
     fn of_style(&self, style: HeaderStyle) -> impl Iterator<Item = &'d QuotaStatus> {
         self.decision.quotas.iter().filter(move |status| {
             !status.shadow
-                && self.texts.policies[status.policy()].headers() == style
+                && self.texts.policies[status.policy()].headers().contains(style)
                 && !is_superseded(self.superseded, status.policy())
         })
     }
@@ -183,11 +182,14 @@ pub(crate) fn number(number: u64) -> Cow<'static, str> {
 impl QuotaTexts {
     /// The texts of each quota of a policy.
     fn of(policy: &Policy) -> Vec<Self> {
+        let headers = policy.headers();
         let texts = |(name, quota): (String, &Quota)| {
-            let policy_item = match policy.headers() {
-                HeaderStyle::Draft11 => policy_item(&name, quota),
-                HeaderStyle::Draft6 | HeaderStyle::Draft7 => old_policy_item(quota),
-                HeaderStyle::XRateLimit | HeaderStyle::None => String::new(),
+            let is_old =
+                headers.contains(HeaderStyle::Draft7) || headers.contains(HeaderStyle::Draft6);
+            let policy_item = match headers.contains(HeaderStyle::Draft11) {
+                true => policy_item(&name, quota),
+                false if is_old => old_policy_item(quota),
+                false => String::new(),
             };
             Self { status_name: status_name(&name), policy_item, name }
         };

@@ -16,7 +16,8 @@ use crate::{
     policy::Policy,
     request::Subjects,
     response::{
-        headers::{Fields, SetTexts, number},
+        fields::Fields,
+        headers::{SetTexts, number},
         problem::{ProblemDocument, RefusalKind},
         structured_fields::seconds,
     },
@@ -173,13 +174,13 @@ impl Refusal {
     pub fn fields(&self) -> Fields<'_> {
         let mut fields = match &*self.0 {
             Inner::Decided(refusal) => refusal.texts.fields(&refusal.decision, 0),
-            Inner::Error(_) => Fields::new(),
+            Inner::Error(_) => Fields::default(),
         };
         if let Some(seconds) = self.retry_seconds() {
-            fields.push(("retry-after", number(seconds)));
+            fields.push("retry-after", number(seconds));
         }
-        fields.push(("content-type", "application/problem+json".into()));
-        fields.push(("cache-control", "no-store".into()));
+        fields.push("content-type", "application/problem+json");
+        fields.push("cache-control", "no-store");
         fields
     }
 

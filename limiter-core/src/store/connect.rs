@@ -6,7 +6,7 @@ use super::{
     database::Database,
     remote::{RemoteStore, RemoteStoreBuilder, backend::Backend},
 };
-use crate::error::ConfigError;
+use crate::error::{ConfigError, ConfigErrorKind};
 
 impl RemoteStoreBuilder {
     /// Returns the SQL that makes the tables, as
@@ -48,8 +48,12 @@ impl RemoteStoreBuilder {
             #[cfg(feature = "sqlite")]
             Database::Sqlite => super::sqlite::connect(&self).await,
         };
-        let backend = backend.map_err(|reason| ConfigError::at("store", reason))?;
-        backend.probe().await.map_err(|reason| ConfigError::at("store", reason))?;
+        let backend = backend.map_err(failed)?;
+        backend.probe().await.map_err(failed)?;
         Ok(RemoteStore::new(backend, self))
     }
+}
+
+fn failed(reason: impl std::fmt::Display) -> ConfigError {
+    ConfigError::of_kind(ConfigErrorKind::Store, reason).within("store")
 }

@@ -2,10 +2,16 @@
 
 use std::time::SystemTime;
 
-use crate::stats::{CallStats, ServerStats};
+use serde::{Serialize, Serializer};
+
+use crate::{
+    stats::{CallStats, ServerStats},
+    time::Timestamp,
+};
 
 /// The state of one server.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Health {
     /// It answers.
@@ -13,6 +19,7 @@ pub enum Health {
     /// It does not answer; policies apply their [`OnStoreError`](crate::OnStoreError).
     Degraded {
         /// When the circuit breaker opened.
+        #[serde(serialize_with = "as_timestamp")]
         since: SystemTime,
         /// The last error of the server.
         reason: String,
@@ -20,15 +27,20 @@ pub enum Health {
 }
 
 /// The health of one server of a store.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ServerHealth {
     /// Host and port, or another name of the server within its store. Never a password.
     pub server: String,
     /// Its state.
+    #[serde(flatten)]
     pub health: Health,
     /// The calls that were sent to it.
     pub calls: CallStats,
+}
+
+fn as_timestamp<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    Timestamp::from(*time).serialize(serializer)
 }
 
 impl From<ServerHealth> for ServerStats {

@@ -16,6 +16,7 @@ pub(super) fn cases() -> Vec<Case> {
         older_drafts(),
         several_quotas_have_names(),
         other_header_styles(),
+        a_draft_beside_the_old_fields(),
         a_shadow_policy_is_not_seen(),
         the_handler_sees_the_decision(),
     ]
@@ -228,6 +229,30 @@ fn other_header_styles() -> Case {
                 .with("x-ratelimit-remaining", 0)
                 .with("x-ratelimit-reset", 1_700_000_060)),
             get("/api").is(limited("api", 60).with("x-ratelimit-reset", 1_700_000_060)),
+        ],
+        ..Case::default()
+    }
+}
+
+fn a_draft_beside_the_old_fields() -> Case {
+    Case {
+        name: "a draft beside the old fields",
+        config: r#"
+            policies.api = { quota = "2/minute", algorithm = "fixed_window", headers = ["draft-11", "x-ratelimit"] }
+            policies.default = { quota = "2/minute", algorithm = "fixed_window", headers = "x-ratelimit, draft-6" }
+        "#,
+        steps: vec![
+            get("/api").is(status(200)
+                .with("ratelimit-policy", r#""api";q=2;w=60"#)
+                .with("ratelimit", r#""api";r=1;t=60"#)
+                .with("x-ratelimit-limit", 2)
+                .with("x-ratelimit-remaining", 1)
+                .with("x-ratelimit-reset", 1_700_000_060)),
+            get("/default").is(status(200)
+                .with("ratelimit-policy", "2;w=60")
+                .with("ratelimit-remaining", 1)
+                .with("x-ratelimit-remaining", 1)
+                .without(&["ratelimit"])),
         ],
         ..Case::default()
     }

@@ -1,0 +1,58 @@
+//! Header fields of a response, as adapters write them: [`Fields`].
+
+use std::{borrow::Cow, ops::Deref};
+
+use smallvec::SmallVec;
+
+/// Header fields: names in lower case, and values. A value that is the same in
+/// all responses is borrowed from the policy set.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Fields<'a>(SmallVec<[Field<'a>; 3]>);
+
+type Field<'a> = (&'static str, Cow<'a, str>);
+
+impl<'a> Fields<'a> {
+    /// Leaves out the fields for which `is_kept` returns false.
+    pub fn retain(&mut self, mut is_kept: impl FnMut(&str, &str) -> bool) {
+        self.0.retain(|(name, value)| is_kept(name, value));
+    }
+
+    /// Returns the value of a field, whose name is given in lower case.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(own, _)| *own == name).map(|(_, value)| &**value)
+    }
+
+    pub(super) fn push(&mut self, name: &'static str, value: impl Into<Cow<'a, str>>) {
+        self.0.push((name, value.into()));
+    }
+}
+
+impl<'a> Deref for Fields<'a> {
+    type Target = [Field<'a>];
+
+    fn deref(&self) -> &[Field<'a>] {
+        &self.0
+    }
+}
+
+impl<'a> IntoIterator for Fields<'a> {
+    type Item = Field<'a>;
+    type IntoIter = FieldsIntoIter<'a>;
+
+    fn into_iter(self) -> FieldsIntoIter<'a> {
+        FieldsIntoIter(self.0.into_iter())
+    }
+}
+
+/// The header fields of [`Fields`], one after the other.
+#[derive(Debug)]
+pub struct FieldsIntoIter<'a>(smallvec::IntoIter<[Field<'a>; 3]>);
+
+impl<'a> Iterator for FieldsIntoIter<'a> {
+    type Item = Field<'a>;
+
+    fn next(&mut self) -> Option<Field<'a>> {
+        self.0.next()
+    }
+}

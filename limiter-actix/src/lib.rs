@@ -75,9 +75,11 @@
 //! | `memory` | yes | state in this process |
 //! | `config` | yes | the configuration: `limiter.toml` and `LIMITER_*` |
 //! | `log` | yes | events also for loggers of the crate `log`; they are `tracing` events |
+//! | `metrics` | | numbers for Prometheus and others, by the facade `metrics` |
 //! | `redis` | | Redis and Valkey: one server, Sentinel, Cluster |
 //! | `postgres`, `mysql`, `sqlite` | | PostgreSQL; MySQL and MariaDB; SQLite, compiled in |
 //! | `tls` | | TLS to a store |
+//! | `utoipa` | | the responses of a [`Refusal`] in OpenAPI documents: `responses(Refusal)` |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

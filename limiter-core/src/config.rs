@@ -67,8 +67,6 @@ use crate::{
 const FILE_VARIABLE: &str = "LIMITER_CONFIG";
 
 /// A checked configuration. See the [module docs](self).
-///
-/// It is read from files and text of TOML, and deserialises by serde from any other source.
 #[derive(Clone, serde::Deserialize)]
 #[serde(try_from = "root::Root")]
 pub struct Config {
@@ -152,14 +150,10 @@ impl Config {
         Self::from_figment(&Figment::from(Toml::string(text)))
     }
 
-    // The two below are for `limiter-rocket`. Figment is 0.x, so that it is no part of
-    // the interface: other sources deserialise a `Config` by serde.
-
     /// Reads what a [`Figment`] has gathered, at its root.
     ///
     /// # Errors
     /// If something in it is wrong.
-    #[doc(hidden)]
     pub fn from_figment(figment: &Figment) -> Result<Self, ConfigError> {
         Self::extract(figment, None)
     }
@@ -171,7 +165,6 @@ impl Config {
     ///
     /// # Errors
     /// If something in it is wrong, or the key is not there.
-    #[doc(hidden)]
     pub fn from_figment_at(figment: &Figment, key: &str) -> Result<Self, ConfigError> {
         let variables = RocketVariables::find(figment, key);
         match figment.find_value(key) {

@@ -45,6 +45,8 @@ macro_rules! conformance_tests {
             exact_where_the_interval_is_not_whole
             every_algorithm_admits_its_limit_and_then_waits
             a_fixed_window_starts_at_the_first_request
+            a_fixed_window_starts_at_a_set_time
+            windows_at_a_set_time_take_outage_usage
             a_sliding_window_rounds_up
             a_bucket_fills_to_its_burst
             a_limit_of_one_passes_once

@@ -42,12 +42,13 @@
 //! # Features
 //! - `memory` (default): the embedded `MemoryStore`.
 //! - `config` (default): the configuration, from TOML, the environment, or any
-//!   source that serde reads.
+//!   source of `figment`.
 //! - `metrics`: numbers for Prometheus and others, by the facade `metrics`.
 //! - `log`: events also for loggers of the crate `log`; they are `tracing` events.
 //! - `redis`, `postgres`, `mysql`, `sqlite`: state that servers share, in Redis
 //!   or Valkey, PostgreSQL, MySQL or MariaDB, a file of SQLite.
 //! - `tls`: TLS to any of them.
+//! - `utoipa`: the responses of a [`Refusal`] in OpenAPI documents.
 //! - `conformance`: the suite that every store has to pass.
 //!
 //! [`limiter-actix`]: https://crates.io/crates/limiter-actix

@@ -18,18 +18,21 @@
 //! # Ok::<(), limiter_core::QuotaError>(())
 //! ```
 
+mod algorithm;
 mod error;
 mod parse;
 mod quotas;
+mod window_start;
 
 use std::time::Duration;
 
+pub use self::algorithm::Algorithm;
 pub use self::error::QuotaError;
 pub(crate) use self::parse::Length;
 #[cfg(feature = "config")]
 pub(crate) use self::parse::parse_duration;
 pub use self::quotas::Quotas;
-use crate::{name::words, time::micros};
+use crate::time::micros;
 
 /// The largest `limit` and `burst`: what an RFC 9651 Integer holds (15 digits).
 pub const MAX_UNITS: u64 = 999_999_999_999_999;
@@ -51,61 +54,6 @@ pub const MAX_SEGMENTS: u8 = 60;
 /// every instant a store keeps stays below 2^53 microseconds until 2155.
 const MAX_DRAIN: u128 = 36_525 * 86_400 * 1_000_000;
 
-/// How a [`Quota`] counts. Each is a pure function in a file of its own.
-///
-/// | | state | admitted at worst in any window of that length |
-/// |---|---|---|
-/// | `Gcra` | one instant | `burst + limit - 1`, that is `2 * limit - 1` without a burst of its own |
-/// | `FixedWindow` | start and count | `2 * limit - 1`, all of it within an instant |
-/// | `SlidingWindow` | start and two counts | `2 * limit - 1`, at most `limit` of it within an instant |
-/// | `StrictWindow` | start and up to `n + 1` counts | `limit` |
-///
-/// A worst case needs a client that rests and then aims at it; one that keeps
-/// asking is admitted `limit` times a window in the long run by the first three, and
-/// `n / (n + 1)` of it at least by `StrictWindow`.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-#[non_exhaustive]
-pub enum Algorithm {
-    /// The generic cell rate algorithm: a token bucket kept as one instant.
-    /// Units come back one by one, every `window / limit`.
-    #[default]
-    Gcra,
-    /// `limit` units in a window that starts at the key's first request.
-    FixedWindow,
-    /// Two counters on windows aligned to the epoch; the older one fades out
-    /// in proportion, rounded up.
-    SlidingWindow,
-    /// Never more than `limit` units in any window, wherever it begins: counts of `n`
-    /// segments of the window and of one more ([`Quota::with_segments`]). A refusal comes
-    /// at most `1 / n` of a window too early.
-    StrictWindow,
-}
-
-impl Algorithm {
-    /// All algorithms.
-    pub const ALL: &'static [Self] =
-        &[Self::Gcra, Self::FixedWindow, Self::SlidingWindow, Self::StrictWindow];
-
-    /// The name used in configuration: `gcra`, `fixed_window`, `sliding_window`,
-    /// `strict_window`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Gcra => "gcra",
-            Self::FixedWindow => "fixed_window",
-            Self::SlidingWindow => "sliding_window",
-            Self::StrictWindow => "strict_window",
-        }
-    }
-}
-
-words!(Algorithm:
-    "gcra" => Self::Gcra,
-    "fixed_window" => Self::FixedWindow,
-    "sliding_window" => Self::SlidingWindow,
-    "strict_window" => Self::StrictWindow,
-);
-
 /// `limit` units per `window`, counted by one [`Algorithm`].
 ///
 /// Every value in range is checked when the quota is built, never when it is
@@ -119,7 +67,13 @@ pub struct Quota {
     algorithm: Algorithm,
     /// Segments of [`Algorithm::StrictWindow`]; 0 for any other algorithm.
     segments: u8,
+    /// Seconds after the epoch at which fixed windows begin, or `NO_START`. In seconds it
+    /// takes no room: every usage holds a quota.
+    start: u32,
 }
+
+/// Fixed windows that begin at the key's first request.
+const NO_START: u32 = u32::MAX;
 
 impl Quota {
     /// `limit` units per `window`, by [`Algorithm::Gcra`], with a bucket of
@@ -141,6 +95,7 @@ impl Quota {
             burst: limit,
             algorithm: Algorithm::Gcra,
             segments: 0,
+            start: NO_START,
         })
     }
 
@@ -197,10 +152,14 @@ impl Quota {
     /// [`DEFAULT_SEGMENTS`], unless [`with_segments`](Self::with_segments) has set others.
     ///
     /// # Errors
-    /// If the quota has a burst of its own and the algorithm has no bucket.
+    /// If the quota has a burst of its own and the algorithm has no bucket, or its windows
+    /// begin at a set time and the algorithm is not [`Algorithm::FixedWindow`].
     pub fn with_algorithm(self, algorithm: Algorithm) -> Result<Self, QuotaError> {
         if algorithm != Algorithm::Gcra && self.burst != self.limit {
             return Err(QuotaError::BurstWithWindow(algorithm.as_str()));
+        }
+        if algorithm != Algorithm::FixedWindow && self.start != NO_START {
+            return Err(QuotaError::NoStart(algorithm.as_str()));
         }
         let segments = match algorithm {
             Algorithm::StrictWindow if self.segments == 0 => DEFAULT_SEGMENTS,
@@ -225,6 +184,34 @@ impl Quota {
             return Err(QuotaError::Segments(segments));
         }
         Ok(Self { segments, ..self })
+    }
+
+    /// Counts by [`Algorithm::FixedWindow`], in windows that begin `start` after the Unix
+    /// epoch, which is a Thursday at midnight UTC, and one after the other: at the same
+    /// time for all keys, such as at midnight.
+    ///
+    /// There is no summer time: the windows are as long on every day. The window has to
+    /// divide a day, or to be a week; `start` is cut to whole minutes, and to less than a
+    /// window.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use limiter_core::Quota;
+    ///
+    /// // At four in the morning where clocks are two hours ahead of UTC.
+    /// let daily = Quota::per_day(1000)?.with_window_start(Duration::from_secs(2 * 3600))?;
+    /// assert_eq!(daily, "1000/day from 04:00 +02:00".parse()?);
+    /// assert_eq!(daily.to_string(), "1000/1d from 02:00 UTC");
+    /// # Ok::<(), limiter_core::QuotaError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the quota has a burst of its own, or the windows are of another length.
+    pub fn with_window_start(self, start: Duration) -> Result<Self, QuotaError> {
+        window_start::check_window(&self)?;
+        let counted = self.with_algorithm(Algorithm::FixedWindow)?;
+        let start = start.as_secs() / 60 * 60 % (self.window / 1_000_000);
+        Ok(Self { start: u32::try_from(start).unwrap_or(0), ..counted })
     }
 
     /// Units per window.
@@ -256,6 +243,23 @@ impl Quota {
     #[must_use]
     pub const fn segments(&self) -> u8 {
         self.segments
+    }
+
+    /// The time after the Unix epoch at which windows begin, where that is set.
+    #[must_use]
+    pub const fn window_start(&self) -> Option<Duration> {
+        match self.start {
+            NO_START => None,
+            start => Some(Duration::from_secs(start as u64)),
+        }
+    }
+
+    /// The microseconds after the Unix epoch at which windows begin, where that is set.
+    pub(crate) const fn start_micros(&self) -> Option<u64> {
+        match self.start {
+            NO_START => None,
+            start => Some(start as u64 * 1_000_000),
+        }
     }
 
     pub(crate) const fn window_micros(&self) -> u64 {

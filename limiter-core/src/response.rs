@@ -2,6 +2,7 @@
 
 mod fields;
 pub mod headers;
+mod openapi;
 mod problem;
 mod refusal;
 mod structured_fields;

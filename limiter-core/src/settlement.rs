@@ -5,13 +5,12 @@
 //!
 //! Pure. A store reads the state before, calls [`settle`], and writes what it returns.
 
-use smallvec::SmallVec;
-
 use crate::{
     algorithm::{Mark, Usage},
     ban::BanRecord,
     check::Item,
     decide::{Levels, PriorState},
+    short_list::ShortList,
     time::Timestamp,
 };
 
@@ -43,7 +42,7 @@ pub enum Adjustment {
 }
 
 /// The marks of one charge, one a quota.
-pub type Marks = SmallVec<[Mark; 1]>;
+pub type Marks = ShortList<Mark>;
 
 /// An item, and what a request came to for it.
 #[derive(Clone, Debug)]

@@ -85,9 +85,12 @@
 //! | `memory` | yes | state in this process |
 //! | `config` | yes | the configuration: `[default.limiter]` of Rocket.toml |
 //! | `log` | yes | events also for loggers of the crate `log`; they are `tracing` events |
+//! | `metrics` | | numbers for Prometheus and others, by the facade `metrics` |
 //! | `redis` | | Redis and Valkey: one server, Sentinel, Cluster |
 //! | `postgres`, `mysql`, `sqlite` | | PostgreSQL; MySQL and MariaDB; SQLite, compiled in |
 //! | `tls` | | TLS to a store |
+//! | `utoipa` | | the responses of a [`Refusal`] in OpenAPI documents: `responses(Refusal)` |
+//! | `rocket_okapi` | | the same by `rocket_okapi`: a [`RateLimited`] guard documents them |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -99,6 +102,8 @@ mod fairing;
 mod guard;
 mod limiter_state;
 mod lingering;
+#[cfg(feature = "rocket_okapi")]
+mod openapi;
 mod refused;
 mod request;
 mod request_state;

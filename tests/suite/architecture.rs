@@ -5,7 +5,8 @@ mod source;
 
 use std::{collections::BTreeSet, process::Command};
 
-use self::source::{Function, Imports, ROOT, files, functions, imported, imports};
+pub(crate) use self::source::ROOT;
+use self::source::{Function, Imports, files, functions, imported, imports};
 
 /// Modules of the core, lowest layer first. A module imports from the layers before
 /// its own, and from none of its own layer or later ones.

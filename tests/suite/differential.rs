@@ -1,6 +1,7 @@
 //! Random sequences through a store and through the reference model: every
 //! field of every decision is the same.
 
+mod quotas;
 mod steps;
 mod unit_changes;
 

@@ -17,6 +17,7 @@ mod logs;
 mod memory;
 mod modes;
 mod multi_process;
+mod packages;
 mod peer_regressions;
 mod plans;
 mod raw_http;

@@ -3,6 +3,7 @@
 mod batching;
 mod connections;
 mod start;
+mod unix_socket;
 
 use std::time::{Duration, Instant};
 

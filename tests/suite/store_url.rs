@@ -7,7 +7,7 @@ use limiter_core::{Config, RemoteStore};
 
 /// Wrong URLs, and a part of their errors. Whatever begins with `secret` or `7777`
 /// is the value of a password.
-const TABLE: [(&str, &str); 26] = [
+const TABLE: [(&str, &str); 29] = [
     // Parameters that nothing reads.
     ("postgres://user:secret@h/db?passwrd=secret2", "parameter 1 of the URL is unknown"),
     ("postgres://user@h/db?sslmode=require&secret", "parameter 2 of the URL is unknown"),
@@ -20,6 +20,9 @@ const TABLE: [(&str, &str); 26] = [
     ("redis-sentinel://:secret@h:1,h:2/service?db=2", "redis-sentinel://host:port/service/2"),
     ("rediss-sentinel://:secret@h:1/service?password=secret2", "parameter 1"),
     ("redis-cluster://:secret@h:1,h:2?db=2", "parameter 1"),
+    ("redis+unix:///a/b.sock?password=secret", "write one of db, user, pass, protocol"),
+    ("unix://secret/b.sock", "write redis+unix:///path/to/redis.sock"),
+    ("redis+unix:///a/b.sock?db=secret", "write redis+unix:///path/to/redis.sock"),
     ("rediss-cluster://:secret@h:1,h:2/?password=secret2", "parameter 1"),
     // A password that ends the host: the user would be the host, and its beginning
     // the port.
@@ -72,6 +75,8 @@ fn urls_that_are_right_are_not_refused() {
         "mysql://u:p@h/db?ssl-mode=VERIFY_CA&ssl-ca=/a/b.pem&socket=/run/mysql.sock",
         "redis://:p%40@h:1/3?protocol=resp3",
         "rediss://h#insecure",
+        "redis+unix:///run/redis.sock?db=1&user=u&pass=p%40",
+        "unix:///run/redis.sock",
         "redis-sentinel://u:p@h:1,h:2/service/2",
         "redis-cluster://u:p@h:1,h:2",
         "sqlite://a/b@c#d.db",

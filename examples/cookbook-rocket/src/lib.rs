@@ -8,6 +8,7 @@ pub mod catchers;
 pub mod cors;
 pub mod cost;
 pub mod login;
+pub mod login_form;
 pub mod messages;
 pub mod own_tests;
 pub mod plans;

@@ -1,5 +1,6 @@
 //! `limit` units in a window that starts at the key's first request and is
-//! gone when it ends; the next request starts another.
+//! gone when it ends; the next request starts another. Windows that begin at a set time
+//! are the same, but for their start.
 
 #[cfg(feature = "redis")]
 use smallvec::smallvec;
@@ -32,9 +33,21 @@ impl Window {
         // A start over a window ahead of now comes of a clock that stepped
         // back: a client does not wait for that clock to come round again.
         if left == 0 || left > length.saturating_mul(2) {
-            return Self { left: length, used: 0 };
+            return Self::unused(quota, now);
         }
         Self { left, used }
+    }
+
+    /// The window that a request at `now` begins, or finds begun where it begins at a set
+    /// time.
+    #[inline]
+    fn unused(quota: &Quota, now: Timestamp) -> Self {
+        let length = quota.window_micros();
+        let begun = quota.start_micros().map_or(0, |start| {
+            // The start is less than a window.
+            (now.as_micros() + (length - start)) % length
+        });
+        Self { left: length - begun, used: 0 }
     }
 
     const fn start(self, quota: &Quota, now: Timestamp) -> u64 {
@@ -47,7 +60,7 @@ impl Arithmetic for Window {
     fn at(quota: &Quota, state: Option<State>, now: Timestamp) -> Self {
         match state {
             Some(State::FixedWindow { start, used }) => Self::since(quota, start, used, now),
-            _ => Self { left: quota.window_micros(), used: 0 },
+            _ => Self::unused(quota, now),
         }
     }
 
@@ -125,7 +138,10 @@ impl Counting for Window {
         let theirs = Self::at(quota, share.state.clone(), their_now);
         match (self.used, theirs.used) {
             (_, 0) => {}
-            (0, more) => *self = Self { used: more.min(quota.limit()), left: theirs.left },
+            (0, more) => {
+                let left = if quota.start_micros().is_some() { self.left } else { theirs.left };
+                *self = Self { used: more.min(quota.limit()), left };
+            }
             (used, more) => {
                 self.used = used.max(used.saturating_add(more).min(quota.limit()));
             }
@@ -137,6 +153,13 @@ impl Counting for Window {
     fn share_numbers(quota: &Quota, share: &QuotaUsage, their_now: Timestamp) -> Numbers {
         let theirs = Self::at(quota, share.state.clone(), their_now);
         smallvec![theirs.left, theirs.used.min(quota.limit()), 0, 0]
+    }
+
+    /// Whether windows begin at a set time, and when.
+    #[cfg(feature = "redis")]
+    fn script_params(quota: &Quota, _: u64) -> [u64; 6] {
+        let start = quota.start_micros();
+        [start.is_some().into(), start.unwrap_or(0), 0, 0, 0, 0]
     }
 
     #[cfg(feature = "memory")]

@@ -12,7 +12,7 @@ use crate::{
     key::KeySpec,
     limiter::ReloadMode,
     policy::{HeaderStyles, Mode, OnStoreError, Policy},
-    quota::{Algorithm, Quotas},
+    quota::{Algorithm, Quota, Quotas},
 };
 
 /// A policy, checked to be a table.
@@ -29,8 +29,7 @@ impl<'de> Deserialize<'de> for PolicyConfig {
 struct PolicyTable {
     #[serde(deserialize_with = "quotas")]
     quota: Quotas,
-    #[serde(default)]
-    algorithm: Algorithm,
+    algorithm: Option<Algorithm>,
     segments: Option<Number<u8>>,
     #[serde(default)]
     key: KeySpec,
@@ -52,10 +51,7 @@ impl PolicyConfig {
     /// The policy, under its name.
     pub(super) fn named(self, name: &str) -> Result<Policy, ConfigError> {
         let Self(table) = self;
-        let quotas = table
-            .quota
-            .with_algorithm(table.algorithm)
-            .map_err(|error| ConfigError::at("quota", error).within(name))?;
+        let quotas = counted(&table.quota, table.algorithm).map_err(|error| error.within(name))?;
         let quotas = match table.segments {
             Some(Number(segments)) => quotas
                 .with_segments(segments)
@@ -90,6 +86,21 @@ impl PolicyConfig {
             None => Ok(policy),
         }
     }
+}
+
+/// Returns the quotas, counted by an algorithm where one is given.
+fn counted(quotas: &Quotas, algorithm: Option<Algorithm>) -> Result<Quotas, ConfigError> {
+    let Some(algorithm) = algorithm else { return Ok(quotas.clone()) };
+    let has_start = |quota: &Quota| quota.window_start().is_some();
+    if algorithm != Algorithm::FixedWindow && quotas.iter().all(has_start) {
+        let message = format!(
+            "is {:?}, but windows that begin \"from\" a set time are counted by \"fixed_window\"; \
+             leave it out",
+            algorithm.as_str()
+        );
+        return Err(ConfigError::at("algorithm", message));
+    }
+    quotas.with_algorithm(algorithm).map_err(|error| ConfigError::at("quota", error))
 }
 
 /// Reads quotas; the commonest mistakes have messages of their own.

@@ -1,8 +1,9 @@
+mod docs;
 mod mistakes;
 mod shared_store;
 
 use super::*;
-use crate::{Algorithm, BanAnswer, HeaderStyle, Mode, OnStoreError};
+use crate::{Algorithm, BanAnswer, HeaderStyle, Mode, OnStoreError, Quota};
 
 fn error(toml: &str) -> String {
     Config::from_toml(toml).unwrap_err().to_string()
@@ -72,6 +73,18 @@ fn defaults_are_those_of_the_docs() {
     assert_eq!(policy.key().to_string(), "ip");
     assert_eq!(policy.on_store_error(), OnStoreError::Local);
     assert!(policy.ban().is_none() && policy.companion().is_none());
+}
+
+#[test]
+fn windows_begin_at_a_set_time_beside_others() {
+    let quota = "10/second; 1000/day from midnight UTC";
+    let toml = format!("[policies.api]\nquota = \"{quota}\"\nalgorithm = \"sliding_window\"");
+    let policy = Config::from_toml(&toml).unwrap().rules.policies.remove(0);
+    let algorithms: Vec<_> = policy.quotas().iter().map(Quota::algorithm).collect();
+    assert_eq!(algorithms, [Algorithm::SlidingWindow, Algorithm::FixedWindow]);
+    let error = error(&toml.replace("10/second; ", ""));
+    assert!(error.starts_with("policies.api.algorithm: is \"sliding_window\""), "{error}");
+    assert!(error.contains("leave it out"), "{error}");
 }
 
 #[test]

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::{
     harness::{Harness, policy, rule, secs, wait},
     quotas::counted_by,
@@ -69,6 +71,21 @@ pub async fn outage_usage_fills_to_the_limit(trial: &Harness) {
             assert!(wait(&trial.ask(&policies, &client, 1).await) <= secs(72), "{algorithm:?}");
         }
     }
+}
+
+/// Windows that begin at a set time do so by the store's clock, though a clock that was an
+/// hour ahead admitted.
+pub async fn windows_at_a_set_time_take_outage_usage(trial: &Harness) {
+    let (policies, client) =
+        ([policy("aligned", "5/day from midnight UTC")], trial.subject("client"));
+    let now = trial.clock().now().as_micros();
+    trial.advance(Duration::from_micros(86_400_000_000 - now % 86_400_000_000) + secs(6 * 3_600));
+    let ahead = trial.clock().now().after(secs(3_600));
+    let mut outage_usage = OutageUsage::new(&policies[0], ahead);
+    outage_usage.charge(4, ahead);
+    let charged = look(trial, &policies, &client, outage_usage).await;
+    assert_eq!(charged.quotas()[0].remaining(), 1);
+    assert_eq!(charged.quotas()[0].reset_after(), secs(18 * 3_600));
 }
 
 /// Outage usage ages: it weighs only what is left of it when it is charged.

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::harness::{Harness, policy, secs, wait};
-use crate::{Algorithm, Clock, Policy, Quotas, Retry, Verdict, quota::MAX_UNITS};
+use crate::{Algorithm, Clock, Policy, Quotas, Retry, Timestamp, Verdict, quota::MAX_UNITS};
 
 pub(super) fn counted_by(algorithm: Algorithm, quotas: &str) -> [Policy; 1] {
     let quotas: Quotas = quotas.parse().expect("the case's quota is one");
@@ -62,6 +62,38 @@ pub async fn a_fixed_window_starts_at_the_first_request(trial: &Harness) {
     assert_eq!(wait(&trial.ask(&policies, &client, 1).await), secs(58));
     trial.advance(secs(58));
     assert!(trial.ask(&policies, &client, 2).await.is_allowed());
+}
+
+/// Windows that begin at a set time do so for all keys, and end then, whenever a key's
+/// first request came.
+pub async fn a_fixed_window_starts_at_a_set_time(trial: &Harness) {
+    for (quota, hour) in [("2/day from midnight UTC", 0), ("2/day from 03:00 -04:00", 7)] {
+        let policies = [policy("aligned", quota)];
+        align(trial, secs(86_400));
+        trial.advance(secs(86_400 + hour * 3_600) - Duration::from_micros(1));
+        for client in ["early", "late"].map(|name| trial.subject(name)) {
+            assert!(trial.ask(&policies, &client, 1).await.is_allowed(), "{quota}");
+        }
+        let early = trial.subject("early");
+        assert!(trial.ask(&policies, &early, 1).await.is_allowed(), "{quota}");
+        let refused = trial.ask(&policies, &early, 1).await;
+        assert_eq!(wait(&refused), Duration::from_micros(1), "{quota}");
+        trial.advance(Duration::from_micros(1));
+        // A new day, of which an hour has passed before anybody comes.
+        trial.advance(secs(3_600));
+        for client in ["early", "late"].map(|name| trial.subject(name)) {
+            assert!(trial.ask(&policies, &client, 2).await.is_allowed(), "{quota}");
+            let refused = trial.ask(&policies, &client, 1).await;
+            assert_eq!(wait(&refused), secs(23 * 3_600), "{quota}");
+        }
+        // The clock steps back behind the start: the window stays the one that was used.
+        trial
+            .clock()
+            .set(Timestamp::from_micros(trial.clock().now().as_micros() - 2 * 3_600 * 1_000_000));
+        assert_eq!(wait(&trial.ask(&policies, &early, 1).await), secs(25 * 3_600), "{quota}");
+        trial.advance(secs(25 * 3_600));
+        assert!(trial.ask(&policies, &early, 2).await.is_allowed(), "{quota}");
+    }
 }
 
 /// Rounded down, a limit of 1 would pass twice within two milliseconds.
@@ -190,7 +222,7 @@ pub async fn a_clock_that_steps_back_locks_nobody_out(trial: &Harness) {
         let now = trial.clock().now();
         assert!(trial.ask(&policies, &client, 2).await.is_allowed());
         for back in [1, 30_000_000, 3_600_000_000] {
-            trial.clock().set(crate::Timestamp::from_micros(now.as_micros() - back));
+            trial.clock().set(Timestamp::from_micros(now.as_micros() - back));
             let decision = trial.ask(&policies, &client, 1).await;
             if !decision.is_allowed() {
                 assert!(wait(&decision) <= secs(180), "{algorithm:?}: {decision:?}");

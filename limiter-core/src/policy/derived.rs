@@ -94,7 +94,7 @@ impl Policy {
             name,
             quotas: (*ban.strikes()).into(),
             ban: None,
-            headers: HeaderStyle::None,
+            headers: HeaderStyle::None.into(),
             counted: CountedStatuses::Only(ban.statuses().clone()),
             is_reservation: true,
             ..Rule::clone(&self.0)

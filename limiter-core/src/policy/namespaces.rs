@@ -13,7 +13,8 @@ const LAYOUT: u8 = 1;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Namespaces {
-    /// Namespace of the counters: a digest of name, layout, algorithms, windows and segments.
+    /// Namespace of the counters: a digest of name, layout, algorithms, windows with their
+    /// starts, and segments.
     pub counters: u64,
     /// Namespace of bans: a digest of the group's name, or of the policy's own.
     pub bans: u64,
@@ -36,6 +37,9 @@ impl Namespaces {
             counters.update(quota.window_micros().to_be_bytes());
             if quota.segments() > 0 {
                 counters.update([quota.segments()]);
+            }
+            if let Some(start) = quota.start_micros() {
+                counters.update(start.to_be_bytes());
             }
         }
         let group = ban.and_then(BanRule::group);

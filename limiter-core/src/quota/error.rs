@@ -35,9 +35,19 @@ pub enum QuotaError {
     /// A number of segments that is out of range.
     #[error("the segments are {0}; they must be 1 to {MAX_SEGMENTS}")]
     Segments(u8),
+    /// Windows that begin at a set time, where each key has its own.
+    #[error(
+        "{0} has no windows that begin at a set time: only fixed_window does; leave \"from\" out \
+         or use fixed_window"
+    )]
+    NoStart(&'static str),
+    /// Windows that cannot begin at the same time on every day.
+    #[error("windows that begin at a set time must divide a day, as 1h or 1d, or be a week, 7d")]
+    Start,
     /// Text that is not a quota.
     #[error(
-        "{text:?} is not a quota: {reason}; write \"10/minute\", \"100/5m\" or \"10/s burst 20\""
+        "{text:?} is not a quota: {reason}; write \"10/minute\", \"100/5m\", \"10/s burst 20\" or \
+         \"1000/day from midnight UTC\""
     )]
     Notation {
         /// The value that was given.

@@ -1,8 +1,8 @@
-//! Quotas as text: `10/minute`, `100/5m`, `10/s burst 20; 1000/hour`.
+//! Quotas as text: `10/minute`, `100/5m`, `10/s burst 20; 1000/day from midnight UTC`.
 //!
 //! ```text
 //! quotas = quota *( ";" quota )
-//! quota  = limit "/" window [ "burst" units ]
+//! quota  = limit "/" window [ "burst" units ] [ "from" start ]   see `window_start`
 //! window = unit | length
 //! length = 1*( number unit )          as in 5m, 1h 30m
 //! ```
@@ -11,7 +11,7 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use super::{Quota, QuotaError, Quotas};
+use super::{Quota, QuotaError, Quotas, window_start};
 
 impl FromStr for Quota {
     type Err = QuotaError;
@@ -21,6 +21,10 @@ impl FromStr for Quota {
         let (limit, rest) = text
             .split_once('/')
             .ok_or_else(|| fail("there is no \"/\" between limit and window".to_owned()))?;
+        let (rest, start) = match rest.split_once(" from ") {
+            Some((rest, start)) => (rest, Some(start)),
+            None => (rest, None),
+        };
         let (window, burst) = match rest.split_once("burst") {
             Some((window, burst)) => (window, Some(burst)),
             None => (rest, None),
@@ -28,13 +32,18 @@ impl FromStr for Quota {
         let limit = parse_units("limit", limit).map_err(fail)?;
         let window = parse_window(window.trim()).map_err(fail)?;
         let quota = Self::new(limit, window).map_err(|error| fail(error.to_string()))?;
-        match burst {
-            None => Ok(quota),
+        let quota = match burst {
+            None => quota,
             Some(burst) => {
                 let burst = parse_units("burst", burst).map_err(fail)?;
-                quota.with_burst(burst).map_err(|error| fail(error.to_string()))
+                quota.with_burst(burst).map_err(|error| fail(error.to_string()))?
             }
-        }
+        };
+        let Some(start) = start else { return Ok(quota) };
+        window_start::check_window(&quota).map_err(|error| fail(error.to_string()))?;
+        let start = window_start::parse(start, quota.window / 1_000_000).map_err(fail)?;
+        let start = Duration::from_secs(start);
+        quota.with_window_start(start).map_err(|error| fail(error.to_string()))
     }
 }
 
@@ -102,7 +111,16 @@ impl serde::Serialize for Quota {
 impl fmt::Display for Quota {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.limit, Length(self.window))?;
-        if self.burst == self.limit { Ok(()) } else { write!(f, " burst {}", self.burst) }
+        if self.burst != self.limit {
+            write!(f, " burst {}", self.burst)?;
+        }
+        match self.window_start() {
+            Some(start) => {
+                let window = self.window / 1_000_000;
+                window_start::Start { window, start: start.as_secs() }.fmt(f)
+            }
+            None => Ok(()),
+        }
     }
 }
 
@@ -159,6 +177,30 @@ mod tests {
     }
 
     #[test]
+    fn windows_begin_at_a_set_time() {
+        let table = [
+            ("9/day from midnight UTC", 0, "9/1d from 00:00 UTC"),
+            ("9/day from midnight +02:00", 22 * 3_600, "9/1d from 22:00 UTC"),
+            ("9/24h from 04:30 -03:00", 27_000, "9/1d from 07:30 UTC"),
+            ("9/hour from 00:30 utc", 1_800, "9/1h from 00:30 UTC"),
+            ("9/week from Monday UTC", 4 * 86_400, "9/7d from monday 00:00 UTC"),
+            (
+                "9/7d from sunday 06:00 +10:00",
+                3 * 86_400 - 4 * 3_600,
+                "9/7d from saturday 20:00 UTC",
+            ),
+        ];
+        for (text, start, shown) in table {
+            let quota: Quota = text.parse().unwrap();
+            assert_eq!(quota.algorithm(), crate::Algorithm::FixedWindow, "{text}");
+            assert_eq!(quota.window_start(), Some(Duration::from_secs(start)), "{text}");
+            assert_eq!(quota.to_string(), shown);
+            assert_eq!(shown.parse::<Quota>().unwrap(), quota);
+        }
+        assert_eq!(size_of::<Quota>(), 32);
+    }
+
+    #[test]
     fn what_is_not_a_quota_is_named() {
         let table = [
             ("", "no \"/\""),
@@ -190,6 +232,27 @@ mod tests {
             let error = text.parse::<Quota>().unwrap_err().to_string();
             assert!(error.contains(part), "{text}: {error}");
             assert!(error.contains(&format!("{text:?}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_start_that_is_none_is_named() {
+        let table = [
+            (
+                "9/day from midnight",
+                "\"midnight\" is no time and zone; write \"from midnight UTC\"",
+            ),
+            ("9/day from midnight Europe/Berlin", "is no zone of fixed distance; write UTC"),
+            ("9/day from 24:00 UTC", "\"24:00\" is no time of a day"),
+            ("9/day from monday UTC", "a week begins on a day"),
+            ("9/week from midnight UTC", "as in \"1000/7d from monday UTC\""),
+            ("9/7h from midnight UTC", "must divide a day"),
+            ("9/30d from midnight UTC", "must divide a day"),
+            ("9/day burst 20 from midnight UTC", "fixed_window has no burst"),
+        ];
+        for (text, part) in table {
+            let error = text.parse::<Quota>().unwrap_err().to_string();
+            assert!(error.contains(part), "{text}: {error}");
         }
     }
 

@@ -19,7 +19,9 @@ impl Quotas {
     /// [`MAX_QUOTAS`].
     pub fn new(quotas: impl IntoIterator<Item = Quota>) -> Result<Self, QuotaError> {
         let mut quotas: Vec<_> = quotas.into_iter().collect();
-        quotas.sort_by_key(|q| (q.window, q.limit, q.burst, q.algorithm.as_str(), q.segments));
+        quotas.sort_by_key(|q| {
+            (q.window, q.limit, q.burst, q.algorithm.as_str(), q.segments, q.start)
+        });
         if quotas.is_empty() {
             return Err(QuotaError::Empty);
         }
@@ -32,12 +34,19 @@ impl Quotas {
         }
     }
 
-    /// Returns the same quotas, all counted by `algorithm`.
+    /// Returns the same quotas, counted by `algorithm`, but for those whose windows begin
+    /// [at a set time](Quota::with_window_start).
     ///
     /// # Errors
     /// As [`Quota::with_algorithm`].
     pub fn with_algorithm(&self, algorithm: Algorithm) -> Result<Self, QuotaError> {
-        let changed: Result<Vec<_>, _> = self.iter().map(|q| q.with_algorithm(algorithm)).collect();
+        let changed: Result<Vec<_>, _> = self
+            .iter()
+            .map(|quota| match quota.window_start() {
+                Some(_) => Ok(*quota),
+                None => quota.with_algorithm(algorithm),
+            })
+            .collect();
         Self::new(changed?)
     }
 

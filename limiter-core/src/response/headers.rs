@@ -81,10 +81,9 @@ impl SetTexts {
         let draft_11 = shown.draft_11();
         let draft_7 = shown.tightest(HeaderStyle::Draft7);
         let draft_6 = shown.tightest(HeaderStyle::Draft6);
-        if draft_11.is_some() || draft_7.is_some() || draft_6.is_some() {
-            if let Some(value) = shown.policy_field() {
-                fields.push("ratelimit-policy", value);
-            }
+        let has_draft = draft_11.is_some() || draft_7.is_some() || draft_6.is_some();
+        if has_draft && let Some(value) = shown.policy_field() {
+            fields.push("ratelimit-policy", value);
         }
         if let Some(value) = draft_11 {
             fields.push("ratelimit", value);

@@ -35,12 +35,14 @@ impl Database {
             }
             "redis" | "redis-sentinel" | "redis-cluster" | "rediss" | "rediss-sentinel"
             | "rediss-cluster" => Self::redis(),
+            "unix" | "redis+unix" if cfg!(unix) => Self::redis(),
             "postgres" | "postgresql" => Self::postgres(),
             "mysql" | "mariadb" => Self::mysql(),
             "sqlite" => Self::sqlite(),
             _ => Err(ConfigError::new(format!(
                 "there is no store {scheme:?}; write \"memory\", or an URL that begins with \
-                 redis://, redis-sentinel://, redis-cluster://, postgres://, mysql:// or sqlite://"
+                 redis://, redis+unix://, redis-sentinel://, redis-cluster://, postgres://, mysql:// \
+                 or sqlite://"
             ))),
         }
     }

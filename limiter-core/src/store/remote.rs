@@ -45,7 +45,7 @@ use crate::{
 ///
 /// | URL | database | feature | a check takes |
 /// |---|---|---|---|
-/// | `redis://[user:password@]host:port/database` | Redis or Valkey | `redis` | one call of a script; under load a part of one |
+/// | `redis://[user:password@]host:port/database`, `redis+unix:///path?db=0` | Redis or Valkey, by TCP or a unix socket | `redis` | one call of a script; under load a part of one |
 /// | `redis-sentinel://[user:password@]host:port,host:port/service` | the same, watched by Sentinel | `redis` | one call of a script; under load a part of one |
 /// | `redis-cluster://[user:password@]host:port,host:port` | Redis Cluster | `redis` | one call, and one more for each further client that the policies count |
 /// | `postgres://user:password@host:port/database` | PostgreSQL 11 or newer | `postgres` | one statement; under load two round trips |

@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-pub(super) const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+pub(crate) const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 /// The modules that each module at the top of a crate imports.
 pub(super) type Imports = BTreeMap<String, BTreeSet<String>>;

@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use limiter_core::{
-    Algorithm, Ban, BanChange, BanRule, Check, Item, Key, Mode, OutageUsage, Policy, Quota, Quotas,
-    Store, Subject, Timestamp,
+    Ban, BanChange, BanRule, Check, Item, Key, Mode, OutageUsage, Policy, Quotas, Store, Subject,
+    Timestamp,
     settlement::{SettledItem, Settlement},
 };
 use proptest::prelude::*;
 
-use super::unit_changes::{LastCharges, UnitChange, name_of, unit_change};
+use super::{
+    quotas::{LARGE, quotas, with_other_limits},
+    unit_changes::{LastCharges, UnitChange, name_of, unit_change},
+};
 
 /// One thing to ask of a store.
 #[derive(Clone, Debug)]
@@ -83,54 +86,6 @@ impl Debt {
     }
 }
 
-/// Small ones, which a few requests exhaust, and some whose products are far
-/// beyond 2^53.
-pub(super) fn quota() -> impl Strategy<Value = Quota> {
-    let windows = prop_oneof![1u64..200, Just(1_000), Just(7_777)];
-    let small = (1u64..9, windows, 1u64..15);
-    let large = (LARGE - 9..LARGE, Just(86_400_000_007u64), LARGE - 9..LARGE);
-    prop_oneof![9 => small, 1 => large].prop_map(|(limit, window, burst)| {
-        let quota = Quota::new(limit, Duration::from_micros(window)).unwrap();
-        quota.with_burst(burst).unwrap()
-    })
-}
-
-/// About what fits into a quota.
-pub(super) const LARGE: u64 = 999_999_999_999_999;
-
-pub(super) fn quotas() -> impl Strategy<Value = Quotas> {
-    let algorithms = prop::sample::select(Algorithm::ALL);
-    // A policy may mix them.
-    let segments = prop_oneof![2 => Just(12_u8), 1 => 1_u8..8];
-    prop::collection::vec((quota(), algorithms, segments), 1..4).prop_map(|quotas| {
-        let counted = quotas.into_iter().map(|(quota, algorithm, segments)| match algorithm {
-            Algorithm::Gcra => quota,
-            other => with_algorithm(quota.limit(), quota.window(), other, segments),
-        });
-        distinct(counted)
-    })
-}
-
-fn with_algorithm(limit: u64, window: Duration, algorithm: Algorithm, segments: u8) -> Quota {
-    let quota =
-        Quota::new(limit, window).and_then(|quota| quota.with_algorithm(algorithm)).unwrap();
-    match algorithm {
-        Algorithm::StrictWindow => quota.with_segments(segments).unwrap(),
-        _ => quota,
-    }
-}
-
-/// One that came up twice is left out.
-pub(super) fn distinct(quotas: impl Iterator<Item = Quota>) -> Quotas {
-    let mut distinct: Vec<Quota> = Vec::new();
-    for quota in quotas {
-        if !distinct.contains(&quota) {
-            distinct.push(quota);
-        }
-    }
-    Quotas::new(distinct).unwrap()
-}
-
 pub(super) fn ban_rule() -> impl Strategy<Value = BanRule> {
     let micros = Duration::from_micros;
     (1u64..5, 10u64..500, 1u64..300, 1_000u32..4_000, any::<bool>(), any::<bool>()).prop_map(
@@ -172,21 +127,6 @@ pub(super) fn policies() -> impl Strategy<Value = [Policy; 3]> {
             ]
         },
     )
-}
-
-/// The policy after somebody has edited its numbers: what was used still counts.
-pub(super) fn with_other_limits(policy: &Policy) -> Policy {
-    let quotas = policy.quotas().iter().map(|quota| {
-        // Small and large ones stay apart, and so do two of one window.
-        let other = if quota.limit() > 1_000 { quota.limit() - 5 } else { quota.limit() + 5 };
-        let changed = Quota::new(other, quota.window()).unwrap();
-        match quota.algorithm() {
-            Algorithm::Gcra => changed.with_burst(quota.burst().div_ceil(2)).unwrap(),
-            algorithm => with_algorithm(other, quota.window(), algorithm, quota.segments()),
-        }
-    });
-    let changed = Policy::new(policy.name(), distinct(quotas)).unwrap();
-    policy.ban().cloned().into_iter().fold(changed, Policy::with_ban).with_mode(policy.mode())
 }
 
 pub(super) fn rule_of_its_own() -> BanRule {

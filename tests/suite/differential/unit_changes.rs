@@ -9,7 +9,7 @@ use limiter_core::{
 };
 use proptest::prelude::*;
 
-use super::steps::LARGE;
+use super::quotas::LARGE;
 
 /// What becomes of the units of each item.
 #[derive(Clone, Debug)]

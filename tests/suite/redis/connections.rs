@@ -25,7 +25,7 @@ const MOMENT: Duration = Duration::from_millis(3);
 
 /// Closes the connections of all clients of those servers. The runtime's only thread
 /// has no time to learn of it before the next request: the sockets have to be asked.
-fn close_unseen(mut servers: Vec<Connection>) {
+pub(super) fn close_unseen(mut servers: Vec<Connection>) {
     close_all(&mut servers);
     thread::sleep(MOMENT);
 }

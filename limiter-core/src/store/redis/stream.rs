@@ -1,4 +1,4 @@
-//! Byte stream to one server: TCP, or TLS over it, with a count of the bytes that
+//! Byte stream to one server: TCP, TLS over it, or a unix socket, with a count of the bytes that
 //! went out.
 //!
 //! The count proves what no error says: a call that failed while no byte went out
@@ -22,7 +22,12 @@ use redis::{
     AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, RedisResult,
     aio::MultiplexedConnection,
 };
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fd::{AsFd, BorrowedFd},
+};
+#[cfg(unix)]
+use tokio::net::UnixStream;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -67,8 +72,10 @@ pub(super) async fn open(
         ConnectionAddr::TcpTls { host, port, insecure: false, .. } => {
             Box::new(tls::connect(host, tcp(host, *port).await?).await?)
         }
+        #[cfg(unix)]
+        ConnectionAddr::Unix(path) => Box::new(UnixStream::connect(path).await?),
         _ => {
-            let message = "an address must be host:port, and a certificate is always checked";
+            let message = "an address must be host:port or a unix socket, and a certificate is always checked";
             return Err(RedisError::from((ErrorKind::InvalidClientConfig, message)));
         }
     };
@@ -108,26 +115,33 @@ mod tls {
 }
 
 trait Bytes: AsyncRead + AsyncWrite + Send + Unpin {
-    fn socket(&self) -> &TcpStream;
+    fn socket(&self) -> BorrowedFd<'_>;
 }
 
 impl Bytes for TcpStream {
-    fn socket(&self) -> &TcpStream {
-        self
+    fn socket(&self) -> BorrowedFd<'_> {
+        self.as_fd()
+    }
+}
+
+#[cfg(unix)]
+impl Bytes for UnixStream {
+    fn socket(&self) -> BorrowedFd<'_> {
+        self.as_fd()
     }
 }
 
 #[cfg(feature = "tls")]
 impl Bytes for tokio_rustls::client::TlsStream<TcpStream> {
-    fn socket(&self) -> &TcpStream {
-        self.get_ref().0
+    fn socket(&self) -> BorrowedFd<'_> {
+        self.get_ref().0.as_fd()
     }
 }
 
 /// Returns whether the peer has closed its end. A socket that cannot be asked is left
 /// to the write itself.
-fn is_closed(socket: &TcpStream) -> bool {
-    let mut asked = [PollFd::new(socket, CLOSED)];
+fn is_closed(socket: BorrowedFd<'_>) -> bool {
+    let mut asked = [PollFd::from_borrowed_fd(socket, CLOSED)];
     let at_once = Timespec::default();
     poll(&mut asked, Some(&at_once)).is_ok() && asked[0].revents().intersects(CLOSED)
 }

@@ -1,5 +1,5 @@
-//! The URL of a store: of one server, of the sentinels of a service, or of nodes
-//! of a cluster.
+//! The URL of a store: of one server, by host and port or by unix socket, of the
+//! sentinels of a service, or of nodes of a cluster.
 
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
 
@@ -26,6 +26,12 @@ impl Target {
                 )?;
                 Ok(Self::Sentinel(Sentinel { sentinels, service }))
             }
+            Some("unix" | "redis+unix") => match url.into_connection_info() {
+                Ok(info) => Ok(Self::Server(Box::new(info))),
+                Err(_) => Err("the URL is none of a unix socket; write \
+                               redis+unix:///path/to/redis.sock?db=0"
+                    .to_owned()),
+            },
             _ => match url.into_connection_info() {
                 Ok(info) => Ok(Self::Server(Box::new(info))),
                 Err(_) => Err("the URL is none of a Redis server; write \
@@ -82,7 +88,7 @@ pub(super) fn host_and_port(info: &ConnectionInfo) -> (&str, u16) {
         ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
             (host, *port)
         }
-        // No URL of ours names another one.
+        // A unix socket, which no cluster and no sentinel has.
         _ => ("", 0),
     }
 }

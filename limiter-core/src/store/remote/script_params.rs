@@ -27,7 +27,8 @@ const ITEM: [&str; 4] = ["BYTES", "SHADOW", "QUOTAS", "RULED"];
 /// The numbers of a quota. NEVER says that the cost is over the burst. Behind BURST are
 /// six that each algorithm has of its own: of gcra the cost of the check, the full
 /// bucket, and the most debt that is believed (two buckets), as whole microseconds and a
-/// rest in units of `1 / limit` of one; see [`STRICT`] for strict windows.
+/// rest in units of `1 / limit` of one; see [`FIXED`] and [`STRICT`] for those
+/// of windows.
 const QUOTA: [&str; 11] = [
     "ALGORITHM",
     "LIMIT",
@@ -41,6 +42,10 @@ const QUOTA: [&str; 11] = [
     "MOST",
     "MOST_REST",
 ];
+
+/// The numbers of a fixed window in the place of COST and behind it: whether windows begin
+/// at a set time, and how long after the epoch.
+const FIXED: [&str; 2] = ["ALIGNED", "ALIGNED_TO"];
 
 /// The numbers of a strict window in the place of COST and those behind it: the length
 /// of a segment, and how many count at a time at most.
@@ -69,8 +74,11 @@ pub(in crate::store) fn lua_names() -> String {
         lua += &format!("local {}, {list}_SIZE = {}\n", names.join(", "), places.join(", "));
     }
     let own = QUOTA.iter().position(|name| *name == "COST").unwrap_or(QUOTA.len());
-    let places: Vec<String> = (own..).take(STRICT.len()).map(|place| place.to_string()).collect();
-    lua += &format!("local {} = {}\n", STRICT.join(", "), places.join(", "));
+    for names in [FIXED, STRICT] {
+        let places: Vec<String> =
+            (own..).take(names.len()).map(|place| place.to_string()).collect();
+        lua += &format!("local {} = {}\n", names.join(", "), places.join(", "));
+    }
     lua
 }
 

@@ -10,8 +10,8 @@ use crate::{error::ConfigError, store::database::Database};
 /// Returns an error if the URL has a parameter that its database does not read,
 /// or characters behind its host that belong into a password.
 pub(super) fn check(database: Database, url: &str) -> Result<(), ConfigError> {
-    let Some(known) = parameters(database) else { return Ok(()) };
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let Some(known) = parameters(database, scheme) else { return Ok(()) };
     let (rest, fragment) = split(rest, '#');
     let (address, query) = split(rest, '?');
     let (_, path) = split(address, '/');
@@ -43,7 +43,7 @@ fn split(text: &str, at: char) -> (&str, Option<&str>) {
 fn unknown(database: Database, position: usize, known: &[&str]) -> ConfigError {
     let database_number = match database {
         #[cfg(feature = "redis")]
-        Database::Redis => {
+        Database::Redis if !known.contains(&"db") => {
             "; the number of a database is part of the path: redis://host:port/2, \
              redis-sentinel://host:port/service/2"
         }
@@ -59,8 +59,10 @@ fn unknown(database: Database, position: usize, known: &[&str]) -> ConfigError {
 
 /// The parameters that a database's client library reads. `None` for SQLite,
 /// whose library refuses others itself, and whose URL is a path.
-const fn parameters(database: Database) -> Option<&'static [&'static str]> {
+fn parameters(database: Database, scheme: &str) -> Option<&'static [&'static str]> {
     match database {
+        #[cfg(feature = "redis")]
+        Database::Redis if scheme.ends_with("unix") => Some(&["db", "user", "pass", "protocol"]),
         #[cfg(feature = "redis")]
         Database::Redis => Some(&["protocol"]),
         #[cfg(feature = "postgres")]

@@ -42,7 +42,7 @@ local function owed(q, one, two, three)
     return one, two
   end
   if parameters[q + ALGORITHM] == FIXED then
-    if b > 0 and two == 0 then one = a end
+    if b > 0 and two == 0 and parameters[q + ALIGNED] == 0 then one = a end
     if b > 0 then two = max(two, min(two + b, limit)) end
     return one, two
   end

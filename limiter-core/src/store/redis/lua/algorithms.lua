@@ -118,6 +118,9 @@ local function level_at(q, packed, place)
     local start, used, behind = unpacked('>I8I8', packed, place)
     local left = start + window - now
     if left > 0 and left <= 2 * window then return behind, left, used end
+    if parameters[q + ALIGNED] == 1 then
+      return behind, window - (now - parameters[q + ALIGNED_TO]) % window, 0
+    end
     return behind, window, 0
   end
   if kind == STRICT then return segments_at(q, packed, place) end

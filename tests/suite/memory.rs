@@ -2,6 +2,7 @@
 
 mod clear;
 mod eviction;
+mod policies;
 
 use std::{
     net::Ipv4Addr,

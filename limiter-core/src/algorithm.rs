@@ -28,9 +28,11 @@ pub use self::arithmetic::Mark;
 pub(crate) use self::arithmetic::{Arithmetic, Wait};
 use self::integers::{beyond, div_ceil, div_rem};
 pub(crate) use self::outage::QuotaUsage;
+#[cfg(feature = "memory")]
+pub(crate) use self::state::Numbers;
 pub use self::state::State;
 #[cfg(any(feature = "memory", feature = "redis"))]
-pub(crate) use self::state::{Numbers, max_numbers};
+pub(crate) use self::state::max_numbers;
 pub(crate) use self::strict_window::{Segments, Summary};
 #[cfg(feature = "memory")]
 pub(crate) use self::{

@@ -117,12 +117,6 @@ impl OutageUsage {
         };
         levels.iter().map(charged).collect()
     }
-
-    /// The script parameters of each quota: see [`QuotaUsage::numbers`].
-    #[cfg(feature = "redis")]
-    pub(crate) fn numbers(&self) -> impl Iterator<Item = u64> + '_ {
-        self.quotas.iter().flat_map(|usage| usage.numbers(self.now))
-    }
 }
 
 /// The one that ends later.

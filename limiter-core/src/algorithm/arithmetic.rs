@@ -1,6 +1,6 @@
 //! The traits of an algorithm: [`Arithmetic`] and [`Counting`].
 
-#[cfg(any(feature = "memory", feature = "redis"))]
+#[cfg(feature = "memory")]
 use super::Numbers;
 #[cfg(feature = "memory")]
 use super::max_numbers;
@@ -108,10 +108,6 @@ pub(super) trait Counting: Arithmetic {
         share: &QuotaUsage,
         their_now: Timestamp,
     );
-
-    /// Returns a share as `admin.lua` takes it.
-    #[cfg(feature = "redis")]
-    fn share_numbers(quota: &Quota, share: &QuotaUsage, their_now: Timestamp) -> Numbers;
 
     /// Returns the numbers of a share, but for its units: see [`PackedUsage`].
     #[cfg(feature = "memory")]

@@ -2,11 +2,6 @@
 //! gone when it ends; the next request starts another. Windows that begin at a set time
 //! are the same, but for their start.
 
-#[cfg(feature = "redis")]
-use smallvec::smallvec;
-
-#[cfg(feature = "redis")]
-use super::Numbers;
 use super::{Arithmetic, Counting, Mark, QuotaUsage, State, Wait, beyond};
 #[cfg(feature = "memory")]
 use super::{CompactUsage, Outline, Ring};
@@ -148,14 +143,7 @@ impl Counting for Window {
         }
     }
 
-    /// Microseconds left, and units used, as many as matter.
-    #[cfg(feature = "redis")]
-    fn share_numbers(quota: &Quota, share: &QuotaUsage, their_now: Timestamp) -> Numbers {
-        let theirs = Self::at(quota, share.state.clone(), their_now);
-        smallvec![theirs.left, theirs.used.min(quota.limit()), 0, 0]
-    }
-
-    /// Whether windows begin at a set time, and when.
+    /// Returns if windows begin at a set time, and that time.
     #[cfg(feature = "redis")]
     fn script_params(quota: &Quota, _: u64) -> [u64; 6] {
         let start = quota.start_micros();

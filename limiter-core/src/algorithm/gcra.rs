@@ -8,12 +8,9 @@
 
 mod debt;
 
-#[cfg(feature = "redis")]
-use smallvec::smallvec;
-
 pub(super) use self::debt::Debt;
 use self::debt::{MAX_LEAD, capacity, cost_of};
-#[cfg(any(feature = "memory", feature = "redis"))]
+#[cfg(feature = "memory")]
 use super::Numbers;
 use super::{Arithmetic, Counting, Mark, QuotaUsage, State, Wait, div_ceil, div_rem};
 #[cfg(feature = "memory")]
@@ -145,16 +142,6 @@ impl Counting for Debt {
         };
         let debt = (*self).max(on_top.max(least).min(Self::full(quota)));
         *self = debt.at_rate(quota.limit());
-    }
-
-    /// The debt that is added and the debt that there is at least, as whole
-    /// microseconds and a rest each.
-    #[cfg(feature = "redis")]
-    fn share_numbers(quota: &Quota, share: &QuotaUsage, their_now: Timestamp) -> Numbers {
-        let least = Self::at(quota, share.state.clone(), their_now);
-        let [a, b] = added(quota, share, their_now).parts(quota);
-        let [c, d] = least.min(Self::full(quota)).parts(quota);
-        smallvec![a, b, c, d]
     }
 
     /// The arrival time, and whole microseconds of the latest one: its fraction only

@@ -5,9 +5,7 @@ mod packed;
 
 #[cfg(feature = "memory")]
 pub(crate) use self::packed::PackedUsage;
-#[cfg(feature = "redis")]
-use super::Numbers;
-#[cfg(any(feature = "memory", feature = "redis"))]
+#[cfg(feature = "memory")]
 use super::of_algorithm;
 use super::{AlgorithmUsage, Arithmetic, Counting, State, Usage, by_algorithm, gcra::Debt};
 use crate::{
@@ -84,12 +82,6 @@ impl QuotaUsage {
         self.state = self.level(now).with_outage_usage(later, now).state();
         self.raise_most(later.units, now);
         self.units = self.units.saturating_add(later.units);
-    }
-
-    /// Returns the usage as `admin.lua` takes it.
-    #[cfg(feature = "redis")]
-    pub(crate) fn numbers(&self, now: Timestamp) -> Numbers {
-        of_algorithm!(self.quota, A => A::share_numbers(&self.quota, self, now))
     }
 
     fn raise_most(&mut self, units: u64, now: Timestamp) {

@@ -7,11 +7,6 @@
 //! built rate limiting capable of scaling to millions of domains", 2017; there
 //! it is a float.)
 
-#[cfg(feature = "redis")]
-use smallvec::smallvec;
-
-#[cfg(feature = "redis")]
-use super::Numbers;
 use super::{Arithmetic, Counting, Mark, QuotaUsage, State, Wait, beyond, div_ceil, div_rem};
 #[cfg(feature = "memory")]
 use super::{CompactUsage, Outline, Ring};
@@ -167,13 +162,6 @@ impl Counting for Windows {
         let sum = |own: u64, more: u64| own.max(own.saturating_add(more).min(quota.limit()));
         self.current = sum(self.current, theirs.current);
         self.previous = sum(self.previous, theirs.previous);
-    }
-
-    /// Units of the current window and the one before, as many as matter.
-    #[cfg(feature = "redis")]
-    fn share_numbers(quota: &Quota, share: &QuotaUsage, their_now: Timestamp) -> Numbers {
-        let theirs = Self::at(quota, share.state.clone(), their_now);
-        smallvec![theirs.current.min(quota.limit()), theirs.previous.min(quota.limit()), 0, 0]
     }
 
     #[cfg(feature = "memory")]

@@ -26,7 +26,7 @@ mod summary;
 
 use self::aged::Aged;
 pub(crate) use self::summary::Summary;
-#[cfg(any(feature = "memory", feature = "redis"))]
+#[cfg(feature = "memory")]
 use super::Numbers;
 use super::{Arithmetic, Counting, Mark, QuotaUsage, State, Wait, beyond};
 #[cfg(feature = "memory")]
@@ -240,13 +240,6 @@ impl Counting for Segments {
             *used = (*used).max(used.saturating_add(units).min(quota.limit()));
         }
         *self = Self::counting(quota, self.start, &self.used, now);
-    }
-
-    #[cfg(feature = "redis")]
-    fn share_numbers(quota: &Quota, share: &QuotaUsage, their_now: Timestamp) -> Numbers {
-        let segments = Aged::all(quota, share, their_now);
-        let numbers = segments.iter().flat_map(|Aged { age, units }| [*age, *units]);
-        std::iter::once(segments.len() as u64).chain(numbers).collect()
     }
 
     /// The length of a segment, and how many count at a time at most.

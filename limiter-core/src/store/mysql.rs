@@ -14,7 +14,7 @@ use sqlx::{
 
 use super::sql::{
     Dialect, SqlError, TextRows, join, number,
-    transaction::{self, Changes, LoadedRows, Rows, States, Transactional, statements},
+    transaction::{self, Transactional, statements},
 };
 use crate::{
     policy::Policy,
@@ -23,6 +23,7 @@ use crate::{
         backend::{Backend, Reply},
         batcher::BatchEntry,
         builder::server_timeout,
+        rows::{Changes, LoadedRows, Rows, States},
         text_encoding,
     },
 };

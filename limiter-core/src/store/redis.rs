@@ -4,6 +4,7 @@
 mod advice;
 mod cluster;
 mod command;
+mod compare_and_set;
 mod connection;
 mod cross_slot;
 mod encoding;

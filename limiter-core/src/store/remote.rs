@@ -1,11 +1,13 @@
 //! State that several servers share: Redis and Valkey, PostgreSQL, MySQL and
 //! MariaDB, SQLite.
 
+pub(super) mod apply;
 pub(super) mod backend;
 pub(super) mod batcher;
 pub(super) mod builder;
 pub(super) mod operation;
 pub(super) mod probe;
+pub(super) mod rows;
 #[cfg(feature = "_deciding")]
 pub(super) mod script_params;
 pub(super) mod storage_key;

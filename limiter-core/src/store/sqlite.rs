@@ -11,7 +11,7 @@ use sqlx::{
 
 use super::sql::{
     Dialect, SqlError, TextRows,
-    transaction::{self, Changes, LoadedRows, Rows, States, Transactional, statements},
+    transaction::{self, Transactional, statements},
 };
 use crate::{
     error::StoreError,
@@ -21,6 +21,7 @@ use crate::{
         backend::{Backend, Reply},
         batcher::BatchEntry,
         builder::server_timeout,
+        rows::{Changes, LoadedRows, Rows, States},
         text_encoding,
     },
     time::wall_clock,

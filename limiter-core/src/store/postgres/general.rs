@@ -17,8 +17,9 @@ use super::{
 use crate::{
     ban::Ban,
     policy::Policy,
-    store::sql::transaction::{
-        BanRow, Changes, CounterRow, LoadedRow, LoadedRows, Names, Rows, States, Transactional,
+    store::{
+        remote::rows::{BanRow, Changes, CounterRow, LoadedRow, LoadedRows, Names, Rows, States},
+        sql::transaction::Transactional,
     },
 };
 
@@ -91,7 +92,7 @@ fn loaded(rows: &[PgRow], names: &Names<'_>) -> Result<LoadedRows, sqlx::Error> 
             (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         match name.zip(version) {
             Some((name, version)) => {
-                found.insert(name, LoadedRow { version, text });
+                found.insert(name, LoadedRow { version, value: text });
             }
             None => now = text.parse().ok(),
         }
@@ -122,14 +123,14 @@ fn write_arguments<'a>(
     let expires_at = |row: &CounterRow<'_>| row.states.map(|_| row.expires_at.cast_signed());
     [
         Argument::Texts(counters.iter().map(|row| Some(row.name)).collect()),
-        Argument::Texts(counters.iter().map(|row| row.version).collect()),
+        Argument::Texts(counters.iter().map(|row| row.version.map(String::as_str)).collect()),
         counter(|columns| columns.tat),
         counter(|columns| columns.limit),
         counter(|columns| columns.burst),
         Argument::Texts(columns.iter().map(|columns| columns.state.as_deref()).collect()),
         Argument::Numbers(counters.iter().map(expires_at).collect()),
         Argument::Texts(bans.iter().map(|row| Some(row.name)).collect()),
-        Argument::Texts(bans.iter().map(|row| row.version).collect()),
+        Argument::Texts(bans.iter().map(|row| row.version.map(String::as_str)).collect()),
         ban(|ban, _| ban.until.as_micros()),
         ban(|ban, _| ban.duration),
         ban(|ban, _| ban.count.into()),

@@ -1,5 +1,4 @@
-//! One call of a general script: its arguments, and its reply.
-//! Both general scripts take the same, see `state.lua`.
+//! One call of the general script: its arguments, see `state.lua`, and its reply.
 
 use std::sync::Arc;
 
@@ -10,20 +9,17 @@ use super::{
     scripts::Script,
 };
 use crate::{
-    store::{
-        BanChange,
-        remote::{
-            backend::{NamedItem, Reply, StoreRequest},
-            batcher::BatchEntry,
-            operation::{Operation, ttl_grace},
-            script_params::settlement_numbers,
-            storage_key,
-        },
+    store::remote::{
+        backend::{NamedItem, Reply, StoreRequest},
+        batcher::BatchEntry,
+        operation::{Operation, ttl_grace},
+        script_params::settlement_numbers,
+        storage_key,
     },
     time::Timestamp,
 };
 
-/// A request that a script decides in one atomic step.
+/// A request that the script decides in one atomic step.
 #[derive(Debug)]
 pub(super) struct ScriptCall {
     run: Arc<StoreRequest>,
@@ -37,13 +33,8 @@ impl ScriptCall {
     pub(super) fn of_entry(BatchEntry { request, times }: &BatchEntry) -> Self {
         let (run, times) = (Arc::clone(request), *times);
         let mut further = Vec::new();
-        match run.operation {
-            Operation::Reconcile => write_outage_usage(&mut further, &run),
-            Operation::Settle => encoding::write(&mut further, settlement_numbers(&run)),
-            Operation::ChangeBan(BanChange::Ban(_)) => {
-                encoding::write(&mut further, [run.operation.duration()]);
-            }
-            _ => {}
+        if run.operation == Operation::Settle {
+            encoding::write(&mut further, settlement_numbers(&run));
         }
         Self { run, times, further }
     }
@@ -56,7 +47,7 @@ impl ScriptCall {
         self.times
     }
 
-    /// Returns whether both differ in their clients alone, and in the marks of what is
+    /// Returns true if both differ in their clients alone, and in the marks of what is
     /// given back.
     pub(super) fn is_decided_as(&self, other: &Self) -> bool {
         self.times == other.times
@@ -74,8 +65,8 @@ impl ScriptCall {
         self.run.items.first().map_or("", |item| &item.client)
     }
 
-    /// Returns true if both differ in their clients and clocks alone, so that a script
-    /// is told their numbers once.
+    /// Returns true if both differ in their clients and clocks alone, so that their
+    /// numbers are sent once.
     fn has_one_template(&self, other: &Self) -> bool {
         let (one, other) = (&*self.run, &*other.run);
         let alike = |(one, other): (&NamedItem, &NamedItem)| {
@@ -87,24 +78,14 @@ impl ScriptCall {
     }
 }
 
-/// Writes outage usage: the numbers of each quota, and those of a ban.
-fn write_outage_usage(told: &mut Vec<u8>, run: &StoreRequest) {
-    for outage_usage in &run.outage_usage {
-        // By a clock at 0 its end is how much longer it lasts.
-        let ban = outage_usage.ban_at(Timestamp::default());
-        let ban = ban.map_or([0; 3], |ban| [ban.until.as_micros(), ban.duration, ban.count.into()]);
-        encoding::write(told, outage_usage.numbers().chain(ban));
-    }
-}
-
-/// The call that asks all of it, in this order.
+/// Returns the command that decides the calls, in this order.
 pub(super) fn command(
     script: &Script,
     by_hash: bool,
     prefix: &str,
-    asked: &[Arc<ScriptCall>],
+    calls: &[Arc<ScriptCall>],
 ) -> Cmd {
-    let items = || asked.iter().flat_map(|ask| &ask.run.items);
+    let items = || calls.iter().flat_map(|call| &call.run.items);
     let keys: usize = items().map(keys_of).sum();
     let mut command = Cmd::with_capacity(keys + 40, 64 * keys + 256);
     command.arg(if by_hash { "EVALSHA" } else { "EVAL" });
@@ -120,7 +101,7 @@ pub(super) fn command(
             command.arg(&name);
         }
     }
-    write_arguments(&mut command, asked);
+    write_arguments(&mut command, calls);
     command
 }
 
@@ -129,17 +110,23 @@ fn keys_of(item: &NamedItem) -> usize {
     if item.policy.ban().is_some() { 3 } else { 1 }
 }
 
-/// Writes the prefix of the names of all of a client's keys. The part in braces is
-/// what a Redis cluster places by: all of a client's state is in one slot, and
-/// no client's name has a brace.
+/// Returns the name of a key.
+pub(super) fn key_name(prefix: &str, client: &str, part: &str) -> String {
+    let mut name = String::with_capacity(64);
+    write_name(&mut name, prefix, client);
+    name + part
+}
+
+/// Writes the prefix of the names of all of a client's keys. A cluster places keys by the
+/// part in braces: all of a client's state is in one slot. No client's name has a brace.
 pub(super) fn write_name(name: &mut String, prefix: &str, client: &str) {
     for part in [prefix, ":{", client, "}:"] {
         name.push_str(part);
     }
 }
 
-fn write_arguments(command: &mut Cmd, asked: &[Arc<ScriptCall>]) {
-    let (forms, runs) = templates_and_runs(asked);
+fn write_arguments(command: &mut Cmd, calls: &[Arc<ScriptCall>]) {
+    let (forms, runs) = templates_and_runs(calls);
     // Where each form begins: behind the runs, counted from 1.
     let (mut numbers, mut places) = (Vec::with_capacity(48), Vec::new());
     for ScriptCall { run, .. } in forms {
@@ -151,17 +138,17 @@ fn write_arguments(command: &mut Cmd, asked: &[Arc<ScriptCall>]) {
             numbers.extend(operation.numbers(std::iter::once(item.item())));
         }
     }
-    let own_clock = asked.first().and_then(|ask| ask.run.now);
-    let mut told = Vec::with_capacity(512);
-    encoding::write(&mut told, [ttl_grace(own_clock), runs.len() as u64]);
+    let own_clock = calls.first().and_then(|call| call.run.now);
+    let mut argument = Vec::with_capacity(512);
+    encoding::write(&mut argument, [ttl_grace(own_clock), runs.len() as u64]);
     for TemplateRun { form, now, times, count } in runs {
         let now = now.unwrap_or_default().as_micros();
-        encoding::write(&mut told, [places[form] as u64, now, times.into(), count]);
+        encoding::write(&mut argument, [places[form] as u64, now, times.into(), count]);
     }
-    encoding::write(&mut told, numbers);
-    command.arg(&told);
-    if asked.iter().any(|ask| !ask.further.is_empty()) {
-        command.arg(asked.iter().flat_map(|ask| &ask.further).copied().collect::<Vec<u8>>());
+    encoding::write(&mut argument, numbers);
+    command.arg(&argument);
+    if calls.iter().any(|call| !call.further.is_empty()) {
+        command.arg(calls.iter().flat_map(|call| &call.further).copied().collect::<Vec<u8>>());
     }
 }
 
@@ -174,16 +161,16 @@ struct TemplateRun {
     count: u64,
 }
 
-/// Returns the forms, each sent once for all checks that have it, and the runs of checks.
-fn templates_and_runs(asked: &[Arc<ScriptCall>]) -> (Vec<&ScriptCall>, Vec<TemplateRun>) {
+/// Returns the forms, each of which is sent once, and the runs of checks that have them.
+fn templates_and_runs(calls: &[Arc<ScriptCall>]) -> (Vec<&ScriptCall>, Vec<TemplateRun>) {
     let (mut forms, mut runs): (Vec<&ScriptCall>, Vec<TemplateRun>) = (Vec::new(), Vec::new());
-    for ask in asked {
-        let known = forms.iter().position(|form| form.has_one_template(ask));
+    for call in calls {
+        let known = forms.iter().position(|form| form.has_one_template(call));
         let form = known.unwrap_or(forms.len());
         if known.is_none() {
-            forms.push(ask);
+            forms.push(call);
         }
-        let (now, times) = (ask.run.now, ask.times);
+        let (now, times) = (call.run.now, call.times);
         match runs.last_mut() {
             Some(last) if (last.form, last.now, last.times) == (form, now, times) => {
                 last.count += 1;
@@ -194,32 +181,28 @@ fn templates_and_runs(asked: &[Arc<ScriptCall>]) -> (Vec<&ScriptCall>, Vec<Templ
     (forms, runs)
 }
 
-/// The number by which the scripts know an operation.
+/// Returns the number of an operation in `check.lua`.
 const fn code(operation: Operation) -> u64 {
     match operation {
         Operation::Decide(_) => 0,
         Operation::Charge(_) => 1,
         Operation::Settle => 2,
-        Operation::Reconcile => 4,
-        Operation::ChangeBan(BanChange::Ban(_)) => 5,
-        Operation::ChangeBan(BanChange::Lift) => 6,
-        Operation::ChangeBan(BanChange::Forgive) => 7,
-        Operation::Reset => 8,
-        Operation::Look => 9,
+        // No other is sent to the script, see `is_scripted`.
+        _ => 3,
     }
 }
 
-/// Reads the reply of a script: one for each call.
-pub(super) fn answers(answer: Value, asked: &[Arc<ScriptCall>]) -> RedisResult<Vec<Reply>> {
+/// Reads the reply of the script: one for each call.
+pub(super) fn answers(answer: Value, calls: &[Arc<ScriptCall>]) -> RedisResult<Vec<Reply>> {
     let unreadable = || RedisError::from((ErrorKind::UnexpectedReturnType, "an unknown answer"));
     let Value::BulkString(encoding) = answer else { return Err(unreadable()) };
     let mut numbers = Numbers::new(&encoding);
     let clock = Timestamp::from_micros(numbers.next().ok_or_else(unreadable)?);
-    let before = |ask: &Arc<ScriptCall>| {
-        let now = ask.run.now.unwrap_or(clock);
-        let kept = ask.run.items.iter().map(|item| numbers.kept(item, now));
+    let before = |call: &Arc<ScriptCall>| {
+        let now = call.run.now.unwrap_or(clock);
+        let kept = call.run.items.iter().map(|item| numbers.kept(item, now));
         Some(Reply { now, kept: kept.collect::<Option<_>>()? })
     };
-    let befores = asked.iter().map(before).collect::<Option<_>>();
+    let befores = calls.iter().map(before).collect::<Option<_>>();
     befores.filter(|_| numbers.is_empty()).ok_or_else(unreadable)
 }

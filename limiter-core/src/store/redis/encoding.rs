@@ -8,22 +8,29 @@
 //! ban     = until duration count
 //! ```
 //! `kept_until` is an instant at which the key is still there, or 0: where it lies
-//! late enough, a change leaves the time to live as it is. Replies, and what is
-//! given back, have no `kept_until`. Zeros stand for nothing used. What is of another length counts as nothing: a
-//! store that was written to by something else starts anew, and does not fail.
+//! late enough, a change leaves the time to live as it is. Replies have no `kept_until`.
+//! Zeros stand for nothing used. Bytes of another length count as nothing: a store that
+//! was written to by something else starts anew, and does not fail.
 
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use crate::{
     algorithm::{State, max_numbers},
     ban::Ban,
-    quota::Quota,
-    store::remote::backend::{NamedItem, StoredState},
+    policy::Policy,
+    quota::{Algorithm, Quota},
+    store::remote::{
+        backend::{NamedItem, StoredState},
+        rows::States,
+    },
     time::Timestamp,
 };
 
 /// The bytes of a counter behind its states.
 pub(super) const RECORD_END: usize = 8;
+
+/// The numbers of strikes.
+const STRIKE_NUMBERS: usize = 3;
 
 /// Reads numbers, one after the other.
 pub(super) struct Numbers<'a>(&'a [u8]);
@@ -49,17 +56,24 @@ impl<'a> Numbers<'a> {
         for quota in item.policy.quotas().iter() {
             kept.states.push(self.state(quota)?);
         }
-        if let Some(rule) = item.policy.ban() {
+        if item.policy.ban().is_some() {
             kept.ban = self.ban()?;
-            kept.strikes = self.state(rule.strikes())?;
+            kept.strikes = self.strikes()?;
         }
         Some(kept)
     }
 
     pub(super) fn state(&mut self, quota: &Quota) -> Option<Option<State>> {
-        let numbers: Option<SmallVec<[u64; 4]>> =
-            (0..max_numbers(quota)).map(|_| self.next()).collect();
-        Some(State::of_numbers(quota.algorithm(), &numbers?))
+        self.state_of(quota.algorithm(), max_numbers(quota))
+    }
+
+    fn strikes(&mut self) -> Option<Option<State>> {
+        self.state_of(Algorithm::SlidingWindow, STRIKE_NUMBERS)
+    }
+
+    fn state_of(&mut self, algorithm: Algorithm, length: usize) -> Option<Option<State>> {
+        let numbers: Option<SmallVec<[u64; 4]>> = (0..length).map(|_| self.next()).collect();
+        Some(State::of_numbers(algorithm, &numbers?))
     }
 
     fn ban(&mut self) -> Option<Option<Ban>> {
@@ -77,16 +91,44 @@ pub(super) fn parse_ban(encoding: &[u8]) -> Option<Ban> {
 }
 
 /// A counter, as the scripts write it.
-#[cfg(test)]
-fn counter(item: &NamedItem, states: impl IntoIterator<Item = Option<State>>) -> Vec<u8> {
-    let states = states.into_iter().chain(std::iter::repeat(None));
-    let mut encoding = Vec::with_capacity(32);
-    for (quota, state) in item.policy.quotas().iter().zip(states) {
+/// Reads the states of a counter of that policy, one a quota, or strikes, which are of no
+/// policy. Bytes of another length count as nothing.
+pub(super) fn read_states(policy: Option<&Policy>, bytes: &[u8]) -> States {
+    let states = |numbers: &mut Numbers<'_>| match policy {
+        Some(policy) => policy.quotas().iter().map(|quota| numbers.state(quota)).collect(),
+        None => Some(States::from_iter([numbers.strikes()?])),
+    };
+    let end = if policy.is_some() { RECORD_END } else { 0 };
+    let mut numbers = Numbers::new(&bytes[..bytes.len().saturating_sub(end)]);
+    states(&mut numbers).filter(|_| numbers.is_empty()).unwrap_or_default()
+}
+
+/// Returns the bytes of a counter of that policy, or of strikes.
+pub(super) fn write_states(
+    policy: Option<&Policy>,
+    states: &[Option<State>],
+    kept_until: u64,
+) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(40);
+    let lengths: SmallVec<[usize; 2]> = match policy {
+        Some(policy) => policy.quotas().iter().map(max_numbers).collect(),
+        None => smallvec![STRIKE_NUMBERS],
+    };
+    for (length, state) in lengths.into_iter().zip(states) {
         let numbers = state.as_ref().map(State::numbers).unwrap_or_default();
-        let padded = numbers.into_iter().chain(std::iter::repeat(0));
-        write(&mut encoding, padded.take(max_numbers(quota)));
+        write(&mut bytes, numbers.into_iter().chain(std::iter::repeat(0)).take(length));
     }
-    encoding
+    if policy.is_some() {
+        write(&mut bytes, [kept_until]);
+    }
+    bytes
+}
+
+/// Returns the bytes of a ban.
+pub(super) fn write_ban(ban: Ban) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(24);
+    write(&mut bytes, [ban.until.as_micros(), ban.duration, ban.count.into()]);
+    bytes
 }
 
 /// How many bytes an item's counter has.
@@ -102,12 +144,7 @@ pub(super) fn write(encoding: &mut Vec<u8>, numbers: impl IntoIterator<Item = u6
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        check::Subject,
-        key::Key,
-        policy::Policy,
-        quota::{Algorithm, Quotas},
-    };
+    use crate::{check::Subject, key::Key, quota::Quotas};
 
     fn item() -> NamedItem {
         let quota = |text: &str, algorithm| {
@@ -133,19 +170,30 @@ mod tests {
             Some(State::StrictWindow { start: 9, used: [1, 0, 2].into() }),
         ];
         let item = item();
-        let encoding = counter(&item, states.clone());
-        assert_eq!(encoding.len(), 8 * (4 + 2 + 3 + 5));
+        let record = write_states(Some(&item.policy), &states, 7);
+        assert_eq!(record.len(), 8 * (4 + 2 + 3 + 5 + 1));
+        assert_eq!(read_states(Some(&item.policy), &record)[..], states);
+        assert!(read_states(Some(&item.policy), &record[1..]).is_empty());
         let now = Timestamp::from_micros(5);
-        let kept = Numbers::new(&encoding).kept(&item, now).unwrap();
+        let reply = &record[..record.len() - RECORD_END];
+        let kept = Numbers::new(reply).kept(&item, now).unwrap();
         assert_eq!((&kept.states[..], kept.now), (&states[..], now));
-        assert!(Numbers::new(&encoding[1..]).kept(&item, now).is_none());
+        assert!(Numbers::new(&reply[1..]).kept(&item, now).is_none());
+    }
+
+    #[test]
+    fn strikes_are_of_no_policy() {
+        let strikes = [Some(State::SlidingWindow { start: 1, current: 2, previous: 0 })];
+        let bytes = write_states(None, &strikes, 7);
+        assert_eq!(bytes.len(), 24);
+        assert_eq!(read_states(None, &bytes)[..], strikes);
+        assert!(read_states(None, &bytes[8..]).is_empty());
     }
 
     #[test]
     fn a_ban_of_another_length_counts_as_none() {
         let ban = Ban { until: Timestamp::from_micros(258), duration: 3, count: 4 };
-        let mut encoding = Vec::new();
-        write(&mut encoding, [258, 3, 4]);
+        let encoding = write_ban(ban);
         assert_eq!(encoding[16..], [0, 0, 0, 0, 0, 0, 0, 4]);
         assert_eq!(parse_ban(&encoding), Some(ban));
         for foreign in [&encoding[..16], b"17000,20", b"", &[encoding.clone(), vec![0]].concat()] {

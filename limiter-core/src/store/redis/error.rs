@@ -20,6 +20,9 @@ pub(super) enum CallError {
     /// A server of its own is named, and is none.
     #[error("the server is a node of a cluster of several masters")]
     IsClusterNode,
+    /// The keys have changed again and again between reading and writing.
+    #[error("its keys change all the time")]
+    Contended,
     #[error("its runtime has ended")]
     Ended,
 }
@@ -83,7 +86,8 @@ pub(super) enum Redirection {
 
 impl From<CallError> for StoreError {
     fn from(error: CallError) -> Self {
-        let is_unsent = matches!(error, CallError::Unsent(_) | CallError::NoMaster(_));
+        let is_unsent =
+            matches!(error, CallError::Unsent(_) | CallError::NoMaster(_) | CallError::Contended);
         if is_unsent || error.has_not_begun() { Self::not_applied(error) } else { Self::new(error) }
     }
 }

@@ -12,12 +12,13 @@ use redis::{Pipeline, Value};
 use super::{
     cluster::Cluster,
     command::{self, ScriptCall},
+    compare_and_set,
     connection::Connection,
     error::{CallError, Redirection},
     fast_path,
     hash_slot::slot_of,
     plan::{Part, plan},
-    scripts::{Scripts, is_batchable},
+    scripts::{Scripts, is_scripted},
 };
 use crate::{
     error::StoreError,
@@ -64,7 +65,7 @@ impl BatchExecutor for Arc<ScriptRunner> {
     }
 
     fn is_batchable(&self, request: &StoreRequest) -> bool {
-        is_batchable(request.operation)
+        is_scripted(request.operation)
     }
 
     fn execute<'a>(
@@ -104,15 +105,25 @@ impl ScriptRunner {
         cluster.upgrade()?.client_at(&self.connection, name)
     }
 
+    /// Returns the prefix of the names of all keys.
+    pub(super) fn prefix(&self) -> &str {
+        &self.scripts.prefix
+    }
+
     /// Runs one call.
     pub(super) async fn run_one(&self, call: &Arc<ScriptCall>) -> Result<Reply, CallError> {
         self.run(std::slice::from_ref(call)).await.pop().unwrap_or(Err(CallError::Ended))
     }
 
     /// Runs calls, in one write: one, or several of which each is
-    /// [batchable](is_batchable). What the fast path leaves undecided is decided
-    /// by a second one.
+    /// [scripted](is_scripted). Calls that the fast path leaves undecided are decided
+    /// by a second write.
     async fn run(&self, calls: &[Arc<ScriptCall>]) -> Answers {
+        if let [call] = calls
+            && !is_scripted(call.operation())
+        {
+            return vec![compare_and_set::run(self, call.request(), false).await];
+        }
         let mut answers: Vec<Option<Result<Reply, CallError>>> = vec![None; calls.len()];
         for may_be_fast in [true, false] {
             let open: Vec<usize> = (0..calls.len()).filter(|at| answers[*at].is_none()).collect();
@@ -168,6 +179,9 @@ impl ScriptRunner {
 
     /// Runs a call on a node that its keys are about to move to.
     async fn run_asking(&self, call: &Arc<ScriptCall>) -> Result<Reply, CallError> {
+        if !is_scripted(call.operation()) {
+            return compare_and_set::run(self, call.request(), true).await;
+        }
         let parts = plan(std::slice::from_ref(call), vec![0], false, false);
         let mut pipeline = redis::pipe();
         for part in &parts {

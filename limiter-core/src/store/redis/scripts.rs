@@ -1,4 +1,4 @@
-//! The scripts, and which of them does what.
+//! The scripts that decide checks, and the choice of one for a part of a batch.
 
 use redis::Cmd;
 
@@ -33,37 +33,32 @@ impl Script {
 pub(super) struct Scripts {
     pub(super) prefix: String,
     fast_path: Script,
-    decide: Script,
-    by_hand: Script,
+    check: Script,
 }
 
 impl Scripts {
     pub(super) fn new(prefix: &str) -> Self {
-        let general = |text: &str| Script::new(lua_names() + text);
+        let check = script!("lua/algorithms.lua", "lua/state.lua", "lua/check.lua");
         Self {
             prefix: prefix.to_owned(),
-            fast_path: Script::new(script!("lua/fast_path.lua").to_owned()),
-            decide: general(script!("lua/algorithms.lua", "lua/state.lua", "lua/check.lua")),
-            by_hand: general(script!("lua/algorithms.lua", "lua/state.lua", "lua/admin.lua")),
+            fast_path: Script::new(include_str!("lua/fast_path.lua").to_owned()),
+            check: Script::new(lua_names() + check),
         }
     }
 
     /// Returns the command that runs the calls of a part.
     pub(super) fn command(&self, part: &Part, by_hash: bool) -> Cmd {
         let calls = &part.calls;
-        if part.is_fast {
-            return fast_path::command(&self.fast_path, by_hash, &self.prefix, calls);
+        match part.is_fast {
+            true => fast_path::command(&self.fast_path, by_hash, &self.prefix, calls),
+            false => command::command(&self.check, by_hash, &self.prefix, calls),
         }
-        let script = match &calls[..] {
-            [call, ..] if !is_batchable(call.operation()) => &self.by_hand,
-            _ => &self.decide,
-        };
-        command::command(script, by_hash, &self.prefix, calls)
     }
 }
 
-/// Returns whether `check.lua` does it, with others in one call.
-pub(super) const fn is_batchable(operation: Operation) -> bool {
+/// Returns true if `check.lua` decides it, with others in one call. The others are rare:
+/// see `compare_and_set.rs`.
+pub(super) const fn is_scripted(operation: Operation) -> bool {
     matches!(
         operation,
         Operation::Decide(_) | Operation::Charge(_) | Operation::Settle | Operation::Look

@@ -8,12 +8,11 @@
 use super::{backend::StoreRequest, operation::Operation};
 use crate::{
     algorithm::{Mark, script_params, settlement_params},
-    ban::{BanChange, BanRule, MAX_BAN},
+    ban::BanRule,
     check::Item,
     policy::Mode,
     quota::{MAX_UNITS, Quota},
     settlement::Adjustment,
-    time::micros,
 };
 
 /// The numbers of a check, before those of its items.
@@ -93,18 +92,9 @@ impl Operation {
         }
     }
 
-    /// The same, as servers are told it: more than any quota holds is told as
-    /// the most there is.
+    /// Returns the cost that is sent: at most the most units that any quota holds.
     pub(in crate::store) fn capped_cost(self) -> u64 {
         self.cost().min(MAX_UNITS)
-    }
-
-    /// For how long to ban, in microseconds.
-    pub(in crate::store) fn duration(self) -> u64 {
-        match self {
-            Self::ChangeBan(BanChange::Ban(duration)) => micros(duration.min(MAX_BAN)),
-            _ => 0,
-        }
     }
 
     /// The numbers of the items, one after the other.

@@ -5,17 +5,18 @@
 //! caller derives the decision. MySQL and SQLite lock before they read; PostgreSQL
 //! compares versions as it writes, and locks where that has failed.
 
-mod apply;
-mod rows;
 #[cfg(any(feature = "mysql", feature = "sqlite"))]
 pub(in crate::store) mod statements;
 
-use self::apply::Apply;
-pub(in crate::store) use self::rows::{BanRow, Changes, CounterRow, Names, Rows, States};
-use super::{Dialect, error::SqlError};
+use super::{Dialect, error::SqlError, name};
 use crate::{
     policy::Policy,
-    store::remote::{backend::Reply, batcher::BatchEntry},
+    store::remote::{
+        apply::Apply,
+        backend::{Reply, parse_ban},
+        batcher::BatchEntry,
+        rows::{Changes, LoadedRows, Rows, States},
+    },
     time::Timestamp,
 };
 
@@ -49,22 +50,6 @@ pub(in crate::store) trait Transactional: Dialect {
 
     /// Reads the states of a counter of that policy, one a quota, or strikes.
     fn read_states(policy: Option<&Policy>, text: &str) -> States;
-}
-
-/// The rows that were read, in the order of the names.
-pub(in crate::store) struct LoadedRows {
-    /// The instant by the server's clock, in microseconds.
-    pub(in crate::store) now: Option<u64>,
-    pub(in crate::store) counters: Vec<Option<LoadedRow>>,
-    pub(in crate::store) bans: Vec<Option<LoadedRow>>,
-}
-
-/// A row that is there.
-pub(in crate::store) struct LoadedRow {
-    /// The version of the row, where the database compares versions; else empty.
-    pub(in crate::store) version: String,
-    /// The state: see `text_encoding.rs`.
-    pub(in crate::store) text: String,
 }
 
 /// How often a step is tried that conflicts with other transactions. Where every second
@@ -151,10 +136,10 @@ async fn attempt_once<D: Transactional>(
     batch: &[BatchEntry],
     attempt: usize,
 ) -> Result<Option<Vec<Reply>>, SqlError> {
-    let (mut rows, places) = Rows::of(batch);
+    let (mut rows, places) = Rows::of(batch.iter().map(|entry| &*entry.request), &name);
     let loaded = dialect.read(connection, &rows, attempt).await.map_err(SqlError::unwritten)?;
     let server_now = loaded.now.map(Timestamp::from_micros);
-    rows.fill::<D>(loaded);
+    rows.fill(loaded, |policy, text| D::read_states(policy, text), |text| parse_ban(text));
     let mut replies = Vec::with_capacity(batch.len());
     for (BatchEntry { request, times }, places) in batch.iter().zip(&places) {
         let now = request

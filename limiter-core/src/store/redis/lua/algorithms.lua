@@ -1,4 +1,4 @@
--- The algorithms, a part of both general scripts. Mirrors algorithm/gcra.rs,
+-- The algorithms: a part of the script of `check.lua`. Mirrors algorithm/gcra.rs,
 -- algorithm/fixed_window.rs, algorithm/sliding_window.rs and algorithm/strict_window.rs
 -- (segments_at mirrors its `counting`, changed its `units_mut`): level_at mirrors their
 -- `at`, passes their `wait`, charged their `charge`, given_back their `give_back`,
@@ -142,7 +142,7 @@ local function owing(q, whole, rest, more, more_rest)
   return whole + more, rest
 end
 
--- Whether the cost passes.
+-- Returns true if the cost passes.
 local function passes(q, cost, one, two, three)
   local kind, limit = parameters[q + ALGORITHM], parameters[q + LIMIT]
   if parameters[q + NEVER] == 1 then return false end
@@ -166,7 +166,7 @@ local function burst_to_keep(q, whole, rest)
   return over > 0 and burst + 1 or burst
 end
 
--- What to keep of a level, and the microseconds until nothing is used.
+-- Returns the bytes of a level, and the microseconds until nothing is used.
 local function packed_level(q, one, two, three)
   local kind, window = parameters[q + ALGORITHM], parameters[q + WINDOW]
   if kind == GCRA then

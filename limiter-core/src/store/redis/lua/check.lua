@@ -11,7 +11,7 @@
 --           each quota the units as debt, then the mark of the charge or, where
 --           they are charged, the most debt, two numbers each; packed
 
-local DECIDE, SETTLE, LOOK = 0, 2, 9
+local DECIDE, SETTLE, LOOK = 0, 2, 3
 local GIVES_BACK, CHARGES = 1, 2
 
 local function charge(item, key, slot, cost)
@@ -146,11 +146,11 @@ for run = 3, 4 * parameters[2], 4 do
   for _ = 1, parameters[run + 3] do
     local first, next_key, before, returned = key, key, -1, size
     for time = 1, times do
-      -- What changes nothing once changes nothing again.
+      -- A check that has changed nothing changes nothing again.
       if changes == before then break end
       before = changes
       next_key = parameters[form + OPERATION] == SETTLE and settle(form, first) or decide(form, first)
-      -- What was kept is returned as it was before the first time.
+      -- The reply has the state before the first time.
       if time == 1 then returned = size else size = returned end
     end
     key = next_key

@@ -15,7 +15,7 @@
 --             quota = LIMIT .. MOST_REST, see script_params.rs
 --           where the slack is the time that state is kept beyond its use, in
 --           microseconds, and own_now the instant by the store's own clock, or 0
--- Returns one string: the server's time, or 0 if it was not asked, then for each
+-- Returns one string: the server's time, or 0 if it was not needed, then for each
 -- check the counter as it was before, 40 bytes: zeros if there was none, and the
 -- highest byte throughout if the check is undecided.
 

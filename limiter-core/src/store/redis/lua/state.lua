@@ -1,5 +1,5 @@
--- What is asked, what is kept of it, and what is to be written: a part of both
--- scripts, behind the algorithms.
+-- The parameters of checks, the state of their keys, and the writes: a part of the script,
+-- behind the algorithms and before `check.lua`.
 --
 -- KEYS  for each check, for each of its items: counter, and with a ban rule ban
 --       and strikes (on a cluster all of one client, in one slot; as few as can
@@ -16,19 +16,19 @@
 --           most 999999999999999 (more never passes, see `never`), and the
 --           numbers of an item are those of script_params.rs, behind the length of its
 --           counter in bytes
--- Returns one string, packed: the server's time, if it was asked, or 0; then for
+-- Returns one string, packed: the server's time, or 0 if it was not needed; then for
 -- each check, for each of its items: the counter, and with a ban rule ban and
 -- strikes, as they were before, zeros for what was not there.
 
 local call, keys = redis.call, KEYS
 local slack, NO_STRIKES = parameters[1], string.rep('\0', 24)
 
--- What is kept, by its key's name, as earlier checks of this call have left it;
--- false if there is nothing.
+-- The bytes of each key, by its name, as earlier checks of this call have left them;
+-- false if there is no key.
 local kept = {}
 
--- What is kept under a name, so many bytes: zeros if there is nothing, or nothing
--- of ours, which may be of another type.
+-- Returns that number of bytes of a key: zeros if there is none, or one of somebody else,
+-- of another length or type.
 local function find(name, bytes)
   local packed = kept[name]
   if packed == nil then
@@ -48,7 +48,7 @@ local function find_counter(name, bytes)
   return string.sub(find(name, bytes + 8), 1, bytes)
 end
 
--- What to write, once everything is decided: scripts do not roll back.
+-- The writes, made once everything is decided: scripts do not roll back.
 local writes, written, lasting = 0, { '' }, {}
 local changes = 0
 
@@ -74,7 +74,7 @@ local function put_counter(name, packed, micros)
   write_counter(name, packed, micros)
 end
 
--- What is returned.
+-- The parts of the reply.
 local answer, size = { '', '', '', '' }, 1
 
 -- The levels of a check's quotas, three numbers each; of its items the end and
@@ -106,7 +106,7 @@ local function find_offender(at, rule, key, wanted)
   end
   size = size + 2
   local until_, duration = unpacked('>I8I8', ban)
-  -- As Ban::can_have_begun: within a second, and at most 3660 days long.
+  -- Mirrors Ban::can_have_begun: within a second, and at most 3660 days long.
   if until_ - now > duration + 1000000 or duration > 316224000000000 then
     until_, duration = 0, 0
   end
@@ -114,8 +114,8 @@ local function find_offender(at, rule, key, wanted)
   if parameters[rule + BANNABLE] == 0 then bans[at] = 0 end
 end
 
--- The bans so far with `more` of them: what begins while a ban is in force is that
--- ban, made longer.
+-- Returns the bans so far with `more` of them. A ban that begins while another is in
+-- force makes that one longer.
 local function count_with(at, rule, key, more)
   if bans[at] == 0 or now >= bans[at] + parameters[rule + FORGIVE_AFTER] then return more end
   local known = unpacked('>I8', find(keys[key + 1], 24), 17)
@@ -127,7 +127,7 @@ local function write_ban(rule, key, until_, duration, count)
   write(keys[key + 1], pack('>I8I8I8', until_, duration, count), max(until_ + parameters[rule + FORGIVE_AFTER] - now, 0))
 end
 
--- The server's clock is asked once.
+-- Reads the server's clock once.
 local clock = 0
 local function set_now(own)
   if own == 0 and clock == 0 then

@@ -4,11 +4,13 @@
 
 use std::collections::HashMap;
 
-use super::{BanRow, Changes, CounterRow, LoadedRow, LoadedRows, Names};
 use crate::{
     ban::Ban,
     store::{
-        remote::text_encoding,
+        remote::{
+            rows::{BanRow, Changes, CounterRow, LoadedRow, LoadedRows, Names},
+            text_encoding,
+        },
         sql::{TextRows, join},
     },
 };
@@ -32,8 +34,8 @@ pub(in crate::store) fn loaded(rows: TextRows, names: &Names<'_>) -> LoadedRows 
     let mut rows: HashMap<String, String> = rows.into_iter().collect();
     let now = rows.get("now").and_then(|now| now.parse().ok());
     let mut load = |name: &&str| {
-        let text = rows.remove(*name)?;
-        Some(LoadedRow { version: String::new(), text })
+        let value = rows.remove(*name)?;
+        Some(LoadedRow { version: String::new(), value })
     };
     let counters = names.counters.iter().map(&mut load).collect();
     LoadedRows { now, counters, bans: names.bans.iter().map(&mut load).collect() }

@@ -1,57 +1,66 @@
-//! The rows that a transaction reads and writes, each once.
+//! The rows that one atomic step reads and writes, each once: rows of a SQL database, or
+//! keys of Redis.
 
 use std::collections::HashMap;
 
 use smallvec::SmallVec;
 
-use super::{LoadedRow, LoadedRows, Transactional};
-use crate::{
-    algorithm::State,
-    ban::Ban,
-    policy::Policy,
-    store::{
-        remote::{
-            backend::{NamedItem, StoredState, parse_ban},
-            batcher::BatchEntry,
-            storage_key,
-        },
-        sql::name,
-    },
-    time::Timestamp,
+use super::{
+    backend::{NamedItem, StoreRequest, StoredState},
+    storage_key,
 };
+use crate::{algorithm::State, ban::Ban, policy::Policy, time::Timestamp};
 
 /// One a quota.
 pub(in crate::store) type States = SmallVec<[Option<State>; 2]>;
 
-/// Rows of both tables, as they were found, and then as they are to be.
-#[derive(Default)]
-pub(in crate::store) struct Rows<'r> {
+/// The rows that were read, in the order of the names. `V` is the form in which the
+/// database returns values and versions: text, or the bytes of Redis.
+pub(in crate::store) struct LoadedRows<V = String> {
+    /// The instant by the server's clock, in microseconds.
+    pub(in crate::store) now: Option<u64>,
+    pub(in crate::store) counters: Vec<Option<LoadedRow<V>>>,
+    pub(in crate::store) bans: Vec<Option<LoadedRow<V>>>,
+}
+
+/// A row that is there.
+pub(in crate::store) struct LoadedRow<V = String> {
+    /// The version of the row, where the database compares versions; else empty.
+    pub(in crate::store) version: V,
+    /// The state, in the encoding of the database.
+    pub(in crate::store) value: V,
+}
+
+/// Counters and bans, as they were read, and then as they are written.
+pub(in crate::store) struct Rows<'r, V = String> {
     places: HashMap<(char, u64, &'r str), usize>,
+    counters: Vec<Counter<'r, V>>,
+    bans: Vec<Row<Ban, V>>,
+    /// The clients of the counters.
+    #[cfg(feature = "mysql")]
     clients: Vec<&'r str>,
-    counters: Vec<Counter<'r>>,
-    bans: Vec<Row<Ban>>,
     /// True if nothing will be written.
     #[cfg(any(feature = "mysql", feature = "sqlite"))]
     is_look: bool,
 }
 
 /// A counter, or strikes: these are of no policy.
-struct Counter<'r> {
+struct Counter<'r, V> {
     policy: Option<&'r Policy>,
-    row: Row<States>,
+    row: Row<States, V>,
 }
 
-struct Row<T> {
+struct Row<T, V> {
     name: String,
     /// The version that was read; `None` where the row is not there.
-    version: Option<String>,
+    version: Option<V>,
     kept: Option<T>,
     /// When it will have expired, once it has been changed.
     expires: Option<u64>,
 }
 
-/// Where an item's rows are. There are no strikes and no ban where its client
-/// is not to be banned.
+/// The places of an item's rows. There are no strikes and no ban where its client
+/// may not be banned.
 #[derive(Clone, Copy)]
 pub(in crate::store) struct Places {
     pub(in crate::store) counter: usize,
@@ -65,28 +74,34 @@ pub(in crate::store) struct Names<'a> {
 }
 
 /// A counter or strikes to write.
-pub(in crate::store) struct CounterRow<'a> {
+pub(in crate::store) struct CounterRow<'a, V = String> {
     pub(in crate::store) name: &'a str,
     /// The version that was read; `None` where the row is new.
-    #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "PostgreSQL compares it"))]
-    pub(in crate::store) version: Option<&'a str>,
+    #[cfg_attr(
+        not(any(feature = "postgres", feature = "redis")),
+        allow(dead_code, reason = "only PostgreSQL and Redis compare it")
+    )]
+    pub(in crate::store) version: Option<&'a V>,
     /// `None` where the row is to be removed.
     pub(in crate::store) states: Option<&'a [Option<State>]>,
     /// `None` where it is strikes.
     #[cfg_attr(
-        not(feature = "postgres"),
-        allow(dead_code, reason = "its columns need the quotas")
+        not(any(feature = "postgres", feature = "redis")),
+        allow(dead_code, reason = "only the encodings of PostgreSQL and Redis need the quotas")
     )]
     pub(in crate::store) policy: Option<&'a Policy>,
     pub(in crate::store) expires_at: u64,
 }
 
 /// A ban to write.
-pub(in crate::store) struct BanRow<'a> {
+pub(in crate::store) struct BanRow<'a, V = String> {
     pub(in crate::store) name: &'a str,
     /// The version that was read; `None` where the row is new.
-    #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "PostgreSQL compares it"))]
-    pub(in crate::store) version: Option<&'a str>,
+    #[cfg_attr(
+        not(any(feature = "postgres", feature = "redis")),
+        allow(dead_code, reason = "only PostgreSQL and Redis compare it")
+    )]
+    pub(in crate::store) version: Option<&'a V>,
     /// `None` where the row is to be removed.
     pub(in crate::store) ban: Option<Ban>,
     pub(in crate::store) expires_at: u64,
@@ -94,42 +109,58 @@ pub(in crate::store) struct BanRow<'a> {
 
 /// The rows to write or to remove, in the order of their names, as every
 /// transaction does.
-#[derive(Default)]
-pub(in crate::store) struct Changes<'a> {
-    pub(in crate::store) counters: Vec<CounterRow<'a>>,
-    pub(in crate::store) bans: Vec<BanRow<'a>>,
+pub(in crate::store) struct Changes<'a, V = String> {
+    pub(in crate::store) counters: Vec<CounterRow<'a, V>>,
+    pub(in crate::store) bans: Vec<BanRow<'a, V>>,
 }
 
-impl Changes<'_> {
+impl<V> Changes<'_, V> {
     pub(in crate::store) const fn is_empty(&self) -> bool {
         self.counters.is_empty() && self.bans.is_empty()
     }
 }
 
-impl<'r> Rows<'r> {
-    /// The rows of all items, and where each item's are, run by run.
-    pub(in crate::store) fn of(batch: &'r [BatchEntry]) -> (Self, Vec<SmallVec<[Places; 1]>>) {
-        let mut rows = Self::default();
-        #[cfg(any(feature = "mysql", feature = "sqlite"))]
-        {
-            rows.is_look = batch.iter().all(|entry| entry.request.is_look());
+/// Returns the name of a row, from the client's name and the part that says the kind and
+/// the namespace.
+pub(in crate::store) type RowName<'a> = &'a dyn Fn(&str, &str) -> String;
+
+impl<'r, V> Rows<'r, V> {
+    /// Returns the rows of all items, and the places of each request's items.
+    pub(in crate::store) fn of(
+        requests: impl Iterator<Item = &'r StoreRequest>,
+        name: RowName<'_>,
+    ) -> (Self, Vec<SmallVec<[Places; 1]>>) {
+        let mut rows = Self {
+            places: HashMap::new(),
+            counters: Vec::new(),
+            bans: Vec::new(),
+            #[cfg(feature = "mysql")]
+            clients: Vec::new(),
+            #[cfg(any(feature = "mysql", feature = "sqlite"))]
+            is_look: true,
+        };
+        let mut places = Vec::new();
+        for request in requests {
+            #[cfg(any(feature = "mysql", feature = "sqlite"))]
+            {
+                rows.is_look &= request.is_look();
+            }
+            places.push(request.items.iter().map(|item| rows.add(item, name)).collect());
         }
-        let places = batch
-            .iter()
-            .map(|entry| entry.request.items.iter().map(|item| rows.add(item)).collect())
-            .collect();
         (rows, places)
     }
 
-    fn add(&mut self, item: &'r NamedItem) -> Places {
+    fn add(&mut self, item: &'r NamedItem, name: RowName<'_>) -> Places {
         let (scope, client) = (item.namespaces(), item.client.as_str());
-        let counter = self.counter(('c', scope.counters, client), Some(&item.policy));
+        #[cfg(feature = "mysql")]
+        self.clients.push(client);
+        let counter = self.counter(('c', scope.counters, client), Some(&item.policy), name);
         let bannable = item.policy.ban().is_some() && item.subject.bannable;
         let offender = bannable.then(|| {
-            let strikes = self.counter(('s', scope.strikes, client), None);
+            let strikes = self.counter(('s', scope.strikes, client), None, name);
             let bans = &mut self.bans;
             let ban = self.places.entry(('b', scope.bans, client)).or_insert_with_key(|key| {
-                bans.push(Row::new(*key));
+                bans.push(Row::new(*key, name));
                 bans.len() - 1
             });
             (strikes, *ban)
@@ -137,18 +168,20 @@ impl<'r> Rows<'r> {
         Places { counter, offender }
     }
 
-    fn counter(&mut self, key: (char, u64, &'r str), policy: Option<&'r Policy>) -> usize {
-        let (counters, clients) = (&mut self.counters, &mut self.clients);
+    fn counter(
+        &mut self,
+        key: (char, u64, &'r str),
+        policy: Option<&'r Policy>,
+        name: RowName<'_>,
+    ) -> usize {
+        let counters = &mut self.counters;
         *self.places.entry(key).or_insert_with(|| {
-            if policy.is_some() {
-                clients.push(key.2);
-            }
-            counters.push(Counter { policy, row: Row::new(key) });
+            counters.push(Counter { policy, row: Row::new(key, name) });
             counters.len() - 1
         })
     }
 
-    /// Returns whether nothing will be written, so that no lock is needed.
+    /// Returns true if nothing will be written, so that no lock is needed.
     #[cfg(any(feature = "mysql", feature = "sqlite"))]
     pub(in crate::store) const fn is_look(&self) -> bool {
         self.is_look
@@ -167,14 +200,20 @@ impl<'r> Rows<'r> {
         }
     }
 
-    /// Takes in the rows that were read.
-    pub(in crate::store) fn fill<D: Transactional>(&mut self, loaded: LoadedRows) {
+    /// Takes in the rows that were read. `read_states` reads the states of a counter of
+    /// that policy, or strikes, and `read_ban` a ban.
+    pub(in crate::store) fn fill(
+        &mut self,
+        loaded: LoadedRows<V>,
+        read_states: impl Fn(Option<&Policy>, &V) -> States,
+        read_ban: impl Fn(&V) -> Option<Ban>,
+    ) {
         for (counter, loaded) in self.counters.iter_mut().zip(loaded.counters) {
             let policy = counter.policy;
-            counter.row.load(loaded, |text| Some(D::read_states(policy, text)));
+            counter.row.load(loaded, |value| Some(read_states(policy, value)));
         }
         for (row, loaded) in self.bans.iter_mut().zip(loaded.bans) {
-            row.load(loaded, parse_ban);
+            row.load(loaded, &read_ban);
         }
     }
 
@@ -203,13 +242,13 @@ impl<'r> Rows<'r> {
     }
 
     /// The rows to write.
-    pub(in crate::store) fn changes(&self) -> Changes<'_> {
-        let mut changes = Changes::default();
+    pub(in crate::store) fn changes(&self) -> Changes<'_, V> {
+        let mut changes = Changes { counters: Vec::new(), bans: Vec::new() };
         for Counter { policy, row } in &self.counters {
             if let Some(expires_at) = row.change() {
                 changes.counters.push(CounterRow {
                     name: &row.name,
-                    version: row.version.as_deref(),
+                    version: row.version.as_ref(),
                     states: row.kept.as_deref(),
                     policy: *policy,
                     expires_at,
@@ -218,7 +257,7 @@ impl<'r> Rows<'r> {
         }
         for row in &self.bans {
             if let Some(expires_at) = row.change() {
-                let version = row.version.as_deref();
+                let version = row.version.as_ref();
                 changes.bans.push(BanRow { name: &row.name, version, ban: row.kept, expires_at });
             }
         }
@@ -228,21 +267,21 @@ impl<'r> Rows<'r> {
     }
 }
 
-impl<T> Row<T> {
-    fn new((kind, scope, client): (char, u64, &str)) -> Self {
+impl<T, V> Row<T, V> {
+    fn new((kind, scope, client): (char, u64, &str), name: RowName<'_>) -> Self {
         let name = name(client, &storage_key::part(kind, scope));
         Self { name, version: None, kept: None, expires: None }
     }
 
-    fn load(&mut self, loaded: Option<LoadedRow>, read: impl FnOnce(&str) -> Option<T>) {
-        if let Some(LoadedRow { version, text }) = loaded {
-            self.kept = read(&text);
+    fn load(&mut self, loaded: Option<LoadedRow<V>>, read: impl FnOnce(&V) -> Option<T>) {
+        if let Some(LoadedRow { version, value }) = loaded {
+            self.kept = read(&value);
             self.version = Some(version);
         }
     }
 
-    /// When the row will have expired, if it has changed. One that was not there and
-    /// is not to be there has not.
+    /// Returns the instant at which the row will have expired, if it has changed. One
+    /// that was not there and is not written has not.
     fn change(&self) -> Option<u64> {
         if self.version.is_none() && self.kept.is_none() {
             return None;

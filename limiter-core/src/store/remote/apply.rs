@@ -17,15 +17,15 @@ use crate::{
 };
 
 /// A request at its instant.
-pub(in crate::store) struct Apply<'a, 'r> {
-    rows: &'a mut Rows<'r>,
+pub(in crate::store) struct Apply<'a, 'r, V = String> {
+    rows: &'a mut Rows<'r, V>,
     request: &'r StoreRequest,
     now: Timestamp,
 }
 
-impl<'a, 'r> Apply<'a, 'r> {
+impl<'a, 'r, V> Apply<'a, 'r, V> {
     pub(in crate::store) fn new(
-        rows: &'a mut Rows<'r>,
+        rows: &'a mut Rows<'r, V>,
         request: &'r StoreRequest,
         now: Timestamp,
     ) -> Self {

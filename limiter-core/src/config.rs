@@ -36,9 +36,9 @@
 
 mod environment;
 mod error;
-mod given;
 mod lists;
 mod policy;
+mod raw_value;
 mod root;
 mod texts;
 mod values;
@@ -60,7 +60,7 @@ use crate::{
     error::{ConfigError, ConfigErrorKind},
     limiter::{ReadAgain, ReloadMode, RuleSettings, SettingTexts},
     policy::Policy,
-    store::{memory_limits::MemoryLimits, select::StoreChoice},
+    store::{memory_limits::MemoryLimits, store_choice::StoreChoice},
 };
 
 /// The environment variable that names the file.

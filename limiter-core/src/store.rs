@@ -22,11 +22,11 @@ mod redis;
 mod remote;
 #[cfg(feature = "_shared")]
 mod runtime_lag;
-pub(crate) mod select;
 #[cfg(feature = "_sql")]
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+pub(crate) mod store_choice;
 
 use std::{
     fmt,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer};
 
 use super::{
-    given::{Given, table},
+    raw_value::{RawValue, table},
     values::{Flag, Length, List, Number, Text, Thousandths, parsed},
 };
 use crate::{
@@ -106,12 +106,12 @@ fn counted(quotas: &Quotas, algorithm: Option<Algorithm>) -> Result<Quotas, Conf
 /// Reads quotas; the commonest mistakes have messages of their own.
 fn quotas<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Quotas, D::Error> {
     let wrong = |message: String| Err(serde::de::Error::custom(message));
-    match Given::deserialize(deserializer)? {
-        Given::Text(text) => text.parse().map_err(serde::de::Error::custom),
-        Given::Number(limit) => {
+    match RawValue::deserialize(deserializer)? {
+        RawValue::Text(text) => text.parse().map_err(serde::de::Error::custom),
+        RawValue::Number(limit) => {
             wrong(format!("is {limit}, a limit without a window; write \"{limit}/minute\""))
         }
-        Given::List(list) => wrong(format!("is a list; write {:?}", list.join("; "))),
+        RawValue::List(list) => wrong(format!("is a list; write {:?}", list.join("; "))),
         other => wrong(format!("{}; write \"10/minute\"", other.shown())),
     }
 }

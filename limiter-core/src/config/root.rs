@@ -6,9 +6,9 @@ use serde::{Deserialize, Deserializer};
 
 use super::{
     Config,
-    given::table,
     lists::{ListFile, list_files},
     policy::PolicyConfig,
+    raw_value::table,
     values::{Flag, Length, List, Number, Text, Trust},
 };
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
     store::{
         database::{Database, not_compiled},
         memory_limits::{MAX_ENTRIES, MemoryLimits},
-        select::{HAS_MEMORY, StoreChoice},
+        store_choice::{HAS_MEMORY, StoreChoice},
     },
     subject_resolver::SubjectResolver,
 };

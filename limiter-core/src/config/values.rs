@@ -1,13 +1,13 @@
 //! Values of the configuration, read in any form that figment has of them.
 //!
-//! Each is first read as [`Given`], and then as what it has to be, with a message
+//! Each is first read as [`RawValue`], and then as what it has to be, with a message
 //! that says what to write.
 
 use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Deserializer, de};
 
-use super::given::Given;
+use super::raw_value::RawValue;
 use crate::quota::parse_duration;
 
 /// One text. Digits are text as well.
@@ -16,10 +16,10 @@ pub(super) struct Text(pub(super) String);
 
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let given = Given::deserialize(deserializer)?;
-        let kind = given.shown();
+        let raw = RawValue::deserialize(deserializer)?;
+        let kind = raw.shown();
         // Lists and tables are the only ones that are no text, and are not shown.
-        given.text().map(Self).ok_or_else(|| de::Error::custom(format!("{kind}; write one text")))
+        raw.text().map(Self).ok_or_else(|| de::Error::custom(format!("{kind}; write one text")))
     }
 }
 
@@ -29,9 +29,9 @@ pub(super) struct Number<N>(pub(super) N);
 
 impl<'de, N: FromStr> Deserialize<'de> for Number<N> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let given = Given::deserialize(deserializer)?;
-        let number = given.clone().text().and_then(|text| text.trim().parse().ok());
-        number.map(Self).ok_or_else(|| given.wrong("a whole number that fits, such as 100"))
+        let raw = RawValue::deserialize(deserializer)?;
+        let number = raw.clone().text().and_then(|text| text.trim().parse().ok());
+        number.map(Self).ok_or_else(|| raw.wrong("a whole number that fits, such as 100"))
     }
 }
 
@@ -41,11 +41,11 @@ pub(super) struct Flag(pub(super) bool);
 
 impl<'de> Deserialize<'de> for Flag {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let given = Given::deserialize(deserializer)?;
-        match given.clone().text().as_deref() {
+        let raw = RawValue::deserialize(deserializer)?;
+        match raw.clone().text().as_deref() {
             Some("true") => Ok(Self(true)),
             Some("false") => Ok(Self(false)),
-            _ => Err(given.wrong("true or false")),
+            _ => Err(raw.wrong("true or false")),
         }
     }
 }
@@ -62,9 +62,9 @@ impl List {
 
 impl<'de> Deserialize<'de> for List {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Given::deserialize(deserializer)? {
-            Given::List(list) => Ok(Self(list)),
-            Given::Text(text) | Given::Number(text) => Ok(Self(split(&text))),
+        match RawValue::deserialize(deserializer)? {
+            RawValue::List(list) => Ok(Self(list)),
+            RawValue::Text(text) | RawValue::Number(text) => Ok(Self(split(&text))),
             other => Err(other.wrong("a list of texts, such as [\"a\", \"b\"]")),
         }
     }
@@ -91,9 +91,9 @@ pub(super) struct Length(pub(super) Duration);
 
 impl<'de> Deserialize<'de> for Length {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let given = Given::deserialize(deserializer)?;
-        let Some(text) = given.clone().text() else {
-            return Err(given.wrong("a length of time such as \"90s\" or \"10m\""));
+        let raw = RawValue::deserialize(deserializer)?;
+        let Some(text) = raw.clone().text() else {
+            return Err(raw.wrong("a length of time such as \"90s\" or \"10m\""));
         };
         if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
             return Err(de::Error::custom(format!(
@@ -117,9 +117,9 @@ impl<'de> Deserialize<'de> for Thousandths {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // The shortest decimal that means a float is what was written: its digits
         // are cut, not its binary value, so that 1.001 is 1001.
-        let given = Given::deserialize(deserializer)?;
-        let number = given.clone().text().as_deref().and_then(thousandths);
-        number.map(Self).ok_or_else(|| given.wrong("a factor of 1 to 1000000, such as 2 or 1.5"))
+        let raw = RawValue::deserialize(deserializer)?;
+        let number = raw.clone().text().as_deref().and_then(thousandths);
+        number.map(Self).ok_or_else(|| raw.wrong("a factor of 1 to 1000000, such as 2 or 1.5"))
     }
 }
 
@@ -139,12 +139,12 @@ pub(super) enum Trust {
 
 impl<'de> Deserialize<'de> for Trust {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let given = Given::deserialize(deserializer)?;
-        match (&given, given.clone().text().and_then(|text| text.parse().ok())) {
+        let raw = RawValue::deserialize(deserializer)?;
+        match (&raw, raw.clone().text().and_then(|text| text.parse().ok())) {
             (_, Some(hops)) => Ok(Self::Hops(hops)),
-            (Given::Text(text), None) => Ok(Self::Networks(split(text))),
-            (Given::List(list), None) => Ok(Self::Networks(list.clone())),
-            (_, None) => Err(given.wrong("a list of networks, or a number of proxies")),
+            (RawValue::Text(text), None) => Ok(Self::Networks(split(text))),
+            (RawValue::List(list), None) => Ok(Self::Networks(list.clone())),
+            (_, None) => Err(raw.wrong("a list of networks, or a number of proxies")),
         }
     }
 }

@@ -25,7 +25,7 @@ use crate::{
         Store,
         guarded::GuardedStore,
         memory_limits::MemoryLimits,
-        select::{HAS_MEMORY, StoreChoice},
+        store_choice::{HAS_MEMORY, StoreChoice},
     },
 };
 

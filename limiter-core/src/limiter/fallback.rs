@@ -30,7 +30,7 @@ use crate::{
     store::{
         Answer, Store,
         memory_limits::MemoryLimits,
-        select::{HAS_MEMORY, memory},
+        store_choice::{HAS_MEMORY, memory},
     },
     time::{Clock, SystemClock, Timestamp},
 };

@@ -19,7 +19,7 @@
 //! succeeded is reported as healthy at once.
 
 mod call_guard;
-mod outage_log;
+mod outage_events;
 mod settings;
 mod state;
 
@@ -34,10 +34,10 @@ use std::{
 
 pub(crate) use self::settings::BreakerSettings;
 #[cfg(feature = "_shared")]
-pub(super) use self::state::PROBATION;
+pub(super) use self::settings::PROBATION;
 use self::{
     call_guard::CallGuard,
-    outage_log::{OutageLog, Report},
+    outage_events::{OutageEvents, Report},
     state::{Permission, State},
 };
 use super::health::ServerHealth;
@@ -62,7 +62,7 @@ pub(crate) struct CircuitBreaker {
     /// time to time.
     has_prober: AtomicBool,
     state: Mutex<State>,
-    log: Mutex<OutageLog>,
+    outage_events: Mutex<OutageEvents>,
     observers: Arc<StoreObservers>,
     calls: CallCounters,
     /// Notified when the breaker opens, and when it is dropped.
@@ -84,7 +84,7 @@ impl CircuitBreaker {
             origin: Instant::now(),
             has_prober: AtomicBool::new(false),
             state: Mutex::new(State::new(timeout)),
-            log: Mutex::default(),
+            outage_events: Mutex::default(),
             observers: Arc::clone(&settings.observers),
             calls: CallCounters::default(),
             #[cfg(feature = "_shared")]
@@ -189,9 +189,9 @@ impl CircuitBreaker {
         self.calm.store(state.is_calm(), Ordering::Relaxed);
         let health = state.health();
         drop(state);
-        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        let report = log.report(&self.server, &health);
-        drop(log);
+        let mut events = self.outage_events.lock().unwrap_or_else(PoisonError::into_inner);
+        let report = events.report(&self.server, &health);
+        drop(events);
         if let Report::Now(event) = &report {
             self.observers.emit(event);
         }

@@ -2,9 +2,11 @@
 //! several checks, and the server's clock.
 
 mod advice;
+mod batch;
 mod cluster;
 mod command;
 mod compare_and_set;
+mod connect;
 mod connection;
 mod cross_slot;
 mod encoding;
@@ -13,13 +15,11 @@ mod fast_path;
 mod hash_slot;
 mod list_bans;
 mod master;
-mod plan;
 mod reconnect;
 mod runner;
 mod scripts;
 mod sentinel;
 mod slot_map;
-mod start;
 mod stream;
 mod topology;
 mod url;
@@ -30,7 +30,7 @@ use futures_core::future::BoxFuture;
 use redis::{Cmd, Value};
 use tokio::runtime::Handle;
 
-pub(super) use self::start::connect;
+pub(super) use self::connect::connect;
 use self::{error::CallError, scripts::Scripts, topology::Topology};
 use super::{
     ServerHealth,
@@ -58,7 +58,7 @@ impl fmt::Debug for Redis {
 impl Backend for Redis {
     fn run(&self, run: StoreRequest) -> BoxFuture<'_, Result<Reply, StoreError>> {
         Box::pin(async move {
-            let is_apart = self.topology.is_cluster() && cross_slot::spans_slots(&run.items);
+            let is_apart = self.topology.is_cluster() && cross_slot::spans_clients(&run.items);
             match run.operation {
                 Operation::Decide(cost) if is_apart => {
                     // To its end, though the request may go away meanwhile.

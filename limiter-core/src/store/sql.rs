@@ -7,6 +7,7 @@ mod advice;
 mod dialect;
 mod error;
 mod executor;
+mod migrate;
 mod pool;
 mod sweep;
 pub(super) mod transaction;
@@ -180,25 +181,6 @@ impl<D: Dialect> Sql<D> {
             Some((client.to_owned(), parse_ban(&ban)?))
         };
         Ok(rows.into_iter().filter_map(ban).collect())
-    }
-
-    /// Makes the tables if some are missing, unless it is not to.
-    async fn check_tables(&self, migrate: bool) -> Result<(), String> {
-        let checked = self.pool.rows(LONG_TIMEOUT, self.dialect.probe()).await;
-        match checked {
-            Ok(_) => Ok(()),
-            Err(error) if error.is_missing && migrate => {
-                let made = self.make_tables().await;
-                made.map(|_| ()).map_err(|error| {
-                    self.explain("does not let the tables be made", &error.to_string())
-                })
-            }
-            Err(error) => Err(self.explain("cannot be used", &error.to_string())),
-        }
-    }
-
-    async fn make_tables(&self) -> Result<TextRows, SqlError> {
-        self.pool.rows(LONG_TIMEOUT, self.dialect.schema()).await
     }
 
     /// Probes until no other process holds the locks.

@@ -1,26 +1,12 @@
-//! State of a circuit breaker: counts failures, and says when to open and to close.
-//! Pure but for the instant that each function is given.
+//! The state machine of a circuit breaker: counts failures, opens and closes.
 
 use std::time::{Duration, Instant, SystemTime};
 
+use super::settings::{
+    FAILURES, FIRST_HOLD, LONGEST_HOLD, LONGEST_OWN_PROBE_INTERVAL, OWN_PROBE_INTERVAL, PROBATION,
+    RECENT_CALLS,
+};
 use crate::{error::StoreError, store::Health};
-
-/// Failures in a row that open the breaker.
-const FAILURES: u32 = 5;
-
-/// The number of last calls that open it if half of them failed.
-const RECENT_CALLS: u32 = 20;
-
-/// The time without a failed call after a probe succeeded, until it closes.
-pub(in crate::store) const PROBATION: Duration = Duration::from_millis(900);
-
-/// The first pause after failures in the probation, and the longest.
-const FIRST_HOLD: Duration = Duration::from_secs(1);
-const LONGEST_HOLD: Duration = Duration::from_secs(60);
-
-/// The time between calls that are let through where no task probes the server.
-const OWN_PROBE_INTERVAL: Duration = Duration::from_millis(100);
-const LONGEST_OWN_PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct State {

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Returns true if the items are of several clients.
-pub(super) fn spans_slots(items: &[NamedItem]) -> bool {
+pub(super) fn spans_clients(items: &[NamedItem]) -> bool {
     items.iter().any(|item| item.client != items[0].client)
 }
 

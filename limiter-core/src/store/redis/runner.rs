@@ -10,6 +10,7 @@ use futures_core::future::BoxFuture;
 use redis::{Pipeline, Value};
 
 use super::{
+    batch::{Part, parts},
     cluster::Cluster,
     command::{self, ScriptCall},
     compare_and_set,
@@ -17,7 +18,6 @@ use super::{
     error::{CallError, Redirection},
     fast_path,
     hash_slot::slot_of,
-    plan::{Part, plan},
     scripts::{Scripts, is_scripted},
 };
 use crate::{
@@ -130,7 +130,7 @@ impl ScriptRunner {
             if open.is_empty() {
                 break;
             }
-            let parts = plan(calls, open, self.cluster.is_some(), may_be_fast);
+            let parts = parts(calls, open, self.cluster.is_some(), may_be_fast);
             for (part, answer) in parts.iter().zip(self.send(&parts).await) {
                 for (at, answer) in part.positions.iter().zip(answer) {
                     answers[*at] = answer.transpose();
@@ -182,7 +182,7 @@ impl ScriptRunner {
         if !is_scripted(call.operation()) {
             return compare_and_set::run(self, call.request(), true).await;
         }
-        let parts = plan(std::slice::from_ref(call), vec![0], false, false);
+        let parts = parts(std::slice::from_ref(call), vec![0], false, false);
         let mut pipeline = redis::pipe();
         for part in &parts {
             pipeline.cmd("ASKING").add_command(self.scripts.command(part, false));

@@ -2,7 +2,7 @@
 
 use redis::Cmd;
 
-use super::{command, fast_path, plan::Part};
+use super::{batch::Part, command, fast_path};
 use crate::store::remote::{operation::Operation, script_params::lua_names};
 
 macro_rules! script {

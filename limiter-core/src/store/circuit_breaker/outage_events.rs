@@ -15,7 +15,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The last report about one server.
 #[derive(Debug, Default)]
-pub(super) struct OutageLog {
+pub(super) struct OutageEvents {
     /// When the outage began that was reported, until its end is reported.
     reported: Option<SystemTime>,
 }
@@ -29,7 +29,7 @@ pub(super) enum Report {
     Later,
 }
 
-impl OutageLog {
+impl OutageEvents {
     /// Returns the event to report if the health has changed since the last one.
     pub(super) fn report(&mut self, server: &str, health: &Health) -> Report {
         let server = server.to_owned();

@@ -1,4 +1,4 @@
-//! Values as they were written: [`Given`].
+//! Values as they were written: [`RawValue`].
 //!
 //! Variables of the environment are text, and figment may have made a number or
 //! a truth value of it; a file has its own types.
@@ -12,7 +12,7 @@ use serde::{
 
 /// A value as it was written.
 #[derive(Clone, Debug)]
-pub(super) enum Given {
+pub(super) enum RawValue {
     Text(String),
     Number(String),
     Flag(bool),
@@ -20,7 +20,7 @@ pub(super) enum Given {
     Table,
 }
 
-impl Given {
+impl RawValue {
     /// The value for a message; of a list or a table its kind alone.
     pub(super) fn shown(&self) -> String {
         match self {
@@ -47,7 +47,7 @@ impl Given {
     }
 }
 
-impl<'de> Deserialize<'de> for Given {
+impl<'de> Deserialize<'de> for RawValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(GivenVisitor)
     }
@@ -56,44 +56,44 @@ impl<'de> Deserialize<'de> for Given {
 struct GivenVisitor;
 
 impl<'de> Visitor<'de> for GivenVisitor {
-    type Value = Given;
+    type Value = RawValue;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a value")
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Given, E> {
-        Ok(Given::Text(text.to_owned()))
+    fn visit_str<E>(self, text: &str) -> Result<RawValue, E> {
+        Ok(RawValue::Text(text.to_owned()))
     }
 
-    fn visit_u64<E>(self, number: u64) -> Result<Given, E> {
-        Ok(Given::Number(number.to_string()))
+    fn visit_u64<E>(self, number: u64) -> Result<RawValue, E> {
+        Ok(RawValue::Number(number.to_string()))
     }
 
-    fn visit_i64<E>(self, number: i64) -> Result<Given, E> {
-        Ok(Given::Number(number.to_string()))
+    fn visit_i64<E>(self, number: i64) -> Result<RawValue, E> {
+        Ok(RawValue::Number(number.to_string()))
     }
 
-    fn visit_f64<E>(self, number: f64) -> Result<Given, E> {
-        Ok(Given::Number(number.to_string()))
+    fn visit_f64<E>(self, number: f64) -> Result<RawValue, E> {
+        Ok(RawValue::Number(number.to_string()))
     }
 
-    fn visit_bool<E>(self, flag: bool) -> Result<Given, E> {
-        Ok(Given::Flag(flag))
+    fn visit_bool<E>(self, flag: bool) -> Result<RawValue, E> {
+        Ok(RawValue::Flag(flag))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Given, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<RawValue, A::Error> {
         let mut texts = Vec::new();
         while let Some(element) = list.next_element::<Self::Value>()? {
             let text = element.text();
             texts.push(text.ok_or_else(|| de::Error::custom("holds a list; write one list"))?);
         }
-        Ok(Given::List(texts))
+        Ok(RawValue::List(texts))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<Given, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<RawValue, A::Error> {
         while table.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Given::Table)
+        Ok(RawValue::Table)
     }
 }
 
@@ -112,8 +112,8 @@ struct TableVisitor<T> {
 }
 
 impl<T> TableVisitor<T> {
-    fn wrong<E: de::Error>(&self, given: &Given) -> E {
-        given.wrong(&format!("a table, such as {}", self.example))
+    fn wrong<E: de::Error>(&self, raw: &RawValue) -> E {
+        raw.wrong(&format!("a table, such as {}", self.example))
     }
 }
 
@@ -129,18 +129,18 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for TableVisitor<T> {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
-        Err(self.wrong(&Given::Text(text.to_owned())))
+        Err(self.wrong(&RawValue::Text(text.to_owned())))
     }
 
     fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
-        Err(self.wrong(&Given::Number(number.to_string())))
+        Err(self.wrong(&RawValue::Number(number.to_string())))
     }
 
     fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
-        Err(self.wrong(&Given::Number(number.to_string())))
+        Err(self.wrong(&RawValue::Number(number.to_string())))
     }
 
     fn visit_bool<E: de::Error>(self, flag: bool) -> Result<T, E> {
-        Err(self.wrong(&Given::Flag(flag)))
+        Err(self.wrong(&RawValue::Flag(flag)))
     }
 }

@@ -1,4 +1,4 @@
-//! The plan of a batch: which script decides which of its calls.
+//! A batch of calls, in parts: which script decides which of them.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -16,7 +16,7 @@ pub(super) struct Part {
 ///
 /// The fast path takes checks of clients that are met once alone: the others'
 /// are decided in their order.
-pub(super) fn plan(
+pub(super) fn parts(
     calls: &[Arc<ScriptCall>],
     mut positions: Vec<usize>,
     is_cluster: bool,

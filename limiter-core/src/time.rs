@@ -1,4 +1,4 @@
-//! Instants and clocks: the only module that reads the time.
+//! Instants and clocks: the only time that decisions see.
 //!
 //! Instants are whole microseconds since the Unix epoch, so that they fit a
 //! `u64`, a PostgreSQL `timestamptz`, Redis' `TIME` and a Lua double alike.

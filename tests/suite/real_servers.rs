@@ -1,7 +1,7 @@
 //! Real servers that fail in every way there is: what a client sees meanwhile,
 //! how long it waits, and how much more is admitted than the limit.
 //!
-//! `cargo test -p limiter-tests --test suite faults -- --nocapture --test-threads 1`
+//! `cargo test -p limiter-tests --test suite real_servers -- --nocapture --test-threads 1`
 //! prints the table of `limiter_core::limiter`'s docs.
 
 mod network;

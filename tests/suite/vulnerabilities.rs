@@ -1,7 +1,7 @@
 //! Published holes of rate limiters, each a test that fails without the defence
 //! against it. Some need more than these files have: paths under other names
-//! (better-auth, GHSA-x732-6j76-qmhm) are in `evasions`, requests that are
-//! cancelled in `abandoned` as well, a key without a time to live in `redis`.
+//! (better-auth, GHSA-x732-6j76-qmhm) are in `bypass`, requests that are
+//! cancelled in `cancellation` as well, a key without a time to live in `redis`.
 
 mod client_identity;
 mod state;

@@ -82,18 +82,20 @@ impl Observer for EventLog {
             Event::StoreAnswers { server, outage } => {
                 tracing::info!(server, ?outage, "the store is available again");
             }
-            Event::Reloaded { changes } => {
-                if changes.is_empty() {
-                    tracing::info!(target: AUDIT, "the configuration is the one in force again");
-                }
-                for change in changes {
-                    tracing::info!(target: AUDIT, change, "the configuration has changed");
-                }
-            }
+            Event::Reloaded { changes } => log_changes(changes),
             Event::ReloadRefused { reason } => {
                 tracing::error!(reason, "the configuration was not taken; the one before stays");
             }
         }
+    }
+}
+
+fn log_changes(changes: &[String]) {
+    if changes.is_empty() {
+        tracing::info!(target: AUDIT, "the configuration is the one in force again");
+    }
+    for change in changes {
+        tracing::info!(target: AUDIT, change, "the configuration has changed");
     }
 }
 

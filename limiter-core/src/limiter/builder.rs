@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Weak, atomic::AtomicBool};
 
+#[cfg(feature = "config")]
+use super::reload::Reloading;
 use super::{
     Inner, Limiter,
     fallback::Fallback,
@@ -11,8 +13,6 @@ use super::{
     settings::{CodeSettings, RuleSettings},
     settling::Runtime,
 };
-#[cfg(feature = "config")]
-use super::{ReloadMode, reload::Reloading};
 use crate::{
     client_ip::ClientIp,
     error::ConfigError,
@@ -139,8 +139,7 @@ impl LimiterBuilder {
     /// policy's name is given twice, a group's policies disagree, a network is
     /// both allowed and blocked.
     pub async fn build(mut self) -> Result<Limiter, ConfigError> {
-        let configured = self.configured()?;
-        let settings = self.code.over(configured);
+        let settings = self.settings()?;
         let is_store_needed = settings.mode != Mode::Off || !HAS_MEMORY;
         let rules = settings.rules()?;
         let fallback = Fallback::new(rules.policies.values(), self.caps)?;
@@ -174,7 +173,7 @@ impl LimiterBuilder {
         #[cfg(feature = "metrics")]
         limiter.start_publisher();
         #[cfg(feature = "config")]
-        if self.config.is_some_and(|config| config.reload == ReloadMode::Watch) {
+        if self.config.is_some_and(|config| config.is_watched()) {
             limiter.watch();
         }
         Ok(limiter)
@@ -182,6 +181,12 @@ impl LimiterBuilder {
 }
 
 impl LimiterBuilder {
+    /// Returns the settings of the configuration, with those of the code over them.
+    fn settings(&mut self) -> Result<RuleSettings, ConfigError> {
+        let configured = self.configured()?;
+        Ok(self.code.over(configured))
+    }
+
     /// Takes the rules of the configuration out of it.
     #[cfg(feature = "config")]
     fn configured(&mut self) -> Result<RuleSettings, ConfigError> {

@@ -133,6 +133,7 @@ fn no_dependency_needs_a_newer_rust() {
     assert!(readme.contains("Rust 1.89 (SQL stores: 1.94)"));
 }
 
-fn version(text: &str) -> Vec<u32> {
-    text.split('.').filter_map(|number| number.parse().ok()).collect()
+fn version(text: &str) -> [u32; 3] {
+    let mut numbers = text.split('.').map(|number| number.parse().unwrap_or(0));
+    [(); 3].map(|()| numbers.next().unwrap_or(0))
 }

@@ -12,7 +12,7 @@ use limiter_core::{Admission, AdmitOptions, Answer, Limiter, Permit, PolicySet, 
 use crate::{
     rate_limit::{Options, PlanOf, RateLimit, Source},
     request::ActixRequest,
-    response::{RefusedByLimiter, add_missing_fields, refusal_response},
+    response::{RefusedByLimiter, add_missing_fields, refusal_response_with},
     shared_limiter::ListenerLimiter,
 };
 
@@ -63,14 +63,11 @@ impl Enforcer {
 
     /// Returns the response to a request that does not pass.
     pub(crate) fn refuse(&self, request: &ServiceRequest, refusal: &Refusal) -> HttpResponse {
-        let mut response = match &self.limit.options.respond {
-            None => refusal_response(refusal),
-            Some(respond) => {
-                let mut response = respond(request, refusal);
-                add_missing_fields(response.headers_mut(), refusal);
-                response
-            }
+        let Some(respond) = &self.limit.options.respond else {
+            return refusal_response_with(refusal, self.policy_field().as_deref());
         };
+        let mut response = respond(request, refusal);
+        add_missing_fields(response.headers_mut(), refusal);
         response.extensions_mut().insert(RefusedByLimiter);
         response
     }

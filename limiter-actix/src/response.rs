@@ -14,6 +14,8 @@ use limiter_core::{Fields, Refusal};
 
 const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// Marks a limiter's own response, which is no outcome that an outer limiter
 /// should count.
@@ -52,8 +54,16 @@ impl Responder for Refused {
 /// fields, and a problem document.
 #[must_use]
 pub fn refusal_response(refusal: &Refusal) -> HttpResponse {
-    let mut response = HttpResponse::new(status(refusal)).set_body(BoxBody::new(refusal.body()));
-    add_fields(response.headers_mut(), refusal.fields(), None);
+    refusal_response_with(refusal, None)
+}
+
+/// The same, with the value of `ratelimit-policy` where that was made before.
+pub(crate) fn refusal_response_with(
+    refusal: &Refusal,
+    policy_field: Option<&HeaderValue>,
+) -> HttpResponse {
+    let mut response = HttpResponse::with_body(status(refusal), BoxBody::new(refusal.body()));
+    add_fields(response.headers_mut(), refusal.fields(), policy_field);
     response.extensions_mut().insert(RefusedByLimiter);
     response
 }
@@ -120,9 +130,11 @@ fn field_name(name: &'static str) -> HeaderName {
     }
 }
 
-/// Without a copy where the value was made for this response.
+/// Without a copy where the value is known, or was made for this response.
 fn header_value(value: Cow<'_, str>) -> Option<HeaderValue> {
     match value {
+        Cow::Borrowed("application/problem+json") => Some(PROBLEM),
+        Cow::Borrowed("no-store") => Some(NO_STORE),
         Cow::Borrowed(value) => HeaderValue::from_str(value).ok(),
         Cow::Owned(value) => HeaderValue::try_from(value).ok(),
     }

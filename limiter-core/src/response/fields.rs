@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 /// Header fields: names in lower case, and values. A value that is the same in
 /// all responses is borrowed from the policy set.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Fields<'a>(SmallVec<[Field<'a>; 3]>);
+pub struct Fields<'a>(SmallVec<[Field<'a>; 6]>);
 
 type Field<'a> = (&'static str, Cow<'a, str>);
 
@@ -47,7 +47,7 @@ impl<'a> IntoIterator for Fields<'a> {
 
 /// The header fields of [`Fields`], one after the other.
 #[derive(Debug)]
-pub struct FieldsIntoIter<'a>(smallvec::IntoIter<[Field<'a>; 3]>);
+pub struct FieldsIntoIter<'a>(smallvec::IntoIter<[Field<'a>; 6]>);
 
 impl<'a> Iterator for FieldsIntoIter<'a> {
     type Item = Field<'a>;

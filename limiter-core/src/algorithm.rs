@@ -36,7 +36,7 @@ pub(crate) use self::state::max_numbers;
 pub(crate) use self::strict_window::{Segments, Summary};
 #[cfg(feature = "memory")]
 pub(crate) use self::{
-    compact::{CompactUsage, MAX_WORD},
+    compact::{CompactUsage, MAX_WORD, WordCheck},
     outage::PackedUsage,
     outline::{Outline, Ring},
 };

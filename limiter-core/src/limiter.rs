@@ -31,6 +31,7 @@ mod admission;
 mod admit_options;
 mod await_decision;
 mod builder;
+mod check_all;
 #[cfg(feature = "memory")]
 mod deny_cache;
 mod explain;
@@ -194,7 +195,9 @@ impl Limiter {
     #[must_use]
     pub fn subjects(&self, keys: impl IntoIterator<Item = Key>) -> Subjects {
         let rules = self.rules();
-        keys.into_iter().map(|key| rules.identity.subject(key)).collect()
+        let mut subjects = Subjects::new();
+        keys.into_iter().for_each(|key| subjects.push(rules.identity.subject(key)));
+        subjects
     }
 
     /// Returns true if all servers of the store answer. If not, since when the first one does

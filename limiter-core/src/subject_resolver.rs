@@ -136,7 +136,8 @@ impl SubjectResolver {
     /// The subject of a key that the caller has made. It is never banned if its
     /// network holds an address of `never_ban`.
     pub(crate) fn subject(&self, key: Key) -> Subject {
-        let spared = key.network().is_some_and(|network| self.never_ban.overlap(network));
+        let spared = !self.never_ban.is_empty()
+            && key.network().is_some_and(|network| self.never_ban.overlap(network));
         Subject { key, bannable: !spared }
     }
 

@@ -17,13 +17,14 @@ const UNLIMITED: u32 = 1_000_000_000;
 type Measure = fn(&str);
 
 pub(crate) fn run(is_wanted: impl Fn(&str) -> bool) {
-    let cases: [(&str, Measure); 6] = [
+    let cases: [(&str, Measure); 7] = [
         ("hot key, 2 threads, admitted", hot_admitted),
         ("hot key, 2 threads, refused", hot_refused),
         ("newcomers on a full store", newcomers),
         ("half of 10000 keys banned (none banned)", banned),
         ("4 quotas (governor: one), 1000 keys", four_quotas),
         ("windows (gcra), 1000 keys", windows),
+        ("16 at once, 1000000 keys, Zipf", at_once),
     ];
     cases.into_iter().filter(|(name, _)| is_wanted(name)).for_each(|(name, run)| run(name));
 }
@@ -121,6 +122,29 @@ fn four_quotas(name: &str) {
         name,
         || time(&addresses, |address| peer.check(address)),
         || time(&addresses, |address| assert!(decide_address(&ours, address).is_allowed())),
+    );
+}
+
+/// `check_all` of sixteen clients at once.
+fn at_once(name: &str) {
+    const KEYS: usize = 1_000_000;
+    let (peer, ours) = (Governor::new(), policy(2 * KEYS, per_second(LIMIT), Some(rule())));
+    for n in 0..KEYS {
+        peer.check(&address(n));
+        decide_address(&ours, &address(n));
+    }
+    let addresses: Vec<IpAddr> = order(CHECKS, KEYS, true, 1).into_iter().map(address).collect();
+    let groups: Vec<[IpAddr; 16]> = addresses.as_chunks().0.to_vec();
+    compare(
+        name,
+        || time(&[groups.clone()], |group| group.iter().for_each(|address| peer.check(address))),
+        || {
+            time(&[groups.clone()], |group| {
+                let keys = group.map(|address| ours.subjects_of(&Key::ip(address)));
+                let decisions = futures_executor::block_on(ours.check_all(&keys, 1));
+                assert!(decisions.iter().all(|decision| decision.is_ok()));
+            })
+        },
     );
 }
 

@@ -99,8 +99,7 @@ pub(crate) fn check(policies: &PolicySet, subjects: &Subjects) {
 /// A whole decision about an address, whose key is built for it.
 #[allow(dead_code, reason = "this benchmark measures by it, the report does not")]
 pub(crate) fn decide_address(policies: &PolicySet, address: &IpAddr) -> Decision {
-    let subjects = policies.limiter().subjects([Key::ip(*address)]);
-    decide(policies, &subjects)
+    decide(policies, &policies.subjects_of(&Key::ip(*address)))
 }
 
 /// The keys in the order in which each thread asks for them, side by side in

@@ -17,7 +17,8 @@
 //! has as many bits as the limit.
 
 use super::{
-    AlgorithmUsage, Arithmetic, Segments, State, Usage, algorithm_usage, by_algorithm, gcra::Debt,
+    AlgorithmUsage, Arithmetic, Segments, State, Usage, Wait, algorithm_usage, by_algorithm,
+    gcra::Debt,
 };
 use crate::{
     quota::{Algorithm, Quota},
@@ -39,8 +40,19 @@ pub(crate) struct CompactUsage {
     /// Grains that a unit costs, and grains that pass in a microsecond.
     per_unit: u64,
     per_micro: u64,
+    /// A full bucket in grains, at most [`MAX_WORD`].
+    bucket: u64,
     /// The bits of a number of units.
     unit_bits: u32,
+}
+
+/// A check of one counter, decided by its word.
+pub(crate) struct WordCheck<S> {
+    /// The usage, with the cost where it is charged.
+    pub(crate) usage: Usage<S>,
+    pub(crate) wait: Wait,
+    /// The word to write, where something is charged.
+    pub(crate) charged: Option<u64>,
 }
 
 impl CompactUsage {
@@ -48,7 +60,8 @@ impl CompactUsage {
         let grain = greatest_common_divisor(quota.window_micros(), quota.limit());
         let unit_bits = u64::BITS - quota.limit().leading_zeros();
         let (per_unit, per_micro) = (quota.window_micros() / grain, quota.limit() / grain);
-        Self { quota, grain, per_unit, per_micro, unit_bits }
+        let bucket = quota.burst().saturating_mul(per_unit).min(MAX_WORD);
+        Self { quota, grain, per_unit, per_micro, bucket, unit_bits }
     }
 
     pub(super) const fn quota(&self) -> &Quota {
@@ -78,20 +91,57 @@ impl CompactUsage {
         fits(self.grains_at(now, origin)?.checked_add(grains)?)
     }
 
-    /// Returns the word of `usage`, which is that of `word` after a charge of
-    /// `cost` units: as [`pack`](Self::pack) does, without a division.
+    /// Checks `cost` units against a word of this quota, and charges them if they fit.
+    /// `None` where the usage has no word then.
     #[inline]
-    pub(crate) fn pack_charged<S: Arithmetic>(
+    pub(crate) fn check<S: Arithmetic>(
         &self,
-        usage: &Usage<S>,
         word: u64,
         cost: u64,
+        now: Timestamp,
         origin: Timestamp,
-    ) -> Option<u64> {
-        let AlgorithmUsage::Gcra(debt) = usage.used else { return self.pack(usage, origin) };
-        let had_no_debt = debt == Debt::of(&self.quota, cost);
-        let before = if had_no_debt { self.grains_at(usage.now, origin)? } else { word };
-        fits(before.checked_add(cost.checked_mul(self.per_unit)?)?)
+    ) -> Option<WordCheck<S>> {
+        if self.quota.algorithm() == Algorithm::Gcra {
+            return self.check_gcra(word, cost, now, origin);
+        }
+        let usage = self.unpack(word, now, origin);
+        let wait = usage.wait(cost);
+        if wait != Wait::None || cost == 0 {
+            return Some(WordCheck { usage, wait, charged: None });
+        }
+        let usage = usage.charge(cost);
+        let charged = self.pack(&usage, origin)?;
+        Some(WordCheck { usage, wait, charged: Some(charged) })
+    }
+
+    /// The same of `gcra`, in grains: numbers of 64 bits and, if it passes, no division.
+    /// It mirrors `gcra.rs`.
+    #[inline]
+    fn check_gcra<S: Arithmetic>(
+        &self,
+        word: u64,
+        cost: u64,
+        now: Timestamp,
+        origin: Timestamp,
+    ) -> Option<WordCheck<S>> {
+        let elapsed = self.grains_at(now, origin)?;
+        // More than two buckets: the clock has stepped back. See `Debt::bounded`.
+        let before = Some(word.saturating_sub(elapsed)).filter(|ahead| *ahead <= 2 * self.bucket);
+        let before = before.unwrap_or(0);
+        let after = fits(before.checked_add(cost.checked_mul(self.per_unit)?)?)?;
+        let wait = match after.checked_sub(self.bucket) {
+            _ if cost > self.quota.burst() => Wait::Never,
+            None | Some(0) => Wait::None,
+            Some(over) => Wait::Micros(over.div_ceil(self.per_micro)),
+        };
+        let (ahead, charged) = if wait == Wait::None && cost > 0 {
+            (after, Some(fits(elapsed.checked_add(after)?)?))
+        } else {
+            (before, None)
+        };
+        let debt = Debt::new(&self.quota, u128::from(ahead) * u128::from(self.grain));
+        let usage = Usage { quota: self.quota, now, used: AlgorithmUsage::Gcra(debt) };
+        Some(WordCheck { usage, wait, charged })
     }
 
     /// Returns the usage of a word of this quota at `now`.

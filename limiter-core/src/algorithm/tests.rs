@@ -263,13 +263,14 @@ proptest! {
             let later = Timestamp::from_micros(now + step);
             let read: Usage = compact.unpack(word, later, origin);
             prop_assert_eq!(&read, &counter.level(now + step));
-            // What does not fit is not charged, and more than two buckets have no word.
-            if read.wait(cost) == Wait::None {
-                let charged = read.charge(cost);
-                prop_assert_eq!(
-                    compact.pack_charged(&charged, word, cost, origin),
-                    compact.pack(&charged, origin)
-                );
+            let wait = read.wait(cost);
+            let after = if wait == Wait::None { read.charge(cost) } else { read };
+            if let Some(check) = compact.check::<Segments>(word, cost, later, origin) {
+                let charged = (wait == Wait::None).then(|| compact.pack(&after, origin)).flatten();
+                prop_assert_eq!((check.wait, check.charged), (wait, charged));
+                prop_assert_eq!(check.usage, after);
+            } else {
+                prop_assert_eq!(compact.pack(&after, origin), None);
             }
         }
     }

@@ -85,8 +85,8 @@ impl PolicySet {
     /// The request is decided by the rules in force, however old the set is; after
     /// another limit by the rules by which that has counted it.
     ///
-    /// The answer is at hand where the store is this process's memory and the
-    /// check is simple. It does not borrow the request.
+    /// The answer is at hand where the store is this process's memory. It does not
+    /// borrow the request.
     ///
     /// ```
     /// use limiter_core::{AdmitOptions, Limiter, Policy, Quota, RequestInfo};

@@ -147,8 +147,11 @@ impl PolicySet {
     /// Subjects that all are that key, whatever the policies say.
     #[must_use]
     pub fn subjects_of(&self, key: &Key) -> Subjects {
-        let keys = self.0.policies.iter().map(|_| key.clone());
-        self.0.limiter.subjects(keys)
+        // By the set's own rules, as a request; the newest ones would take a lock.
+        let subject = || self.0.rules.identity.subject(key.clone());
+        let mut subjects = Subjects::new();
+        self.0.policies.iter().for_each(|_| subjects.push(subject()));
+        subjects
     }
 
     /// Decides a request of that cost, and charges it if it is admitted.
@@ -170,9 +173,18 @@ impl PolicySet {
             assert_eq!(active.len(), self.0.policies.len(), "each policy needs its subject");
             return Answer::Pending(Box::pin(async move { self.check(&active, cost).await }));
         }
-        if let Some(decision) = self.check_at_once(subjects, cost) {
-            return Answer::ready(Ok(decision));
+        match self.check_at_once(subjects, cost) {
+            Some(decision) => Answer::ready(Ok(decision)),
+            None => self.check_by_store(subjects, cost),
         }
+    }
+
+    /// Decides a check by the deny cache, or else by the store.
+    fn check_by_store<'a>(
+        &'a self,
+        subjects: &'a Subjects,
+        cost: u64,
+    ) -> Answer<'a, Decision, Error> {
         let check = Check::new(&self.0.policies, subjects, cost);
         if let Some(refusal) = self.fallback().known_refusal(&check) {
             self.record_decision(&check, &refusal, DecidedBy::DenyCache);
@@ -201,8 +213,8 @@ impl PolicySet {
         subjects.into_iter().zip(is_on).filter_map(|(one, is_on)| is_on.then_some(one)).collect()
     }
 
-    /// Decides the check at once if the store is this process's memory and its
-    /// fast path applies. Otherwise returns `None`, and nothing has happened.
+    /// Decides the check at once if the store is this process's memory. Otherwise
+    /// returns `None`, and nothing has happened.
     #[inline]
     #[cfg_attr(not(feature = "memory"), allow(unused_variables, clippy::unused_self))]
     pub(super) fn check_at_once(&self, subjects: &Subjects, cost: u64) -> Option<Decision> {
@@ -213,7 +225,8 @@ impl PolicySet {
         {
             let memory = self.inner().memory.as_ref()?;
             let check = Check::new(&self.0.policies, subjects, cost);
-            let decision = memory.decide_fast(&check)?;
+            // An error is met again, and dealt with, on the way through the store.
+            let decision = memory.decide_at_once(&check).ok()?;
             self.record_decision(&check, &decision, DecidedBy::Store);
             Some(decision)
         }

@@ -29,19 +29,23 @@ impl PolicySet {
     /// Records a decision. A look, of cost 0, is recorded if it is refused.
     #[inline]
     pub(super) fn record_decision(&self, check: &Check<'_>, decision: &Decision, by: DecidedBy) {
-        let quotas = decision.quotas();
-        if let ([counters], [first, ..]) = (self.counters(), quotas)
-            && by == DecidedBy::Store
-            && decision.is_allowed_without_bans()
-            && !first.is_shadow()
-        {
-            // The commonest decision: one policy admits.
-            if check.cost() > 0 {
-                counters.add(allowed(quotas.iter().any(QuotaStatus::is_near_limit)));
-            }
-            return;
+        if by != DecidedBy::Store || !self.record_admitted(check.cost(), decision) {
+            self.record_any(check, decision, by);
         }
-        self.record_any(check, decision, by);
+    }
+
+    /// Records the commonest decision, that one enforced policy admits. Returns false,
+    /// with nothing recorded, if it is another.
+    #[inline]
+    fn record_admitted(&self, cost: u64, decision: &Decision) -> bool {
+        let ([counters], [first, ..]) = (self.counters(), decision.quotas()) else { return false };
+        if !decision.is_allowed_without_bans() || first.is_shadow() {
+            return false;
+        }
+        if cost > 0 {
+            counters.add(allowed(decision.quotas().iter().any(QuotaStatus::is_near_limit)));
+        }
+        true
     }
 
     /// Records any decision.

@@ -5,6 +5,7 @@
 //! | `fast_path` | checks that need no lock, and those that need no strikes |
 //! | `general_path` | all other checks, strikes and changes by hand, under locks |
 //! | `table`, `slot` | where a key's state is, and how a slot is charged and passed on |
+//! | `key_hash` | the keyed hash that says where a key is |
 //! | `locking` | the locked segments of a check, and the slots that it has claimed |
 //! | `eviction`, `displaced` | who makes room for a newcomer, and what is remembered of it |
 //! | `bans` | bans in force and past, under a cap of their own |
@@ -18,18 +19,17 @@ mod displaced;
 mod eviction;
 mod fast_path;
 mod general_path;
+mod key_hash;
 mod locking;
 mod slot;
 mod table;
 
-use std::{
-    fmt,
-    hash::{BuildHasher, Hasher, RandomState},
-    sync::Arc,
-};
+use std::{fmt, sync::Arc};
 
 pub use self::builder::MemoryStoreBuilder;
-use self::{bans::Bans, counter_ids::CounterIds, locking::Location, table::Table};
+use self::{
+    bans::Bans, counter_ids::CounterIds, key_hash::KeyHasher, locking::Location, table::Table,
+};
 use super::{Answer, BanPage, Banned, KeyStates, Store};
 use crate::{
     ban::{Ban, BanChange},
@@ -113,9 +113,11 @@ pub struct MemoryStore(Arc<Shared>);
 
 struct Shared {
     clock: Arc<dyn Clock>,
+    /// Whether it may step back, which [`SystemClock`](crate::SystemClock) never does.
+    may_step_back: bool,
     /// The instant from which slots count time.
     origin: Timestamp,
-    hasher: RandomState,
+    hasher: KeyHasher,
     table: Table,
     counter_ids: CounterIds,
     bans: Bans,
@@ -174,10 +176,7 @@ impl fmt::Debug for MemoryStore {
 
 impl Store for MemoryStore {
     fn decide<'a>(&'a self, check: Check<'a>) -> Answer<'a, Decision> {
-        match self.decide_fast(&check) {
-            Some(decision) => Answer::ready(Ok(decision)),
-            None => Answer::ready(self.0.decide(&check)),
-        }
+        Answer::ready(self.decide_at_once(&check))
     }
 
     fn settle<'a>(&'a self, items: Vec<SettledItem<'a>>) -> Answer<'a, Vec<Settled>> {
@@ -217,10 +216,7 @@ impl Store for MemoryStore {
 impl Shared {
     #[inline]
     fn location(&self, key: &Key) -> Location {
-        // A key's bytes say themselves where they end.
-        let mut hasher = self.hasher.build_hasher();
-        hasher.write(key.as_bytes());
-        let digest = hasher.finish();
+        let digest = self.hasher.hash(key);
         Location { digest, bucket: self.table.bucket_of(digest) }
     }
 
@@ -242,7 +238,7 @@ impl Shared {
             StoreError::new(format!("{after:?} is not where a page of bans has ended"))
         })?;
         let now = self.clock.now();
-        let number = |banned: &Banned| self.hasher.hash_one(&banned.key) | 1;
+        let number = |banned: &Banned| self.hasher.hash(&banned.key) | 1;
         let mut bans: Vec<Banned> =
             self.bans.of(namespace).filter(|banned| banned.ban.holds(now)).collect();
         bans.retain(|banned| number(banned) > after);

@@ -1,8 +1,10 @@
 //! Setting up a memory store.
 
-use std::{hash::RandomState, sync::Arc};
+use std::sync::Arc;
 
-use super::{MemoryStore, Shared, bans::Bans, counter_ids::CounterIds, table::Table};
+use super::{
+    MemoryStore, Shared, bans::Bans, counter_ids::CounterIds, key_hash::KeyHasher, table::Table,
+};
 use crate::{
     store::memory_limits::{MAX_ENTRIES, MemoryLimits},
     time::{Clock, SystemClock, Timestamp},
@@ -47,7 +49,8 @@ impl MemoryStoreBuilder {
         MemoryStore(Arc::new(Shared {
             origin: Timestamp::from_micros(clock.now().as_micros().saturating_sub(BEHIND)),
             clock,
-            hasher: RandomState::new(),
+            may_step_back: !is_real_time,
+            hasher: KeyHasher::new(),
             bans: Bans::new(self.max_bans, table.segments(), is_real_time),
             table,
             counter_ids: CounterIds::new(),

@@ -3,10 +3,13 @@
 //!
 //! A check of one quota whose slot is there takes no lock: it reads the slot, then
 //! the clock, decides, and charges by one compare-and-swap. (A clock that were
-//! read first would refuse by an instant before charges that it sees.) A newcomer
-//! and a check of several quotas take the locks of their segments. Everything
-//! else takes the general path: a refusal that strikes, a shadow policy, usage
-//! owed from an outage.
+//! read first would refuse by an instant before charges that it sees.) A check of
+//! several quotas of a key, whose slots are there, takes the lock of their segment
+//! and charges them in place if it is admitted. A newcomer and a check of several
+//! keys take the locks of their segments. Everything else takes the general path: a
+//! refusal that strikes, a shadow policy, usage owed from an outage.
+
+use std::{hint::black_box, iter};
 
 use smallvec::SmallVec;
 
@@ -14,12 +17,14 @@ use super::{
     MemoryStore, Shared,
     counter_ids::Id,
     locking::{Location, LockedSegments},
-    slot::Tag,
+    slot::{Slot, Tag},
 };
 use crate::{
+    algorithm::{Wait, WordCheck},
     check::{Check, Item},
     decide::decide_without_strikes,
     decision::{Decision, PolicyBan, QuotaPosition, QuotaStatus},
+    error::StoreError,
     policy::Counter,
 };
 
@@ -27,27 +32,44 @@ use crate::{
 pub(super) struct Declined;
 
 impl MemoryStore {
+    /// Decides a check: by a fast path, or else by the general one.
+    #[inline]
+    pub(crate) fn decide_at_once(&self, check: &Check<'_>) -> Result<Decision, StoreError> {
+        match self.decide_fast(check) {
+            Some(decision) => Ok(decision),
+            None => self.0.decide(check),
+        }
+    }
+
     /// Decides a check by a fast path; `None` if it takes the general one.
     #[inline]
-    pub(crate) fn decide_fast(&self, check: &Check<'_>) -> Option<Decision> {
+    fn decide_fast(&self, check: &Check<'_>) -> Option<Decision> {
         if !check.is_simple() {
             return None;
         }
-        if let Some((item, counter)) = only_counter(check)
-            && let Ok(decision) = self.0.decide_without_lock(check, item, counter)
-        {
-            return Some(decision);
+        let by_words = check.only_item().map(|item| match &item.policy.counters().quotas[..] {
+            [counter] => self.0.decide_without_lock(check, item, counter),
+            counters => self.0.admit_by_words(check, item, counters),
+        });
+        match by_words {
+            Some(Ok(decision)) => Some(decision),
+            _ => self.0.decide_locked(check).ok(),
         }
-        self.0.decide_locked(check).ok()
     }
 }
 
-/// Returns the item and the counter, if there is one of each alone.
-#[inline]
-fn only_counter<'a>(check: &Check<'a>) -> Option<(Item<'a>, &'a Counter)> {
-    let item = check.only_item()?;
-    let [counter] = &item.policy.counters().quotas[..] else { return None };
-    Some((item, counter))
+impl MemoryStore {
+    /// Reads a slot of each item, so that those that are not in the processor's cache are
+    /// fetched side by side and not each by the check that needs it.
+    pub(crate) fn prefetch<'a>(&self, items: impl Iterator<Item = Item<'a>>) {
+        let Shared { table, .. } = &*self.0;
+        for Item { policy, subject } in items {
+            let first =
+                policy.counters().quotas.first().map_or(0, |counter| counter.spec.namespace);
+            let Location { digest, bucket } = self.0.location(&subject.key).of(first, table);
+            black_box(table.bucket(bucket).slots_from(digest).next().map(Slot::tag));
+        }
+    }
 }
 
 impl Shared {
@@ -63,29 +85,67 @@ impl Shared {
         let tag = Tag::counter(location.digest, spec.namespace, id);
         let bucket = location.of(spec.namespace, &self.table).bucket;
         let slot = self.table.bucket(bucket).find(location.digest, tag).ok_or(Declined)?;
+        let at = QuotaPosition { policy: 0, quota: 0 };
         loop {
             let word = slot.read(tag).ok_or(Declined)?;
             let now = self.clock.now();
-            let ban = self.slotted_ban(item, location, now)?;
-            let ban = ban.map(|until| PolicyBan { policy: 0, until });
-            let usage = spec.compact.unpack(word.payload(), now, self.origin);
-            let at = QuotaPosition { policy: 0, quota: 0 };
-            let status = QuotaStatus::new(at, false, usage.wait(check.cost()), usage);
-            let (decision, charged) =
-                decide_without_strikes(check, ban, SmallVec::from_buf([status]), now)
-                    .ok_or(Declined)?;
-            let is_done = if charged {
-                let usage = &decision.quotas[0].usage;
-                let payload =
-                    spec.compact.pack_charged(usage, word.payload(), check.cost(), self.origin);
-                slot.replace(word, payload.ok_or(Declined)?)
-            } else {
-                slot.is_still(word)
+            if let Some(until) = self.slotted_ban(item, location, now)? {
+                let usage = spec.compact.unpack(word.payload(), now, self.origin);
+                let status = QuotaStatus::new(at, false, usage.wait(check.cost()), usage);
+                let ban = Some(PolicyBan { policy: 0, until });
+                if slot.is_still(word) {
+                    return Ok(Decision::of(now, ban, SmallVec::from_buf([status])));
+                }
+                continue;
+            }
+            let WordCheck { usage, wait, charged } = spec
+                .compact
+                .check(word.payload(), check.cost(), now, self.origin)
+                .ok_or(Declined)?;
+            if wait != Wait::None && check.may_strike() {
+                return Err(Declined);
+            }
+            let is_done = match charged {
+                Some(payload) => slot.replace(word, payload),
+                None => slot.is_still(word),
             };
             if is_done {
-                return Ok(decision);
+                return Ok(Decision::of_quota(now, QuotaStatus::new(at, false, wait, usage)));
             }
         }
+    }
+
+    /// Admits a check of several quotas of one key, if the slots of all are there and
+    /// none refuses, under the lock of their segment.
+    fn admit_by_words(
+        &self,
+        check: &Check<'_>,
+        item: Item<'_>,
+        counters: &[Counter],
+    ) -> Result<Decision, Declined> {
+        let location = self.location(&item.subject.key);
+        let mut locked = LockedSegments::lock(self, iter::once(location));
+        let mut words: SmallVec<[u64; 4]> = SmallVec::new();
+        for Counter { spec, id } in counters {
+            let id = self.counter_ids.cached(id).ok_or(Declined)?;
+            let tag = Tag::counter(location.digest, spec.namespace, id);
+            let own = location.of(spec.namespace, &self.table);
+            words.push(locked.claim_own(own, tag).ok_or(Declined)?);
+        }
+        let now = self.clock.now();
+        if self.slotted_ban(item, location, now)?.is_some() {
+            return Err(Declined);
+        }
+        let mut statuses = SmallVec::with_capacity(counters.len());
+        for (quota, (word, Counter { spec, .. })) in words.iter_mut().zip(counters).enumerate() {
+            let checked = spec.compact.check(*word, check.cost(), now, self.origin);
+            let WordCheck { usage, wait, charged } = checked.ok_or(Declined)?;
+            *word = charged.ok_or(Declined)?;
+            let at = QuotaPosition { policy: 0, quota };
+            statuses.push(QuotaStatus::new(at, false, wait, usage));
+        }
+        locked.write_claimed(&words);
+        Ok(Decision::of(now, None, statuses))
     }
 
     /// Decides under the locks of the segments.

@@ -89,14 +89,33 @@ impl<'a> LockedSegments<'a> {
         let location = location.of(spec.namespace, &self.shared.table);
         let tag = Tag::counter(location.digest, spec.namespace, id);
         if let Some(at) = self.claim(location, tag) {
-            let Claim { tag, payload, .. } = self.claims[at];
-            return self.usage(location.bucket, tag, payload, spec, now);
+            let Claim { tag: writer, payload, .. } = self.claims[at];
+            if writer == tag && !self.shared.counter_ids.is_shared(id, spec) {
+                return spec.compact.unpack(payload, now, self.shared.origin);
+            }
+            return self.usage(location.bucket, writer, payload, spec, now);
         }
         let displaced = match spec.is_remembered {
             true => self.state(location.bucket).displaced.find(tag, &spec.quota, now),
             false => None,
         };
         displaced.unwrap_or_else(|| Usage::at(spec.quota, None, now))
+    }
+
+    /// Claims the slot of exactly that tag, written by a quota of the same numbers, and
+    /// returns its payload.
+    pub(super) fn claim_own(&mut self, location: Location, tag: Tag) -> Option<u64> {
+        let slot = self.bucket(location.bucket).find(location.digest, tag)?;
+        let payload = slot.claim();
+        self.claims.push(Claim { bucket: location.bucket, slot, tag, payload });
+        Some(payload)
+    }
+
+    /// Gives the claimed slots these payloads, in the order of the claims.
+    pub(super) fn write_claimed(&mut self, payloads: &[u64]) {
+        for (claim, payload) in self.claims.iter_mut().zip(payloads) {
+            claim.payload = *payload;
+        }
     }
 
     /// Writes what a key has used of a counter.

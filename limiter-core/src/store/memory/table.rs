@@ -49,27 +49,26 @@ const CHUNK: usize = 64;
 /// The slots in which the state of a key may be.
 #[derive(Debug, Default)]
 #[repr(align(64))]
-pub(super) struct Bucket([Slot; WAYS]);
+pub(super) struct Bucket([[Slot; LINE]; LINES]);
 
 impl Bucket {
     /// All slots, from the line on that the digest says.
     #[inline]
     pub(super) fn slots_from(&self, digest: u64) -> impl Iterator<Item = &Slot> + Clone {
         let first = digest as usize % LINES;
-        (0..LINES).flat_map(move |line| {
-            let at = (first + line) % LINES * LINE;
-            &self.0[at..at + LINE]
-        })
+        (0..LINES).flat_map(move |line| &self.0[(first + line) % LINES])
     }
 
     /// Returns the slot of that tag, written by a quota of the same numbers.
     #[inline]
     pub(super) fn find(&self, digest: u64, tag: Tag) -> Option<&Slot> {
-        self.slots_from(digest).find(|slot| slot.tag() == tag)
+        let is_own = |slot: &&Slot| slot.tag() == tag;
+        let first = self.0[digest as usize % LINES].iter().find(is_own);
+        first.or_else(|| self.slots_from(digest).skip(LINE).find(is_own))
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.iter().all(|slot| slot.tag().is_free())
+        self.0.iter().flatten().all(|slot| slot.tag().is_free())
     }
 
     /// Returns the slot of that key and namespace.
@@ -198,7 +197,7 @@ impl Table {
     }
 
     fn slots_in_use(&self, bucket: usize) -> usize {
-        self.bucket(bucket).0.iter().filter(|slot| !slot.tag().is_free()).count()
+        self.bucket(bucket).0.iter().flatten().filter(|slot| !slot.tag().is_free()).count()
     }
 }
 

@@ -1,0 +1,112 @@
+//! Checks of several requests at once: [`PolicySet::check_all`].
+
+use std::{future::poll_fn, task::Poll};
+
+use super::PolicySet;
+#[cfg(feature = "memory")]
+use crate::check::Item;
+use crate::{decision::Decision, error::Error, request::Subjects, store::Answer};
+
+/// Requests whose state is fetched side by side: more would evict each other from the
+/// processor's first cache.
+#[cfg(feature = "memory")]
+const FETCHED: usize = 16;
+#[cfg(not(feature = "memory"))]
+const FETCHED: usize = usize::MAX;
+
+impl PolicySet {
+    /// Decides several requests of that cost, each as [`check`](Self::check) does, and
+    /// returns their decisions in the same order: for messages that arrive together, or
+    /// the entries of a batch.
+    ///
+    /// They are independent: one that is refused holds back no other. A remote store gets
+    /// them at once, so that they share a call to it. In memory they are decided in their
+    /// order, and what is kept of sixteen clients is fetched side by side, which pays where
+    /// there are more clients than the processor's cache holds.
+    ///
+    /// ```
+    /// use limiter_core::{Key, Limiter, Policy, Quota};
+    ///
+    /// # futures_executor::block_on(async {
+    /// let policy = Policy::new("api", Quota::per_minute(2)?)?;
+    /// let api = Limiter::builder().policy(policy).build().await?.policy("api")?;
+    /// let senders = ["alice", "alice", "alice", "bob"];
+    /// let requests = senders.map(|sender| api.subjects_of(&Key::user(sender)));
+    /// let decisions = api.check_all(&requests, 1).await;
+    /// let allowed: Result<Vec<bool>, _> =
+    ///     decisions.into_iter().map(|decision| Ok(decision?.is_allowed())).collect();
+    /// assert_eq!(allowed?, [true, true, false, true]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Panics
+    /// If a request has not as many subjects as there are policies.
+    pub async fn check_all(
+        &self,
+        requests: &[Subjects],
+        cost: u64,
+    ) -> Vec<Result<Decision, Error>> {
+        let mut results = Vec::with_capacity(requests.len());
+        let mut waiting = Vec::new();
+        for group in requests.chunks(FETCHED) {
+            #[cfg(feature = "memory")]
+            if let Some(memory) = &self.inner().memory {
+                let checks = group.iter().map(|subjects| self.policies().iter().zip(subjects));
+                memory.prefetch(checks.flatten().map(|(policy, subject)| Item { policy, subject }));
+            }
+            for subjects in group {
+                match self.check(subjects, cost) {
+                    Answer::Ready(result) => results.push(result),
+                    Answer::Pending(answer) => {
+                        waiting.push((results.len(), answer));
+                        results.push(None);
+                    }
+                }
+            }
+        }
+        poll_fn(|context| {
+            waiting.retain_mut(|(position, answer)| match answer.as_mut().poll(context) {
+                Poll::Ready(result) => {
+                    results[*position] = Some(result);
+                    false
+                }
+                Poll::Pending => true,
+            });
+            if waiting.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        results.into_iter().flatten().collect()
+    }
+}
+
+#[cfg(all(test, feature = "memory"))]
+mod tests {
+    use futures_executor::block_on;
+
+    use crate::{Key, Limiter, ManualClock, MemoryStore, Policy, PolicySet, Quota, Timestamp};
+
+    fn policies() -> PolicySet {
+        let clock = ManualClock::new(Timestamp::from_micros(1_000_000));
+        let store = MemoryStore::builder().clock(clock).build();
+        let policy = Policy::new("api", Quota::per_minute(7).unwrap()).unwrap();
+        block_on(Limiter::builder().store(store).policy(policy).build())
+            .unwrap()
+            .policy("api")
+            .unwrap()
+    }
+
+    /// More requests than are fetched at once, several of each client.
+    #[test]
+    fn each_is_decided_as_if_it_were_checked_alone() {
+        let (together, in_turn) = (policies(), policies());
+        let users: Vec<String> = (0..100).map(|n: u32| format!("user{}", n * n % 13)).collect();
+        let requests: Vec<_> =
+            users.iter().map(|user| together.subjects_of(&Key::user(user))).collect();
+        let decisions = block_on(together.check_all(&requests, 1));
+        assert_eq!(decisions.len(), requests.len());
+        for (request, decision) in requests.iter().zip(decisions) {
+            assert_eq!(decision.unwrap(), block_on(in_turn.check(request, 1)).unwrap());
+        }
+    }
+}

@@ -43,8 +43,6 @@ use crate::{
 
 /// Keeps counters, strikes and bans in a database that servers share.
 ///
-/// The URL's scheme says which one:
-///
 /// | URL | database | feature | a check takes |
 /// |---|---|---|---|
 /// | `redis://[user:password@]host:port/database`, `redis+unix:///path?db=0` | Redis or Valkey, by TCP or a unix socket | `redis` | one call of a script; under load a part of one |
@@ -54,9 +52,8 @@ use crate::{
 /// | `mysql://user:password@host:port/database` | MySQL 8 (by TLS, or with `mysql_native_password`), MariaDB 10.5 or newer | `mysql` | two round trips |
 /// | `sqlite://path` | a file of this host | `sqlite` | one transaction |
 ///
-/// `rediss://`, `rediss-sentinel://`, `rediss-cluster://`, `sslmode=require`
-/// (PostgreSQL) and `ssl-mode=required` (MySQL) ask for TLS, with the feature
-/// `tls`.
+/// `rediss://` and the like, `sslmode=require` (PostgreSQL) and `ssl-mode=required` (MySQL)
+/// ask for TLS, with the feature `tls`.
 ///
 /// ```no_run
 /// use limiter_core::{Limiter, RemoteStore};

@@ -31,10 +31,11 @@ mod policies;
 mod quotas;
 mod reference_store;
 mod settlement;
+mod strict_window;
 
 pub use self::{
     ban_records::*, bans::*, harness::Harness, look::*, outage_usage::*, policies::*, quotas::*,
-    reference_store::ReferenceStore, settlement::*,
+    reference_store::ReferenceStore, settlement::*, strict_window::*,
 };
 
 /// Makes a test of each case. See the [module docs](self).
@@ -96,6 +97,7 @@ macro_rules! conformance_tests {
             what_time_has_paid_back_is_not_given_back_again
             a_charge_beyond_the_limit_is_waited_for
             each_item_is_settled_for_itself
+            no_schedule_gets_more_than_the_limit_in_any_window
         }
     };
     (@cases $store:ident, $trial:expr, $($case:ident)+) => {

@@ -103,7 +103,7 @@ pub fn settle(
             // A quota without a mark was not charged by that request.
             let marks = marks.iter().copied().map(Some).chain(std::iter::repeat(None));
             let refund = |(usage, mark): (&Usage, Option<Mark>)| match mark {
-                Some(mark) => usage.clone().give_back(*units, mark),
+                Some(mark) => usage.clone().give_back(*units, mark.within(usage.quota())),
                 None => usage.clone(),
             };
             prior.levels.iter().zip(marks).map(refund).collect()

@@ -64,8 +64,8 @@ pub struct Snapshot {
     pub fallback_decisions: u64,
     /// Strikes of responses that were lost because the store failed.
     pub lost_strikes: u64,
-    /// Settlements that were lost because the store failed: the charge stands. Always 0
-    /// today, as are those given back.
+    /// Settlements that were lost because the store failed: the charge stands, or what was
+    /// to be charged is not.
     pub lost_settlements: u64,
     /// The store.
     pub store: StoreStats,

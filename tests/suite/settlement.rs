@@ -2,6 +2,7 @@
 //! and when they stream.
 
 mod attacks;
+mod charges;
 mod lost;
 mod streams;
 

@@ -24,6 +24,12 @@ pub struct Mark {
 }
 
 impl Mark {
+    /// Returns the mark as a quota of that limit can have it: one of another limit may
+    /// have a larger fraction.
+    pub(crate) fn within(self, quota: &Quota) -> Self {
+        Self { fraction: self.fraction.min(quota.limit() - 1), ..self }
+    }
+
     /// Returns the mark of the units before the last `units` of a charge of that quota.
     pub(crate) fn before(self, quota: &Quota, units: u64) -> Self {
         of_algorithm!(quota, A => A::mark_before(quota, self, units))

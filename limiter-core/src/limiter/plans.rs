@@ -6,25 +6,21 @@
 //! again is bounded: an application that gives each client limits of its own is slower,
 //! and warned of, and does not fill the memory.
 
+mod interned;
+
 use std::{
-    collections::HashMap,
-    hash::Hash,
-    sync::{
-        Mutex, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
+use self::interned::CAPACITY;
+pub(super) use self::interned::Interned;
 use super::{Limiter, PolicySet};
 use crate::{
     error::UnknownPolicy,
     policy::{Mode, Policy},
     quota::Quotas,
 };
-
-/// How many derived policies are kept, and how many derived sets of one set and policy.
-const CAPACITY: usize = 1_000;
 
 /// More new plans than [`CAPACITY`] within this time are warned of.
 const WARN_WITHIN: Duration = Duration::from_secs(60);
@@ -163,75 +159,5 @@ impl Plans {
         let warns = recent.count > CAPACITY && !recent.has_warned;
         recent.has_warned |= warns;
         warns
-    }
-}
-
-/// Values that are made once for each key: [`CAPACITY`] of them, then a new one takes
-/// the place of the one that was not used for longest.
-#[derive(Debug)]
-pub(super) struct Interned<K, V> {
-    entries: RwLock<HashMap<K, Entry<V>>>,
-    /// How many were inserted so far: the time by which uses are dated, so that finding
-    /// a value writes only the first time after an insertion.
-    inserted: AtomicU64,
-}
-
-#[derive(Debug)]
-struct Entry<V> {
-    value: V,
-    used: AtomicU64,
-}
-
-impl<K, V> Default for Interned<K, V> {
-    fn default() -> Self {
-        Self { entries: RwLock::default(), inserted: AtomicU64::new(0) }
-    }
-}
-
-impl<K: Clone + Eq + Hash, V: Clone> Interned<K, V> {
-    fn get(&self, key: &K) -> Option<V> {
-        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
-        let entry = entries.get(key)?;
-        let now = self.inserted.load(Ordering::Relaxed);
-        if entry.used.load(Ordering::Relaxed) != now {
-            entry.used.store(now, Ordering::Relaxed);
-        }
-        Some(entry.value.clone())
-    }
-
-    /// Returns the value that is there, or else inserts that one.
-    fn insert(&self, key: K, value: V) -> V {
-        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = entries.get(&key) {
-            return known.value.clone();
-        }
-        if entries.len() >= CAPACITY {
-            let used = |(_, entry): &(&K, &Entry<V>)| entry.used.load(Ordering::Relaxed);
-            let unused = entries.iter().min_by_key(used).map(|(key, _)| key.clone());
-            unused.and_then(|key| entries.remove(&key));
-        }
-        let now = self.inserted.fetch_add(1, Ordering::Relaxed) + 1;
-        entries.insert(key, Entry { value: value.clone(), used: AtomicU64::new(now) });
-        value
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_value_that_was_not_used_for_longest_goes() {
-        let interned = Interned::default();
-        for key in 0..CAPACITY {
-            interned.insert(key, key);
-        }
-        assert_eq!(interned.get(&0), Some(0));
-        assert_eq!(interned.insert(0, 7), 0);
-        interned.insert(CAPACITY, 1);
-        interned.insert(CAPACITY + 1, 2);
-        let kept = |key| interned.get(&key).is_some();
-        assert_eq!([kept(0), kept(1), kept(2), kept(3)], [true, false, false, true]);
-        assert_eq!(interned.entries.read().unwrap().len(), CAPACITY);
     }
 }

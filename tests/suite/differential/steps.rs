@@ -26,6 +26,7 @@ pub(super) enum Step {
         outage_usage: Option<Debt>,
     },
     Settle {
+        changed: bool,
         policies: u8,
         keys: [u8; 3],
         status: u16,
@@ -155,8 +156,8 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         12 => (any::<bool>(), 1u8..8, keys(), prop_oneof![9 => 0u64..5, 1 => LARGE / 3 - 2..LARGE / 3 + 2, 1 => Just(u64::MAX)], debt)
             .prop_map(|(changed, policies, keys, cost, outage_usage)| Step::Decide { changed, policies, keys, cost, outage_usage }),
-        6 => (1u8..8, keys(), prop_oneof![Just(401), Just(200)], unit_change())
-            .prop_map(|(policies, keys, status, change)| Step::Settle { policies, keys, status, change }),
+        6 => (any::<bool>(), 1u8..8, keys(), prop_oneof![Just(401), Just(200)], unit_change())
+            .prop_map(|(changed, policies, keys, status, change)| Step::Settle { changed, policies, keys, status, change }),
         1 => (0usize..3, 0u8..3, change)
             .prop_map(|(policy, key, change)| Step::ChangeBan { policy, key, change }),
         1 => (0usize..3, 0u8..3).prop_map(|(policy, key)| Step::Reset { policy, key }),
@@ -169,7 +170,10 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
 /// Steps under limits that do not change, by a clock that does not step back.
 pub(super) fn steps_of_one_rule() -> impl Strategy<Value = Vec<Step>> {
     steps().prop_map(|mut steps| {
-        steps.retain(|step| !matches!(step, Step::Back(_) | Step::Decide { changed: true, .. }));
+        steps.retain(|step| match step {
+            Step::Decide { changed, .. } | Step::Settle { changed, .. } => !changed,
+            step => !matches!(step, Step::Back(_)),
+        });
         steps
     })
 }
@@ -209,8 +213,11 @@ pub(super) async fn answer(
                 decision.quotas().iter().map(|q| q.remaining()).collect::<Vec<_>>()
             )
         }
-        Step::Settle { policies, keys, status, change } => {
-            let (policies, subjects) = chosen(*policies, *keys);
+        Step::Settle { changed, policies, keys, status, change } => {
+            let (mut policies, subjects) = chosen(*policies, *keys);
+            if *changed {
+                policies = policies.iter().map(with_other_limits).collect();
+            }
             let check = Check::new(&policies, &subjects, 1);
             let offenders: Vec<_> = check.offenders(*status).into_iter().map(name_of).collect();
             let items = check.items().map(|item| {

@@ -68,6 +68,8 @@ async fn a_budget_is_overdrawn_by_what_is_under_way_at_most() {
         (Algorithm::Gcra, 1_999),
         (Algorithm::FixedWindow, 2_000),
         (Algorithm::SlidingWindow, 1_999),
+        // The limit itself, in any minute.
+        (Algorithm::StrictWindow, 1_000),
     ] {
         let used = stream(algorithm).await;
         let most = used.windows(600).map(|minute| minute.iter().sum::<u64>()).max().unwrap();

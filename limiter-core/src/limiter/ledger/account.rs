@@ -82,6 +82,17 @@ impl Charge {
         Self { units, quotas: SmallVec::new(), place: ChargePlace::Lost, at: Timestamp::default() }
     }
 
+    /// Returns true if its units follow directly those of `before`, so that both are one
+    /// charge: in a window always, in a bucket if nobody else was charged in between.
+    fn continues(&self, before: &Self) -> bool {
+        let follows = |(own, before): (&ChargedQuota, &ChargedQuota)| {
+            own.quota == before.quota && own.mark.before(&own.quota, self.units) == before.mark
+        };
+        self.place == before.place
+            && self.quotas.len() == before.quotas.len()
+            && self.quotas.iter().zip(&before.quotas).all(follows)
+    }
+
     pub(super) fn marks(&self) -> Marks {
         self.quotas.iter().map(|charged| charged.mark).collect()
     }
@@ -114,9 +125,10 @@ impl Account {
     /// Adds a charge. Where there are too many, the two oldest become one that stands.
     pub(super) fn add(&mut self, charge: Charge) {
         if let Some(last) = self.charges.last_mut()
-            && (last.place, &last.quotas) == (charge.place, &charge.quotas)
+            && charge.continues(last)
         {
             last.units = last.units.saturating_add(charge.units);
+            last.quotas = charge.quotas;
             return;
         }
         if self.charges.len() == MAX_CHARGES {

@@ -94,8 +94,9 @@ impl StoreRequest {
         else {
             return None;
         };
-        let [mark] = marks[..] else { return None };
-        Some((*units, mark))
+        let ([mark], [item]) = (&marks[..], &self.items[..]) else { return None };
+        let quota = item.policy.quotas().iter().next()?;
+        Some((*units, mark.within(quota)))
     }
 
     /// Returns true if it writes nothing.

@@ -143,7 +143,8 @@ pub(in crate::store) fn settlement_numbers(request: &StoreRequest) -> Vec<u64> {
             numbers.extend(match &settlement.adjustment {
                 Adjustment::Refund { marks, .. } => {
                     // Without a mark nothing was charged: no window begins at 0.
-                    let Mark { at, fraction } = marks.get(at).copied().unwrap_or_default();
+                    let mark = marks.get(at).copied().unwrap_or_default();
+                    let Mark { at, fraction } = mark.within(quota);
                     [at, fraction]
                 }
                 Adjustment::None | Adjustment::Charge(_) => most,

@@ -6,6 +6,7 @@ pub(super) fn cases() -> Vec<Case> {
     vec![
         counts_down_and_refuses(),
         gcra_tells_an_effective_window(),
+        a_strict_window_waits_for_a_segment(),
         head_counts_as_get(),
         guards_are_each_enforced(),
         policies_together_are_all_or_nothing(),
@@ -41,6 +42,32 @@ fn counts_down_and_refuses() -> Case {
             get("/api").is(limited("api", 1)),
             Step::Advance(Duration::from_micros(1)),
             get("/api").is(told(status(200), 2)),
+        ],
+        ..Case::default()
+    }
+}
+
+/// Segments of 5 s, on the marks of the clock: one counts until a minute after its end.
+fn a_strict_window_waits_for_a_segment() -> Case {
+    let left = |left: u64, seconds: u64| {
+        let fields = format!(r#""api";r={left};t={seconds}"#);
+        status(200).with("ratelimit-policy", r#""api";q=3;w=60"#).with("ratelimit", fields)
+    };
+    Case {
+        name: "a strict window waits for a segment",
+        config: r#"policies.api = { quota = "3/minute", algorithm = "strict_window" }"#,
+        steps: vec![
+            get("/api").is(left(2, 65)),
+            Step::Advance(Duration::from_secs(30)),
+            get("/api").times(1, left(1, 35)),
+            get("/api").is(status(200)),
+            get("/api").is(limited("api", 35)),
+            // No more in any minute: not at the end of the one of the clock either.
+            Step::Advance(Duration::from_micros(34_999_999)),
+            get("/api").is(limited("api", 1)),
+            Step::Advance(Duration::from_micros(1)),
+            get("/api").is(status(200)),
+            get("/api").is(limited("api", 30)),
         ],
         ..Case::default()
     }

@@ -142,7 +142,7 @@ impl Plans {
     /// Forgets all of them: they are of policies that a reload has replaced.
     #[cfg(feature = "config")]
     pub(super) fn clear(&self) {
-        self.policies.entries.write().unwrap_or_else(PoisonError::into_inner).clear();
+        self.policies.clear();
     }
 
     /// Counts a policy that is to be derived. Returns true once, if more than

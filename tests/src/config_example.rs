@@ -130,7 +130,7 @@ pub fn refuse_wrong_ones(example: &ConfigExample) {
     let banning = format!("{all}{ban}");
     let wrong: [(String, &[&str]); 13] = [
         (all.replace("login", "logout"), &["\"login\"", "logout"]),
-        (format!("stroe = \"memory\"\n{all}"), &["stroe", "known are: mode, store"]),
+        (format!("stroe = \"memory\"\n{all}"), &["stroe", "known are: mode, reload, store"]),
         (
             format!("store = \"carrier-pigeon://coop\"\n{all}"),
             &["store", "carrier-pigeon", "\"memory\""],

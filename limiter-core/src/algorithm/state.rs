@@ -83,7 +83,6 @@ impl State {
 
     /// Returns the numbers of the state, at most [`max_numbers`] of them. Zeros may
     /// follow them: they mean the same.
-    #[cfg(any(feature = "memory", feature = "_sql", test))]
     pub(crate) fn numbers(&self) -> Numbers {
         match self {
             Self::Gcra { tat, fraction, limit, burst } => {

@@ -2,6 +2,7 @@
 
 mod bans;
 mod failures;
+mod headers;
 mod identity;
 mod limits;
 mod lists;
@@ -22,6 +23,7 @@ const TYPES: &str = "https://iana.org/assignments/http-problem-types#";
 /// All cases, in no particular order.
 pub(crate) fn cases() -> Vec<Case> {
     [
+        headers::cases(),
         limits::cases(),
         identity::cases(),
         lists::cases(),

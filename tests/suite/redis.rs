@@ -1,6 +1,7 @@
 //! Tests of Redis alone: commands, times to live, names, slots, masters.
 
 mod batching;
+mod compare_and_set;
 mod connections;
 mod start;
 mod unix_socket;

@@ -59,6 +59,10 @@ fn unknown(database: Database, position: usize, known: &[&str]) -> ConfigError {
 
 /// The parameters that a database's client library reads. `None` for SQLite,
 /// whose library refuses others itself, and whose URL is a path.
+#[cfg_attr(
+    not(feature = "redis"),
+    allow(unused_variables, reason = "only a socket of Redis has parameters of its own")
+)]
 fn parameters(database: Database, scheme: &str) -> Option<&'static [&'static str]> {
     match database {
         #[cfg(feature = "redis")]

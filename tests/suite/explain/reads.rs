@@ -33,7 +33,7 @@ fn redis_is_only_read() {
             set.explain(&from("192.0.2.1"), &AdmitOptions::default()).await;
         }
         // The last line: a write, which shows that others would be seen.
-        limiter.reset("new", &Key::global()).await.unwrap();
+        limiter.reset("all", &Key::global()).await.unwrap();
         let mut commands = Vec::new();
         for line in lines.map_while(Result::ok) {
             let command = line.split('"').nth(1).unwrap_or_default().to_ascii_uppercase();

@@ -163,8 +163,11 @@ impl RateLimitFairing {
         };
         let policies = limiter.policy(name).map_err(|error| format!("before_routing: {error}"))?;
         check_key(name, policies.policies())?;
-        let policy = name.clone();
-        limiter.check_reloads(move |policies| check_key(&policy, policies));
+        #[cfg(feature = "config")]
+        {
+            let policy = name.clone();
+            limiter.check_reloads(move |policies| check_key(&policy, policies));
+        }
         Ok(Some(BeforeRouting::new(policies, exempt)))
     }
 }

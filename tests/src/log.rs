@@ -10,8 +10,10 @@ use std::{
 /// The most lines whose text is kept; all are counted.
 const KEPT: usize = 100;
 
-/// How the lines begin that Rocket prints about single requests.
-const OF_ROCKET: [&str; 4] = [">> ", "GET /", "HEAD /", "POST /"];
+/// How the lines begin that Rocket prints about single requests. It prints a line in
+/// parts, which those of other requests may come between.
+const OF_ROCKET: [&str; 6] =
+    [">> ", "GET /", "HEAD /", "POST /", "Request guard `", "Responding with registered"];
 
 /// The lines that a program has printed: how many, and the first hundred.
 ///

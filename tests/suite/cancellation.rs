@@ -79,7 +79,8 @@ async fn hang_up(address: SocketAddr, path: &str) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    // Long enough for a panic that prints its backtrace.
+    tokio::time::sleep(Duration::from_millis(500)).await;
     stream.set_zero_linger().unwrap();
 }
 

@@ -33,9 +33,8 @@ impl PolicySet {
     /// let senders = ["alice", "alice", "alice", "bob"];
     /// let requests = senders.map(|sender| api.subjects_of(&Key::user(sender)));
     /// let decisions = api.check_all(&requests, 1).await;
-    /// let allowed: Result<Vec<bool>, _> =
-    ///     decisions.into_iter().map(|decision| Ok(decision?.is_allowed())).collect();
-    /// assert_eq!(allowed?, [true, true, false, true]);
+    /// let allowed: Vec<bool> = decisions.into_iter().map(|one| one.unwrap().is_allowed()).collect();
+    /// assert_eq!(allowed, [true, true, false, true]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # }).unwrap();
     /// ```

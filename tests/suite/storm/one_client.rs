@@ -57,6 +57,9 @@ fn the_limit_of_an_attacked_client_holds(framework: Framework, url: &str) {
     if server.log().errors() > 0 {
         faults.push("the store counts as failed".to_owned());
     }
+    if !faults.is_empty() {
+        faults.push(format!("the log:\n{}", server.log()));
+    }
     assert_none(&faults);
 }
 

@@ -10,7 +10,8 @@ impl Permit {
     /// Records what the request came to for the policies of this permit.
     ///
     /// A policy that does not count a response of that status
-    /// ([`Policy::with_refund`], [`Policy::with_count_only`]) gives the units back, and
+    /// ([`with_refund`](crate::Policy::with_refund),
+    /// [`with_count_only`](crate::Policy::with_count_only)) gives the units back, and
     /// one whose ban rule names it takes a strike. Whoever the request has been a strike
     /// against already takes none.
     ///

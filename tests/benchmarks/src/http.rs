@@ -85,10 +85,17 @@ fn requests_a_second(url: &str, time: Duration) -> f64 {
 }
 
 /// How many instructions limits add to a request.
-fn added(counts: &[f64; 5]) -> [Row; 2] {
-    let [actix, ours, peer, rocket, rocket_ours] = *counts;
+fn added(counts: &[f64; 8]) -> [Row; 5] {
+    let [actix, ours, peer, rocket, rocket_ours, refused, banned, rocket_refused] = *counts;
     let (ours, peer) = (ours - actix, peer - actix);
     let thousand = |count: f64| format!("{} k", figure(count / 1e3));
+    let beside = |work: &str, count: f64, admitted: f64, target| Row {
+        work: work.to_owned(),
+        ours: thousand(count),
+        beside: format!("an admitted one {}", thousand(admitted)),
+        ratios: vec![count / admitted],
+        target,
+    };
     [
         Row {
             work: "instructions added to a request of actix-web".to_owned(),
@@ -108,5 +115,13 @@ fn added(counts: &[f64; 5]) -> [Row; 2] {
             ratios: Vec::new(),
             target: None,
         },
+        beside("a request of actix-web that is refused (429)", refused - actix, ours, None),
+        beside("a request of actix-web that is banned (403)", banned - actix, ours, None),
+        beside(
+            "a request of Rocket that is refused (429)",
+            rocket_refused - rocket,
+            rocket_ours - rocket,
+            Some(Target::AtMost(1.0)),
+        ),
     ]
 }

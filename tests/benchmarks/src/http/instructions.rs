@@ -6,28 +6,36 @@ use std::{fs, process::Command};
 use super::{ACTIX, http_server::HttpServer};
 use crate::{options::Pace, suite::servers::kept_folder};
 
-/// In this order.
-const SERVERS: [&str; 5] =
-    [ACTIX, "actix-limiter", "actix-extensible-rate-limit", "rocket", "rocket-limiter"];
+/// Servers and the status with which each answers, in this order.
+const SERVERS: [(&str, u16); 8] = [
+    (ACTIX, 200),
+    ("actix-limiter", 200),
+    ("actix-extensible-rate-limit", 200),
+    ("rocket", 200),
+    ("rocket-limiter", 200),
+    ("actix-limiter-refusing", 429),
+    ("actix-limiter-banning", 403),
+    ("rocket-limiter-refusing", 429),
+];
 
 /// Requests that are not counted.
 const BEFORE: usize = 1_200;
 
-pub(super) fn measure(pace: &Pace) -> [f64; 5] {
-    SERVERS.map(|name| counted(name, pace.requests) / pace.requests as f64)
+pub(super) fn measure(pace: &Pace) -> [f64; 8] {
+    SERVERS.map(|(name, status)| counted(name, status, pace.requests) / pace.requests as f64)
 }
 
 /// Instructions of a server while it is asked so often.
-fn counted(name: &str, requests: usize) -> f64 {
+fn counted(name: &str, status: u16, requests: usize) -> f64 {
     let folder = kept_folder("callgrind");
     let (counts, log) = (folder.join("counts"), folder.join("log"));
     let files = [("--callgrind-out-file", &counts), ("--log-file", &log)]
         .map(|(option, file)| format!("{option}={}", file.display()));
     let words = ["valgrind", "--tool=callgrind", &files[0], &files[1]];
     let server = HttpServer::start_by(&words, name, "");
-    server.ask(BEFORE);
+    server.ask(BEFORE, status);
     control(&server, "--zero");
-    server.ask(requests);
+    server.ask(requests, status);
     control(&server, "--dump");
     server.stop();
     // The first dump. At its end the server writes another one.

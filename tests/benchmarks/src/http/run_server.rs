@@ -13,7 +13,7 @@ use actix_extensible_rate_limit::{
 };
 use actix_web::{App, HttpServer, dev::ServiceRequest, rt::System, web};
 use limiter_actix::{
-    Limiter, Policy, Quota, RateLimit,
+    BanRule, Limiter, Policy, Quota, RateLimit,
     limiter_core::{LimiterBuilder, RemoteStore},
 };
 use limiter_rocket::{RateLimitFairing, RateLimited};
@@ -34,11 +34,19 @@ pub(crate) fn serve(name: &str, redis: &str) {
     let system = System::new();
     match name {
         "actix" => system.block_on(actix()),
-        "actix-limiter" => system.block_on(actix_limiter(Limiter::builder())),
+        "actix-limiter" => system.block_on(actix_limiter(Limiter::builder(), api(LIMIT))),
+        "actix-limiter-refusing" => system.block_on(actix_limiter(Limiter::builder(), api(1))),
+        "actix-limiter-banning" => {
+            let rule = BanRule::after_strikes(10).within(HOUR).for_duration(HOUR);
+            let policy = api(1).with_ban(rule.expect("the rule is one"));
+            system.block_on(actix_limiter(Limiter::builder(), policy));
+        }
         "actix-limiter-redis" => system.block_on(actix_limiter_redis(redis)),
         "actix-extensible-rate-limit" => system.block_on(actix_extensible()),
         "actix-limitation" => system.block_on(actix_limitation(redis)),
-        "rocket" | "rocket-limiter" => rocket(name == "rocket-limiter"),
+        "rocket" => rocket(None),
+        "rocket-limiter" => rocket(Some(LIMIT)),
+        "rocket-limiter-refusing" => rocket(Some(1)),
         _ => panic!("there is no server {name:?}"),
     }
 }
@@ -58,17 +66,22 @@ async fn actix() {
     serve_actix!(App::new());
 }
 
-async fn actix_limiter(limiter: LimiterBuilder) {
-    let quota = Quota::per_hour(LIMIT.into()).expect("the quota is one");
-    let limiter = limiter.policy(Policy::new("api", quota).expect("the name is one"));
-    let limiter = limiter.build().await.expect("the policy fits");
+/// A policy of so many units an hour.
+fn api(limit: u32) -> Policy {
+    let quota = Quota::per_hour(limit.into()).expect("the quota is one");
+    Policy::new("api", quota).expect("the name is one")
+}
+
+async fn actix_limiter(limiter: LimiterBuilder, policy: Policy) {
+    let limiter = limiter.policy(policy).build().await.expect("the policy fits");
     let api = RateLimit::new(limiter.policy("api").expect("it was just named"));
     serve_actix!(App::new().wrap(api.clone()));
 }
 
 async fn actix_limiter_redis(url: &str) {
     let store = RemoteStore::builder(url).prefix("http").connect();
-    actix_limiter(Limiter::builder().store(store.await.expect("Redis was started"))).await;
+    let store = store.await.expect("Redis was started");
+    actix_limiter(Limiter::builder().store(store), api(LIMIT)).await;
 }
 
 async fn actix_extensible() {
@@ -99,14 +112,14 @@ fn limited(_limit: RateLimited) -> &'static str {
     "hello"
 }
 
-/// Serves an application of Rocket by one worker.
-fn rocket(with_limit: bool) {
+/// Serves an application of Rocket by one worker, with a limit of so many an hour.
+fn rocket(limit: Option<u32>) {
     let config = Config { port: 0, log_level: LogLevel::Off, ..Config::default() };
-    let quota = ("limiter.policies.default.quota", format!("{LIMIT}/hour"));
+    let quota = ("limiter.policies.default.quota", format!("{}/hour", limit.unwrap_or(LIMIT)));
     let rocket = rocket::custom(Figment::from(config).merge(quota));
-    let rocket = match with_limit {
-        false => rocket.mount("/", routes![bare]),
-        true => rocket.attach(RateLimitFairing::from_config()).mount("/", routes![limited]),
+    let rocket = match limit {
+        None => rocket.mount("/", routes![bare]),
+        Some(_) => rocket.attach(RateLimitFairing::from_config()).mount("/", routes![limited]),
     };
     let told = AdHoc::on_liftoff("URL", |rocket| {
         Box::pin(async { println!("http://127.0.0.1:{}/", rocket.config().port) })

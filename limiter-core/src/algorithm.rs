@@ -7,40 +7,40 @@
 //!
 //! Each algorithm is a file that implements [`Arithmetic`].
 
-mod arithmetic;
-#[cfg(feature = "memory")]
-mod compact;
+mod division;
 mod fixed_window;
 mod gcra;
-mod integers;
-mod outage;
-#[cfg(feature = "memory")]
-mod outline;
+mod outage_units;
 mod sliding_window;
 mod state;
 mod strict_window;
+mod traits;
+#[cfg(feature = "memory")]
+mod usage_bound;
+#[cfg(feature = "memory")]
+mod word_encoding;
 
 #[cfg(test)]
 mod tests;
 
-use self::arithmetic::Counting;
-pub use self::arithmetic::Mark;
-pub(crate) use self::arithmetic::{Arithmetic, Wait};
-use self::integers::{beyond, div_ceil, div_rem};
-pub(crate) use self::outage::QuotaUsage;
+use self::division::{beyond, div_ceil, div_rem};
+pub(crate) use self::outage_units::QuotaUsage;
 #[cfg(feature = "memory")]
 pub(crate) use self::state::Numbers;
 pub use self::state::State;
 #[cfg(any(feature = "memory", feature = "redis"))]
 pub(crate) use self::state::max_numbers;
 pub(crate) use self::strict_window::{Segments, Summary};
+use self::traits::Counting;
+pub use self::traits::Mark;
+pub(crate) use self::traits::{Arithmetic, Wait};
+use self::{fixed_window::Window, gcra::Debt, sliding_window::Windows};
 #[cfg(feature = "memory")]
 pub(crate) use self::{
-    compact::{CompactUsage, MAX_WORD, WordCheck},
-    outage::PackedUsage,
-    outline::{Outline, Ring},
+    outage_units::PackedUsage,
+    usage_bound::{Ring, UsageBound},
+    word_encoding::{MAX_WORD, WordCheck, WordEncoding},
 };
-use self::{fixed_window::Window, gcra::Debt, sliding_window::Windows};
 use crate::{quota::Quota, time::Timestamp};
 
 /// A quota of one key at one instant.

@@ -39,7 +39,7 @@
 
 mod display;
 mod forwarded;
-mod header;
+mod forwarding_header;
 mod hops;
 mod misconfiguration;
 mod source;
@@ -47,7 +47,7 @@ mod source;
 use std::net::IpAddr;
 
 use self::{
-    header::Header,
+    forwarding_header::Header,
     hops::{MAX_HOPS, Trusted, count_back, walk},
 };
 pub(crate) use self::{hops::wrong_hops, misconfiguration::ProxyWarning};

@@ -36,12 +36,12 @@
 
 mod environment;
 mod error;
-mod lists;
+mod list_files;
 mod policy;
 mod raw_value;
 mod root;
-mod texts;
-mod values;
+mod setting_texts;
+mod value_parsers;
 
 use std::{
     env, fmt,
@@ -60,7 +60,7 @@ use crate::{
     error::{ConfigError, ConfigErrorKind},
     limiter::{ReadAgain, ReloadMode, RuleSettings, SettingTexts},
     policy::Policy,
-    store::{memory_limits::MemoryLimits, store_choice::StoreChoice},
+    store::{memory_capacity::MemoryLimits, store_choice::StoreChoice},
 };
 
 /// The environment variable that names the file.
@@ -81,7 +81,7 @@ pub struct Config {
     /// The files that it was read from.
     pub(crate) files: Vec<PathBuf>,
     /// Files of lists that are yet to be read.
-    pub(crate) list_files: Vec<lists::ListFile>,
+    pub(crate) list_files: Vec<list_files::ListFile>,
     /// The policies that the application needs.
     pub(crate) required: Vec<String>,
     /// How it is read again; `None` if it cannot be.
@@ -185,7 +185,7 @@ impl Config {
         let config: Self =
             figment.extract().map_err(|error| error::describe(error, figment, at))?;
         let place = error::places(figment.metadata());
-        let (texts, files) = (texts::texts(figment), error::files(figment.metadata()));
+        let (texts, files) = (setting_texts::texts(figment), error::files(figment.metadata()));
         let mut config = Self { place, texts, files, ..config };
         config.resolve_list_files(figment);
         config.read_list_files()?;

@@ -23,7 +23,7 @@
 //! here is not held stable: cases are added with every release.
 
 mod ban_records;
-mod bans;
+mod ban_rules;
 mod harness;
 mod look;
 mod outage_usage;
@@ -34,8 +34,8 @@ mod settlement;
 mod strict_window;
 
 pub use self::{
-    ban_records::*, bans::*, harness::Harness, look::*, outage_usage::*, policies::*, quotas::*,
-    reference_store::ReferenceStore, settlement::*, strict_window::*,
+    ban_records::*, ban_rules::*, harness::Harness, look::*, outage_usage::*, policies::*,
+    quotas::*, reference_store::ReferenceStore, settlement::*, strict_window::*,
 };
 
 /// Makes a test of each case. See the [module docs](self).

@@ -26,8 +26,8 @@
 //! ```
 
 mod display;
+mod names;
 mod spec;
-mod text;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -36,8 +36,8 @@ use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 
 pub use self::{
+    names::ParseKeyError,
     spec::{KeyPart, KeySpec},
-    text::ParseKeyError,
 };
 pub use crate::networks::IPV6_PREFIX;
 use crate::networks::{canonical, embedded_ipv4};

@@ -81,10 +81,10 @@ pub mod policy;
 pub mod quota;
 mod request;
 pub mod response;
+mod response_statuses;
 pub mod settlement;
 mod short_list;
 pub mod stats;
-mod statuses;
 mod store;
 mod subject_resolver;
 pub mod time;
@@ -114,8 +114,8 @@ pub use crate::{
     quota::{Algorithm, Quota, QuotaError, Quotas},
     request::{RequestInfo, Subjects},
     response::{Fields, Refusal, RefusalKind},
+    response_statuses::{IntoStatusPattern, StatusPattern},
     short_list::{IntoIter, ShortList},
-    statuses::{IntoStatusPattern, StatusPattern},
     store::{Answer, BanPage, Banned, Health, KeyStates, ServerHealth, Store},
     time::{Clock, ManualClock, SystemClock, Timestamp},
 };

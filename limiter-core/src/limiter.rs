@@ -29,35 +29,35 @@
 
 mod admission;
 mod admit_options;
-mod await_decision;
 mod builder;
 mod check_all;
 #[cfg(feature = "memory")]
 mod deny_cache;
 mod explain;
 mod fallback;
+mod header_fields;
 #[cfg(feature = "memory")]
-mod last_seen;
-mod ledger;
+mod last_seen_usage;
 mod manual;
-#[cfg(not(feature = "memory"))]
-mod no_memory;
-mod observation;
-mod outcome;
+mod observability;
 mod permit;
 mod plans;
-mod policy_fields;
 mod policy_set;
 #[cfg(feature = "memory")]
 mod reconciliation;
 mod record_decision;
 #[cfg(feature = "config")]
 mod reload;
-mod reports;
+mod request_ledger;
+mod response_outcome;
 mod rules;
+mod send_settlement;
 mod settings;
-mod settle;
-mod settling;
+mod settlement_future;
+mod throttled_log;
+mod wait_for_store;
+#[cfg(not(feature = "memory"))]
+mod without_memory_store;
 
 use std::{
     net::IpAddr,
@@ -76,7 +76,7 @@ pub use self::{
     },
     permit::Permit,
     policy_set::PolicySet,
-    settling::Settling,
+    settlement_future::Settling,
 };
 #[cfg(feature = "config")]
 pub(crate) use self::{
@@ -91,9 +91,9 @@ use crate::{
         fallback::Fallback,
         plans::Plans,
         policy_set::Origin,
-        reports::ShadowRefusals,
         rules::{CurrentRules, Rules},
-        settling::Runtime,
+        settlement_future::Runtime,
+        throttled_log::ShadowRefusals,
     },
     request::{RequestInfo, Subjects},
     stats::counters::LimiterCounters,

@@ -13,22 +13,22 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-#[cfg(feature = "memory")]
-mod counters;
-mod derived;
+mod counted_statuses;
+mod derived_policies;
 mod header_styles;
+#[cfg(feature = "memory")]
+mod memory_counters;
 mod namespaces;
 mod options;
-mod outcome;
 mod validate;
 
 #[cfg(feature = "memory")]
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::{sync::Arc, time::Duration};
 
-#[cfg(feature = "memory")]
-pub(crate) use self::counters::{CachedId, Counter, CounterSpec, Counters};
 pub use self::header_styles::{HeaderStyle, HeaderStyles};
+#[cfg(feature = "memory")]
+pub(crate) use self::memory_counters::{CachedId, Counter, CounterSpec, Counters};
 pub use self::namespaces::Namespaces;
 pub use self::options::{Mode, OnStoreError};
 pub(crate) use self::validate::check_together;
@@ -38,7 +38,7 @@ use crate::{
     key::KeySpec,
     name::check_name,
     quota::{Quota, Quotas},
-    statuses::CountedStatuses,
+    response_statuses::CountedStatuses,
 };
 
 /// How many header values one address may use up at the quota of one.
@@ -251,7 +251,7 @@ impl Rule {
     fn with_namespaces(mut self) -> Self {
         let of = |name| Namespaces::of(name, self.mode, &self.quotas, self.ban.as_ref());
         let own = of(&self.name);
-        self.namespaces = match self.name.strip_suffix(derived::PREFLIGHTS) {
+        self.namespaces = match self.name.strip_suffix(derived_policies::PREFLIGHTS) {
             Some(shared) => Namespaces { counters: own.counters, ..of(shared) },
             None => own,
         };

@@ -26,12 +26,12 @@
 //! # }).unwrap();
 //! ```
 
-pub(crate) mod calls;
 pub(crate) mod counters;
 mod histogram;
 mod refused_keys;
 mod reloads;
 mod sharded;
+pub(crate) mod store_calls;
 
 use std::{collections::BTreeMap, time::SystemTime};
 
@@ -39,10 +39,10 @@ use serde::Serialize;
 
 use self::counters::{LimiterCounter, LimiterCounters, PolicyCounter, PolicyCounters};
 pub use self::{
-    calls::CallStats,
     histogram::{Histogram, HistogramBucket},
     refused_keys::RefusedKey,
     reloads::ReloadStats,
+    store_calls::CallStats,
 };
 use crate::policy::Policy;
 

@@ -2,14 +2,13 @@
 
 mod circuit_breaker;
 #[cfg(feature = "_shared")]
-mod connect;
-pub(crate) mod database;
-pub(crate) mod guarded;
+mod connect_remote;
+pub(crate) mod database_kind;
 mod health;
 mod look;
 #[cfg(feature = "memory")]
 mod memory;
-pub(crate) mod memory_limits;
+pub(crate) mod memory_capacity;
 #[cfg(feature = "mysql")]
 mod mysql;
 #[cfg(feature = "postgres")]
@@ -27,6 +26,7 @@ mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 pub(crate) mod store_choice;
+pub(crate) mod with_circuit_breaker;
 
 use std::{
     fmt,

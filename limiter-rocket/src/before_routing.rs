@@ -14,7 +14,7 @@ use rocket::{
     route::{self, Handler},
 };
 
-use crate::admission::admit_before_routing;
+use crate::admit::admit_before_routing;
 
 /// Every method that Rocket knows; others never reach routing.
 const METHODS: [Method; 9] = [

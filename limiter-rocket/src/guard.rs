@@ -2,160 +2,21 @@
 
 use std::{fmt, marker::PhantomData, ops::Deref, sync::LazyLock};
 
-use limiter_core::{
-    AdmitOptions, Decision, Key, Permit, PolicySet, Quotas, Refusal, UnknownPolicy,
-};
+use limiter_core::{AdmitOptions, Decision, Permit, PolicySet, Refusal, UnknownPolicy};
 use rocket::{
-    Ignite, Request, Rocket, Sentinel,
+    Request,
     request::{FromRequest, Outcome},
 };
 
 use crate::{
-    admission::{admit, refuse},
-    fairing::report,
+    admit::{admit, refuse},
     limiter_state::LimiterState,
-    refused::Refused,
+    policies::{DefaultPolicy, Policies},
+    refusal_responder::Refused,
 };
 
-/// Which policies a [`RateLimited`] guard enforces. [`policy!`](crate::policy)
-/// writes it for names alone.
-///
-/// ```
-/// use limiter_rocket::{Key, Policies};
-/// use rocket::Request;
-///
-/// /// By tenant, and uploads count for more.
-/// struct Upload;
-///
-/// impl Policies for Upload {
-///     const NAMES: &'static [&'static str] = &["uploads", "daily"];
-///
-///     fn key(request: &Request<'_>) -> Option<Key> {
-///         request.param::<&str>(1)?.ok().map(|tenant| Key::custom("tenant", tenant))
-///     }
-///
-///     fn cost(_: &Request<'_>) -> u64 {
-///         5
-///     }
-/// }
-/// ```
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` names no policies for a `RateLimited` guard",
-    label = "not the name of policies",
-    note = "name a policy of the configuration: `limiter_rocket::policy!(Login = \"login\");`, \
-            then `RateLimited<Login>`"
-)]
-pub trait Policies: Send + Sync + 'static {
-    /// The names, as configured. They are decided together, unless
-    /// [`choose`](Self::choose) takes some of them for a request.
-    const NAMES: &'static [&'static str];
-
-    /// The policies for this request, some of [`NAMES`](Self::NAMES), such as by
-    /// the client's plan. Defaults to all of them.
-    ///
-    /// ```
-    /// use limiter_rocket::Policies;
-    /// use rocket::Request;
-    ///
-    /// struct Plan;
-    ///
-    /// impl Policies for Plan {
-    ///     const NAMES: &'static [&'static str] = &["free", "paying"];
-    ///
-    ///     fn choose(request: &Request<'_>) -> &'static [&'static str] {
-    ///         const FREE: &[&str] = &["free"];
-    ///         const PAYING: &[&str] = &["paying"];
-    ///         // Set by an earlier guard, once the account is known.
-    ///         let pays = request.local_cache(|| false);
-    ///         if *pays { PAYING } else { FREE }
-    ///     }
-    /// }
-    /// ```
-    #[must_use]
-    fn choose(request: &Request<'_>) -> &'static [&'static str] {
-        let _ = request;
-        Self::NAMES
-    }
-
-    /// The key to count, instead of the policies' own. Never let a client choose
-    /// it freely: each new key is a new count. Defaults to `None`: the policies'
-    /// keys.
-    #[must_use]
-    fn key(request: &Request<'_>) -> Option<Key> {
-        let _ = request;
-        None
-    }
-
-    /// The quotas of this request for one of [`NAMES`](Self::NAMES), instead of the
-    /// policy's own: by the plan of its client. Defaults to `None`: the policy's.
-    ///
-    /// It is called for each request, so it returns a clone of what the application has
-    /// made before, and looks nothing up: a guard before this one has found the plan.
-    /// See [`PolicySet::with_quotas`](limiter_core::PolicySet::with_quotas) for what
-    /// counts in which counters.
-    ///
-    /// ```
-    /// use std::sync::LazyLock;
-    /// use limiter_rocket::{Policies, Quotas};
-    /// use rocket::Request;
-    ///
-    /// struct Api;
-    ///
-    /// static PAYING: LazyLock<Quotas> = LazyLock::new(|| "50/hour".parse().unwrap());
-    ///
-    /// impl Policies for Api {
-    ///     const NAMES: &'static [&'static str] = &["api"];
-    ///
-    ///     fn quotas(request: &Request<'_>, _policy: &str) -> Option<Quotas> {
-    ///         // Set by an earlier guard, once the account is known.
-    ///         let pays = request.local_cache(|| false);
-    ///         pays.then(|| PAYING.clone())
-    ///     }
-    /// }
-    /// ```
-    #[must_use]
-    fn quotas(request: &Request<'_>, policy: &str) -> Option<Quotas> {
-        let _ = (request, policy);
-        None
-    }
-
-    /// The units that the request takes; 0 only looks. Defaults to 1.
-    #[must_use]
-    fn cost(request: &Request<'_>) -> u64 {
-        let _ = request;
-        1
-    }
-}
-
-/// Names the policies of a guard:
-///
-/// ```
-/// use limiter_rocket::{RateLimited, policy};
-///
-/// policy!(pub Login = "login");
-/// policy!(Api = ["burst", "daily"]);
-///
-/// #[rocket::get("/x")]
-/// fn x(_login: RateLimited<Login>, _api: RateLimited<Api>) {}
-/// # let _ = x;
-/// ```
-#[macro_export]
-macro_rules! policy {
-    ($visibility:vis $name:ident = [$($policy:literal),+ $(,)?]) => {
-        #[doc = concat!("Enforces the policies", $(" `", $policy, "`"),+, ".")]
-        #[derive(Clone, Copy, Debug)]
-        $visibility struct $name;
-
-        impl $crate::Policies for $name {
-            const NAMES: &'static [&'static str] = &[$($policy),+];
-        }
-    };
-    ($visibility:vis $name:ident = $policy:literal) => {
-        $crate::policy!($visibility $name = [$policy]);
-    };
-}
-
-policy!(pub DefaultPolicy = "default");
+pub(crate) const MISSING_FAIRING: &str = "a route has a RateLimited guard, but the fairing is not attached; \
+                               write .attach(RateLimitFairing::from_config())";
 
 /// A request guard that enforces policies: those of `P`, by default the one
 /// named `default`.
@@ -225,28 +86,4 @@ fn policies<P: Policies>(
         }
     }
     Ok(policies)
-}
-
-const MISSING_FAIRING: &str = "a route has a RateLimited guard, but the fairing is not attached; \
-                               write .attach(RateLimitFairing::from_config())";
-
-impl<P: Policies> Sentinel for RateLimited<P> {
-    fn abort(rocket: &Rocket<Ignite>) -> bool {
-        let Some(state) = rocket.state::<LimiterState>() else {
-            report(rocket.figment(), MISSING_FAIRING);
-            return true;
-        };
-        match state.policies(P::NAMES) {
-            Ok(_) => false,
-            Err(error) => {
-                let name = P::NAMES.iter().find(|name| state.limiter().policy(name).is_err());
-                let name = name.copied().unwrap_or_default();
-                let message = format!(
-                    "{error}; write [default.limiter.policies.{name}] with a quota in Rocket.toml"
-                );
-                report(rocket.figment(), &message);
-                true
-            }
-        }
-    }
 }

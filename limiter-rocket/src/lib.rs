@@ -94,7 +94,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod admission;
+mod admit;
 mod before_routing;
 #[cfg(feature = "config")]
 mod configuration;
@@ -104,10 +104,12 @@ mod limiter_state;
 mod lingering;
 #[cfg(feature = "rocket_okapi")]
 mod openapi;
-mod refused;
+mod policies;
+mod refusal_responder;
 mod request;
 mod request_state;
 mod response;
+mod sentinel;
 
 pub use limiter_core;
 #[cfg(feature = "config")]
@@ -125,10 +127,11 @@ pub use limiter_core::{MemoryStore, MemoryStoreBuilder};
 pub use limiter_core::{RemoteStore, RemoteStoreBuilder};
 
 pub use crate::{
-    admission::admit,
+    admit::admit,
     fairing::RateLimitFairing,
-    guard::{DefaultPolicy, Policies, RateLimited},
-    refused::Refused,
+    guard::RateLimited,
+    policies::{DefaultPolicy, Policies},
+    refusal_responder::Refused,
     request::{client_ip, explain},
     request_state::{permit, refusal, set_user},
 };

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use limiter_core::{Permit, Refusal};
 use rocket::Request;
 
-use crate::refused::Refused;
+use crate::refusal_responder::Refused;
 
 /// Sets the user whom a request is from, for policies that count by `"user"`.
 ///

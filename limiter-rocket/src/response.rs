@@ -14,7 +14,7 @@ use rocket::{
 };
 
 use crate::{
-    refused::{Refused, write_document},
+    refusal_responder::{Refused, write_document},
     request_state::RequestState,
 };
 

@@ -12,7 +12,7 @@ use self::source::{Function, Imports, files, functions, imported, imports};
 /// its own, and from none of its own layer or later ones.
 const CORE_LAYERS: &[&[&str]] = &[
     &["time", "error", "short_list"],
-    &["name", "networks", "statuses"],
+    &["name", "networks", "response_statuses"],
     &["quota", "key"],
     &["client_ip", "algorithm", "events"],
     &["decision", "ban"],

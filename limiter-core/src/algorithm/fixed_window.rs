@@ -4,7 +4,7 @@
 
 use super::{Arithmetic, Counting, Mark, QuotaUsage, State, Wait, beyond};
 #[cfg(feature = "memory")]
-use super::{CompactUsage, Outline, Ring};
+use super::{Ring, UsageBound, WordEncoding};
 use crate::{quota::Quota, time::Timestamp};
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -85,23 +85,23 @@ impl Arithmetic for Window {
     }
 
     #[cfg(feature = "memory")]
-    fn word(&self, compact: &CompactUsage, now: Timestamp, origin: Timestamp) -> Option<u64> {
+    fn word(&self, encoding: &WordEncoding, now: Timestamp, origin: Timestamp) -> Option<u64> {
         if self.used == 0 {
             return None;
         }
-        let start = self.start(compact.quota(), now);
-        compact.join(start.checked_sub(origin.as_micros())?, &[self.used])
+        let start = self.start(encoding.quota(), now);
+        encoding.join(start.checked_sub(origin.as_micros())?, &[self.used])
     }
 
     #[cfg(feature = "memory")]
-    fn of_word(compact: &CompactUsage, word: u64, now: Timestamp, origin: Timestamp) -> Self {
-        let start = compact.before(word, 1).saturating_add(origin.as_micros());
-        Self::since(compact.quota(), start, compact.units(word, 0), now)
+    fn of_word(encoding: &WordEncoding, word: u64, now: Timestamp, origin: Timestamp) -> Self {
+        let start = encoding.before(word, 1).saturating_add(origin.as_micros());
+        Self::since(encoding.quota(), start, encoding.units(word, 0), now)
     }
 
     #[cfg(feature = "memory")]
-    fn outline(&self, _: &Quota, now: Timestamp) -> Outline {
-        Outline { used: self.used, until: now.as_micros().saturating_add(self.left) }
+    fn bound(&self, _: &Quota, now: Timestamp) -> UsageBound {
+        UsageBound { used: self.used, until: now.as_micros().saturating_add(self.left) }
     }
 }
 
@@ -151,9 +151,9 @@ impl Counting for Window {
     }
 
     #[cfg(feature = "memory")]
-    fn of_outline(quota: &Quota, outline: Outline, _: Timestamp) -> State {
-        let start = outline.until.saturating_sub(quota.window_micros());
-        State::FixedWindow { start, used: outline.used }
+    fn from_bound(quota: &Quota, bound: UsageBound, _: Timestamp) -> State {
+        let start = bound.until.saturating_sub(quota.window_micros());
+        State::FixedWindow { start, used: bound.used }
     }
 
     #[cfg(feature = "memory")]

@@ -14,7 +14,7 @@ use self::debt::{MAX_LEAD, capacity, cost_of};
 use super::Numbers;
 use super::{Arithmetic, Counting, Mark, QuotaUsage, State, Wait, div_ceil, div_rem};
 #[cfg(feature = "memory")]
-use super::{CompactUsage, Outline, Ring};
+use super::{Ring, UsageBound, WordEncoding};
 use crate::{quota::Quota, time::Timestamp};
 
 /// Returns the debt that a share adds to a bucket that has one of its own.
@@ -80,20 +80,20 @@ impl Arithmetic for Debt {
     }
 
     #[cfg(feature = "memory")]
-    fn word(&self, compact: &CompactUsage, now: Timestamp, origin: Timestamp) -> Option<u64> {
-        compact.word_of_debt(*self, now, origin)
+    fn word(&self, encoding: &WordEncoding, now: Timestamp, origin: Timestamp) -> Option<u64> {
+        encoding.word_of_debt(*self, now, origin)
     }
 
     #[cfg(feature = "memory")]
-    fn of_word(compact: &CompactUsage, word: u64, now: Timestamp, origin: Timestamp) -> Self {
-        compact.debt_of_word(word, now, origin)
+    fn of_word(encoding: &WordEncoding, word: u64, now: Timestamp, origin: Timestamp) -> Self {
+        encoding.debt_of_word(word, now, origin)
     }
 
     /// The end of a debt says how much it is.
     #[cfg(feature = "memory")]
-    fn outline(&self, quota: &Quota, now: Timestamp) -> Outline {
+    fn bound(&self, quota: &Quota, now: Timestamp) -> UsageBound {
         let until = now.as_micros().saturating_add(self.reset_after(quota, now));
-        Outline { used: 0, until }
+        UsageBound { used: 0, until }
     }
 }
 
@@ -194,10 +194,10 @@ impl Counting for Debt {
     }
 
     #[cfg(feature = "memory")]
-    fn of_outline(quota: &Quota, outline: Outline, now: Timestamp) -> State {
+    fn from_bound(quota: &Quota, bound: UsageBound, now: Timestamp) -> State {
         let most = now.as_micros().saturating_add(drain(quota));
         let (limit, burst) = (quota.limit(), quota.burst());
-        State::Gcra { tat: outline.until.min(most), fraction: 0, limit, burst }
+        State::Gcra { tat: bound.until.min(most), fraction: 0, limit, burst }
     }
 
     #[cfg(feature = "memory")]

@@ -9,7 +9,7 @@
 
 use super::{Arithmetic, Counting, Mark, QuotaUsage, State, Wait, beyond, div_ceil, div_rem};
 #[cfg(feature = "memory")]
-use super::{CompactUsage, Outline, Ring};
+use super::{Ring, UsageBound, WordEncoding};
 use crate::{quota::Quota, time::Timestamp};
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -110,30 +110,30 @@ impl Arithmetic for Windows {
     }
 
     #[cfg(feature = "memory")]
-    fn word(&self, compact: &CompactUsage, _: Timestamp, origin: Timestamp) -> Option<u64> {
+    fn word(&self, encoding: &WordEncoding, _: Timestamp, origin: Timestamp) -> Option<u64> {
         if self.current == 0 && self.previous == 0 {
             return None;
         }
-        let window = compact.quota().window_micros();
+        let window = encoding.quota().window_micros();
         let index = (self.start / window).checked_sub(origin.as_micros() / window)?;
-        compact.join(index, &[self.current, self.previous])
+        encoding.join(index, &[self.current, self.previous])
     }
 
     #[cfg(feature = "memory")]
-    fn of_word(compact: &CompactUsage, word: u64, now: Timestamp, origin: Timestamp) -> Self {
-        let window = compact.quota().window_micros();
-        let index = compact.before(word, 2) + origin.as_micros() / window;
-        let (current, previous) = (compact.units(word, 1), compact.units(word, 0));
+    fn of_word(encoding: &WordEncoding, word: u64, now: Timestamp, origin: Timestamp) -> Self {
+        let window = encoding.quota().window_micros();
+        let index = encoding.before(word, 2) + origin.as_micros() / window;
+        let (current, previous) = (encoding.units(word, 1), encoding.units(word, 0));
         let windows = Self { start: index.saturating_mul(window), current, previous };
-        windows.moved_to(compact.quota(), now)
+        windows.moved_to(encoding.quota(), now)
     }
 
     /// What has faded until now is gone; the rest counts as if it had been used in the
     /// current window, so for longer.
     #[cfg(feature = "memory")]
-    fn outline(&self, quota: &Quota, now: Timestamp) -> Outline {
+    fn bound(&self, quota: &Quota, now: Timestamp) -> UsageBound {
         let until = self.start.saturating_add(2 * quota.window_micros());
-        Outline { used: quota.limit() - self.remaining(quota, now), until }
+        UsageBound { used: quota.limit() - self.remaining(quota, now), until }
     }
 }
 
@@ -165,9 +165,9 @@ impl Counting for Windows {
     }
 
     #[cfg(feature = "memory")]
-    fn of_outline(quota: &Quota, outline: Outline, _: Timestamp) -> State {
-        let start = outline.until.saturating_sub(2 * quota.window_micros());
-        State::SlidingWindow { start, current: outline.used, previous: 0 }
+    fn from_bound(quota: &Quota, bound: UsageBound, _: Timestamp) -> State {
+        let start = bound.until.saturating_sub(2 * quota.window_micros());
+        State::SlidingWindow { start, current: bound.used, previous: 0 }
     }
 
     #[cfg(feature = "memory")]

@@ -21,16 +21,16 @@
 //! counts. `n` segments instead of `n + 1`, as elsewhere, admit twice the limit in a
 //! window. (Figma counts so: "An alternative approach to rate limiting", 2017.)
 
-mod aged;
+mod segments_by_age;
 mod summary;
 
-use self::aged::Aged;
+use self::segments_by_age::SegmentsByAge;
 pub(crate) use self::summary::Summary;
 #[cfg(feature = "memory")]
 use super::Numbers;
 use super::{Arithmetic, Counting, Mark, QuotaUsage, State, Wait, beyond};
 #[cfg(feature = "memory")]
-use super::{CompactUsage, Outline, Ring};
+use super::{Ring, UsageBound, WordEncoding};
 use crate::{quota::Quota, time::Timestamp};
 
 /// The segments that count, up to the newest one that was charged.
@@ -174,30 +174,30 @@ impl Arithmetic for Segments {
     }
 
     #[cfg(feature = "memory")]
-    fn word(&self, compact: &CompactUsage, _: Timestamp, origin: Timestamp) -> Option<u64> {
-        let quota = compact.quota();
-        let fields = fields(compact);
+    fn word(&self, encoding: &WordEncoding, _: Timestamp, origin: Timestamp) -> Option<u64> {
+        let quota = encoding.quota();
+        let fields = fields(encoding);
         if !(1..=fields).contains(&self.used.len()) {
             return None;
         }
         let index = (self.start / length(quota)).checked_sub(origin.as_micros() / length(quota))?;
         let mut units = [0; WORD_BITS as usize];
         units[..self.used.len()].copy_from_slice(&self.used);
-        compact.join(index, &units[..fields])
+        encoding.join(index, &units[..fields])
     }
 
     #[cfg(feature = "memory")]
-    fn of_word(compact: &CompactUsage, word: u64, now: Timestamp, origin: Timestamp) -> Self {
-        let (quota, fields) = (compact.quota(), fields(compact) as u32);
-        let index = compact.before(word, fields) + origin.as_micros() / length(quota);
-        let used: Numbers = (0..fields).rev().map(|field| compact.units(word, field)).collect();
+    fn of_word(encoding: &WordEncoding, word: u64, now: Timestamp, origin: Timestamp) -> Self {
+        let (quota, fields) = (encoding.quota(), fields(encoding) as u32);
+        let index = encoding.before(word, fields) + origin.as_micros() / length(quota);
+        let used: Numbers = (0..fields).rev().map(|field| encoding.units(word, field)).collect();
         let start = index.saturating_mul(length(quota));
         Self::counting(quota, start, &used, now)
     }
 
     #[cfg(feature = "memory")]
-    fn outline(&self, quota: &Quota, _: Timestamp) -> Outline {
-        Outline { used: self.total(), until: until(quota, self.start, 0) }
+    fn bound(&self, quota: &Quota, _: Timestamp) -> UsageBound {
+        UsageBound { used: self.total(), until: until(quota, self.start, 0) }
     }
 }
 
@@ -234,7 +234,7 @@ impl Counting for Segments {
         share: &QuotaUsage,
         their_now: Timestamp,
     ) {
-        for Aged { age, units } in Aged::all(quota, share, their_now) {
+        for SegmentsByAge { age, units } in SegmentsByAge::all(quota, share, their_now) {
             let start = start_of(now.as_micros().saturating_sub(age), quota);
             let used = self.units_mut(quota, start);
             *used = (*used).max(used.saturating_add(units).min(quota.limit()));
@@ -251,11 +251,11 @@ impl Counting for Segments {
     /// All of it in one segment: the first that counts for long enough, or the present
     /// one, in which the last can have been used.
     #[cfg(feature = "memory")]
-    fn of_outline(quota: &Quota, outline: Outline, now: Timestamp) -> State {
+    fn from_bound(quota: &Quota, bound: UsageBound, now: Timestamp) -> State {
         let length = length(quota);
-        let ended = outline.until.saturating_sub(quota.window_micros());
+        let ended = bound.until.saturating_sub(quota.window_micros());
         let start = ended.saturating_sub(length).div_ceil(length) * length;
-        let used = [outline.used].into();
+        let used = [bound.used].into();
         State::StrictWindow { start: start.min(start_of(now.as_micros(), quota)), used }
     }
 
@@ -267,8 +267,8 @@ impl Counting for Segments {
 
 /// How many segments have their units in a word of the memory store.
 #[cfg(feature = "memory")]
-fn fields(compact: &CompactUsage) -> usize {
-    (compact.fields(WORD_BITS) as usize).min(max_segments(compact.quota()))
+fn fields(encoding: &WordEncoding) -> usize {
+    (encoding.fields(WORD_BITS) as usize).min(max_segments(encoding.quota()))
 }
 
 #[cfg(test)]

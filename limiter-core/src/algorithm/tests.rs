@@ -247,7 +247,7 @@ proptest! {
         quota in quotas(), requests in requests(), step in 0u64..50, cost in 1u64..4,
     ) {
         let origin = Timestamp::from_micros(17);
-        let compact = CompactUsage::new(quota);
+        let encoding = WordEncoding::new(quota);
         let mut counter = Counter { quota, state: None };
         let mut now = 10_000;
         for (step, taken) in requests {
@@ -255,22 +255,22 @@ proptest! {
             counter.take(now, taken);
         }
         let level = counter.level(now);
-        let word = compact.pack(&level, origin);
+        let word = encoding.pack(&level, origin);
         if level.quota().algorithm() != Algorithm::StrictWindow {
             prop_assert_eq!(word.is_none(), level.state().is_none());
         }
         if let Some(word) = word {
             let later = Timestamp::from_micros(now + step);
-            let read: Usage = compact.unpack(word, later, origin);
+            let read: Usage = encoding.unpack(word, later, origin);
             prop_assert_eq!(&read, &counter.level(now + step));
             let wait = read.wait(cost);
             let after = if wait == Wait::None { read.charge(cost) } else { read };
-            if let Some(check) = compact.check::<Segments>(word, cost, later, origin) {
-                let charged = (wait == Wait::None).then(|| compact.pack(&after, origin)).flatten();
+            if let Some(check) = encoding.check::<Segments>(word, cost, later, origin) {
+                let charged = (wait == Wait::None).then(|| encoding.pack(&after, origin)).flatten();
                 prop_assert_eq!((check.wait, check.charged), (wait, charged));
                 prop_assert_eq!(check.usage, after);
             } else {
-                prop_assert_eq!(compact.pack(&after, origin), None);
+                prop_assert_eq!(encoding.pack(&after, origin), None);
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::{
     error::ConfigError,
     name::check_name,
     quota::Quota,
-    statuses::{IntoStatusPattern, Statuses},
+    response_statuses::{IntoStatusPattern, Statuses},
     time::{Timestamp, micros},
 };
 

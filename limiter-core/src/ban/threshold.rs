@@ -10,7 +10,7 @@ use super::{
 use crate::{
     error::ConfigError,
     quota::{Algorithm, MAX_UNITS, Quota},
-    statuses::Statuses,
+    response_statuses::Statuses,
 };
 
 /// How many strikes ban. [`within`](Self::within) says in which time.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::{
     raw_value::{RawValue, table},
-    values::{Flag, Length, List, Number, Text, Thousandths, parsed},
+    value_parsers::{Flag, Length, List, Number, Text, Thousandths, parsed},
 };
 use crate::{
     ban::{BanAnswer, BanRule},

@@ -6,10 +6,10 @@ use serde::{Deserialize, Deserializer};
 
 use super::{
     Config,
-    lists::{ListFile, list_files},
+    list_files::{ListFile, list_files},
     policy::PolicyConfig,
     raw_value::table,
-    values::{Flag, Length, List, Number, Text, Trust},
+    value_parsers::{Flag, Length, List, Number, Text, Trust},
 };
 use crate::{
     client_ip::{ClientIp, EVERYONE, wrong_hops},
@@ -19,8 +19,8 @@ use crate::{
     networks::Networks,
     policy::{Mode, Policy, check_together},
     store::{
-        database::{Database, not_compiled},
-        memory_limits::{MAX_ENTRIES, MemoryLimits},
+        database_kind::{Database, not_compiled},
+        memory_capacity::{MAX_ENTRIES, MemoryLimits},
         store_choice::{HAS_MEMORY, StoreChoice},
     },
     subject_resolver::SubjectResolver,

@@ -8,10 +8,10 @@ use super::{
     Inner, Limiter,
     fallback::Fallback,
     plans::Plans,
-    reports::ShadowRefusals,
     rules::{CurrentRules, Rules},
     settings::{CodeSettings, RuleSettings},
-    settling::Runtime,
+    settlement_future::Runtime,
+    throttled_log::ShadowRefusals,
 };
 use crate::{
     client_ip::ClientIp,
@@ -23,9 +23,9 @@ use crate::{
     stats::counters::LimiterCounters,
     store::{
         Store,
-        guarded::GuardedStore,
-        memory_limits::MemoryLimits,
+        memory_capacity::MemoryLimits,
         store_choice::{HAS_MEMORY, StoreChoice},
+        with_circuit_breaker::GuardedStore,
     },
 };
 

@@ -1,7 +1,7 @@
 //! Decisions while the store cannot answer, policy by policy.
 
-mod local_part;
-mod outlook;
+mod explain_outage;
+mod local_check;
 
 use std::{
     sync::{
@@ -11,11 +11,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::local_part::LocalPart;
+use self::local_check::LocalCheck;
 #[cfg(not(feature = "memory"))]
-use super::no_memory::{DenyCache, LastSeen, ReconciliationLog};
+use super::without_memory_store::{DenyCache, LastSeen, ReconciliationLog};
 #[cfg(feature = "memory")]
-use super::{deny_cache::DenyCache, last_seen::LastSeen, reconciliation::ReconciliationLog};
+use super::{deny_cache::DenyCache, last_seen_usage::LastSeen, reconciliation::ReconciliationLog};
 #[cfg(feature = "memory")]
 use crate::stats::EntryStats;
 use crate::{
@@ -29,7 +29,7 @@ use crate::{
     settlement::{Adjustment, Settled, SettledItem},
     store::{
         Answer, Store,
-        memory_limits::MemoryLimits,
+        memory_capacity::MemoryLimits,
         store_choice::{HAS_MEMORY, memory},
     },
     time::{Clock, SystemClock, Timestamp},
@@ -188,7 +188,7 @@ impl Fallback {
         if let Some(error) = Self::refuse_undecided(check, error) {
             return Err(error);
         }
-        let local = LocalPart::of(check, self.local_share());
+        let local = LocalCheck::of(check, self.local_share());
         if local.positions.is_empty() {
             return Ok(Decision::uncounted());
         }

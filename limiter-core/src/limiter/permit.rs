@@ -13,7 +13,7 @@ use std::{
 
 use smallvec::SmallVec;
 
-use super::{Limiter, PolicySet, admission::CountedRequest, ledger::Ledger};
+use super::{Limiter, PolicySet, admission::CountedRequest, request_ledger::Ledger};
 use crate::{
     check::{Check, Subject},
     decision::Decision,

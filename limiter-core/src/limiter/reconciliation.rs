@@ -25,7 +25,7 @@ use crate::{
     decision::{Decision, PolicyBan},
     key::Key,
     outage_usage::OutageUsage,
-    store::memory_limits::MemoryLimits,
+    store::memory_capacity::MemoryLimits,
     time::{Clock, SystemClock, Timestamp, micros},
 };
 

@@ -41,7 +41,7 @@ use self::{
     state::{Permission, State},
 };
 use super::health::ServerHealth;
-use crate::{error::StoreError, events::StoreObservers, stats::calls::CallCounters};
+use crate::{error::StoreError, events::StoreObservers, stats::store_calls::CallCounters};
 
 /// A call that takes that much longer than its timeout shows that this process
 /// lags: no timer of the runtime has run in time.

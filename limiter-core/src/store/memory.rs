@@ -7,7 +7,7 @@
 //! | `table`, `slot` | where a key's state is, and how a slot is charged and passed on |
 //! | `key_hash` | the keyed hash that says where a key is |
 //! | `locking` | the locked segments of a check, and the slots that it has claimed |
-//! | `eviction`, `displaced` | who makes room for a newcomer, and what is remembered of it |
+//! | `eviction`, `displaced_sketch` | who makes room for a newcomer, and what is remembered of it |
 //! | `bans` | bans in force and past, under a cap of their own |
 //! | `counter_ids` | the ids that stand for quotas in a slot |
 
@@ -15,7 +15,7 @@ mod bans;
 mod builder;
 mod clear;
 mod counter_ids;
-mod displaced;
+mod displaced_sketch;
 mod eviction;
 mod fast_path;
 mod general_path;

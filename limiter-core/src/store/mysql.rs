@@ -23,7 +23,7 @@ use crate::{
         backend::{Backend, Reply},
         batcher::BatchEntry,
         builder::server_timeout,
-        rows::{Changes, LoadedRows, Rows, States},
+        state_rows::{Changes, LoadedRows, Rows, States},
         text_encoding,
     },
 };

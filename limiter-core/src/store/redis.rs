@@ -1,8 +1,7 @@
 //! Redis and Valkey: one call of a script, however many quotas, under load for
 //! several checks, and the server's clock.
 
-mod advice;
-mod batch;
+mod byte_stream;
 mod cluster;
 mod command;
 mod compare_and_set;
@@ -11,16 +10,17 @@ mod connection;
 mod cross_slot;
 mod encoding;
 mod error;
+mod error_advice;
 mod fast_path;
 mod hash_slot;
 mod list_bans;
-mod master;
+mod master_node;
 mod reconnect;
-mod runner;
+mod script_runner;
 mod scripts;
 mod sentinel;
 mod slot_map;
-mod stream;
+mod split_batch;
 mod topology;
 mod url;
 

@@ -1,15 +1,15 @@
 //! State that several servers share: Redis and Valkey, PostgreSQL, MySQL and
 //! MariaDB, SQLite.
 
-pub(super) mod apply;
+pub(super) mod apply_request;
 pub(super) mod backend;
 pub(super) mod batcher;
 pub(super) mod builder;
 pub(super) mod operation;
-pub(super) mod probe;
-pub(super) mod rows;
+pub(super) mod probe_check;
 #[cfg(feature = "_deciding")]
 pub(super) mod script_params;
+pub(super) mod state_rows;
 pub(super) mod storage_key;
 #[cfg(feature = "_sql")]
 pub(super) mod text_encoding;

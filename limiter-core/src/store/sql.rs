@@ -3,9 +3,9 @@
 //! Input: store requests, which go through the database's [`Batcher`] to a connection
 //! of its pool. Output: the state before each, and bans.
 
-mod advice;
 mod dialect;
 mod error;
+mod error_advice;
 mod executor;
 mod migrate;
 mod pool;
@@ -18,11 +18,11 @@ use futures_core::future::BoxFuture;
 
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(super) use self::dialect::number;
-use self::{advice::explain, executor::SqlExecutor, pool::Pool};
 pub(super) use self::{
     dialect::{Dialect, TextRows, is_simple, join, name},
     error::SqlError,
 };
+use self::{error_advice::explain, executor::SqlExecutor, pool::Pool};
 use super::{
     circuit_breaker::CircuitBreaker,
     health::ServerHealth,
@@ -31,7 +31,7 @@ use super::{
         RemoteStoreBuilder,
         backend::{Backend, BanQuery, ListedBans, Reply, StoreRequest, parse_ban},
         batcher::Batcher,
-        probe::{probe, probe_client},
+        probe_check::{probe, probe_client},
         storage_key,
     },
 };

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::{Store, memory_limits::MemoryLimits};
+use super::{Store, memory_capacity::MemoryLimits};
 use crate::error::ConfigError;
 
 /// The place where state is kept.
@@ -43,5 +43,5 @@ pub(crate) fn memory(caps: MemoryLimits) -> Result<Arc<dyn Store>, ConfigError> 
 
 #[cfg(not(feature = "memory"))]
 pub(crate) fn memory(_: MemoryLimits) -> Result<Arc<dyn Store>, ConfigError> {
-    Err(super::database::not_compiled("memory"))
+    Err(super::database_kind::not_compiled("memory"))
 }

@@ -3,7 +3,7 @@
 
 use super::{Arithmetic, Mark, Segments, State, Wait, start_of, until};
 #[cfg(feature = "memory")]
-use super::{CompactUsage, Outline};
+use super::{UsageBound, WordEncoding};
 use crate::{quota::Quota, time::Timestamp};
 
 /// The segments that count, in three numbers.
@@ -75,17 +75,17 @@ impl Arithmetic for Summary {
 
     /// No word: a charge of it would lose the segments.
     #[cfg(feature = "memory")]
-    fn word(&self, _: &CompactUsage, _: Timestamp, _: Timestamp) -> Option<u64> {
+    fn word(&self, _: &WordEncoding, _: Timestamp, _: Timestamp) -> Option<u64> {
         None
     }
 
     #[cfg(feature = "memory")]
-    fn of_word(compact: &CompactUsage, word: u64, now: Timestamp, origin: Timestamp) -> Self {
-        Self::of(&Segments::of_word(compact, word, now, origin), compact.quota())
+    fn of_word(encoding: &WordEncoding, word: u64, now: Timestamp, origin: Timestamp) -> Self {
+        Self::of(&Segments::of_word(encoding, word, now, origin), encoding.quota())
     }
 
     #[cfg(feature = "memory")]
-    fn outline(&self, quota: &Quota, _: Timestamp) -> Outline {
-        Outline { used: self.used, until: until(quota, self.start, 0) }
+    fn bound(&self, quota: &Quota, _: Timestamp) -> UsageBound {
+        UsageBound { used: self.used, until: until(quota, self.start, 0) }
     }
 }

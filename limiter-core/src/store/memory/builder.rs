@@ -6,7 +6,7 @@ use super::{
     MemoryStore, Shared, bans::Bans, counter_ids::CounterIds, key_hash::KeyHasher, table::Table,
 };
 use crate::{
-    store::memory_limits::{MAX_ENTRIES, MemoryLimits},
+    store::memory_capacity::{MAX_ENTRIES, MemoryLimits},
     time::{Clock, SystemClock, Timestamp},
 };
 

@@ -90,7 +90,7 @@ impl Shared {
             let word = slot.read(tag).ok_or(Declined)?;
             let now = self.clock.now();
             if let Some(until) = self.slotted_ban(item, location, now)? {
-                let usage = spec.compact.unpack(word.payload(), now, self.origin);
+                let usage = spec.encoding.unpack(word.payload(), now, self.origin);
                 let status = QuotaStatus::new(at, false, usage.wait(check.cost()), usage);
                 let ban = Some(PolicyBan { policy: 0, until });
                 if slot.is_still(word) {
@@ -99,7 +99,7 @@ impl Shared {
                 continue;
             }
             let WordCheck { usage, wait, charged } = spec
-                .compact
+                .encoding
                 .check(word.payload(), check.cost(), now, self.origin)
                 .ok_or(Declined)?;
             if wait != Wait::None && check.may_strike() {
@@ -138,7 +138,7 @@ impl Shared {
         }
         let mut statuses = SmallVec::with_capacity(counters.len());
         for (quota, (word, Counter { spec, .. })) in words.iter_mut().zip(counters).enumerate() {
-            let checked = spec.compact.check(*word, check.cost(), now, self.origin);
+            let checked = spec.encoding.check(*word, check.cost(), now, self.origin);
             let WordCheck { usage, wait, charged } = checked.ok_or(Declined)?;
             *word = charged.ok_or(Declined)?;
             let at = QuotaPosition { policy: 0, quota };

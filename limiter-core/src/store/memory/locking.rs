@@ -57,7 +57,7 @@ struct Claim<'a> {
 /// The content of a slot.
 enum Content {
     Nothing,
-    Compact(u64),
+    WordEncoding(u64),
     Wide(State),
 }
 
@@ -91,7 +91,7 @@ impl<'a> LockedSegments<'a> {
         if let Some(at) = self.claim(location, tag) {
             let Claim { tag: writer, payload, .. } = self.claims[at];
             if writer == tag && !self.shared.counter_ids.is_shared(id, spec) {
-                return spec.compact.unpack(payload, now, self.shared.origin);
+                return spec.encoding.unpack(payload, now, self.shared.origin);
             }
             return self.usage(location.bucket, writer, payload, spec, now);
         }
@@ -130,9 +130,9 @@ impl<'a> LockedSegments<'a> {
         let tag = Tag::counter(location.digest, spec.namespace, id);
         let slot = self.take_slot(location, tag);
         let is_shared = self.shared.counter_ids.is_shared(id, spec);
-        let compact = spec.compact.pack(usage, self.shared.origin);
-        let content = match compact.filter(|_| !is_shared) {
-            Some(payload) => Content::Compact(payload),
+        let encoding = spec.encoding.pack(usage, self.shared.origin);
+        let content = match encoding.filter(|_| !is_shared) {
+            Some(payload) => Content::WordEncoding(payload),
             None => usage.state().map_or(Content::Nothing, Content::Wide),
         };
         let slot = match (slot, &content) {
@@ -180,7 +180,7 @@ impl<'a> LockedSegments<'a> {
     fn put(&mut self, location: Location, slot: &Slot, tag: Tag, content: Content) {
         match content {
             Content::Nothing => slot.release(Tag::FREE, 0),
-            Content::Compact(payload) => slot.release(tag, payload),
+            Content::WordEncoding(payload) => slot.release(tag, payload),
             Content::Wide(state) => {
                 let wide = &mut self.state(location.bucket).wide;
                 let at = wide.iter().position(Option::is_none).unwrap_or(wide.len());
@@ -209,9 +209,9 @@ impl<'a> LockedSegments<'a> {
         }
         match tag.id().and_then(|id| self.shared.counter_ids.spec(id)) {
             Some(writer) if writer.quota != spec.quota => {
-                Usage::at(spec.quota, writer.compact.state(payload, now, origin), now)
+                Usage::at(spec.quota, writer.encoding.state(payload, now, origin), now)
             }
-            _ => spec.compact.unpack(payload, now, origin),
+            _ => spec.encoding.unpack(payload, now, origin),
         }
     }
 

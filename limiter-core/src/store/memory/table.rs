@@ -29,7 +29,7 @@ use std::sync::{
 };
 
 use super::{
-    displaced::DisplacedUsage,
+    displaced_sketch::DisplacedUsage,
     slot::{Slot, Tag},
 };
 use crate::algorithm::State;

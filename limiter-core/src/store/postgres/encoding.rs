@@ -11,7 +11,7 @@ use crate::{
     algorithm::State,
     policy::Policy,
     quota::{Algorithm, Quota},
-    store::remote::{rows::States, text_encoding},
+    store::remote::{state_rows::States, text_encoding},
 };
 
 /// Instants are in the year 2112 or before, so that their product with `q` can be

@@ -18,7 +18,9 @@ use crate::{
     ban::Ban,
     policy::Policy,
     store::{
-        remote::rows::{BanRow, Changes, CounterRow, LoadedRow, LoadedRows, Names, Rows, States},
+        remote::state_rows::{
+            BanRow, Changes, CounterRow, LoadedRow, LoadedRows, Names, Rows, States,
+        },
         sql::transaction::Transactional,
     },
 };

@@ -7,12 +7,12 @@
 
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, Value};
 
-use super::{command::key_name, encoding, error::CallError, runner::ScriptRunner};
+use super::{command::key_name, encoding, error::CallError, script_runner::ScriptRunner};
 use crate::{
     store::remote::{
-        apply::Apply,
+        apply_request::Apply,
         backend::{Reply, StoreRequest},
-        rows::{Changes, LoadedRow, LoadedRows, Names, Rows},
+        state_rows::{Changes, LoadedRow, LoadedRows, Names, Rows},
     },
     time::Timestamp,
 };

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tokio::{runtime::Handle, time::timeout};
 
 use super::{
-    Redis, advice::explain, cluster::Cluster, connection::Source, master::Master,
-    runner::ScriptRunner, scripts::Scripts, topology::Topology, url::Target,
+    Redis, cluster::Cluster, connection::Source, error_advice::explain, master_node::Master,
+    script_runner::ScriptRunner, scripts::Scripts, topology::Topology, url::Target,
 };
 use crate::{
     error::StoreError,

@@ -16,7 +16,7 @@ use redis::{
 };
 use tokio::sync::{Notify, watch};
 
-use super::{error::CallError, reconnect::ReconnectTask, sentinel::Sentinel, stream::Traffic};
+use super::{byte_stream::Traffic, error::CallError, reconnect::ReconnectTask, sentinel::Sentinel};
 
 /// The most attempts to send a call that provably never left.
 const MAX_SENDS: u32 = 3;

@@ -21,7 +21,7 @@ use crate::{
     quota::{Algorithm, Quota},
     store::remote::{
         backend::{NamedItem, StoredState},
-        rows::States,
+        state_rows::States,
     },
     time::Timestamp,
 };

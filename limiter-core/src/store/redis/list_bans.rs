@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::future::try_join_all;
 use redis::Value;
 
-use super::{Redis, encoding::parse_ban, error::CallError, master::Master};
+use super::{Redis, encoding::parse_ban, error::CallError, master_node::Master};
 use crate::{
     ban::Ban,
     error::StoreError,

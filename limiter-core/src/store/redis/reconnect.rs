@@ -13,8 +13,8 @@ use tokio::{
 };
 
 use super::{
+    byte_stream::{self, Opened},
     connection::{Failure, Live, Source, State},
-    stream::{self, Opened},
 };
 use crate::store::remote::builder::{CONNECT_TIMEOUT, server_timeout};
 
@@ -71,8 +71,10 @@ impl ReconnectTask {
             .set_response_timeout(Some(server_timeout(self.call_timeout)));
         let connect = async {
             match &self.source {
-                Source::Server(info) => stream::open(info, config).await,
-                Source::Sentinel(sentinel) => stream::open(&sentinel.master().await?, config).await,
+                Source::Server(info) => byte_stream::open(info, config).await,
+                Source::Sentinel(sentinel) => {
+                    byte_stream::open(&sentinel.master().await?, config).await
+                }
             }
         };
         let mut connect = std::pin::pin!(connect);

@@ -2,7 +2,7 @@
 
 use redis::Cmd;
 
-use super::{batch::Part, command, fast_path};
+use super::{command, fast_path, split_batch::Part};
 use crate::store::remote::{operation::Operation, script_params::lua_names};
 
 macro_rules! script {

@@ -10,7 +10,7 @@ use redis::{
 use tokio::time::timeout;
 
 use super::{
-    stream::{self, Opened},
+    byte_stream::{self, Opened},
     url,
 };
 
@@ -42,7 +42,7 @@ impl Sentinel {
         // A sentinel has no database, and no user of the service's.
         let plain = sentinel.clone().set_redis_settings(RedisConnectionInfo::default());
         let Opened { mut connection, driver, .. } =
-            stream::open(&plain, AsyncConnectionConfig::new()).await?;
+            byte_stream::open(&plain, AsyncConnectionConfig::new()).await?;
         let mut command = redis::cmd("SENTINEL");
         command.arg("GET-MASTER-ADDR-BY-NAME").arg(&self.service);
         let asked = connection.send_packed_command(&command);

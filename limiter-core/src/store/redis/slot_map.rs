@@ -6,11 +6,11 @@ use redis::{AsyncConnectionConfig, ConnectionInfo, Pipeline, RedisResult, Value}
 use tokio::time::timeout;
 
 use super::{
+    byte_stream::{self, Opened},
     cluster::Cluster,
     error::CallError,
     hash_slot::SLOTS,
-    master::Master,
-    stream::{self, Opened},
+    master_node::Master,
     url::{self, host_and_port},
 };
 
@@ -127,7 +127,7 @@ impl SlotMap {
 /// Reads the map from a node without a connection.
 async fn ask(node: &ConnectionInfo, commands: &Pipeline) -> RedisResult<Vec<Value>> {
     let Opened { mut connection, driver, .. } =
-        stream::open(node, AsyncConnectionConfig::new()).await?;
+        byte_stream::open(node, AsyncConnectionConfig::new()).await?;
     tokio::select! {
         answer = connection.send_packed_commands(commands, 0, commands.len()) => answer,
         () = driver => Err((redis::ErrorKind::Io, "the node closed the connection").into()),

@@ -6,7 +6,7 @@ use super::{
     cluster::Cluster,
     error::{CallError, Redirection},
     hash_slot::slot_of,
-    master::Master,
+    master_node::Master,
 };
 
 /// The masters.

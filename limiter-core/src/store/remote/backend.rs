@@ -44,7 +44,7 @@ pub(in crate::store) trait Backend: fmt::Debug + Send + Sync {
         Vec::new()
     }
 
-    /// Probes every server, each by [`probe`](super::probe::probe). The error has the
+    /// Probes every server, each by [`probe`](super::probe_check::probe). The error has the
     /// server's own words, its host and port, and says what to do.
     fn probe(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async { Ok(()) })

@@ -21,12 +21,12 @@
 //! two changes of tasks.
 
 mod batch;
+mod batch_executor;
 mod client_queue;
 mod concurrency;
-mod executor;
 mod fair_queue;
-mod group;
-mod replay;
+mod replay_decisions;
+mod request_group;
 mod worker;
 
 use std::{
@@ -39,12 +39,12 @@ use tokio::{
     time::{timeout, timeout_at},
 };
 
-pub(in crate::store) use self::executor::{BatchEntry, BatchExecutor, BatchLimits};
+pub(in crate::store) use self::batch_executor::{BatchEntry, BatchExecutor, BatchLimits};
 use self::{
     batch::Batch,
     concurrency::ConcurrencyLimit,
     fair_queue::FairQueue,
-    group::Ticket,
+    request_group::Ticket,
     worker::{CallSlot, WorkerSlot, serve},
 };
 use super::backend::{Reply, StoreRequest};

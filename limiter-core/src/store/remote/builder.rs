@@ -7,7 +7,7 @@ use humantime::format_duration;
 use crate::{
     error::ConfigError,
     events::StoreObservers,
-    store::{circuit_breaker::BreakerSettings, database::Database},
+    store::{circuit_breaker::BreakerSettings, database_kind::Database},
     time::Clock,
 };
 

@@ -5,7 +5,7 @@
 //! or write its value to the log; and where a password holds one of `/?#`, they
 //! take its user for the host, which messages name.
 
-use crate::{error::ConfigError, store::database::Database};
+use crate::{error::ConfigError, store::database_kind::Database};
 
 /// Returns an error if the URL has a parameter that its database does not read,
 /// or characters behind its host that belong into a password.

@@ -12,10 +12,10 @@ use super::{Dialect, error::SqlError, name};
 use crate::{
     policy::Policy,
     store::remote::{
-        apply::Apply,
+        apply_request::Apply,
         backend::{Reply, parse_ban},
         batcher::BatchEntry,
-        rows::{Changes, LoadedRows, Rows, States},
+        state_rows::{Changes, LoadedRows, Rows, States},
     },
     time::Timestamp,
 };

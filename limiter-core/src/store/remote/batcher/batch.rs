@@ -7,8 +7,8 @@ use std::{
 
 use super::{
     BatchEntry, BatchLimits,
-    group::{ClientId, Group, Waiter},
-    replay::Replay,
+    replay_decisions::Replay,
+    request_group::{ClientId, Group, Waiter},
 };
 use crate::{
     error::StoreError,

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc, time::Instant};
 use super::{
     BatchLimits,
     batch::Batch,
-    group::{ClientId, Group, Responder, SentMark, Waiter},
+    request_group::{ClientId, Group, Responder, SentMark, Waiter},
 };
 use crate::store::remote::backend::StoreRequest;
 

@@ -21,7 +21,7 @@ use super::{
     BatchEntry, BatchLimits, RETRY_AFTER,
     batch::{Batch, EntryWaiters, FixedRefusal},
     client_queue::{ClientQueue, Taken},
-    group::{ClientId, Ticket},
+    request_group::{ClientId, Ticket},
 };
 use crate::{error::StoreError, store::remote::backend::StoreRequest};
 

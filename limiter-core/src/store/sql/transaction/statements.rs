@@ -8,7 +8,7 @@ use crate::{
     ban::Ban,
     store::{
         remote::{
-            rows::{BanRow, Changes, CounterRow, LoadedRow, LoadedRows, Names},
+            state_rows::{BanRow, Changes, CounterRow, LoadedRow, LoadedRows, Names},
             text_encoding,
         },
         sql::{TextRows, join},

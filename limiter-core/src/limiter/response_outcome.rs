@@ -2,7 +2,7 @@
 
 use super::{
     Limiter, Permit, PolicySet, Settling,
-    ledger::{Due, Ledger},
+    request_ledger::{Due, Ledger},
 };
 use crate::{error::Error, request::Subjects};
 

@@ -4,9 +4,9 @@
 use super::Numbers;
 #[cfg(feature = "memory")]
 use super::max_numbers;
-#[cfg(feature = "memory")]
-use super::{CompactUsage, Outline, Ring};
 use super::{QuotaUsage, State, of_algorithm};
+#[cfg(feature = "memory")]
+use super::{Ring, UsageBound, WordEncoding};
 use crate::{quota::Quota, time::Timestamp};
 
 /// Where the units of one charge went, so that they can be given back: to the window
@@ -72,17 +72,17 @@ pub(crate) trait Arithmetic: Sized {
     /// Returns the microseconds until nothing is used any more.
     fn reset_after(&self, quota: &Quota, now: Timestamp) -> u64;
 
-    /// Returns the state's word in the memory store: see [`compact`].
+    /// Returns the state's word in the memory store: see [`word_encoding`].
     #[cfg(feature = "memory")]
-    fn word(&self, compact: &CompactUsage, now: Timestamp, origin: Timestamp) -> Option<u64>;
+    fn word(&self, encoding: &WordEncoding, now: Timestamp, origin: Timestamp) -> Option<u64>;
 
     /// Returns the usage at `now` of the state of a word.
     #[cfg(feature = "memory")]
-    fn of_word(compact: &CompactUsage, word: u64, now: Timestamp, origin: Timestamp) -> Self;
+    fn of_word(encoding: &WordEncoding, word: u64, now: Timestamp, origin: Timestamp) -> Self;
 
-    /// Returns the outline, of usage that is not none.
+    /// Returns the bound, of usage that is not none.
     #[cfg(feature = "memory")]
-    fn outline(&self, quota: &Quota, now: Timestamp) -> Outline;
+    fn bound(&self, quota: &Quota, now: Timestamp) -> UsageBound;
 }
 
 /// An algorithm: its arithmetic, and the forms in which stores keep what it counts.
@@ -149,11 +149,11 @@ pub(super) trait Counting: Arithmetic {
         [[0; 2]; 2]
     }
 
-    /// Returns a state that is used at least as much, and as long, as its outline says.
+    /// Returns a state that is used at least as much, and as long, as its bound says.
     #[cfg(feature = "memory")]
-    fn of_outline(quota: &Quota, outline: Outline, now: Timestamp) -> State;
+    fn from_bound(quota: &Quota, bound: UsageBound, now: Timestamp) -> State;
 
-    /// Returns the ring of ticks in which outlines end.
+    /// Returns the ring of ticks in which bounds end.
     #[cfg(feature = "memory")]
     fn ring(quota: &Quota) -> Ring;
 }

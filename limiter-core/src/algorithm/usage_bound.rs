@@ -1,19 +1,19 @@
-//! The outline of usage, in two numbers: how much, and until when. The memory store
+//! The bound of usage, in two numbers: how much, and until when. The memory store
 //! keeps it, rounded up, of keys that it has displaced.
 
 use super::{Arithmetic, Counting, Usage, by_algorithm, of_algorithm};
 use crate::{quota::Quota, time::Timestamp};
 
-/// Usage in outline.
+/// Usage in bound.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Outline {
+pub(crate) struct UsageBound {
     /// Units that are used. What `gcra` has used follows from `until` alone.
     pub(crate) used: u64,
     /// When nothing of it is used any more, in microseconds since the Unix epoch.
     pub(crate) until: u64,
 }
 
-/// Time as outlines are rounded to it: in ticks, of which the last few are told apart.
+/// Time as bounds are rounded to it: in ticks, of which the last few are told apart.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Ring {
     /// Microseconds of a tick.
@@ -31,17 +31,17 @@ impl Ring {
 
 #[allow(private_bounds, reason = "nobody else has arithmetic")]
 impl<S: Arithmetic> Usage<S> {
-    /// Returns usage that is as much, and lasts as long, as an outline says.
-    pub(crate) fn of_outline(quota: Quota, outline: Outline, now: Timestamp) -> Self {
-        let state = of_algorithm!(quota, A => A::of_outline(&quota, outline, now));
+    /// Returns usage that is as much, and lasts as long, as a bound says.
+    pub(crate) fn from_bound(quota: Quota, bound: UsageBound, now: Timestamp) -> Self {
+        let state = of_algorithm!(quota, A => A::from_bound(&quota, bound, now));
         Self::at(quota, Some(state), now)
     }
 
-    /// Returns the outline; `None` if nothing is used.
-    pub(crate) fn outline(&self) -> Option<Outline> {
+    /// Returns the bound; `None` if nothing is used.
+    pub(crate) fn bound(&self) -> Option<UsageBound> {
         if self.is_expired() {
             return None;
         }
-        Some(by_algorithm!(&self.used, used => used.outline(&self.quota, self.now)))
+        Some(by_algorithm!(&self.used, used => used.bound(&self.quota, self.now)))
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Input: a request, and the state of its items. Output: changed rows.
 
-use super::rows::{Places, Rows};
+use super::state_rows::{Places, Rows};
 use crate::{
     algorithm::{Arithmetic, Usage},
     ban::{BanChange, BanRecord, BanRule},

@@ -12,7 +12,7 @@
 use super::{
     Limiter,
     fallback::FallbackItem,
-    ledger::{Charge, ChargePlace, Done, Due},
+    request_ledger::{Charge, ChargePlace, Done, Due},
 };
 use crate::{
     check::Item,

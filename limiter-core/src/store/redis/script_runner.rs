@@ -10,7 +10,6 @@ use futures_core::future::BoxFuture;
 use redis::{Pipeline, Value};
 
 use super::{
-    batch::{Part, parts},
     cluster::Cluster,
     command::{self, ScriptCall},
     compare_and_set,
@@ -19,6 +18,7 @@ use super::{
     fast_path,
     hash_slot::slot_of,
     scripts::{Scripts, is_scripted},
+    split_batch::{Part, parts},
 };
 use crate::{
     error::StoreError,

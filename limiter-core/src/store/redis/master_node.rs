@@ -9,7 +9,7 @@ use redis::{ConnectionInfo, Value};
 use super::{
     connection::{Connection, Source},
     error::CallError,
-    runner::ScriptRunner,
+    script_runner::ScriptRunner,
     url::host_and_port,
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
         remote::{
             backend::{Reply, StoreRequest},
             batcher::Batcher,
-            probe::{probe, probe_client},
+            probe_check::{probe, probe_client},
         },
     },
 };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{HeaderStyle, Policy, Rule};
 #[cfg(feature = "_shared")]
 use crate::{ban::BanRule, quota::Quota};
-use crate::{key::KeySpec, quota::Quotas, statuses::CountedStatuses};
+use crate::{key::KeySpec, quota::Quotas, response_statuses::CountedStatuses};
 
 /// The end of the name of a policy that counts preflights. The dot keeps it apart
 /// from names that a configuration can have.

@@ -5,7 +5,7 @@ use limiter_core::{Admission, AdmitOptions, Answer, Exemptions, Permit, PolicySe
 use rocket::{Request, http::Cookie};
 
 use crate::{
-    refused::Refused, request::RocketRequest, request_state::RequestState,
+    refusal_responder::Refused, request::RocketRequest, request_state::RequestState,
     response::ANSWERED_BY_HANDLER,
 };
 

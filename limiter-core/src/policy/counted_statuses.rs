@@ -3,7 +3,7 @@
 use super::Policy;
 use crate::{
     error::ConfigError,
-    statuses::{CountedStatuses, IntoStatusPattern, Statuses},
+    response_statuses::{CountedStatuses, IntoStatusPattern, Statuses},
 };
 
 impl Policy {

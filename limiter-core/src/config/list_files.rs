@@ -8,7 +8,7 @@ use std::{
 
 use figment::{Figment, Source};
 
-use super::{Config, values::List};
+use super::{Config, value_parsers::List};
 use crate::{error::ConfigError, networks::Networks, subject_resolver::SubjectResolver};
 
 /// A file that a list is to be read from.

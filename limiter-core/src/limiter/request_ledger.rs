@@ -4,13 +4,13 @@
 //! The first permit of a request keeps it for all. It is made when first needed: most
 //! requests are never settled.
 
-mod account;
+mod policy_charges;
 
 use std::task::Waker;
 
-use self::account::Account;
-use self::account::ChargedQuota;
-pub(super) use self::account::{Charge, ChargePlace};
+use self::policy_charges::Account;
+use self::policy_charges::ChargedQuota;
+pub(super) use self::policy_charges::{Charge, ChargePlace};
 use super::{Limiter, Permit};
 use crate::{
     check::Subject,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    database::Database,
+    database_kind::Database,
     remote::{RemoteStore, RemoteStoreBuilder, backend::Backend},
 };
 use crate::error::{ConfigError, ConfigErrorKind};

@@ -9,7 +9,7 @@ use crate::{
     decide::Levels,
     decision::Decision,
     outage_usage::OutageUsage,
-    store::{Store, memory_limits::MemoryLimits},
+    store::{Store, memory_capacity::MemoryLimits},
     time::Timestamp,
 };
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Mode, Namespaces};
 use crate::{
-    algorithm::CompactUsage,
+    algorithm::WordEncoding,
     ban::BanRule,
     quota::{Quota, Quotas},
 };
@@ -36,7 +36,7 @@ pub(crate) struct CounterSpec {
     /// The namespace of a policy's quota, or of strikes.
     pub(crate) namespace: u64,
     pub(crate) quota: Quota,
-    pub(crate) compact: CompactUsage,
+    pub(crate) encoding: WordEncoding,
     /// True if the usage of an evicted key is remembered. Strikes are not, since
     /// nobody is to be banned for the strikes of another.
     pub(crate) is_remembered: bool,
@@ -66,8 +66,8 @@ impl Counters {
 
 impl Counter {
     fn new(namespace: u64, quota: Quota, is_remembered: bool) -> Self {
-        let compact = CompactUsage::new(quota);
-        let spec = CounterSpec { namespace, quota, compact, is_remembered };
+        let encoding = WordEncoding::new(quota);
+        let spec = CounterSpec { namespace, quota, encoding, is_remembered };
         Self { spec, id: CachedId::default() }
     }
 

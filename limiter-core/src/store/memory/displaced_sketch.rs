@@ -26,7 +26,7 @@
 
 use super::slot::Tag;
 use crate::{
-    algorithm::{Arithmetic, Outline, Ring, Usage},
+    algorithm::{Arithmetic, Ring, Usage, UsageBound},
     quota::Quota,
     time::Timestamp,
 };
@@ -47,7 +47,7 @@ pub(super) struct DisplacedUsage(Vec<Sketch>);
 impl DisplacedUsage {
     /// Remembers the usage of a counter's key.
     pub(super) fn insert<S: Arithmetic>(&mut self, tag: Tag, usage: &Usage<S>) {
-        let Some(outline) = usage.outline() else { return };
+        let Some(bound) = usage.bound() else { return };
         let (ring, now) = (Ring::of(usage.quota()), usage.now());
         let at = match self.0.iter().position(|sketch| sketch.ring == ring) {
             Some(at) => at,
@@ -59,7 +59,7 @@ impl DisplacedUsage {
         };
         let sketch = &mut self.0[at];
         sketch.age(now);
-        sketch.insert(tag, ring.mark(outline, usage.quota()));
+        sketch.insert(tag, ring.mark(bound, usage.quota()));
     }
 
     /// Returns the most that a key may have used before it was displaced.
@@ -79,7 +79,7 @@ impl DisplacedUsage {
             return None;
         }
         let mark = self.0[at].find(tag)?;
-        Some(Usage::of_outline(*quota, ring.outline(mark, quota), now))
+        Some(Usage::from_bound(*quota, ring.bound(mark, quota), now))
     }
 }
 
@@ -99,19 +99,19 @@ impl Ring {
         now.as_micros() / self.tick
     }
 
-    /// Rounds an outline up.
-    fn mark(self, outline: Outline, quota: &Quota) -> Mark {
-        let levels = u128::from(outline.used) * u128::from(self.levels());
+    /// Rounds a bound up.
+    fn mark(self, bound: UsageBound, quota: &Quota) -> Mark {
+        let levels = u128::from(bound.used) * u128::from(self.levels());
         let level = levels.div_ceil(u128::from(quota.limit())).saturating_sub(1);
         let level = u64::try_from(level).unwrap_or(u64::MAX).min(self.levels() - 1);
-        Mark { end: outline.until.div_ceil(self.tick), level }
+        Mark { end: bound.until.div_ceil(self.tick), level }
     }
 
-    fn outline(self, mark: Mark, quota: &Quota) -> Outline {
+    fn bound(self, mark: Mark, quota: &Quota) -> UsageBound {
         let Mark { end, level } = mark;
         let units = u128::from(level + 1) * u128::from(quota.limit()) / u128::from(self.levels());
         let used = u64::try_from(units).unwrap_or(u64::MAX).max(1);
-        Outline { used, until: end.saturating_mul(self.tick) }
+        UsageBound { used, until: end.saturating_mul(self.tick) }
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) const MAX_WORD: u64 = (1 << BITS) - 1;
 
 /// The numbers by which usages of one quota become words.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct CompactUsage {
+pub(crate) struct WordEncoding {
     quota: Quota,
     /// The grain of `gcra`, in `1 / limit` microseconds.
     grain: u64,
@@ -55,7 +55,7 @@ pub(crate) struct WordCheck<S> {
     pub(crate) charged: Option<u64>,
 }
 
-impl CompactUsage {
+impl WordEncoding {
     pub(crate) fn new(quota: Quota) -> Self {
         let grain = greatest_common_divisor(quota.window_micros(), quota.limit());
         let unit_bits = u64::BITS - quota.limit().leading_zeros();

@@ -3,7 +3,7 @@
 use limiter_core::{Key, Quotas};
 use rocket::Request;
 
-/// Which policies a [`RateLimited`] guard enforces. [`policy!`](crate::policy)
+/// Which policies a [`RateLimited`](crate::RateLimited) guard enforces. [`policy!`](crate::policy)
 /// writes it for names alone.
 ///
 /// ```

@@ -138,7 +138,7 @@ impl PermitGuard {
         Some(Self { permit, enforcer: Rc::clone(enforcer), has_response: false })
     }
 
-    /// Records the response. That of a limit further in is no outcome.
+    /// Records the response. A refusal by a limit further in is no outcome.
     fn record<B>(&mut self, result: &Result<ServiceResponse<B>, Error>) -> Settling {
         self.has_response = true;
         let response = match result {

@@ -36,7 +36,7 @@ impl User {
 /// Admits a request by hand, from a handler or an extractor, for limits that are
 /// known only there: by a field of the body, or for each message of a WebSocket.
 ///
-/// What a `RateLimit` does, this does, but for the response: the lists, exempt
+/// Does everything that a `RateLimit` does, but for the response: the lists, exempt
 /// endpoints, preflights and bans apply, a policy that has counted the request
 /// already is not charged again, and a refusal strikes. The header fields are not
 /// added, and a response status strikes only if the handler passes it to

@@ -247,7 +247,7 @@ impl Usage {
     /// The usage after `units` more that nothing refuses, though they may go beyond the
     /// limit: they are used up already.
     ///
-    /// Of [`Algorithm::Gcra`](crate::Algorithm::Gcra) at most two full buckets are used then, of windows at most
+    /// At most two full buckets of [`Algorithm::Gcra`](crate::Algorithm::Gcra) are used then, and of windows at most
     /// [`MAX_UNITS`](crate::quota::MAX_UNITS) units.
     #[must_use]
     pub fn charge_beyond(mut self, units: u64) -> Self {

@@ -64,7 +64,7 @@ pub struct Decision {
     bans: Option<Box<Bans>>,
 }
 
-/// What few decisions have: the bans that a check has met or brought.
+/// The bans that a check has met or brought. Few decisions have any.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 struct Bans {
     /// The one that ends last of those in force.
@@ -75,7 +75,7 @@ struct Bans {
     brought: SmallVec<[PolicyBan; 1]>,
     /// Those under shadow policies that were in force before.
     shadow: SmallVec<[PolicyBan; 1]>,
-    /// Whether it was decided in memory, while the store was away.
+    /// True if it was decided in memory, while the store was away.
     is_of_fallback: bool,
 }
 
@@ -241,7 +241,7 @@ impl Decision {
         self.bans.get_or_insert_default().is_of_fallback = true;
     }
 
-    /// Whether it was decided in memory, while the store was away.
+    /// Returns true if it was decided in memory, while the store was away.
     pub(crate) fn is_of_fallback(&self) -> bool {
         self.bans.as_ref().is_some_and(|bans| bans.is_of_fallback)
     }

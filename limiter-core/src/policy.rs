@@ -60,7 +60,7 @@ struct Rule {
     headers: HeaderStyles,
     on_store_error: OnStoreError,
     counted: CountedStatuses,
-    /// Whether it counts the reserved strikes of another policy.
+    /// True if it counts the reserved strikes of another policy.
     is_reservation: bool,
     per_address: u64,
     namespaces: Namespaces,

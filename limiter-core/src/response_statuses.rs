@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use crate::error::ConfigError;
 
-/// What stands for the status of a request whose client hung up, as in nginx's log.
+/// The status of a request whose client hung up, as in nginx's log.
 const HUNG_UP: u16 = 499;
 
 /// A response status, such as `401`, or a class of them, such as `5xx`.
@@ -32,7 +32,7 @@ impl StatusPattern {
     }
 }
 
-/// What a [`StatusPattern`] is made of: a number, or a text such as `"401"` or `"5xx"`.
+/// The notation of a [`StatusPattern`]: a number, or a text such as `"401"` or `"5xx"`.
 pub trait IntoStatusPattern {
     /// Returns the pattern.
     ///

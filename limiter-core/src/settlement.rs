@@ -14,10 +14,10 @@ use crate::{
     time::Timestamp,
 };
 
-/// What a request came to for one item.
+/// The outcome of a request for one item.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Settlement {
-    /// What becomes of the units that it was charged.
+    /// The change of the units that it was charged.
     pub adjustment: Adjustment,
     /// True if it is a strike. It is none where the policy has no ban rule or the subject
     /// may not be banned.
@@ -49,7 +49,7 @@ pub type Marks = ShortList<Mark>;
 pub struct SettledItem<'a> {
     /// The item.
     pub item: Item<'a>,
-    /// What the request came to.
+    /// The outcome of the request.
     pub settlement: Settlement,
 }
 
@@ -76,10 +76,10 @@ pub struct Settled {
     pub new_ban: Option<Timestamp>,
 }
 
-/// What a store writes for a settlement, and what it returns.
+/// The state that a store writes for a settlement, and the result that it returns.
 #[derive(Clone, Debug)]
 pub struct SettlementOutcome {
-    /// What is returned.
+    /// The result.
     pub settled: Settled,
     /// True if the usages were changed.
     pub is_adjusted: bool,

@@ -12,7 +12,7 @@ use crate::{
 /// Admits a request by hand, from a handler or a guard, for limits that are known
 /// only there: by a field of the body, or for each message of a WebSocket.
 ///
-/// What a [`RateLimited`](crate::RateLimited) guard does, this does: the lists,
+/// Does everything that a [`RateLimited`](crate::RateLimited) guard does: the lists,
 /// exempt endpoints, preflights and bans apply, a policy that has counted the
 /// request already is not charged again, a refusal strikes, the fairing adds the
 /// header fields and counts the response. `None` stands for a request that is

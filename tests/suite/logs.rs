@@ -1,4 +1,4 @@
-//! What programs print while they serve: bounded, whatever clients send, and true.
+//! The output of programs while they serve: bounded, whatever clients send, and true.
 
 use std::time::Instant;
 
@@ -26,7 +26,7 @@ fn a_shadow_policy_writes_a_line_an_interval_on_rocket() {
     a_shadow_policy_writes_a_line_an_interval(Framework::Rocket);
 }
 
-/// Of 2100 requests, nearly all of which each policy would refuse.
+/// Sends 2100 requests, nearly all of which each policy would refuse.
 fn a_shadow_policy_writes_a_line_an_interval(framework: Framework) {
     let settings = "quota = \"1/hour\"\nmode = \"shadow\"";
     let server = start_with_log(framework, "memory", &unique("shadow"), settings, "normal");

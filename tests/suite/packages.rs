@@ -1,4 +1,4 @@
-//! What is published: metadata, features that can be left out, the oldest Rust.
+//! The published packages: metadata, features that can be left out, the oldest Rust.
 
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 

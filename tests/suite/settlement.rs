@@ -1,4 +1,4 @@
-//! What requests come to when they come at once, when the client or the store is gone,
+//! The outcome of requests that arrive at once, when the client or the store is gone,
 //! and when they stream.
 
 mod attacks;

@@ -20,7 +20,7 @@ pub(crate) struct QuotaUsage {
     pub(super) units: u64,
     /// Lower bound: the state of a store that knew of these units alone.
     pub(super) state: Option<State>,
-    /// Of a bucket: as one that was full before the first of them. No store has more of
+    /// A bucket counts as one that was full before the first of them. No store has more of
     /// them left.
     pub(super) most: Option<State>,
 }

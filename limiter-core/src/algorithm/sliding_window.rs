@@ -128,7 +128,7 @@ impl Arithmetic for Windows {
         windows.moved_to(encoding.quota(), now)
     }
 
-    /// What has faded until now is gone; the rest counts as if it had been used in the
+    /// The part that has faded until now is gone; the rest counts as if it had been used in the
     /// current window, so for longer.
     #[cfg(feature = "memory")]
     fn bound(&self, quota: &Quota, now: Timestamp) -> UsageBound {

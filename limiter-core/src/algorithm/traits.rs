@@ -12,7 +12,7 @@ use crate::{quota::Quota, time::Timestamp};
 /// Where the units of one charge went, so that they can be given back: to the window
 /// that was charged and to no other, and without those that time has paid back.
 ///
-/// Of windows `at` is the start of the one that was charged, or of its segment; of
+/// `at` is, of windows, the start of the one that was charged, or of its segment; of
 /// [`Algorithm::Gcra`](crate::Algorithm::Gcra) the arrival time after the charge, with its `fraction` in units
 /// of `1 / limit` microseconds.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

@@ -1,5 +1,5 @@
-//! The bound of usage, in two numbers: how much, and until when. The memory store
-//! keeps it, rounded up, of keys that it has displaced.
+//! Upper bound of usage, in two numbers: units and end. The memory store keeps it,
+//! rounded up, of keys that it has displaced.
 
 use super::{Arithmetic, Counting, Usage, by_algorithm, of_algorithm};
 use crate::{quota::Quota, time::Timestamp};
@@ -7,7 +7,7 @@ use crate::{quota::Quota, time::Timestamp};
 /// Usage in bound.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct UsageBound {
-    /// Units that are used. What `gcra` has used follows from `until` alone.
+    /// Units that are used. The units of `gcra` follow from `until` alone.
     pub(crate) used: u64,
     /// When nothing of it is used any more, in microseconds since the Unix epoch.
     pub(crate) until: u64,

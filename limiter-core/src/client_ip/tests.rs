@@ -228,9 +228,9 @@ fn proxies_that_are_not_configured_are_noticed() {
     };
     let hint =
         |client_ip: &ClientIp, peer: &str, header: &str| warning(client_ip, peer, false, header);
-    let told = hint(&nobody, "::ffff:10.0.0.7", "x-forwarded-for");
-    assert!(told.contains("trusted_proxies = [\"10.0.0.7\"]"), "{told}");
-    assert!(told.contains("client_ip_header = \"x-forwarded-for\""), "{told}");
+    let text = hint(&nobody, "::ffff:10.0.0.7", "x-forwarded-for");
+    assert!(text.contains("trusted_proxies = [\"10.0.0.7\"]"), "{text}");
+    assert!(text.contains("client_ip_header = \"x-forwarded-for\""), "{text}");
     assert!(hint(&nobody, "", "forwarded").contains("fallback_address"));
     assert!(hint(&some, "172.17.0.1", "x-forwarded-for").contains("172.17.0.1"));
     assert!(hint(&some, "10.0.0.7", "x-real-ip").contains("client_ip_header = \"x-real-ip\""));

@@ -82,7 +82,7 @@ pub async fn a_changed_window_starts_anew(trial: &Harness) {
     }
 }
 
-/// A shadow policy counts and tells, but never refuses.
+/// A shadow policy counts and reports, but never refuses.
 pub async fn a_shadow_policy_watches(trial: &Harness) {
     let client = trial.subject("client");
     let shadow = policy("shadow", "1/hour").with_mode(Mode::Shadow);

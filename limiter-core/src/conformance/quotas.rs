@@ -29,7 +29,7 @@ pub async fn exact_where_the_interval_is_not_whole(trial: &Harness) {
     assert_eq!(admitted, [0, 1, 2, 4, 7, 10, 14, 17, 20, 24, 27, 30]);
 }
 
-/// `limit` pass, the next is told exactly how long to wait.
+/// `limit` pass, the next gets exactly how long to wait.
 pub async fn every_algorithm_admits_its_limit_and_then_waits(trial: &Harness) {
     for algorithm in Algorithm::ALL.iter().copied() {
         let policies = counted_by(algorithm, "5/minute");
@@ -167,7 +167,7 @@ pub async fn more_than_there_ever_is_never_passes(trial: &Harness) {
     }
 }
 
-/// A cost of 0 tells what is left, before and after.
+/// A cost of 0 shows what is left, before and after.
 pub async fn a_cost_of_nothing_looks_without_writing(trial: &Harness) {
     for algorithm in Algorithm::ALL.iter().copied() {
         let policies = counted_by(algorithm, "3/minute");

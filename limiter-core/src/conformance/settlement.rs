@@ -64,7 +64,7 @@ pub async fn nothing_is_given_back_into_another_window(trial: &Harness) {
     assert!(!trial.ask(&policies, &client, 1).await.is_allowed());
 }
 
-/// What time has paid back of a bucket is not given back again; the previous of two
+/// Units that time has paid back into a bucket are not given back again; the previous of two
 /// sliding windows gives back; and nothing is ever below zero.
 pub async fn what_time_has_paid_back_is_not_given_back_again(trial: &Harness) {
     for algorithm in Algorithm::ALL.iter().copied() {

@@ -18,7 +18,7 @@ fn next(state: &mut u64) -> u64 {
     *state
 }
 
-/// What was admitted, each with its instant.
+/// The units that were admitted, each with its instant.
 #[derive(Default)]
 struct Log(Vec<(u64, u64)>);
 

@@ -7,7 +7,7 @@ use crate::{
 };
 
 impl PolicySet {
-    /// The header fields that tell the client of a decision, as each policy's
+    /// The header fields that show the client a decision, as each policy's
     /// style says. Names are in lower case.
     #[must_use]
     pub fn fields(&self, decision: &Decision) -> Fields<'_> {

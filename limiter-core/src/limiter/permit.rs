@@ -45,7 +45,7 @@ struct Inner {
     /// higher cost: their fields are that limit's to write. The bit [`SETTLED`] says
     /// that the fields show what was settled.
     superseded: AtomicU64,
-    /// What the request was charged, once that is settled. The first permit keeps it
+    /// The charges of the request, once they are settled. The first permit keeps it
     /// for all.
     ledger: Mutex<Option<Box<Ledger>>>,
 }

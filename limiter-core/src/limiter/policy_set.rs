@@ -44,7 +44,7 @@ struct Set {
     texts: Arc<SetTexts>,
     /// True if one of the policies counts by user.
     counts_users: bool,
-    /// Whether one of the policies counts reserved strikes.
+    /// True if one of the policies counts reserved strikes.
     reserves: bool,
     /// The set that counts CORS preflights, made when first needed.
     preflights: OnceLock<PolicySet>,
@@ -78,12 +78,12 @@ impl PolicySet {
         self.0.counts_users
     }
 
-    /// Whether one of the policies counts reserved strikes.
+    /// Returns true if one of the policies counts reserved strikes.
     pub(super) fn reserves(&self) -> bool {
         self.0.reserves
     }
 
-    /// Whether a response of that status changes what a policy has charged, or strikes.
+    /// Returns true if a response of that status changes what a policy has charged, or strikes.
     pub(super) fn settles(&self, status: u16) -> bool {
         self.0.policies.iter().any(|policy| {
             !policy.counts(status) || policy.ban().is_some_and(|rule| rule.strikes_on(status))

@@ -40,7 +40,7 @@ struct Offender {
     key: Key,
 }
 
-/// What is to be done for one account.
+/// The adjustment that is due for one account.
 #[derive(Debug)]
 pub(super) struct Due {
     /// The position of the account.
@@ -74,10 +74,10 @@ impl Due {
     }
 }
 
-/// What came of it.
+/// The result of an adjustment.
 #[derive(Debug)]
 pub(super) struct Done {
-    /// What was charged, where that was to be done.
+    /// The charge, where units were to be charged.
     pub(super) charge: Option<Charge>,
     /// The usage since, if it is known.
     pub(super) usages: Option<Levels>,

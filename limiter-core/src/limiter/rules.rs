@@ -122,7 +122,7 @@ fn companions(policy: &Policy) -> Vec<Policy> {
 /// The rules in force, and which of their policies the application uses.
 #[derive(Debug)]
 pub(super) struct CurrentRules {
-    /// That of the rules in force.
+    /// The generation of the rules in force.
     generation: AtomicU64,
     current: RwLock<Current>,
 }

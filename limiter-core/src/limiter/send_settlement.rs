@@ -24,7 +24,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// What was settled, and the error of what was lost.
+/// The settlements that were stored, and the error of those that were lost.
 pub(super) struct SettledDue {
     /// One for each that was due.
     pub(super) done: Vec<Done>,
@@ -36,12 +36,12 @@ impl Due {
         Item { policy: &self.policy, subject: &self.subject }
     }
 
-    /// Whether it gives back what was charged in memory.
+    /// Returns true if it gives back units that were charged in memory.
     fn is_in_fallback(&self) -> bool {
         self.refunded.as_ref().is_some_and(|charge| charge.place == ChargePlace::Fallback)
     }
 
-    /// What the store is asked to do.
+    /// Returns the settlement that is sent to the store.
     fn in_store(&self) -> Option<SettledItem<'_>> {
         let settlement = match self.is_in_fallback() {
             true => Settlement { adjustment: Adjustment::None, ..self.settlement.clone() },
@@ -50,7 +50,7 @@ impl Due {
         (settlement != Settlement::default()).then(|| SettledItem { item: self.item(), settlement })
     }
 
-    /// What is done in memory: `fails` says that the store was asked and has failed.
+    /// Returns the settlement in memory: `fails` says that the store was called and has failed.
     fn in_fallback(&self, fails: bool) -> Option<FallbackItem<'_>> {
         let settlement = Settlement {
             adjustment: match &self.settlement.adjustment {
@@ -69,7 +69,7 @@ impl Due {
         })
     }
 
-    /// Whether units are not given back, or not charged, if the store fails.
+    /// Returns true if units are not given back, or not charged, where the store fails.
     fn is_lost(&self) -> bool {
         match self.settlement.adjustment {
             Adjustment::None => false,
@@ -172,7 +172,7 @@ impl Due {
 }
 
 impl Done {
-    /// That nothing was done. What was to be charged counts as charged nowhere.
+    /// Returns the result of a settlement that was lost. Its units count as charged nowhere.
     fn lost(due: &Due) -> Self {
         let charge = match due.settlement.adjustment {
             Adjustment::Charge(units) => Some(Charge::lost(units)),

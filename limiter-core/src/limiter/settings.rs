@@ -1,4 +1,4 @@
-//! What may be set of the rules, by a configuration and in code.
+//! The settings of the rules, which a configuration and code may change.
 
 use super::rules::Rules;
 use crate::{

@@ -71,7 +71,7 @@ impl Policy {
         self.0.counted.count(status)
     }
 
-    /// Whether it counts the reserved strikes of another policy, one a request.
+    /// Returns true if it counts the reserved strikes of another policy, one a request.
     pub(crate) fn is_reservation(&self) -> bool {
         self.0.is_reservation
     }

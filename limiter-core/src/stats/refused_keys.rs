@@ -33,7 +33,7 @@ const SLICE: u64 = 60_000_000;
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct RefusedKey {
-    /// The key. What may be secret is shown as a mark.
+    /// The key. A part that may be secret is shown as a mark.
     pub key: Key,
     /// How often it was refused, at most.
     pub count: u64,

@@ -113,7 +113,7 @@ pub struct MemoryStore(Arc<Shared>);
 
 struct Shared {
     clock: Arc<dyn Clock>,
-    /// Whether it may step back, which [`SystemClock`](crate::SystemClock) never does.
+    /// True if it may step back, which [`SystemClock`](crate::SystemClock) never does.
     may_step_back: bool,
     /// The instant from which slots count time.
     origin: Timestamp,

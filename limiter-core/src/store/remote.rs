@@ -97,7 +97,7 @@ use crate::{
 ///
 /// # SQL
 /// [`connect`](RemoteStoreBuilder::connect) makes the tables that are missing,
-/// unless [told not to](RemoteStoreBuilder::migrate). After that the role needs
+/// unless [`migrate`](RemoteStoreBuilder::migrate) is off. After that the role needs
 /// to SELECT, INSERT, UPDATE and DELETE. Expired rows are removed by a walk over the tables, a bounded
 /// part at a time. Transactions are never left open: each connection has a task of its own that outlives the
 /// requests, on the runtime that `connect` was called on.
@@ -130,8 +130,8 @@ impl RemoteStore {
 
     /// Makes the tables that are missing; nothing in Redis.
     ///
-    /// [`connect`](RemoteStoreBuilder::connect) does it by itself, unless told
-    /// not to.
+    /// [`connect`](RemoteStoreBuilder::connect) does it by itself, unless
+    /// [`migrate`](RemoteStoreBuilder::migrate) is off.
     ///
     /// # Errors
     /// If the role may not create them.

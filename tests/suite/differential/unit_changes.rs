@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use super::quotas::LARGE;
 
-/// What becomes of the units of each item.
+/// The change of the units of each item.
 #[derive(Clone, Debug)]
 pub(super) enum UnitChange {
     None,

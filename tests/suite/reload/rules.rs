@@ -162,7 +162,7 @@ async fn what_cannot_change_is_refused() {
     assert!(limiter.policy("spare").is_err());
 }
 
-/// What the application demanded at the start it demands again.
+/// The demands of the application at the start hold for each reload.
 #[tokio::test]
 async fn demands_of_the_start_are_made_again() {
     let right = api("quota = \"2/hour\"") + "[policies.needed]\nquota = \"1/hour\"\n";

@@ -46,7 +46,7 @@ async fn each_way_of_writing_is_taken() {
     assert_eq!(limiter.stats().reloads.applied, 11);
 }
 
-/// What is completed within 300 ms is never taken before, wherever it was cut.
+/// A file that is completed within 300 ms is never taken before, wherever it was cut.
 #[tokio::test]
 async fn a_file_that_is_half_written_is_not_taken() {
     let mut written = Written::new(&text(1));

@@ -24,7 +24,7 @@ const GUESSES: usize = 200;
 
 policy!(Login = "login");
 
-/// What the guesses of one attack came to.
+/// The outcomes of the guesses of one attack.
 #[derive(Debug, Default)]
 struct Attack {
     /// Guesses that reached the handler.

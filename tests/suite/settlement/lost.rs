@@ -98,8 +98,8 @@ async fn a_settlement_whose_answer_was_lost_is_not_sent_again() {
     assert_eq!((left(&api).await, limiter.stats().lost_settlements), (3, 1), "applied once");
 }
 
-/// What was charged in memory while the store was away is given back there, and is not
-/// charged to the store afterwards.
+/// Units that were charged in memory while the store was away are given back there, and are
+/// not charged to the store afterwards.
 #[tokio::test]
 async fn what_was_charged_without_the_store_is_given_back_without_it() {
     let policy = Policy::new("api", "5/hour").unwrap().with_refund(["5xx"]).unwrap();

@@ -1,4 +1,4 @@
-//! What is known only afterwards: the tokens of an answer, said as it streams.
+//! Costs that are known only afterwards: the tokens of an answer, charged as it streams.
 
 use std::time::Duration;
 

@@ -25,7 +25,7 @@ fn at(quota: Quota, state: Option<State>, micros: u64) -> Usage {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(10_000))]
 
-    /// A refused request passes exactly when it was told, if nothing else arrives,
+    /// A refused request passes exactly at the announced instant, if nothing else arrives,
     /// whatever limits were in force before.
     #[test]
     fn waits_are_exact_after_changed_limits(

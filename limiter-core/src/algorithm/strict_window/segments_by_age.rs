@@ -1,4 +1,4 @@
-//! What a strict window shares of an outage: its segments by their age, since those of
+//! The segments of a strict window by their age, for the usage of an outage: those of
 //! another clock need not begin when these do.
 
 use super::{Segments, until};

@@ -1,4 +1,4 @@
-//! What Rocket has read from the environment, as it was written:
+//! The values that Rocket has read from the environment, as they were written:
 //! [`RocketVariables`].
 
 use std::{env, ffi::OsString};
@@ -110,7 +110,7 @@ mod tests {
 
     const FROM_ROCKET: &str = "`ROCKET_` environment variable(s)";
 
-    /// What figment's provider makes of `ROCKET_LIMITER`.
+    /// `ROCKET_LIMITER` as figment's provider reads it.
     struct Variable(&'static str);
 
     impl Provider for Variable {

@@ -1,4 +1,4 @@
-//! The guide tells the truth: each of its configurations is one, and the reference has
+//! The guide is true: each of its configurations is one, and the reference has
 //! every key that is read, and no other.
 
 use std::{collections::BTreeSet, fs, path::Path};

@@ -58,7 +58,7 @@ impl FileWatch {
     }
 }
 
-/// The metadata that tell that a file is as it was, without reading it.
+/// The metadata by which a file is seen to be unchanged, without reading it.
 #[derive(Debug, Eq, PartialEq)]
 struct Signature {
     length: u64,

@@ -17,7 +17,7 @@ use crate::{
 /// How many charges of one account can be given back. Of more the oldest ones stand.
 const MAX_CHARGES: usize = 16;
 
-/// What one policy has charged for one key.
+/// The charges of one policy for one key.
 #[derive(Debug)]
 pub(super) struct Account {
     pub(super) limiter: Limiter,

@@ -1,4 +1,4 @@
-//! What displaced keys have used: a sketch of a segment, with an error to one
+//! Sketch of the usage of displaced keys, one for each segment, whose error is to one
 //! side alone.
 //!
 //! A key that comes back after it was displaced must find what it has used, and
@@ -83,7 +83,7 @@ impl DisplacedUsage {
     }
 }
 
-/// What a cell says: at which tick the usage ends, and its level, from 0 on.
+/// The content of a cell: the tick at which the usage ends, and its level, from 0 on.
 #[derive(Clone, Copy, Debug)]
 struct Mark {
     end: u64,

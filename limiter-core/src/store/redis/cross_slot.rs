@@ -3,7 +3,7 @@
 //!
 //! The clients are asked one after the other. Once one of them refuses, what
 //! the others have charged is given back, and only then do refusals strike: so
-//! the outcome is that of one atomic step, as long as nobody asks in between. What is
+//! the outcome is that of one atomic step, as long as no other check comes between. What is
 //! given back leaves the debt at the rate of this check's limit, and no state that was
 //! not believed by the clock of this check.
 
@@ -86,7 +86,7 @@ fn groups(items: &[NamedItem], mode: Mode) -> Vec<Vec<usize>> {
     groups
 }
 
-/// What has been asked, and what was kept before.
+/// The items of one slot, and their state before.
 struct SlotGroup<'a> {
     redis: &'a Redis,
     run: &'a StoreRequest,

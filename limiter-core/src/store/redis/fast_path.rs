@@ -28,7 +28,7 @@ use crate::{
 /// How many bytes a record of one gcra quota has.
 const RECORD: usize = 32 + RECORD_END;
 
-/// What the fast path does for a request.
+/// The part of a request that the fast path does.
 #[derive(Clone, Copy)]
 struct Fast<'a> {
     item: &'a NamedItem,
@@ -61,7 +61,7 @@ impl<'a> Fast<'a> {
         }
     }
 
-    /// Whether the ban is looked at.
+    /// Returns true if the ban is read.
     fn has_bans(&self) -> bool {
         self.mark.is_none() && self.item.policy.ban().is_some() && self.item.subject.bannable
     }

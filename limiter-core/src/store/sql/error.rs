@@ -70,20 +70,20 @@ impl From<sqlx::Error> for SqlError {
         let code = error.as_database_error().and_then(DatabaseError::code).unwrap_or_default();
         let is_missing = matches!(&*code, "42P01" | "42883" | "3F000" | "42S02")
             || error.to_string().contains("no such table");
-        let told = error.to_string();
-        let wants_tls = matches!(error, sqlx::Error::Tls(_)) || told.contains("RSA");
+        let text = error.to_string();
+        let wants_tls = matches!(error, sqlx::Error::Tls(_)) || text.contains("RSA");
         let message = match is_missing {
             false if wants_tls && !cfg!(feature = "tls") => {
-                format!("{told}; enable the feature \"tls\"")
+                format!("{text}; enable the feature \"tls\"")
             }
             // MySQL asks for the password in clear.
-            false if told.contains("RSA") => format!("{told}; add ?ssl-mode=REQUIRED to the URL"),
+            false if text.contains("RSA") => format!("{text}; add ?ssl-mode=REQUIRED to the URL"),
             true => format!(
                 "tables or functions of the store are missing or of another version ({error}); \
                  leave out `migrate = false`, or let a role that may make them run what \
                  RemoteStoreBuilder::schema() says"
             ),
-            false => told,
+            false => text,
         };
         // PostgreSQL ends connections with 57P.., and 08... are broken. Who may not write
         // is no primary any more: another connection may find it.

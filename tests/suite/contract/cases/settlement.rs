@@ -1,4 +1,4 @@
-//! What a request comes to: units given back by status, charged by the handler, strikes
+//! The outcome of a request: units given back by status, charged by the handler, strikes
 //! reserved.
 
 use std::time::Duration;

@@ -1,5 +1,5 @@
 //! The batcher in front of a server that keeps one counter a client, and that is slow,
-//! or fails, when told to.
+//! or fails, when set so.
 
 use std::{
     collections::HashMap,

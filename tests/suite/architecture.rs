@@ -92,6 +92,27 @@ fn files_and_functions_are_short() {
     assert!(long.is_empty(), "{long:#?}");
 }
 
+/// A doc comment begins with what its item is or does (CONTRIBUTING.md, style).
+#[test]
+fn docs_begin_with_a_noun_or_a_verb() {
+    let words = ["That", "Whether", "Of", "What"];
+    let mut found = Vec::new();
+    for (path, text) in
+        files(&["limiter-core", "limiter-actix", "limiter-rocket", "examples", "tests"])
+    {
+        let mut is_inside = false;
+        for line in text.lines().map(str::trim_start) {
+            let doc = line.strip_prefix("///").or_else(|| line.strip_prefix("//!"));
+            let first = doc.filter(|_| !is_inside).and_then(|doc| doc.split_whitespace().next());
+            found.extend(
+                first.filter(|word| words.contains(word)).map(|_| format!("{path}: {line}")),
+            );
+            is_inside = doc.is_some();
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}
+
 #[test]
 fn circles_and_long_functions_are_found() {
     let imports = |pairs: &[(&str, &str)]| {

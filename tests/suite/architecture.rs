@@ -8,26 +8,6 @@ use std::{collections::BTreeSet, process::Command};
 pub(crate) use self::source::ROOT;
 use self::source::{Function, Imports, files, functions, imported, imports};
 
-/// Modules of the core, lowest layer first. A module imports from the layers before
-/// its own, and from none of its own layer or later ones.
-const CORE_LAYERS: &[&[&str]] = &[
-    &["time", "error", "short_list"],
-    &["name", "networks", "response_statuses"],
-    &["quota", "key"],
-    &["client_ip", "algorithm", "events"],
-    &["decision", "ban"],
-    &["policy"],
-    &["outage_usage", "stats"],
-    &["check"],
-    &["decide", "request"],
-    &["settlement"],
-    &["exemptions", "store"],
-    &["subject_resolver", "response", "metrics"],
-    &["limiter"],
-    &["config"],
-    &["conformance", "guide"],
-];
-
 /// The most lines of a source file, and of a function.
 const MAX_FILE: usize = 300;
 const MAX_FUNCTION: usize = 40;
@@ -51,12 +31,13 @@ fn the_core_depends_on_no_framework() {
 
 #[test]
 fn modules_of_the_core_import_from_lower_layers_only() {
+    let layers = core_layers();
     let layer_of = |module: &str| {
-        let layer = CORE_LAYERS.iter().position(|layer| layer.contains(&module));
-        layer.unwrap_or_else(|| panic!("{module} has no layer; give it one in CORE_LAYERS"))
+        let layer = layers.iter().position(|layer| layer.contains(&module));
+        layer.unwrap_or_else(|| panic!("{module} has no layer; give it one in ARCHITECTURE.md"))
     };
     let imports = imports("limiter-core");
-    let modules: BTreeSet<_> = CORE_LAYERS.iter().copied().flatten().copied().collect();
+    let modules: BTreeSet<_> = layers.iter().flatten().copied().collect();
     assert_eq!(imports.keys().map(String::as_str).collect::<BTreeSet<_>>(), modules);
     let pairs = imports.iter().flat_map(|(module, others)| others.iter().map(move |o| (module, o)));
     let upward: Vec<_> = pairs.filter(|(module, o)| layer_of(o) >= layer_of(module)).collect();
@@ -131,6 +112,15 @@ fn circles_and_long_functions_are_found() {
 
     let text = "impl A {\n    fn a(\n        &self,\n    ) -> u8 {\n        { 1 }\n    }\n\n    fn b();\n}\nfn c() { }\n";
     assert_eq!(functions(text), [Function { name: "a".to_owned(), lines: 5 }]);
+}
+
+/// The modules of the core by layer, lowest layer first, from the table in ARCHITECTURE.md.
+fn core_layers() -> Vec<Vec<&'static str>> {
+    let text = include_str!("../../ARCHITECTURE.md");
+    let table = text.split_once("| layer | modules |").expect("the table of layers").1;
+    let rows = table.lines().skip(2).map_while(|row| row.rsplit("| ").next()?.strip_suffix(" |"));
+    rows.map(|modules| modules.split(", ").map(|module| module.trim_matches('`')).collect())
+        .collect()
 }
 
 /// Removes modules that import nothing of the rest, until none is left to remove. The

@@ -63,12 +63,18 @@ impl Enforcer {
 
     /// Returns the response to a request that does not pass.
     pub(crate) fn refuse(&self, request: &ServiceRequest, refusal: &Refusal) -> HttpResponse {
-        let Some(respond) = &self.limit.options.respond else {
-            return refusal_response_with(refusal, self.policy_field().as_deref());
+        let mut response = match &self.limit.options.respond {
+            None => refusal_response_with(refusal, self.policy_field().as_deref()),
+            Some(respond) => {
+                let mut response = respond(request, refusal);
+                add_missing_fields(response.headers_mut(), refusal);
+                response
+            }
         };
-        let mut response = respond(request, refusal);
-        add_missing_fields(response.headers_mut(), refusal);
-        response.extensions_mut().insert(RefusedByLimiter);
+        // The mark is for a limit further out, which has given the request a permit.
+        if request.extensions().contains::<Permit>() {
+            response.extensions_mut().insert(RefusedByLimiter);
+        }
         response
     }
 

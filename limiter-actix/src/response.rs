@@ -54,17 +54,19 @@ impl Responder for Refused {
 /// fields, and a problem document.
 #[must_use]
 pub fn refusal_response(refusal: &Refusal) -> HttpResponse {
-    refusal_response_with(refusal, None)
+    let mut response = refusal_response_with(refusal, None);
+    response.extensions_mut().insert(RefusedByLimiter);
+    response
 }
 
-/// The same, with the value of `ratelimit-policy` where that was made before.
+/// The same without the mark, and with the value of `ratelimit-policy` where that was
+/// made before.
 pub(crate) fn refusal_response_with(
     refusal: &Refusal,
     policy_field: Option<&HeaderValue>,
 ) -> HttpResponse {
     let mut response = HttpResponse::with_body(status(refusal), BoxBody::new(refusal.body()));
     add_fields(response.headers_mut(), refusal.fields(), policy_field);
-    response.extensions_mut().insert(RefusedByLimiter);
     response
 }
 

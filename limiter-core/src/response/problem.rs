@@ -2,10 +2,6 @@
 
 use std::fmt::Write as _;
 
-/// Where IANA registers the problem types of
-/// draft-ietf-httpapi-ratelimit-headers-11, section 10.2.
-const PROBLEM_TYPES: &str = "https://iana.org/assignments/http-problem-types#";
-
 /// Room for the longest document that is common.
 const CAPACITY: usize = 256;
 
@@ -30,17 +26,35 @@ pub enum RefusalKind {
     Misconfigured,
 }
 
-/// The type of a problem and its title. The type is empty for a plain status.
-const fn type_and_title(kind: RefusalKind) -> (&'static str, &'static str) {
+/// Returns the begin of a document: its type and its title. The types are those that IANA
+/// registers for draft-ietf-httpapi-ratelimit-headers-11, section 10.2; a plain status has
+/// none.
+const fn type_and_title(kind: RefusalKind) -> &'static str {
+    macro_rules! iana {
+        ($name:literal, $title:literal) => {
+            concat!(
+                "{\"type\":\"https://iana.org/assignments/http-problem-types#",
+                $name,
+                "\",\"title\":\"",
+                $title,
+                "\",\"status\":"
+            )
+        };
+    }
+    macro_rules! plain {
+        ($title:literal) => {
+            concat!("{\"type\":\"about:blank\",\"title\":\"", $title, "\",\"status\":")
+        };
+    }
     match kind {
-        RefusalKind::Limited => ("quota-exceeded", "Quota exceeded"),
-        RefusalKind::Banned => ("abnormal-usage-detected", "Abnormal usage detected"),
-        RefusalKind::Blocked => ("", "Forbidden"),
-        RefusalKind::Unidentified => ("", "Bad Request"),
+        RefusalKind::Limited => iana!("quota-exceeded", "Quota exceeded"),
+        RefusalKind::Banned => iana!("abnormal-usage-detected", "Abnormal usage detected"),
+        RefusalKind::Blocked => plain!("Forbidden"),
+        RefusalKind::Unidentified => plain!("Bad Request"),
         RefusalKind::StoreUnavailable | RefusalKind::Overloaded => {
-            ("temporary-reduced-capacity", "Temporarily reduced capacity")
+            iana!("temporary-reduced-capacity", "Temporarily reduced capacity")
         }
-        RefusalKind::Misconfigured => ("", "Internal Server Error"),
+        RefusalKind::Misconfigured => plain!("Internal Server Error"),
     }
 }
 
@@ -51,14 +65,8 @@ pub(super) struct ProblemDocument(String);
 
 impl ProblemDocument {
     pub(super) fn new(kind: RefusalKind, status: u16) -> Self {
-        let (problem_type, title) = type_and_title(kind);
         let mut text = String::with_capacity(CAPACITY);
-        text.push_str("{\"type\":\"");
-        text.push_str(if problem_type.is_empty() { "about:blank" } else { PROBLEM_TYPES });
-        text.push_str(problem_type);
-        text.push_str("\",\"title\":\"");
-        text.push_str(title);
-        text.push_str("\",\"status\":");
+        text.push_str(type_and_title(kind));
         text.push_str(itoa::Buffer::new().format(status));
         Self(text)
     }

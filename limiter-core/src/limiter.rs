@@ -30,6 +30,7 @@
 mod admission;
 mod admit_options;
 mod builder;
+mod check;
 mod check_all;
 #[cfg(feature = "memory")]
 mod deny_cache;
@@ -55,7 +56,6 @@ mod send_settlement;
 mod settings;
 mod settlement_future;
 mod throttled_log;
-mod wait_for_store;
 #[cfg(not(feature = "memory"))]
 mod without_memory_store;
 

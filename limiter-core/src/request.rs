@@ -1,6 +1,10 @@
 //! The facts that adapters extract from a request: [`RequestInfo`].
 
+mod preflight;
+
 use std::{borrow::Cow, net::IpAddr};
+
+pub(crate) use self::preflight::is_preflight;
 
 use crate::{check::Subject, short_list::ShortList};
 
@@ -32,12 +36,4 @@ pub trait RequestInfo {
     fn exact_endpoint(&self) -> Option<Cow<'_, str>> {
         self.endpoint()
     }
-}
-
-/// Returns true for a CORS preflight, by the Fetch standard (section 3.2.2).
-/// Browsers send it by themselves, so it counts apart. Its headers are the
-/// client's word, so it does not pass for nothing.
-pub(crate) fn is_preflight(request: &dyn RequestInfo) -> bool {
-    let has = |name| !request.header_lines(name).is_empty();
-    request.method() == "OPTIONS" && has("origin") && has("access-control-request-method")
 }

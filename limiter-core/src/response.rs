@@ -1,9 +1,9 @@
 //! HTTP responses: header fields of admitted requests, and refusals.
 
 mod fields;
-pub mod headers;
 mod openapi;
 mod problem;
+pub mod ratelimit_headers;
 mod refusal;
 mod structured_fields;
 

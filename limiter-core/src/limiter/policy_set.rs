@@ -7,18 +7,15 @@ use std::sync::{Arc, OnceLock, RwLock};
 use smallvec::SmallVec;
 
 pub(super) use self::current::Origin;
-use super::{Fallback, Inner, Limiter, plans::Interned, record_decision::DecidedBy, rules::Rules};
+use super::{Fallback, Inner, Limiter, plans::Interned, rules::Rules};
 use crate::{
-    check::Check,
-    decision::Decision,
     error::Error,
     key::Key,
     policy::Policy,
     quota::Quotas,
     request::{RequestInfo, Subjects},
-    response::headers::SetTexts,
+    response::ratelimit_headers::SetTexts,
     stats::counters::{LimiterCounter, PolicyCounters},
-    store::Answer,
     subject_resolver::Resolved,
 };
 
@@ -154,56 +151,6 @@ impl PolicySet {
         subjects
     }
 
-    /// Decides a request of that cost, and charges it if it is admitted.
-    /// A cost of 0 looks without writing.
-    ///
-    /// The subjects are those of this set, in its order, from
-    /// [`resolve_subjects`](Self::resolve_subjects). Those of policies that are off
-    /// may be among them, and are left out.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] if the store fails and a policy says `deny`;
-    /// [`Error::Overloaded`] if more requests wait for the store than it can answer.
-    ///
-    /// # Panics
-    /// If there are not as many subjects as policies.
-    pub fn check<'a>(&'a self, subjects: &'a Subjects, cost: u64) -> Answer<'a, Decision, Error> {
-        if subjects.len() != self.0.policies.len() {
-            let active = self.active(subjects.clone());
-            assert_eq!(active.len(), self.0.policies.len(), "each policy needs its subject");
-            return Answer::Pending(Box::pin(async move { self.check(&active, cost).await }));
-        }
-        match self.check_at_once(subjects, cost) {
-            Some(decision) => Answer::ready(Ok(decision)),
-            None => self.check_by_store(subjects, cost),
-        }
-    }
-
-    /// Decides a check by the deny cache, or else by the store.
-    fn check_by_store<'a>(
-        &'a self,
-        subjects: &'a Subjects,
-        cost: u64,
-    ) -> Answer<'a, Decision, Error> {
-        let check = Check::new(&self.0.policies, subjects, cost);
-        if let Some(refusal) = self.fallback().known_refusal(&check) {
-            self.record_decision(&check, &refusal, DecidedBy::DenyCache);
-            return Answer::ready(Ok(refusal));
-        }
-        let usage = self.fallback().take_outage_usage(&check);
-        if !usage.is_empty() {
-            return Answer::Pending(Box::pin(self.reconcile(subjects.clone(), cost, usage)));
-        }
-        match self.inner().store.decide(check) {
-            // A store that answers at once needs no deny cache.
-            Answer::Ready(Some(Ok(decision))) => {
-                self.record_decision(&check, &decision, DecidedBy::Store);
-                Answer::ready(Ok(decision))
-            }
-            answer => Answer::Pending(Box::pin(self.await_decision(check, answer))),
-        }
-    }
-
     /// The subjects without those of policies that are off.
     pub(super) fn active(&self, subjects: Subjects) -> Subjects {
         if subjects.len() != self.0.is_on.len() || self.0.is_on.len() == self.0.policies.len() {
@@ -211,27 +158,6 @@ impl PolicySet {
         }
         let is_on = self.0.is_on.iter();
         subjects.into_iter().zip(is_on).filter_map(|(one, is_on)| is_on.then_some(one)).collect()
-    }
-
-    /// Decides the check at once if the store is this process's memory. Otherwise
-    /// returns `None`, and nothing has happened.
-    #[inline]
-    #[cfg_attr(not(feature = "memory"), allow(unused_variables, clippy::unused_self))]
-    pub(super) fn check_at_once(&self, subjects: &Subjects, cost: u64) -> Option<Decision> {
-        if self.0.policies.is_empty() {
-            return Some(Decision::uncounted());
-        }
-        #[cfg(feature = "memory")]
-        {
-            let memory = self.inner().memory.as_ref()?;
-            let check = Check::new(&self.0.policies, subjects, cost);
-            // An error is met again, and dealt with, on the way through the store.
-            let decision = memory.decide_at_once(&check).ok()?;
-            self.record_decision(&check, &decision, DecidedBy::Store);
-            Some(decision)
-        }
-        #[cfg(not(feature = "memory"))]
-        None
     }
 
     pub(super) fn rules(&self) -> &Rules {

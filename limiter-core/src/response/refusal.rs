@@ -17,8 +17,8 @@ use crate::{
     request::Subjects,
     response::{
         fields::Fields,
-        headers::{SetTexts, number},
         problem::{ProblemDocument, RefusalKind},
+        ratelimit_headers::{SetTexts, number},
         structured_fields::seconds,
     },
     time::{Clock, SystemClock, Timestamp, micros},

@@ -5,6 +5,7 @@ pub(super) mod apply_request;
 pub(super) mod backend;
 pub(super) mod batcher;
 pub(super) mod builder;
+pub(super) mod key_hash;
 pub(super) mod operation;
 pub(super) mod probe_check;
 #[cfg(feature = "_deciding")]
@@ -25,8 +26,8 @@ use std::{
 pub use self::builder::RemoteStoreBuilder;
 use self::{
     backend::{Backend, BanQuery, NamedItem, Reply, StoreRequest},
+    key_hash::KeyHasher,
     operation::Operation,
-    storage_key::StorageKeys,
 };
 use super::{Answer, BanPage, Banned, KeyStates, ServerHealth, Store};
 use crate::{
@@ -110,7 +111,7 @@ pub struct RemoteStore(Arc<Inner>);
 
 struct Inner {
     backend: Arc<dyn Backend>,
-    storage_key: StorageKeys,
+    key_hasher: KeyHasher,
     timeout: Duration,
     clock: Option<Arc<dyn Clock>>,
     observers: Arc<StoreObservers>,
@@ -119,8 +120,8 @@ struct Inner {
 impl RemoteStore {
     pub(super) fn new(backend: Arc<dyn Backend>, builder: RemoteStoreBuilder) -> Self {
         let RemoteStoreBuilder { secret, timeout, clock, observers, .. } = builder;
-        let storage_key = StorageKeys::new(&secret);
-        Self(Arc::new(Inner { backend, storage_key, timeout, clock, observers }))
+        let key_hasher = KeyHasher::new(&secret);
+        Self(Arc::new(Inner { backend, key_hasher, timeout, clock, observers }))
     }
 
     /// Sets up a store in the database of that URL.
@@ -189,7 +190,7 @@ impl Store for RemoteStore {
     }
 
     fn ban<'a>(&'a self, item: Item<'a>) -> Answer<'a, Option<Ban>> {
-        let client = self.0.storage_key.client(&item.subject.key);
+        let client = self.0.key_hasher.client(&item.subject.key);
         let asked = self.0.backend.ban(item.policy.namespaces().bans, client, self.0.now());
         Answer::Pending(Box::pin(self.0.within(asked)))
     }
@@ -268,7 +269,7 @@ impl Inner {
         let items = items.map(|item| NamedItem {
             policy: item.policy.clone(),
             subject: item.subject.clone(),
-            client: self.storage_key.client(&item.subject.key),
+            client: self.key_hasher.client(&item.subject.key),
         });
         StoreRequest::new(operation, items.collect(), self.now(), Instant::now() + self.timeout)
     }

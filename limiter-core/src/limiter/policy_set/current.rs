@@ -9,7 +9,7 @@ use crate::{
     limiter::{Limiter, Permit, rules::Rules},
     policy::{Mode, Policy},
     quota::Quotas,
-    response::headers::SetTexts,
+    response::ratelimit_headers::SetTexts,
 };
 
 /// The names and plans that a set was made for, by which it is found again in other

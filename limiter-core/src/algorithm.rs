@@ -16,7 +16,7 @@ mod state;
 mod strict_window;
 mod traits;
 #[cfg(feature = "memory")]
-mod usage_bound;
+mod usage_upper_bound;
 #[cfg(feature = "memory")]
 mod word_encoding;
 
@@ -38,7 +38,7 @@ use self::{fixed_window::Window, gcra::Debt, sliding_window::Windows};
 #[cfg(feature = "memory")]
 pub(crate) use self::{
     outage_units::PackedUsage,
-    usage_bound::{Ring, UsageBound},
+    usage_upper_bound::{Ring, UsageBound},
     word_encoding::{MAX_WORD, WordCheck, WordEncoding},
 };
 use crate::{quota::Quota, time::Timestamp};

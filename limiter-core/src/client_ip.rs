@@ -40,17 +40,17 @@
 mod display;
 mod forwarded;
 mod forwarding_header;
-mod hops;
 mod misconfiguration;
 mod source;
+mod trusted_hops;
 
 use std::net::IpAddr;
 
 use self::{
     forwarding_header::Header,
-    hops::{MAX_HOPS, Trusted, count_back, walk},
+    trusted_hops::{MAX_HOPS, Trusted, count_back, walk},
 };
-pub(crate) use self::{hops::wrong_hops, misconfiguration::ProxyWarning};
+pub(crate) use self::{misconfiguration::ProxyWarning, trusted_hops::wrong_hops};
 use crate::{
     error::{ConfigError, Error},
     key::Key,

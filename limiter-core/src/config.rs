@@ -40,7 +40,7 @@ mod list_files;
 mod policy;
 mod raw_value;
 mod root;
-mod setting_texts;
+mod setting_values;
 mod value_parsers;
 
 use std::{
@@ -185,7 +185,7 @@ impl Config {
         let config: Self =
             figment.extract().map_err(|error| error::describe(error, figment, at))?;
         let place = error::places(figment.metadata());
-        let (texts, files) = (setting_texts::texts(figment), error::files(figment.metadata()));
+        let (texts, files) = (setting_values::texts(figment), error::files(figment.metadata()));
         let mut config = Self { place, texts, files, ..config };
         config.resolve_list_files(figment);
         config.read_list_files()?;

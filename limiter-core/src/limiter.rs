@@ -27,6 +27,7 @@
 //! ```
 #![doc = include_str!("limiter/outages.md")]
 
+mod administration;
 mod admission;
 mod admit_options;
 mod builder;
@@ -36,10 +37,8 @@ mod check_all;
 mod deny_cache;
 mod explain;
 mod fallback;
-mod header_fields;
 #[cfg(feature = "memory")]
 mod last_seen_usage;
-mod manual;
 mod observability;
 mod permit;
 mod plans;

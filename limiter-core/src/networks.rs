@@ -1,7 +1,7 @@
 //! Lists of networks in CIDR notation: [`Networks`], and which IPv4 address an
 //! IPv6 address stands for.
 
-mod embedded;
+mod embedded_ipv4;
 mod list_file;
 mod range_table;
 
@@ -9,7 +9,7 @@ use std::{fmt, net::IpAddr, str::FromStr};
 
 use ipnet::{IpNet, Ipv4Net};
 
-pub(crate) use self::embedded::{Nat64Prefixes, embedded_ipv4};
+pub(crate) use self::embedded_ipv4::{Nat64Prefixes, embedded_ipv4};
 use self::range_table::RangeTable;
 use crate::error::ConfigError;
 

@@ -5,6 +5,7 @@ mod openapi;
 mod problem;
 pub mod ratelimit_headers;
 mod refusal;
+mod retry_after;
 mod structured_fields;
 
 pub use self::{

@@ -10,8 +10,8 @@ use rocket::{
 
 use crate::{
     admit::{admit, refuse},
+    guard_policies::{DefaultPolicy, Policies},
     limiter_state::LimiterState,
-    policies::{DefaultPolicy, Policies},
     refusal_responder::Refused,
 };
 

@@ -100,16 +100,16 @@ mod before_routing;
 mod configuration;
 mod fairing;
 mod guard;
+mod guard_policies;
+mod launch_check;
 mod limiter_state;
 mod lingering;
 #[cfg(feature = "rocket_okapi")]
 mod openapi;
-mod policies;
 mod refusal_responder;
 mod request;
 mod request_state;
 mod response;
-mod sentinel;
 
 pub use limiter_core;
 #[cfg(feature = "config")]
@@ -130,7 +130,7 @@ pub use crate::{
     admit::admit,
     fairing::RateLimitFairing,
     guard::RateLimited,
-    policies::{DefaultPolicy, Policies},
+    guard_policies::{DefaultPolicy, Policies},
     refusal_responder::Refused,
     request::{client_ip, explain},
     request_state::{permit, refusal, set_user},

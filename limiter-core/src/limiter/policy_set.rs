@@ -9,12 +9,13 @@ use smallvec::SmallVec;
 pub(super) use self::current::Origin;
 use super::{Fallback, Inner, Limiter, plans::Interned, rules::Rules};
 use crate::{
+    decision::{Decision, QuotaStatus},
     error::Error,
     key::Key,
     policy::Policy,
     quota::Quotas,
     request::{RequestInfo, Subjects},
-    response::ratelimit_headers::SetTexts,
+    response::{Fields, ratelimit_headers::SetTexts},
     stats::counters::{LimiterCounter, PolicyCounters},
     subject_resolver::Resolved,
 };
@@ -158,6 +159,27 @@ impl PolicySet {
         }
         let is_on = self.0.is_on.iter();
         subjects.into_iter().zip(is_on).filter_map(|(one, is_on)| is_on.then_some(one)).collect()
+    }
+
+    /// The header fields that show the client a decision, as each policy's
+    /// style says. Names are in lower case.
+    #[must_use]
+    pub fn fields(&self, decision: &Decision) -> Fields<'_> {
+        self.texts().fields(decision, 0)
+    }
+
+    /// The value of the `ratelimit-policy` field, which is the same in all
+    /// responses that have it.
+    #[must_use]
+    pub fn policy_field(&self) -> Option<&str> {
+        self.texts().policy_field()
+    }
+
+    /// The name under which a quota is sent to clients: the policy's, with the
+    /// window behind it where the policy has several quotas (`api.1h`).
+    #[must_use]
+    pub fn quota_name(&self, status: &QuotaStatus) -> &str {
+        self.texts().quota_name(status)
     }
 
     pub(super) fn rules(&self) -> &Rules {

@@ -6,9 +6,9 @@
 //! this way has its next charged only once the store has answered for that key: of a
 //! cluster, part may be away.
 
-mod pending;
 #[cfg(test)]
 mod tests;
+mod uncharged_usage;
 
 use std::{
     fmt,
@@ -18,7 +18,7 @@ use std::{
 
 use moka::{policy::EvictionPolicy, sync::Cache};
 
-use self::pending::{PendingUsage, PendingUsages};
+use self::uncharged_usage::{PendingUsage, PendingUsages};
 use crate::{
     ban::Ban,
     check::{Check, Item},

@@ -19,9 +19,9 @@ use crate::{
         fields::Fields,
         problem::{ProblemDocument, RefusalKind},
         ratelimit_headers::{SetTexts, number},
-        structured_fields::seconds,
+        retry_after::{RETRY_AFTER, retry_seconds},
     },
-    time::{Clock, SystemClock, Timestamp, micros},
+    time::{Clock, SystemClock, Timestamp},
 };
 
 /// The response to a request that does not pass, in neutral terms, which
@@ -177,7 +177,7 @@ impl Refusal {
             Inner::Error(_) => Fields::default(),
         };
         if let Some(seconds) = self.retry_seconds() {
-            fields.push("retry-after", number(seconds));
+            fields.push(RETRY_AFTER, number(seconds));
         }
         fields.push("content-type", "application/problem+json");
         fields.push("cache-control", "no-store");
@@ -214,9 +214,8 @@ impl Refusal {
         })
     }
 
-    /// Whole seconds to wait, rounded up, at least 1.
     fn retry_seconds(&self) -> Option<u64> {
-        self.retry_after().map(|wait| seconds(micros(wait)).max(1))
+        self.retry_after().map(retry_seconds)
     }
 }
 

@@ -9,7 +9,7 @@
 mod connection;
 mod encoding;
 mod fast_path;
-mod general;
+mod general_path;
 mod statement;
 
 use std::{
@@ -131,7 +131,7 @@ impl Postgres {
         match self.run_statement(connection, statement, &fast_path.arguments()).await {
             Ok(rows) => fast_path.reply(&rows, replies),
             // The general form decides all of them.
-            Err(error) if general::is_conflict(&error) => Ok(()),
+            Err(error) if general_path::is_conflict(&error) => Ok(()),
             Err(error) => Err(error),
         }
     }

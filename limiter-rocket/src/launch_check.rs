@@ -6,8 +6,8 @@ use rocket::{Ignite, Rocket, Sentinel};
 use crate::{
     fairing::report,
     guard::{MISSING_FAIRING, RateLimited},
+    guard_policies::Policies,
     limiter_state::LimiterState,
-    policies::Policies,
 };
 
 impl<P: Policies> Sentinel for RateLimited<P> {

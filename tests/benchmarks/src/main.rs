@@ -53,6 +53,7 @@ fn compare(options: &Options, parts: &[Part]) {
             Part::Memory => memory::measure(pace),
             Part::Http => http::measure(pace),
             Part::Redis => stores::redis::measure(pace),
+            Part::Settlement => stores::settlement::measure(pace),
             Part::Sql => stores::sql::measure(pace),
             Part::Scaling => scaling::measure(pace),
         };

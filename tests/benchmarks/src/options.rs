@@ -5,7 +5,7 @@ use std::{ffi::OsString, time::Duration};
 use lexopt::{Arg, Parser, ValueExt};
 
 pub(crate) const USAGE: &str = "\
-usage: tests/benchmarks/run [--quick] [--only memory,http,redis,sql,scaling]
+usage: tests/benchmarks/run [--quick] [--only memory,http,redis,settlement,sql,scaling]
 
   --quick  short rounds, to see that all of it works
   --only   these parts
@@ -41,14 +41,16 @@ pub(crate) enum Part {
     Memory,
     Http,
     Redis,
+    Settlement,
     Sql,
     Scaling,
 }
 
-const PARTS: [(&str, Part); 5] = [
+const PARTS: [(&str, Part); 6] = [
     ("memory", Part::Memory),
     ("http", Part::Http),
     ("redis", Part::Redis),
+    ("settlement", Part::Settlement),
     ("sql", Part::Sql),
     ("scaling", Part::Scaling),
 ];

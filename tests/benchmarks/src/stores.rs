@@ -1,6 +1,7 @@
 //! Stores that servers share, beside their peers.
 
 pub(crate) mod redis;
+pub(crate) mod settlement;
 pub(crate) mod sql;
 
 use std::time::Duration;
@@ -29,7 +30,7 @@ enum Measure {
 }
 
 /// Our policy on a store: one quota by `gcra` with a ban rule, which is never
-/// reached.
+/// reached. Server errors are given back.
 #[derive(Clone)]
 struct Ours(PolicySet);
 
@@ -45,6 +46,7 @@ impl Ours {
         let quota = Quota::per_hour(1_000_000_000).expect("it is one");
         let rule = BanRule::after_strikes(10).within(HOUR).for_duration(HOUR).expect("it is one");
         let policy = Policy::new(name, quota).expect("it is one").with_ban(rule);
+        let policy = policy.with_refund(["5xx"]).expect("it is a class");
         let limiter = Limiter::builder().store(store).policy(policy).build().await;
         Self(limiter.expect("they fit").policy(name).expect("it was just named"))
     }

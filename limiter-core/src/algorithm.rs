@@ -23,7 +23,7 @@ mod word_encoding;
 #[cfg(test)]
 mod tests;
 
-use self::division::{beyond, div_ceil, div_rem};
+use self::division::{charge_beyond, div_ceil, div_rem};
 pub(crate) use self::outage_units::QuotaUsage;
 #[cfg(feature = "memory")]
 pub(crate) use self::state::Numbers;
@@ -244,15 +244,16 @@ impl<S: Arithmetic> Usage<S> {
 }
 
 impl Usage {
-    /// The usage after `units` more that nothing refuses, though they may go beyond the
-    /// limit: they are used up already.
+    /// Charges `units` that nothing refuses, though they may go beyond the limit: they are
+    /// used up already. Returns the mark of the charge.
     ///
     /// At most two full buckets of [`Algorithm::Gcra`](crate::Algorithm::Gcra) are used then, and of windows at most
-    /// [`MAX_UNITS`](crate::quota::MAX_UNITS) units.
-    #[must_use]
-    pub fn charge_beyond(mut self, units: u64) -> Self {
-        by_algorithm!(&mut self.used, used => used.charge_beyond(&self.quota, self.now, units));
-        self
+    /// [`MAX_UNITS`](crate::quota::MAX_UNITS) units. The units beyond that are not
+    /// recorded, and not given back: the mark says how many these are.
+    pub fn charge_beyond(&mut self, units: u64) -> Mark {
+        let Self { quota, now, used } = self;
+        let recorded = by_algorithm!(used, used => used.charge_beyond(quota, *now, units));
+        Mark { unrecorded: units.saturating_sub(recorded), ..self.mark() }
     }
 
     /// The usage without `units` of the charge of that mark: what is still there of
@@ -260,9 +261,11 @@ impl Usage {
     ///
     /// A window is then as if they had never been charged, and so is a bucket, but for
     /// what time has paid back of them: that stays charged, or else it would be paid
-    /// back twice. Of a charge of more units, these are the last ones.
+    /// back twice. Of a charge of more units, these are the last ones; those of them that
+    /// were not recorded are given back nowhere.
     #[must_use]
     pub fn give_back(mut self, units: u64, mark: Mark) -> Self {
+        let units = mark.recorded_of(units);
         by_algorithm!(&mut self.used, used => used.give_back(&self.quota, self.now, units, mark));
         self
     }
@@ -289,8 +292,8 @@ pub(crate) fn script_params(quota: &Quota, cost: u64) -> [u64; 6] {
     of_algorithm!(quota, A => A::script_params(quota, cost))
 }
 
-/// Returns units as debt, and the most debt that a bucket is charged beyond its limit,
-/// as the scripts take them with a settlement; zeros of other algorithms.
+/// Returns units as the scripts take them with a settlement: of a bucket as debt, with
+/// the most debt that it is charged beyond its limit; of windows as they are, with zeros.
 #[cfg(feature = "redis")]
 pub(crate) fn settlement_params(quota: &Quota, units: u64) -> [[u64; 2]; 2] {
     of_algorithm!(quota, A => A::settlement_params(quota, units))

@@ -96,6 +96,7 @@ macro_rules! conformance_tests {
             nothing_is_given_back_into_another_window
             what_time_has_paid_back_is_not_given_back_again
             a_charge_beyond_the_limit_is_waited_for
+            no_more_is_given_back_than_was_recorded
             each_item_is_settled_for_itself
             no_schedule_gets_more_than_the_limit_in_any_window
         }

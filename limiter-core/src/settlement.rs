@@ -24,6 +24,27 @@ pub struct Settlement {
     pub strikes: bool,
 }
 
+impl Settlement {
+    /// Returns true if both give back as many units, and do nothing else.
+    #[cfg(feature = "_shared")]
+    pub(crate) fn refunds_as_many_as(&self, other: &Self) -> bool {
+        let recorded = |units: u64, marks: &Marks| -> ShortList<u64> {
+            marks.iter().map(|mark| mark.recorded_of(units)).collect()
+        };
+        match (&self.adjustment, &other.adjustment) {
+            (
+                Adjustment::Refund { units, marks },
+                Adjustment::Refund { units: other_units, marks: other_marks },
+            ) => {
+                let is_only_refund = !self.strikes && !other.strikes;
+                is_only_refund
+                    && recorded(*units, marks)[..] == recorded(*other_units, other_marks)[..]
+            }
+            _ => false,
+        }
+    }
+}
+
 /// A change of the units that a request was charged.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub enum Adjustment {
@@ -72,6 +93,8 @@ impl<'a> SettledItem<'a> {
 pub struct Settled {
     /// The usage of each quota, in the policy's order.
     pub usages: Levels,
+    /// The marks of the units that were charged, one a quota; empty if none were.
+    pub marks: Marks,
     /// The end of the ban that the strike has brought, if it has.
     pub new_ban: Option<Timestamp>,
 }
@@ -94,21 +117,7 @@ pub fn settle(
     prior: &PriorState,
     now: Timestamp,
 ) -> SettlementOutcome {
-    let usages: Levels = match &settlement.adjustment {
-        Adjustment::None => prior.levels.clone(),
-        Adjustment::Charge(units) => {
-            prior.levels.iter().map(|usage| usage.clone().charge_beyond(*units)).collect()
-        }
-        Adjustment::Refund { units, marks } => {
-            // A quota without a mark was not charged by that request.
-            let marks = marks.iter().copied().map(Some).chain(std::iter::repeat(None));
-            let refund = |(usage, mark): (&Usage, Option<Mark>)| match mark {
-                Some(mark) => usage.clone().give_back(*units, mark.within(usage.quota())),
-                None => usage.clone(),
-            };
-            prior.levels.iter().zip(marks).map(refund).collect()
-        }
-    };
+    let (usages, marks) = adjust(&settlement.adjustment, &prior.levels);
     let record = match (item.policy.ban(), prior.offender) {
         (Some(rule), Some(before)) if settlement.strikes => {
             Some(before.strike(rule, now)).filter(|after| *after != before)
@@ -118,5 +127,28 @@ pub fn settle(
     let new_ban =
         record.zip(prior.offender).and_then(|(after, before)| after.new_ban(&before, now));
     let is_adjusted = usages != prior.levels;
-    SettlementOutcome { settled: Settled { usages, new_ban }, is_adjusted, record }
+    SettlementOutcome { settled: Settled { usages, marks, new_ban }, is_adjusted, record }
+}
+
+/// Returns the usages after an adjustment, and the marks of what it has charged.
+fn adjust(adjustment: &Adjustment, before: &Levels) -> (Levels, Marks) {
+    match adjustment {
+        Adjustment::None => (before.clone(), Marks::new()),
+        Adjustment::Charge(units) => {
+            let charged = before.iter().cloned().map(|mut usage| {
+                let mark = usage.charge_beyond(*units);
+                (usage, mark)
+            });
+            charged.unzip()
+        }
+        Adjustment::Refund { units, marks } => {
+            // A quota without a mark was not charged by that request.
+            let marks = marks.iter().copied().map(Some).chain(std::iter::repeat(None));
+            let refund = |(usage, mark): (&Usage, Option<Mark>)| match mark {
+                Some(mark) => usage.clone().give_back(*units, mark.within(usage.quota())),
+                None => usage.clone(),
+            };
+            (before.iter().zip(marks).map(refund).collect(), Marks::new())
+        }
+    }
 }

@@ -22,9 +22,11 @@ pub(super) fn div_ceil(dividend: u128, by: u64) -> u64 {
     whole.saturating_add(u64::from(rest > 0))
 }
 
-/// Returns `used` and `units`, up to [`MAX_UNITS`].
-pub(super) fn beyond(used: u64, units: u64) -> u64 {
-    used.saturating_add(units).min(MAX_UNITS).max(used)
+/// Adds units to those that are used, up to [`MAX_UNITS`]. Returns how many were added.
+pub(super) fn charge_beyond(used: &mut u64, units: u64) -> u64 {
+    let added = units.min(MAX_UNITS.saturating_sub(*used));
+    *used += added;
+    added
 }
 
 fn narrow(value: u128) -> u64 {

@@ -2,7 +2,7 @@
 //! gone when it ends; the next request starts another. Windows that begin at a set time
 //! are the same, but for their start.
 
-use super::{Arithmetic, Counting, Mark, QuotaUsage, State, Wait, beyond};
+use super::{Arithmetic, Counting, Mark, QuotaUsage, State, Wait, charge_beyond};
 #[cfg(feature = "memory")]
 use super::{Ring, UsageBound, WordEncoding};
 use crate::{quota::Quota, time::Timestamp};
@@ -81,7 +81,7 @@ impl Arithmetic for Window {
     }
 
     fn mark(&self, quota: &Quota, now: Timestamp) -> Mark {
-        Mark { at: self.start(quota, now), fraction: 0 }
+        Mark::at(self.start(quota, now))
     }
 
     #[cfg(feature = "memory")]
@@ -106,8 +106,8 @@ impl Arithmetic for Window {
 }
 
 impl Counting for Window {
-    fn charge_beyond(&mut self, _: &Quota, _: Timestamp, units: u64) {
-        self.used = beyond(self.used, units);
+    fn charge_beyond(&mut self, _: &Quota, _: Timestamp, units: u64) -> u64 {
+        charge_beyond(&mut self.used, units)
     }
 
     /// Once another window has begun, the units of that mark are gone.
@@ -122,7 +122,7 @@ impl Counting for Window {
     fn share_mark(share: &QuotaUsage, _: u64, charged_at: Timestamp) -> Option<Mark> {
         match share.state {
             Some(State::FixedWindow { start, .. }) if start <= charged_at.as_micros() => {
-                Some(Mark { at: start, fraction: 0 })
+                Some(Mark::at(start))
             }
             _ => None,
         }

@@ -76,7 +76,7 @@ impl Arithmetic for Debt {
     /// The arrival time behind them, at the quota's own rate, at which they are given back.
     fn mark(&self, quota: &Quota, now: Timestamp) -> Mark {
         let (whole, fraction) = div_rem(self.debt(), quota.limit());
-        Mark { at: now.as_micros().saturating_add(whole), fraction }
+        Mark { fraction, ..Mark::at(now.as_micros().saturating_add(whole)) }
     }
 
     #[cfg(feature = "memory")]
@@ -99,12 +99,14 @@ impl Arithmetic for Debt {
 
 impl Counting for Debt {
     /// At most to [`most`](Self::most), or where it is already.
-    fn charge_beyond(&mut self, quota: &Quota, _: Timestamp, units: u64) {
+    fn charge_beyond(&mut self, quota: &Quota, _: Timestamp, units: u64) -> u64 {
         let after = self.debt().saturating_add(cost_of(quota, units));
         let after = after.min(Self::most(quota).debt());
-        if after > self.debt() {
+        let more = after.saturating_sub(self.debt());
+        if more > 0 {
             *self = Self::new(quota, after);
         }
+        div_rem(more, quota.window_micros()).0
     }
 
     /// Debt is paid back in the order of the charges, and what time has paid back stays
@@ -122,13 +124,13 @@ impl Counting for Debt {
         let limit = quota.limit();
         let after = u128::from(mark.at) * u128::from(limit) + u128::from(mark.fraction);
         let (at, fraction) = div_rem(after.saturating_sub(cost_of(quota, units)), limit);
-        Mark { at, fraction }
+        Mark { fraction, ..Mark::at(at) }
     }
 
     #[cfg(feature = "memory")]
     fn share_mark(share: &QuotaUsage, units: u64, charged_at: Timestamp) -> Option<Mark> {
         let at = Self::of(&share.quota, units).mark(&share.quota, charged_at).at;
-        Some(Mark { at, fraction: 0 })
+        Some(Mark::at(at))
     }
 
     /// The debt with the units [added](added) on top, and the debt of the share alone in

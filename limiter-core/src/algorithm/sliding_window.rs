@@ -7,7 +7,9 @@
 //! built rate limiting capable of scaling to millions of domains", 2017; there
 //! it is a float.)
 
-use super::{Arithmetic, Counting, Mark, QuotaUsage, State, Wait, beyond, div_ceil, div_rem};
+use super::{
+    Arithmetic, Counting, Mark, QuotaUsage, State, Wait, charge_beyond, div_ceil, div_rem,
+};
 #[cfg(feature = "memory")]
 use super::{Ring, UsageBound, WordEncoding};
 use crate::{quota::Quota, time::Timestamp};
@@ -106,7 +108,7 @@ impl Arithmetic for Windows {
     }
 
     fn mark(&self, _: &Quota, _: Timestamp) -> Mark {
-        Mark { at: self.start, fraction: 0 }
+        Mark::at(self.start)
     }
 
     #[cfg(feature = "memory")]
@@ -138,8 +140,8 @@ impl Arithmetic for Windows {
 }
 
 impl Counting for Windows {
-    fn charge_beyond(&mut self, _: &Quota, _: Timestamp, units: u64) {
-        self.current = beyond(self.current, units);
+    fn charge_beyond(&mut self, _: &Quota, _: Timestamp, units: u64) -> u64 {
+        charge_beyond(&mut self.current, units)
     }
 
     /// The window of that mark may be the previous one by now. Later its units are gone.
@@ -153,7 +155,7 @@ impl Counting for Windows {
 
     #[cfg(feature = "memory")]
     fn share_mark(share: &QuotaUsage, _: u64, charged_at: Timestamp) -> Option<Mark> {
-        Some(Mark { at: start_of(&share.quota, charged_at), fraction: 0 })
+        Some(Mark::at(start_of(&share.quota, charged_at)))
     }
 
     /// Window by window.

@@ -28,7 +28,7 @@ use self::segments_by_age::SegmentsByAge;
 pub(crate) use self::summary::Summary;
 #[cfg(feature = "memory")]
 use super::Numbers;
-use super::{Arithmetic, Counting, Mark, QuotaUsage, State, Wait, beyond};
+use super::{Arithmetic, Counting, Mark, QuotaUsage, State, Wait, charge_beyond};
 #[cfg(feature = "memory")]
 use super::{Ring, UsageBound, WordEncoding};
 use crate::{quota::Quota, time::Timestamp};
@@ -170,7 +170,7 @@ impl Arithmetic for Segments {
     }
 
     fn mark(&self, _: &Quota, _: Timestamp) -> Mark {
-        Mark { at: self.start, fraction: 0 }
+        Mark::at(self.start)
     }
 
     #[cfg(feature = "memory")]
@@ -202,11 +202,11 @@ impl Arithmetic for Segments {
 }
 
 impl Counting for Segments {
-    fn charge_beyond(&mut self, quota: &Quota, now: Timestamp, units: u64) {
-        if units > 0 {
-            let used = self.units_mut(quota, self.current(quota, now));
-            *used = beyond(*used, units);
+    fn charge_beyond(&mut self, quota: &Quota, now: Timestamp, units: u64) -> u64 {
+        if units == 0 {
+            return 0;
         }
+        charge_beyond(self.units_mut(quota, self.current(quota, now)), units)
     }
 
     /// Into the segment of that mark, as long as it counts.
@@ -222,7 +222,7 @@ impl Counting for Segments {
 
     #[cfg(feature = "memory")]
     fn share_mark(share: &QuotaUsage, _: u64, charged_at: Timestamp) -> Option<Mark> {
-        Some(Mark { at: start_of(charged_at.as_micros(), &share.quota), fraction: 0 })
+        Some(Mark::at(start_of(charged_at.as_micros(), &share.quota)))
     }
 
     /// Segment by segment, each as if it had been used at its last instant: the segments

@@ -7,6 +7,8 @@ use super::max_numbers;
 use super::{QuotaUsage, State, of_algorithm};
 #[cfg(feature = "memory")]
 use super::{Ring, UsageBound, WordEncoding};
+#[cfg(feature = "redis")]
+use crate::quota::MAX_UNITS;
 use crate::{quota::Quota, time::Timestamp};
 
 /// Where the units of one charge went, so that they can be given back: to the window
@@ -21,9 +23,23 @@ pub struct Mark {
     pub at: u64,
     /// In units of `1 / limit` microseconds; 0 for windows.
     pub fraction: u64,
+    /// How many of the last units of the charge went nowhere, since the usage had reached
+    /// the most that it can be.
+    pub unrecorded: u64,
 }
 
 impl Mark {
+    /// Returns the mark of a charge that was recorded whole, in a window.
+    pub(super) const fn at(at: u64) -> Self {
+        Self { at, fraction: 0, unrecorded: 0 }
+    }
+
+    /// Returns how many of the last `units` of the charge were recorded, and can be given
+    /// back.
+    pub(crate) const fn recorded_of(self, units: u64) -> u64 {
+        units.saturating_sub(self.unrecorded)
+    }
+
     /// Returns the mark as a quota of that limit can have it: one of another limit may
     /// have a larger fraction.
     pub(crate) fn within(self, quota: &Quota) -> Self {
@@ -32,7 +48,9 @@ impl Mark {
 
     /// Returns the mark of the units before the last `units` of a charge of that quota.
     pub(crate) fn before(self, quota: &Quota, units: u64) -> Self {
-        of_algorithm!(quota, A => A::mark_before(quota, self, units))
+        let recorded = self.recorded_of(units);
+        let mark = of_algorithm!(quota, A => A::mark_before(quota, self, recorded));
+        Self { unrecorded: self.unrecorded.saturating_sub(units), ..mark }
     }
 }
 
@@ -88,7 +106,8 @@ pub(crate) trait Arithmetic: Sized {
 /// An algorithm: its arithmetic, and the forms in which stores keep what it counts.
 pub(super) trait Counting: Arithmetic {
     /// Charges units that nothing refuses: at most two full buckets, or [`MAX_UNITS`](crate::quota::MAX_UNITS).
-    fn charge_beyond(&mut self, quota: &Quota, now: Timestamp, units: u64);
+    /// Returns how many whole units were recorded.
+    fn charge_beyond(&mut self, quota: &Quota, now: Timestamp, units: u64) -> u64;
 
     /// Gives back what is still there of `units` of the charge of that mark.
     fn give_back(&mut self, quota: &Quota, now: Timestamp, units: u64, mark: Mark);
@@ -145,8 +164,8 @@ pub(super) trait Counting: Arithmetic {
     /// Returns the numbers of [`settlement_params`](super::settlement_params).
     #[cfg(feature = "redis")]
     fn settlement_params(quota: &Quota, units: u64) -> [[u64; 2]; 2] {
-        let _ = (quota, units);
-        [[0; 2]; 2]
+        let _ = quota;
+        [[units.min(MAX_UNITS), 0], [0; 2]]
     }
 
     /// Returns a state that is used at least as much, and as long, as its bound says.

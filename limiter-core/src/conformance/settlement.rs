@@ -111,6 +111,34 @@ pub async fn a_charge_beyond_the_limit_is_waited_for(trial: &Harness) {
     }
 }
 
+/// A bucket is charged up to twice its size. Units beyond that are not recorded: they are
+/// the first to be given back, nowhere, and what others were charged stays.
+pub async fn no_more_is_given_back_than_was_recorded(trial: &Harness) {
+    for algorithm in Algorithm::ALL.iter().copied() {
+        let policies = counted_by(algorithm, "10/minute");
+        let client = trial.subject(algorithm.as_str());
+        trial.ask(&policies, &client, 4).await;
+        let item = Item { policy: &policies[0], subject: &client };
+        let charge = SettledItem::adjusted(item, Adjustment::Charge(1_000));
+        let charged = trial.settle(vec![charge]).await.swap_remove(0);
+        let refund = |units| Adjustment::Refund { units, marks: charged.marks.clone() };
+        let recorded = 1_000 - charged.marks[0].unrecorded;
+        let wait = charged.usages[0].reset_after();
+        if algorithm == Algorithm::Gcra {
+            // Two buckets less a second, of which four units are another request's.
+            assert_eq!((recorded, wait), (15, 119_000_000));
+            let item = SettledItem::adjusted(item, refund(1_000 - recorded));
+            let kept = trial.settle(vec![item]).await.swap_remove(0);
+            assert_eq!(kept.usages[0].reset_after(), wait, "none of these was recorded");
+        } else {
+            assert_eq!(recorded, 1_000, "{algorithm:?}");
+        }
+        // All of it: what is left is the other request's, and a part of a unit.
+        let left = adjust(trial, &policies[0], &client, refund(1_000)).await;
+        assert_eq!(left, [if algorithm == Algorithm::Gcra { 5 } else { 6 }], "{algorithm:?}");
+    }
+}
+
 /// All items of a request are settled in one step, each by what it came to: units off
 /// one, units on another, a strike of a third.
 pub async fn each_item_is_settled_for_itself(trial: &Harness) {

@@ -164,7 +164,7 @@ impl Due {
     /// Returns what was done.
     fn done(&self, settled: Settled, place: ChargePlace) -> Done {
         let charge = match self.settlement.adjustment {
-            Adjustment::Charge(units) => Some(Charge::of(units, &settled.usages, place)),
+            Adjustment::Charge(units) => Some(Charge::of(units, &settled, place)),
             Adjustment::None | Adjustment::Refund { .. } => None,
         };
         Done { charge, usages: Some(settled.usages) }

@@ -46,14 +46,21 @@ impl LastCharges {
             }
             UnitChange::GiveBackAt { units, at, fraction } => {
                 let at = now.as_micros() - DAY + at;
-                let mark = |quota: &Quota| Mark { at, fraction: fraction % quota.limit() };
+                let mark = |quota: &Quota| Mark {
+                    at,
+                    fraction: fraction % quota.limit(),
+                    unrecorded: fraction % 3,
+                };
                 Adjustment::Refund { units, marks: item.policy.quotas().iter().map(mark).collect() }
             }
         }
     }
 
     pub(super) fn note(&self, item: Item<'_>, settled: &Settled) {
-        let marks = settled.usages.iter().map(Usage::mark).collect();
+        let marks = match settled.marks.is_empty() {
+            true => settled.usages.iter().map(Usage::mark).collect(),
+            false => settled.marks.clone(),
+        };
         self.0.lock().unwrap().insert(name_of(item), marks);
     }
 }

@@ -91,8 +91,8 @@ fn what_is_given_back_late_is_gone() {
     // was charged in it, or in the one before.
     for (charged_in, left) in [(2_000_000, 4), (1_000_000, 5)] {
         let () = connection.set(&key, packed(&[2_000_000, 5, 0])).unwrap();
-        // No strike; given back, one unit; its debt in a bucket, and the mark.
-        let settlement = packed(&[0, 1, 1, 0, 0, charged_in, 0]);
+        // No strike; given back; one unit, and the mark.
+        let settlement = packed(&[0, 1, 1, 0, charged_in, 0]);
         let mut call = redis::cmd("EVAL");
         call.arg(script).arg(1).arg(&key).arg(&told).arg(settlement);
         let _: Vec<u8> = call.query(&mut connection).unwrap();

@@ -59,7 +59,7 @@ impl Arithmetic for Summary {
     }
 
     fn mark(&self, _: &Quota, _: Timestamp) -> Mark {
-        Mark { at: self.start, fraction: 0 }
+        Mark::at(self.start)
     }
 
     fn remaining(&self, quota: &Quota, _: Timestamp) -> u64 {

@@ -13,9 +13,10 @@ struct Charge {
 
 impl Counter {
     fn charge(&mut self, micros: u64, units: u64) -> Charge {
-        let usage = self.level(micros).charge_beyond(units);
+        let mut usage = self.level(micros);
+        let mark = usage.charge_beyond(units);
         self.state = usage.state();
-        Charge { units, mark: usage.mark() }
+        Charge { units, mark }
     }
 
     fn give_back(&mut self, micros: u64, Charge { units, mark }: Charge) {
@@ -95,10 +96,12 @@ fn two_large_buckets_are_believed_when_a_smaller_burst_has_charged_more() {
     let small: Quota = "10/minute".parse().unwrap();
     let large = small.with_burst(100).unwrap();
     let now = Timestamp::from_micros(0);
-    let charged = Usage::at(large, None, now).charge_beyond(u64::MAX);
-    let again = Usage::at(small, charged.state(), now).charge_beyond(5);
+    let mut charged = Usage::at(large, None, now);
+    charged.charge_beyond(u64::MAX);
+    let mut again: Usage = Usage::at(small, charged.state(), now);
+    again.charge_beyond(5);
     assert_eq!(again.reset_after(), charged.reset_after(), "it is charged as far as it can be");
-    let mark = Mark { at: again.mark().at, fraction: 0 };
+    let mark = Mark::at(again.mark().at);
     // A unit that is given back writes the debt by the smaller burst.
     let given_back = again.give_back(1, mark);
     let read: Usage = Usage::at(small, given_back.state(), now);

@@ -53,7 +53,7 @@ impl Bucket {
             moves.push((kept, i64::from(is_in_window)));
         }
         for (at, (left, counted)) in self.held.iter().enumerate() {
-            let mark = Mark { at: NOW + left * SECOND, fraction: 0 };
+            let mark = Mark::at(NOW + left * SECOND);
             let mut after = self.with_debt_of(&usage.clone().give_back(1, mark));
             after.held.remove(at);
             moves.push((after, -i64::from(*counted)));

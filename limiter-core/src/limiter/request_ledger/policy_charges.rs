@@ -10,7 +10,7 @@ use crate::{
     limiter::Limiter,
     policy::Policy,
     quota::Quota,
-    settlement::Marks,
+    settlement::{Marks, Settled},
     time::Timestamp,
 };
 
@@ -57,6 +57,20 @@ impl ChargedQuota {
     pub(super) fn of<S: Arithmetic>(usage: &Usage<S>) -> Self {
         Self { quota: *usage.quota(), mark: usage.mark() }
     }
+
+    /// Returns the mark of these units, charged before, and `units` that follow: in a window
+    /// always, in a bucket if nobody else was charged in between. `None` if they do not.
+    fn joined(&self, units: u64, following: &Self) -> Option<Self> {
+        let (mark, next) = (self.mark, following.mark);
+        if self.quota != following.quota {
+            None
+        } else if next.recorded_of(units) == 0 {
+            let unrecorded = mark.unrecorded.saturating_add(units);
+            Some(Self { mark: Mark { unrecorded, ..mark }, ..*self })
+        } else {
+            (next.before(&self.quota, units) == mark).then_some(*following)
+        }
+    }
 }
 
 /// Where units were charged.
@@ -71,10 +85,14 @@ pub(in crate::limiter) enum ChargePlace {
 }
 
 impl Charge {
-    /// Returns a charge that has left these usages.
-    pub(in crate::limiter) fn of(units: u64, usages: &[Usage], place: ChargePlace) -> Self {
+    /// Returns a charge that was settled so.
+    pub(in crate::limiter) fn of(units: u64, settled: &Settled, place: ChargePlace) -> Self {
+        let Settled { usages, marks, .. } = settled;
+        let charged = usages.iter().zip(marks);
+        let charged =
+            charged.map(|(usage, mark)| ChargedQuota { quota: *usage.quota(), mark: *mark });
         let at = usages.first().map(Usage::now).unwrap_or_default();
-        Self { units, quotas: usages.iter().map(ChargedQuota::of).collect(), place, at }
+        Self { units, quotas: charged.collect(), place, at }
     }
 
     /// Returns units that were charged nowhere.
@@ -82,15 +100,23 @@ impl Charge {
         Self { units, quotas: SmallVec::new(), place: ChargePlace::Lost, at: Timestamp::default() }
     }
 
-    /// Returns true if its units follow directly those of `before`, so that both are one
-    /// charge: in a window always, in a bucket if nobody else was charged in between.
-    fn continues(&self, before: &Self) -> bool {
-        let follows = |(own, before): (&ChargedQuota, &ChargedQuota)| {
-            own.quota == before.quota && own.mark.before(&own.quota, self.units) == before.mark
-        };
-        self.place == before.place
-            && self.quotas.len() == before.quotas.len()
-            && self.quotas.iter().zip(&before.quotas).all(follows)
+    /// Adds a charge whose units follow those of this one directly; false if they do not.
+    fn join(&mut self, following: &Self) -> bool {
+        if self.place != following.place || self.quotas.len() != following.quotas.len() {
+            return false;
+        }
+        let quotas = self.quotas.iter().zip(&following.quotas);
+        let joined = quotas.map(|(own, next)| own.joined(following.units, next));
+        let Some(quotas) = joined.collect::<Option<_>>() else { return false };
+        self.units = self.units.saturating_add(following.units);
+        self.quotas = quotas;
+        true
+    }
+
+    /// Returns true if any of its units can be given back.
+    fn is_recorded(&self) -> bool {
+        self.place != ChargePlace::Lost
+            && self.quotas.iter().any(|charged| charged.mark.recorded_of(self.units) > 0)
     }
 
     pub(super) fn marks(&self) -> Marks {
@@ -124,11 +150,7 @@ impl Account {
 
     /// Adds a charge. Where there are too many, the two oldest become one that stands.
     pub(super) fn add(&mut self, charge: Charge) {
-        if let Some(last) = self.charges.last_mut()
-            && charge.continues(last)
-        {
-            last.units = last.units.saturating_add(charge.units);
-            last.quotas = charge.quotas;
+        if self.charges.last_mut().is_some_and(|last| last.join(&charge)) {
             return;
         }
         if self.charges.len() == MAX_CHARGES {
@@ -154,7 +176,7 @@ impl Account {
             if last.units == 0 {
                 self.charges.pop();
             }
-            if refund.place != ChargePlace::Lost {
+            if refund.is_recorded() {
                 return Some(refund);
             }
         }

@@ -157,7 +157,7 @@ impl<'r> Candidate<'r> {
     /// quotas, does not enforce, costs nothing, or brings an instant of its own that
     /// is not the batch's.
     fn of(entry: &'r BatchEntry, place: usize, now: Option<Timestamp>) -> Option<Self> {
-        let BatchEntry { request, times } = entry;
+        let BatchEntry { request, times, .. } = entry;
         let (Operation::Decide(cost @ 1..), [item]) = (request.operation, &request.items[..])
         else {
             return None;

@@ -9,6 +9,7 @@ use super::{
     scripts::Script,
 };
 use crate::{
+    algorithm::Mark,
     store::remote::{
         backend::{NamedItem, Reply, StoreRequest},
         batcher::BatchEntry,
@@ -23,6 +24,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct ScriptCall {
     run: Arc<StoreRequest>,
+    /// Settlements that follow the first one.
+    settlements: Vec<Arc<StoreRequest>>,
     /// How often it is decided in a row.
     times: u32,
     /// The numbers of this call alone, behind all else: see the scripts.
@@ -30,13 +33,15 @@ pub(super) struct ScriptCall {
 }
 
 impl ScriptCall {
-    pub(super) fn of_entry(BatchEntry { request, times }: &BatchEntry) -> Self {
-        let (run, times) = (Arc::clone(request), *times);
+    pub(super) fn of_entry(entry: &BatchEntry) -> Self {
+        let BatchEntry { request, times, settlements } = entry;
         let mut further = Vec::new();
-        if run.operation == Operation::Settle {
-            encoding::write(&mut further, settlement_numbers(&run));
+        if request.operation == Operation::Settle {
+            let numbers = entry.requests().flat_map(|request| settlement_numbers(request));
+            encoding::write(&mut further, numbers);
         }
-        Self { run, times, further }
+        let (run, settlements) = (Arc::clone(request), settlements.clone());
+        Self { run, settlements, times: *times, further }
     }
 
     pub(super) fn request(&self) -> &StoreRequest {
@@ -47,13 +52,26 @@ impl ScriptCall {
         self.times
     }
 
+    /// The units and marks of what it gives back.
+    pub(super) fn refunds(&self) -> impl Iterator<Item = (u64, Mark)> {
+        std::iter::once(&self.run).chain(&self.settlements).filter_map(|request| request.refund())
+    }
+
     /// Returns true if both differ in their clients alone, and in the marks of what is
     /// given back.
     pub(super) fn is_decided_as(&self, other: &Self) -> bool {
-        self.times == other.times
+        let is_as_often = self.times == other.times || self.operation() == Operation::Settle;
+        is_as_often
             && self.has_one_template(other)
             && self.run.refund().map(|(units, _)| units)
                 == other.run.refund().map(|(units, _)| units)
+    }
+
+    /// Returns what calls are sorted by so that those which are decided alike follow each
+    /// other.
+    pub(super) fn order(&self) -> (bool, u64) {
+        let policy = self.run.items.first().map(|item| item.namespaces().counters);
+        (self.operation() == Operation::Settle, policy.unwrap_or(0))
     }
 
     pub(super) fn operation(&self) -> Operation {

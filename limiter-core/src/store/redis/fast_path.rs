@@ -118,8 +118,10 @@ fn parameters(calls: &[Arc<ScriptCall>]) -> Vec<u8> {
         encoding::write(&mut parameters, [group.len() as u64, times.into()]);
         let quota = fast_quota(fast.quota, fast.units);
         encoding::write(&mut parameters, flags.into_iter().chain(quota));
-        let marks = group.iter().filter_map(|call| call.request().refund());
-        encoding::write(&mut parameters, marks.flat_map(|(_, mark)| [mark.at, mark.fraction]));
+        for call in group.iter().filter(|_| fast.mark.is_some()) {
+            let marks = call.refunds().flat_map(|(_, mark)| [mark.at, mark.fraction]);
+            encoding::write(&mut parameters, std::iter::once(call.times().into()).chain(marks));
+        }
     }
     parameters
 }

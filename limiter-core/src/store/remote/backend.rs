@@ -96,7 +96,7 @@ impl StoreRequest {
         };
         let ([mark], [item]) = (&marks[..], &self.items[..]) else { return None };
         let quota = item.policy.quotas().iter().next()?;
-        Some((*units, mark.within(quota)))
+        Some((mark.recorded_of(*units), mark.within(quota)))
     }
 
     /// Returns true if it writes nothing.
@@ -105,9 +105,18 @@ impl StoreRequest {
     }
 
     /// Returns true if both are the same check, of the same items and cost, so that one after
-    /// the other is the same as one twice.
+    /// the other is the same as one twice; or if both give as many units of the same items
+    /// back.
     pub(in crate::store) fn folds_with(&self, other: &Self) -> bool {
-        matches!(self.operation, Operation::Decide(_))
+        let folds = match self.operation {
+            Operation::Decide(_) => true,
+            Operation::Settle => {
+                let mut settlements = self.settlements.iter().zip(&other.settlements);
+                settlements.all(|(one, other)| one.refunds_as_many_as(other))
+            }
+            _ => false,
+        };
+        folds
             && self.operation == other.operation
             && self.now == other.now
             && self.items.len() == other.items.len()

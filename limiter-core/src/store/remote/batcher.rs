@@ -7,8 +7,9 @@
 //! Output: the stored state before each request.
 //!
 //! - **Equal checks are folded**: waiting checks of the same items and cost are one
-//!   entry with a number of `times`, however many there are. The server returns the
-//!   state before the first; [`replay`] derives that before each other.
+//!   entry with a number of `times`, however many there are. So are settlements that give
+//!   back as many units of the same items. The server returns the state before the first;
+//!   [`replay`] derives that before each other.
 //! - **Waiting is fair** between clients: see [`fair_queue`].
 //! - **Bounded**: where there is no room, the newest request of the busiest client is
 //!   refused as overload. So is one whose deadline passes in the queue or in a batch,
@@ -191,7 +192,7 @@ impl<E: BatchExecutor> Inner<E> {
         request: Arc<StoreRequest>,
         deadline: Instant,
     ) -> Result<Reply, StoreError> {
-        let entry = [BatchEntry { request, times: 1 }];
+        let entry = [BatchEntry::once(request)];
         let left = deadline.saturating_duration_since(Instant::now());
         let mut replies = self.call(&entry, left, Duration::ZERO).await?;
         replies.pop().ok_or_else(unanswered)

@@ -71,7 +71,7 @@ impl<E: BatchExecutor> Probed<'_, E> {
         let items = vec![NamedItem { policy: Policy::probe(), subject, client }];
         let deadline = Instant::now() + self.timeout;
         let request = Arc::new(StoreRequest::new(operation, items, self.now, deadline));
-        let batch = [BatchEntry { request: Arc::clone(&request), times: 1 }];
+        let batch = [BatchEntry::once(Arc::clone(&request))];
         let mut replies = self.executor.execute(&batch).await?;
         let none = || StoreError::new("the server answered another number of requests");
         let Reply { now, kept } = replies.pop().ok_or_else(none)?;

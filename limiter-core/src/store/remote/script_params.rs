@@ -7,7 +7,7 @@
 
 use super::{backend::StoreRequest, operation::Operation};
 use crate::{
-    algorithm::{Mark, script_params, settlement_params},
+    algorithm::{script_params, settlement_params},
     ban::BanRule,
     check::Item,
     policy::Mode,
@@ -131,24 +131,24 @@ fn quota_numbers(numbers: &mut Vec<u64>, quota: &Quota, cost: u64) {
 pub(in crate::store) fn settlement_numbers(request: &StoreRequest) -> Vec<u64> {
     let mut numbers = Vec::with_capacity(16);
     for (item, settlement) in request.items.iter().zip(&request.settlements) {
-        let (kind, units) = match settlement.adjustment {
-            Adjustment::None => (0, 0),
-            Adjustment::Refund { units, .. } => (1, units),
-            Adjustment::Charge(units) => (2, units),
+        let kind = match settlement.adjustment {
+            Adjustment::None => 0,
+            Adjustment::Refund { .. } => 1,
+            Adjustment::Charge(_) => 2,
         };
-        numbers.extend([settlement.strikes.into(), kind, units.min(MAX_UNITS)]);
+        numbers.extend([settlement.strikes.into(), kind]);
         for (at, quota) in item.policy.quotas().iter().enumerate() {
-            let [debt, most] = settlement_params(quota, units);
-            numbers.extend(debt);
-            numbers.extend(match &settlement.adjustment {
-                Adjustment::Refund { marks, .. } => {
+            let [units, further] = match &settlement.adjustment {
+                Adjustment::None => [[0; 2]; 2],
+                Adjustment::Charge(units) => settlement_params(quota, *units),
+                Adjustment::Refund { units, marks } => {
                     // Without a mark nothing was charged: no window begins at 0.
-                    let mark = marks.get(at).copied().unwrap_or_default();
-                    let Mark { at, fraction } = mark.within(quota);
-                    [at, fraction]
+                    let mark = marks.get(at).copied().unwrap_or_default().within(quota);
+                    let [units, _] = settlement_params(quota, mark.recorded_of(*units));
+                    [units, [mark.at, mark.fraction]]
                 }
-                Adjustment::None | Adjustment::Charge(_) => most,
-            });
+            };
+            numbers.extend(units.into_iter().chain(further));
         }
     }
     numbers

@@ -141,7 +141,8 @@ async fn attempt_once<D: Transactional>(
     let server_now = loaded.now.map(Timestamp::from_micros);
     rows.fill(loaded, |policy, text| D::read_states(policy, text), |text| parse_ban(text));
     let mut replies = Vec::with_capacity(batch.len());
-    for (BatchEntry { request, times }, places) in batch.iter().zip(&places) {
+    for (entry, places) in batch.iter().zip(&places) {
+        let request = &entry.request;
         let now = request
             .now
             .or(server_now)
@@ -149,8 +150,8 @@ async fn attempt_once<D: Transactional>(
         let kept = |rows: &Rows<'_>| places.iter().map(|places| rows.kept(*places, now)).collect();
         let before: Vec<_> = kept(&rows);
         let mut is_changed = Apply::new(&mut rows, request, now).perform(places, &before);
-        for _ in 1..*times {
-            if !is_changed {
+        for request in entry.requests().skip(1) {
+            if !is_changed && entry.settlements.is_empty() {
                 // The same request again changes nothing either.
                 break;
             }

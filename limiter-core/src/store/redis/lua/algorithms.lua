@@ -204,15 +204,15 @@ local function segment_given_back(q, units, at, one, two, three)
   return start, total, segments
 end
 
--- The level without `units` of a charge, which are that much debt of a bucket, by the
--- mark of the charge.
-local function given_back(q, units, debt, debt_rest, at, fraction, one, two, three)
+-- The level without `units` of a charge, which are debt of a bucket, and a rest of it, by
+-- the mark of the charge.
+local function given_back(q, units, units_rest, at, fraction, one, two, three)
   local kind, window = parameters[q + ALGORITHM], parameters[q + WINDOW]
   if kind == GCRA then
     local left = at - now
     if left < 0 then return one, two end
-    if less(left, fraction, debt, debt_rest) then debt, debt_rest = left, fraction end
-    one, two = one - debt, two - debt_rest
+    if less(left, fraction, units, units_rest) then units, units_rest = left, fraction end
+    one, two = one - units, two - units_rest
     if two < 0 then one, two = one - 1, two + parameters[q + LIMIT] end
     if one < 0 then return 0, 0 end
     return one, two
@@ -229,9 +229,9 @@ end
 
 -- The level after `units` more, also beyond the limit: of a bucket up to the most debt.
 local MOST_UNITS = 999999999999999
-local function charged_beyond(q, units, debt, debt_rest, most, most_rest, one, two, three)
+local function charged_beyond(q, units, units_rest, most, most_rest, one, two, three)
   if parameters[q + ALGORITHM] == GCRA then
-    local whole, rest = owing(q, one, two, debt, debt_rest)
+    local whole, rest = owing(q, one, two, units, units_rest)
     if less(most, most_rest, whole, rest) then whole, rest = most, most_rest end
     if less(whole, rest, one, two) then return one, two end
     return whole, rest

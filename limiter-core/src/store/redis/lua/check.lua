@@ -7,8 +7,8 @@
 -- which costs nothing and finds strikes as well.
 --
 -- ARGV  [2] of what is settled, for each item in turn: if it strikes, what is done
---           to its units (0 nothing, 1 given back, 2 charged), how many; and for
---           each quota the units as debt, then the mark of the charge or, where
+--           to its units (0 nothing, 1 given back, 2 charged); and for each quota
+--           how many, of a bucket as debt, then the mark of the charge or, where
 --           they are charged, the most debt, two numbers each; packed
 
 local DECIDE, SETTLE, LOOK = 0, 2, 3
@@ -95,18 +95,18 @@ end
 -- Settles the units of an item whose levels begin at `slot`, as the numbers from
 -- `further` on say. Returns the place behind them.
 local function settle_units(item, key, slot, further)
-  local kind, units, behind = unpacked('>I8I8', ARGV[2], further)
+  local kind, behind = unpacked('>I8', ARGV[2], further)
   local packed, longest, is_changed = '', 0, false
   local before, place = find_counter(keys[key], parameters[item + BYTES]), 1
   for q = item + ITEM_SIZE, item + QUOTA_SIZE * parameters[item + QUOTAS], QUOTA_SIZE do
-    local debt, debt_rest, a, b
-    debt, debt_rest, a, b, behind = unpacked('>I8I8I8I8', ARGV[2], behind)
+    local units, rest, a, b
+    units, rest, a, b, behind = unpacked('>I8I8I8I8', ARGV[2], behind)
     local one, two, three = levels[slot], levels[slot + 1], levels[slot + 2]
     local new_one, new_two, new_three = one, two, three
     if kind == GIVES_BACK then
-      new_one, new_two, new_three = given_back(q, units, debt, debt_rest, a, b, one, two, three)
+      new_one, new_two, new_three = given_back(q, units, rest, a, b, one, two, three)
     elseif kind == CHARGES then
-      new_one, new_two, new_three = charged_beyond(q, units, debt, debt_rest, a, b, one, two, three)
+      new_one, new_two, new_three = charged_beyond(q, units, rest, a, b, one, two, three)
     end
     local differs = one ~= new_one or two ~= new_two or three ~= new_three
     local state, lasts_for = packed_level(q, new_one, new_two, new_three)
@@ -146,10 +146,11 @@ for run = 3, 4 * parameters[2], 4 do
   for _ = 1, parameters[run + 3] do
     local first, next_key, before, returned = key, key, -1, size
     for time = 1, times do
-      -- A check that has changed nothing changes nothing again.
-      if changes == before then break end
+      local settles = parameters[form + OPERATION] == SETTLE
+      -- A check that has changed nothing changes nothing again. Settlements differ.
+      if changes == before and not settles then break end
       before = changes
-      next_key = parameters[form + OPERATION] == SETTLE and settle(form, first) or decide(form, first)
+      next_key = settles and settle(form, first) or decide(form, first)
       -- The reply has the state before the first time.
       if time == 1 then returned = size else size = returned end
     end

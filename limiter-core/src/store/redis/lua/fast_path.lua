@@ -10,8 +10,9 @@
 --       counter twice
 -- ARGV  [1] numbers of eight bytes each:
 --             slack own_now groups group*
---             group = checks times has_bans strikes quota mark*
---             mark  = at fraction     of each charge to give back, where times is 0
+--             group = checks times has_bans strikes quota refunds*
+--             refunds = count mark*   of each key, where times is 0
+--             mark  = at fraction     of a charge to give back
 --             quota = LIMIT .. MOST_REST, see script_params.rs
 --           where the slack is the time that state is kept beyond its use, in
 --           microseconds, and own_now the instant by the store's own clock, or 0
@@ -21,7 +22,7 @@
 
 local call, pack, unpacked = redis.call, struct.pack, struct.unpack
 local floor, format = math.floor, string.format
-local NOTHING, UNDECIDED = string.rep('\0', 40), string.rep('\255', 40)
+local NOTHING, UNDECIDED, EMPTY = string.rep('\0', 40), string.rep('\255', 40), string.rep('\0', 16)
 
 local parameters = ARGV[1]
 local slack, own_now, groups, place = unpacked('>I8I8I8', parameters)
@@ -57,16 +58,20 @@ for _ = 1, groups do
       if ban and #ban == 24 and now < unpacked('>I8', ban) then is_decided = false end
       found[key + 1] = ''
     elseif times == 0 then
-      local at, fraction, behind = unpacked('>I8I8', parameters, place)
-      local left = at - now
-      place = behind
-      if left >= 0 and whole + rest > 0 then
-        if left > cost or (left == cost and fraction > cost_rest) then
-          left, fraction = cost, cost_rest
+      local refunds
+      refunds, place = unpacked('>I8', parameters, place)
+      for _ = 1, refunds do
+        local at, fraction, behind = unpacked('>I8I8', parameters, place)
+        local left = at - now
+        place = behind
+        if left >= 0 and whole + rest > 0 then
+          if left > cost or (left == cost and fraction > cost_rest) then
+            left, fraction = cost, cost_rest
+          end
+          whole, rest, admitted = whole - left, rest - fraction, 1
+          if rest < 0 then whole, rest = whole - 1, rest + limit end
+          if whole < 0 then whole, rest = 0, 0 end
         end
-        whole, rest, admitted = whole - left, rest - fraction, 1
-        if rest < 0 then whole, rest = whole - 1, rest + limit end
-        if whole < 0 then whole, rest = 0, 0 end
       end
     end
 
@@ -82,8 +87,9 @@ for _ = 1, groups do
       found[key] = UNDECIDED
     elseif admitted > 0 and whole == 0 and rest == 0 then
       -- All of it was given back. An arrival time of now would be a debt for a clock
-      -- that steps back.
-      call('DEL', KEYS[key])
+      -- that steps back: zeros are none. The key is not removed, since the next check
+      -- would have to make it anew, which takes longer than to write to it.
+      call('SETRANGE', KEYS[key], 0, EMPTY)
     elseif admitted > 0 then
       if own_now == 0 and kept_until >= now + whole + slack then
         -- It lives long enough: the time to live stays as it is.

@@ -91,10 +91,13 @@ impl Batch {
         if let Some(first) = waiters.first() {
             self.oldest = self.oldest.min(first.since);
         }
-        // To look several times is to look once.
-        let times = if group.request.is_look() { 1 } else { waiters.len() };
-        let (request, times) = (Arc::clone(&group.request), u32::try_from(times).unwrap_or(1));
-        self.entries.push(BatchEntry { request, times });
+        let requests: Vec<_> = waiters.iter().map(|waiter| Arc::clone(&waiter.request)).collect();
+        let entry = match requests.split_first() {
+            // To look several times is to look once.
+            Some((first, further)) if !first.is_look() => BatchEntry::of(first, further),
+            _ => BatchEntry::once(Arc::clone(&group.request)),
+        };
+        self.entries.push(entry);
         self.waiters.push(EntryWaiters { client, waiters });
         self.takes_more = group.is_batchable;
     }
@@ -112,7 +115,7 @@ impl Batch {
         answers.sort_by_key(|(((_, waiting), _), _)| waiting.waiters.len());
         let mut refusals = Vec::new();
         for (((entry, waiting), reply), is_wanted) in answers {
-            let mut replay = Replay::new(&entry.request, reply);
+            let mut replay = Replay::new(&entry, reply);
             for waiter in waiting.waiters {
                 waiter.reply(Ok(replay.next()));
             }

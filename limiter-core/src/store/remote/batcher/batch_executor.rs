@@ -7,7 +7,10 @@ use futures_core::future::BoxFuture;
 
 use crate::{
     error::StoreError,
-    store::remote::backend::{Reply, StoreRequest},
+    store::remote::{
+        backend::{Reply, StoreRequest},
+        operation::Operation,
+    },
 };
 
 /// Sends batches to one server.
@@ -53,4 +56,30 @@ pub(in crate::store) struct BatchLimits {
 pub(in crate::store) struct BatchEntry {
     pub(in crate::store) request: Arc<StoreRequest>,
     pub(in crate::store) times: u32,
+    /// Settlements of the same items that are applied in place of the further times, one
+    /// each; empty where the request itself is decided again.
+    pub(in crate::store) settlements: Vec<Arc<StoreRequest>>,
+}
+
+impl BatchEntry {
+    /// Returns an entry of a request that is decided once.
+    pub(in crate::store) const fn once(request: Arc<StoreRequest>) -> Self {
+        Self { request, times: 1, settlements: Vec::new() }
+    }
+
+    /// Returns an entry of equal requests, or of settlements that fold.
+    pub(in crate::store) fn of(first: &Arc<StoreRequest>, further: &[Arc<StoreRequest>]) -> Self {
+        let times = u32::try_from(1 + further.len()).unwrap_or(u32::MAX);
+        let settlements = match first.operation {
+            Operation::Settle => further.to_vec(),
+            _ => Vec::new(),
+        };
+        Self { request: Arc::clone(first), times, settlements }
+    }
+
+    /// Returns the request of each time in turn.
+    pub(in crate::store) fn requests(&self) -> impl Iterator<Item = &Arc<StoreRequest>> {
+        let further = self.settlements.iter().chain(std::iter::repeat(&self.request));
+        std::iter::once(&self.request).chain(further).take(self.times as usize)
+    }
 }

@@ -47,7 +47,7 @@ impl ClientQueue {
             self.groups.push_back(Group::new(Arc::clone(request), is_batchable));
             self.groups.len() - 1
         });
-        self.groups[at].push(reply, request.deadline, since)
+        self.groups[at].push(request, reply, since)
     }
 
     /// The position of a group of equal requests.

@@ -1,9 +1,14 @@
-//! Replay of a check that was decided several times in a row: the server returns the
-//! state before the first time, and the pure functions derive that before each other.
+//! Replay of a check that was decided several times in a row, or of settlements that were
+//! folded: the server returns the state before the first time, and the pure functions
+//! derive that before each other.
 
+use std::{slice, sync::Arc};
+
+use super::BatchEntry;
 use crate::{
     algorithm::Wait,
     decide::{Change, Outcome, Usage},
+    settlement::{SettledItem, settle},
     store::remote::{
         backend::{NamedItem, Reply, StoreRequest, outcome},
         operation::Operation,
@@ -13,13 +18,16 @@ use crate::{
 /// The state before the next time.
 pub(super) struct Replay<'a> {
     request: &'a StoreRequest,
+    /// Settlements that are still to be replayed.
+    settlements: slice::Iter<'a, Arc<StoreRequest>>,
     reply: Reply,
     is_fixed: bool,
 }
 
 impl<'a> Replay<'a> {
-    pub(super) const fn new(request: &'a StoreRequest, reply: Reply) -> Self {
-        Self { request, reply, is_fixed: false }
+    pub(super) fn new(entry: &'a BatchEntry, reply: Reply) -> Self {
+        let settlements = entry.settlements.iter();
+        Self { request: &entry.request, settlements, reply, is_fixed: false }
     }
 
     /// Returns the state before this time, and goes on to the next.
@@ -42,9 +50,16 @@ impl<'a> Replay<'a> {
     }
 
     fn advance(&mut self) -> Option<Outcome> {
-        let Operation::Decide(cost) = self.request.operation else {
-            self.is_fixed = true;
-            return None;
+        let cost = match self.request.operation {
+            Operation::Decide(cost) => cost,
+            Operation::Settle => {
+                self.settle();
+                return None;
+            }
+            _ => {
+                self.is_fixed = true;
+                return None;
+            }
         };
         let items = &self.request.items;
         let outcome = outcome(items.iter(), &self.reply.kept, cost, self.reply.now);
@@ -54,6 +69,20 @@ impl<'a> Replay<'a> {
             self.apply(at, change);
         }
         Some(outcome)
+    }
+
+    /// Goes on behind a settlement, which gives units back.
+    fn settle(&mut self) {
+        let items = self.request.items.iter().zip(&self.request.settlements);
+        for ((item, settlement), kept) in items.zip(&mut self.reply.kept) {
+            let settled = SettledItem { item: item.item(), settlement: settlement.clone() };
+            let outcome = settle(&settled, &kept.prior(item.item()), kept.now);
+            kept.states = outcome.settled.usages.iter().map(Usage::state).collect();
+        }
+        match self.settlements.next() {
+            Some(next) => self.request = next,
+            None => self.is_fixed = true,
+        }
     }
 
     fn apply(&mut self, at: usize, change: &Change) {

@@ -34,6 +34,7 @@ pub(super) struct Group {
 #[derive(Debug)]
 pub(super) struct Waiter {
     number: usize,
+    pub(super) request: Arc<StoreRequest>,
     reply: Responder,
     deadline: Instant,
     pub(super) since: Instant,
@@ -67,10 +68,16 @@ impl Group {
     }
 
     /// Adds a request. Returns the mark that shows if it was sent.
-    pub(super) fn push(&mut self, reply: Responder, deadline: Instant, since: Instant) -> SentMark {
+    pub(super) fn push(
+        &mut self,
+        request: &Arc<StoreRequest>,
+        reply: Responder,
+        since: Instant,
+    ) -> SentMark {
         let number = self.next;
         self.next += 1;
-        self.waiters.push_back(Waiter { number, reply, deadline, since });
+        let (request, deadline) = (Arc::clone(request), request.deadline);
+        self.waiters.push_back(Waiter { number, request, reply, deadline, since });
         SentMark { number, sent: Arc::clone(&self.sent) }
     }
 

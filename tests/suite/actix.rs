@@ -16,7 +16,7 @@ use actix_web::{
 };
 use limiter_actix::{AdmitOptions, Limiter, Permit, RateLimit, Refused, User, admit};
 
-use crate::contract::{Case, Reply, Request, Routes, Stores, cases};
+use crate::contract::{Case, Reply, Request, Routes, Stores, cases, settlement_cases};
 
 #[route("/default", method = "GET", method = "HEAD", wrap = "RateLimit::named(\"default\")")]
 async fn default() -> &'static str {
@@ -274,4 +274,16 @@ async fn the_contract_holds_with_a_store_to_wait_for() {
         println!("{}", case.name);
         run(case, Stores::ToWaitFor).await;
     }
+}
+
+fn requests_are_settled(url: &'static str) {
+    actix_web::rt::System::new().block_on(async {
+        for case in settlement_cases() {
+            run(&case, Stores::Shared(url)).await;
+        }
+    });
+}
+
+crate::databases::on_databases! {
+    [redis_url cluster_url postgres_url mysql_url sqlite_url] requests_are_settled
 }

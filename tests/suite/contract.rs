@@ -18,8 +18,12 @@ use limiter_core::{
     settlement::{Settled, SettledItem},
 };
 
-pub(crate) use self::cases::cases;
-use crate::{conformance::clock, switchable_store::SwitchableStore};
+pub(crate) use self::cases::{cases, settlement_cases};
+use crate::{
+    conformance::clock,
+    databases::{clocked_store, unique},
+    switchable_store::SwitchableStore,
+};
 
 /// The policies that the routes name, where a case does not say otherwise.
 const BASE: &str = r#"
@@ -129,6 +133,8 @@ pub(crate) enum Stores {
     AtOnce,
     /// Elsewhere, with the deny cache and the circuit breaker in front.
     ToWaitFor,
+    /// In the database of that URL.
+    Shared(&'static str),
 }
 
 /// A limiter, and the clock that its store goes by.
@@ -158,6 +164,9 @@ impl Case {
                 slowness: 1,
                 ..SwitchableStore::default()
             }),
+            Stores::Shared(url) => {
+                builder.store(clocked_store(url, &unique("contract"), clock.clone()).await)
+            }
         };
         Setup { limiter: builder.build().await.expect("the case's policies fit"), clock }
     }

@@ -17,7 +17,7 @@ use rocket::{
     routes,
 };
 
-use crate::contract::{Case, Reply, Request, Routes, Setup, Stores, cases};
+use crate::contract::{Case, Reply, Request, Routes, Setup, Stores, cases, settlement_cases};
 
 policy!(Api = "api");
 policy!(Together = ["default", "api"]);
@@ -275,4 +275,16 @@ async fn the_contract_holds_with_a_store_to_wait_for() {
         println!("{}", case.name);
         run(case, Stores::ToWaitFor).await;
     }
+}
+
+fn requests_are_settled(url: &'static str) {
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        for case in settlement_cases() {
+            run(&case, Stores::Shared(url)).await;
+        }
+    });
+}
+
+crate::databases::on_databases! {
+    [redis_url cluster_url postgres_url mysql_url sqlite_url] requests_are_settled
 }

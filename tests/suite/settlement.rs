@@ -1,9 +1,13 @@
 //! The outcome of requests that arrive at once, when the client or the store is gone,
 //! and when they stream.
 
+mod at_once;
 mod attacks;
 mod charges;
 mod lost;
+mod resets;
+mod stopped;
+mod storm;
 mod streams;
 
 use std::time::Duration;

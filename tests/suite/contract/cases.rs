@@ -39,6 +39,11 @@ pub(crate) fn cases() -> Vec<Case> {
     .concat()
 }
 
+/// The cases of settlement that any store can run, for the stores that servers share.
+pub(crate) fn settlement_cases() -> Vec<Case> {
+    settlement::cases().into_iter().filter(Case::stands_still).collect()
+}
+
 fn generated_requests() -> Case {
     Case {
         name: "generated requests",

@@ -11,6 +11,7 @@ use super::{
 pub(super) fn cases() -> Vec<Case> {
     vec![
         failures_of_the_server_cost_nothing(),
+        a_hundred_failures_leave_a_bucket_full(),
         only_wrong_passwords_count(),
         the_error_of_a_handler_counts_by_its_status(),
         a_class_does_not_name_other_statuses(),
@@ -53,6 +54,20 @@ fn failures_of_the_server_cost_nothing() -> Case {
             answered("500").is(left(500, "default", 3, 3600)),
             answered("200").times(3, status(200)),
             answered("500").is(limited("default", 3600)),
+        ],
+        ..Case::default()
+    }
+}
+
+fn a_hundred_failures_leave_a_bucket_full() -> Case {
+    Case {
+        name: "a hundred failures leave a bucket full",
+        config: "[policies.default]\nquota = \"5/hour\"\nrefund = [\"5xx\"]",
+        steps: vec![
+            answered("500").times(100, left(500, "default", 5, 3600)),
+            answered("200").times(5, status(200)),
+            answered("200").is(limited("default", 720)),
+            answered("500").is(limited("default", 720)),
         ],
         ..Case::default()
     }

@@ -1,6 +1,9 @@
 //! The output of programs while they serve: bounded, whatever clients send, and true.
 
-use std::time::Instant;
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use crate::{
     databases::unique,
@@ -56,6 +59,11 @@ fn of_a_refusal_rocket_prints_what_has_happened() {
     let client = address();
     let send = || server.send("GET", "/", &[("x-forwarded-for", &client)], "").status().as_u16();
     assert_eq!([send(), send(), send()], [200, 429, 429]);
+    // Rocket prints the lines after the response.
+    let start = Instant::now();
+    while server.log().of_rocket().len() < 4 && start.elapsed() < Duration::from_secs(5) {
+        thread::sleep(Duration::from_millis(10));
+    }
     let rockets = server.log().of_rocket();
     let expected = [
         "Request guard `RateLimited` failed: Refused(429).",

@@ -32,6 +32,7 @@ mod admission;
 mod admit_options;
 mod builder;
 mod check;
+mod check_span;
 mod check_all;
 #[cfg(feature = "memory")]
 mod deny_cache;

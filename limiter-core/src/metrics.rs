@@ -23,7 +23,7 @@ use crate::stats::{CallStats, PolicyStats, ServerStats, Snapshot};
 /// How often metrics are published.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-const COUNTERS: [(&str, &str); 16] = [
+const COUNTERS: [(&str, &str); 17] = [
     ("limiter.requests", "Requests by policy and outcome."),
     ("limiter.near_limit", "Admitted requests that left at most a fifth of a quota."),
     ("limiter.refunds", "Requests that were given back because of their outcome."),
@@ -35,6 +35,7 @@ const COUNTERS: [(&str, &str); 16] = [
     ("limiter.lost", "Strikes and settlements that were lost because the store failed."),
     ("limiter.store.errors", "Checks and strikes without an answer of the store, by kind."),
     ("limiter.store.calls", "Calls to a server of the store, by result."),
+    ("limiter.store.retries", "Calls that were sent again over another connection."),
     ("limiter.store.batched_requests", "Requests that these calls have decided."),
     ("limiter.store.latency_seconds_bucket", "Calls that took at most so many seconds."),
     ("limiter.store.latency_seconds_count", "Calls whose time was measured."),
@@ -152,6 +153,7 @@ fn publish_calls(server: &str, calls: &CallStats) {
         counter!("limiter.store.calls", "server" => server.to_owned(), "result" => result)
             .absolute(count);
     }
+    counter!("limiter.store.retries", "server" => server.to_owned()).absolute(calls.retries);
     counter!("limiter.store.batched_requests", "server" => server.to_owned())
         .absolute(calls.batch_sizes.sum);
     let latency = &calls.latency_micros;

@@ -245,8 +245,8 @@ pub(crate) async fn filled(url: &str, prefix: &str, rows: usize) -> (RemoteStore
 }
 
 /// Asks after each time that somebody has closed the connections, so many times:
-/// each is counted, exactly.
-pub(crate) async fn loses_nothing(url: &str, times: u64, close: impl AsyncFn()) {
+/// each is counted, exactly. Returns how often a call was sent again.
+pub(crate) async fn loses_nothing(url: &str, times: u64, close: impl AsyncFn()) -> u64 {
     let store = builder(url, &unique("closing")).timeout(Duration::from_secs(2));
     let store = store.connect().await.unwrap();
     let policies = [policy("300/day")];
@@ -259,4 +259,5 @@ pub(crate) async fn loses_nothing(url: &str, times: u64, close: impl AsyncFn()) 
             assert_eq!(decision.quotas()[0].remaining(), 300 - 1 - round, "round {round}");
         }
     }
+    store.health().into_iter().flatten().map(|server| server.calls.retries).sum()
 }

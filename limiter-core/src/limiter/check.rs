@@ -3,7 +3,13 @@
 
 use std::time::Instant;
 
-use super::{PolicySet, record_decision::DecidedBy};
+use tracing::Instrument;
+
+use super::{
+    PolicySet,
+    check_span::{check_span, record_verdict},
+    record_decision::DecidedBy,
+};
 use crate::{
     check::Check,
     decision::Decision,
@@ -103,8 +109,20 @@ impl PolicySet {
         self.inner().runtime.finish(Box::pin(work)).await.unwrap_or_else(|| Err(ended()))
     }
 
-    /// Waits for the store's decision and learns from it, or decides without the store.
+    /// Waits for the store's decision within a span, and learns from it; or decides without
+    /// the store.
     pub(super) async fn await_decision(
+        &self,
+        check: Check<'_>,
+        answer: Answer<'_, Decision>,
+    ) -> Result<Decision, Error> {
+        let span = check_span(&check);
+        let decided = self.decide_by_store(check, answer).instrument(span.clone()).await;
+        record_verdict(&span, &decided);
+        decided
+    }
+
+    async fn decide_by_store(
         &self,
         check: Check<'_>,
         answer: Answer<'_, Decision>,

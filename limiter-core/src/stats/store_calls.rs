@@ -61,6 +61,7 @@ impl CallCounters {
         CallStats {
             calls: latency.count,
             failed: self.failed.load(Ordering::Relaxed),
+            retries: 0,
             latency_micros: latency,
             batch_sizes: self.batches.snapshot(),
         }
@@ -75,6 +76,9 @@ pub struct CallStats {
     pub calls: u64,
     /// Calls of these that failed or took too long.
     pub failed: u64,
+    /// How often a call was sent again over another connection, since the one before was
+    /// found closed and the call provably had changed nothing.
+    pub retries: u64,
     /// How long the calls took, in microseconds.
     pub latency_micros: Histogram,
     /// How many requests each call has decided.

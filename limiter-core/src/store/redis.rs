@@ -89,7 +89,7 @@ impl Backend for Redis {
     }
 
     fn health(&self) -> Vec<ServerHealth> {
-        self.topology.masters().iter().map(|master| master.breaker().health()).collect()
+        self.topology.masters().iter().map(|master| master.health()).collect()
     }
 
     fn probe(&self) -> BoxFuture<'_, Result<(), StoreError>> {

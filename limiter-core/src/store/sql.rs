@@ -69,7 +69,7 @@ pub(super) async fn connect<D: Dialect>(
     let dialect = Arc::new(dialect);
     let pool = Pool::new(Arc::clone(&dialect), connections, builder.timeout);
     let breaker = CircuitBreaker::new(dialect.server(), &builder.breaker_settings());
-    let executor = SqlExecutor { pool: Arc::clone(&pool) };
+    let executor = SqlExecutor::new(Arc::clone(&pool));
     let sql = Arc::new(Sql {
         batcher: Batcher::new(executor, breaker, builder.timeout),
         probe_client: probe_client(0),
@@ -129,7 +129,7 @@ impl<D: Dialect> Backend for Sql<D> {
     }
 
     fn health(&self) -> Vec<ServerHealth> {
-        vec![self.batcher.breaker().health()]
+        vec![self.batcher.health()]
     }
 
     fn probe(&self) -> BoxFuture<'_, Result<(), StoreError>> {

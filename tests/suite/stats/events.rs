@@ -10,11 +10,16 @@ use std::{
 
 use limiter_core::{
     AdmitOptions, BanCause, BanRule, Event, Key, Limiter, LimiterBuilder, Mode, OnStoreError,
-    Policy,
+    Policy, Verdict,
 };
+use tracing_subscriber::fmt::format::FmtSpan;
 
 use super::shadow::Lines;
-use crate::{switchable_store::SwitchableStore, test_request::from};
+use crate::{
+    databases::{builder, sqlite_url, unique},
+    switchable_store::SwitchableStore,
+    test_request::from,
+};
 
 fn policy() -> Policy {
     let hour = Duration::from_secs(3_600);
@@ -232,4 +237,35 @@ async fn secrets_are_in_no_event_and_no_line() {
     let (events, lines) = (texts.take(), lines.text());
     assert!(events.len() >= 4 && events.iter().all(|text| !text.contains("s3cret")), "{events:?}");
     assert!(lines.contains("refused") && !lines.contains("s3cret"), "{lines}");
+}
+
+/// A check that waits for the store is a span with its policies and its verdict, and
+/// without its key.
+#[tokio::test]
+async fn a_check_that_waits_is_a_span() {
+    let lines = Lines::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(lines.clone())
+        .with_ansi(false)
+        .with_span_events(FmtSpan::CLOSE)
+        .with_max_level(tracing::Level::DEBUG);
+    let store = builder(sqlite_url(), &unique("span")).connect().await.unwrap();
+    let daily = Policy::new("daily", "100/day").unwrap();
+    let limiter = Limiter::builder().store(store).policy(policy()).policy(daily);
+    let limiter = limiter.build().await.unwrap();
+    let _logs = tracing::subscriber::set_default(subscriber.finish());
+    let both = limiter.policies(["api", "daily"]).unwrap();
+    let subjects = both.subjects_of(&Key::header("x-api-key", b"s3cret"));
+    let mut verdicts = Vec::new();
+    for _ in 0..5 {
+        verdicts.push(both.check(&subjects, 1).await.unwrap().verdict());
+    }
+    let lines = lines.text();
+    for verdict in [Verdict::Allowed, Verdict::Limited, Verdict::Banned] {
+        let word = format!("{verdict:?}").to_lowercase();
+        let span = format!("limiter.check{{policies=api,daily verdict=\"{word}\"}}");
+        assert_eq!(lines.contains(&span), verdicts.contains(&verdict), "{span} in {lines}");
+    }
+    assert!(verdicts.contains(&Verdict::Allowed) && verdicts.len() > 1, "{verdicts:?}");
+    assert!(!lines.contains("s3cret"), "{lines}");
 }

@@ -7,7 +7,10 @@
 //! or that was restarted in a quiet moment, so costs nobody a request.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -39,6 +42,8 @@ pub(super) struct Connection {
     state: watch::Receiver<State>,
     /// Ends a pause between two attempts.
     wanted: Arc<Notify>,
+    /// How often commands were sent again.
+    retries: Arc<AtomicU64>,
 }
 
 #[derive(Clone)]
@@ -76,7 +81,7 @@ impl Connection {
         let task =
             ReconnectTask { source, state: sender, wanted: Arc::clone(&wanted), call_timeout };
         tokio::spawn(task.run());
-        Self { state, wanted }
+        Self { state, wanted, retries: Arc::default() }
     }
 
     /// Returns once there is a connection, or why there is none.
@@ -94,6 +99,11 @@ impl Connection {
         if let State::Connected(live) = &*self.state.borrow() {
             live.discarded.notify_one();
         }
+    }
+
+    /// Returns how often commands were sent again that had not left this process.
+    pub(super) fn retries(&self) -> u64 {
+        self.retries.load(Ordering::Relaxed)
     }
 
     /// Returns whether both are one and the same.
@@ -131,6 +141,7 @@ impl Connection {
             if sends == MAX_SENDS {
                 return Err(CallError::Unsent(error));
             }
+            self.retries.fetch_add(1, Ordering::Relaxed);
             self.lost(&live).await;
         }
     }

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     error::StoreError,
     store::{
+        ServerHealth,
         circuit_breaker::{BreakerSettings, CircuitBreaker},
         prober::{Probe, spawn_prober},
         remote::{
@@ -64,8 +65,8 @@ impl Master {
         self.runner().connection()
     }
 
-    pub(super) fn breaker(&self) -> &CircuitBreaker {
-        self.batcher.breaker()
+    pub(super) fn health(&self) -> ServerHealth {
+        self.batcher.health()
     }
 
     pub(super) const fn info(&self) -> &ConnectionInfo {

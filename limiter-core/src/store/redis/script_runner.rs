@@ -84,6 +84,10 @@ impl BatchExecutor for Arc<ScriptRunner> {
             Ok(replies)
         })
     }
+
+    fn retries(&self) -> u64 {
+        self.connection.retries()
+    }
 }
 
 impl ScriptRunner {

@@ -49,7 +49,10 @@ use self::{
     worker::{CallSlot, WorkerSlot, serve},
 };
 use super::backend::{Reply, StoreRequest};
-use crate::{error::StoreError, store::circuit_breaker::CircuitBreaker};
+use crate::{
+    error::StoreError,
+    store::{ServerHealth, circuit_breaker::CircuitBreaker},
+};
 
 /// When a request may be tried again that was refused as overload.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -121,6 +124,13 @@ impl<E: BatchExecutor> Batcher<E> {
     /// The server's circuit breaker.
     pub(in crate::store) fn breaker(&self) -> &Arc<CircuitBreaker> {
         &self.0.breaker
+    }
+
+    /// Returns the health of the server, and the counters of the calls to it.
+    pub(in crate::store) fn health(&self) -> ServerHealth {
+        let mut health = self.0.breaker.health();
+        health.calls.retries = self.0.executor.retries();
+        health
     }
 
     /// Returns the state before the request, which is decided alone or in a batch.

@@ -2,7 +2,10 @@
 //!
 //! Input: entries of a batch. Output: the state before each.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use futures_core::future::BoxFuture;
 use futures_util::FutureExt;
@@ -23,7 +26,14 @@ const MAX_SENDS: u32 = 3;
 
 /// Sends batches over the connections of a pool.
 pub(in crate::store) struct SqlExecutor<D: Dialect> {
-    pub(in crate::store) pool: Arc<Pool<D>>,
+    pool: Arc<Pool<D>>,
+    retries: AtomicU64,
+}
+
+impl<D: Dialect> SqlExecutor<D> {
+    pub(in crate::store) fn new(pool: Arc<Pool<D>>) -> Self {
+        Self { pool, retries: AtomicU64::new(0) }
+    }
 }
 
 impl<D: Dialect> BatchExecutor for SqlExecutor<D> {
@@ -57,13 +67,19 @@ impl<D: Dialect> BatchExecutor for SqlExecutor<D> {
         async move {
             for _ in 1..MAX_SENDS {
                 match self.run(batch, deadline, is_inline).await {
-                    Err(error) if error.is_closed && error.did_nothing => {}
+                    Err(error) if error.is_closed && error.did_nothing => {
+                        self.retries.fetch_add(1, Ordering::Relaxed);
+                    }
                     result => return result.map_err(StoreError::from),
                 }
             }
             self.run(batch, deadline, is_inline).await.map_err(StoreError::from)
         }
         .boxed()
+    }
+
+    fn retries(&self) -> u64 {
+        self.retries.load(Ordering::Relaxed)
     }
 }
 

@@ -32,6 +32,9 @@ pub(in crate::store) trait BatchExecutor: Send + Sync + 'static {
         &'a self,
         batch: &'a [BatchEntry],
     ) -> BoxFuture<'a, Result<Vec<Reply>, StoreError>>;
+
+    /// Returns how often a call was sent again that provably had not been carried out.
+    fn retries(&self) -> u64;
 }
 
 /// The size of a batch, and the number of calls at a time.

@@ -99,6 +99,10 @@ impl BatchExecutor for Arc<Server> {
             Ok(batch.iter().map(|entry| self.decide(entry)).collect())
         })
     }
+
+    fn retries(&self) -> u64 {
+        0
+    }
 }
 
 /// A batcher, and its server, whose calls take that many milliseconds.

@@ -28,7 +28,6 @@ pub(crate) use self::outage_units::QuotaUsage;
 #[cfg(feature = "memory")]
 pub(crate) use self::state::Numbers;
 pub use self::state::State;
-#[cfg(any(feature = "memory", feature = "redis"))]
 pub(crate) use self::state::max_numbers;
 pub(crate) use self::strict_window::{Segments, Summary};
 use self::traits::Counting;

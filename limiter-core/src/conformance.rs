@@ -62,6 +62,8 @@ macro_rules! conformance_tests {
             a_changed_limit_keeps_what_was_used
             a_lowered_burst_keeps_what_was_used
             a_lowered_limit_says_how_long
+            a_quota_more_or_less_keeps_the_others
+            a_settlement_keeps_quotas_that_it_does_not_know
             a_changed_window_starts_anew
             a_reset_forgets_the_counter_and_not_the_ban
             a_clock_that_steps_back_locks_nobody_out

@@ -110,7 +110,7 @@ pub use crate::{
     },
     networks::Networks,
     outage_usage::OutageUsage,
-    policy::{HeaderStyle, HeaderStyles, Mode, Namespaces, OnStoreError, Policy},
+    policy::{HeaderStyle, HeaderStyles, Mode, Namespaces, OnStoreError, Policy, QuotaId},
     quota::{Algorithm, Quota, QuotaError, Quotas},
     request::{RequestInfo, Subjects},
     response::{Fields, Refusal, RefusalKind},

@@ -32,8 +32,8 @@ mod admission;
 mod admit_options;
 mod builder;
 mod check;
-mod check_span;
 mod check_all;
+mod check_span;
 #[cfg(feature = "memory")]
 mod deny_cache;
 mod explain;

@@ -3,7 +3,10 @@
 use smallvec::SmallVec;
 
 #[cfg(feature = "memory")]
-use crate::algorithm::{Arithmetic, PackedUsage};
+use crate::{
+    algorithm::{Arithmetic, PackedUsage},
+    policy::QuotaId,
+};
 use crate::{
     algorithm::{QuotaUsage, Usage},
     ban::Ban,
@@ -72,21 +75,26 @@ impl OutageUsage {
         self.quotas.iter().all(QuotaUsage::is_unused)
     }
 
-    /// The parts of each quota's units, without the quota.
+    /// The parts of the units of each of the policy's quotas, without the quota.
     #[cfg(feature = "memory")]
-    pub(crate) fn packed(&self) -> impl Iterator<Item = PackedUsage> + '_ {
-        self.quotas.iter().flat_map(QuotaUsage::packed)
+    pub(crate) fn packed(&self, policy: &Policy) -> impl Iterator<Item = (QuotaId, PackedUsage)> {
+        let quotas = policy.quota_ids().iter().zip(&self.quotas);
+        quotas.flat_map(|(id, usage)| usage.packed().map(|part| (*id, part)))
     }
 
-    /// The reverse, for the policy whose usage was packed.
+    /// The reverse, for a policy that may have other quotas than the one whose usage was
+    /// packed.
     #[cfg(feature = "memory")]
     pub(crate) fn unpack(
         policy: &Policy,
-        mut packed: impl Iterator<Item = PackedUsage>,
+        packed: impl Iterator<Item = (QuotaId, PackedUsage)> + Clone,
         now: Timestamp,
     ) -> Self {
-        let quotas = policy.quotas().iter();
-        let quotas = quotas.map(|quota| QuotaUsage::unpack(*quota, &mut packed)).collect();
+        let unpack = |(quota, id): (&Quota, &QuotaId)| {
+            let own = packed.clone().filter(|(of, _)| of == id);
+            QuotaUsage::unpack(*quota, &mut own.map(|(_, part)| part))
+        };
+        let quotas = policy.quotas().iter().zip(policy.quota_ids()).map(unpack).collect();
         Self { now, quotas, ban: None }
     }
 

@@ -20,6 +20,7 @@ mod header_styles;
 mod memory_counters;
 mod namespaces;
 mod options;
+mod quota_ids;
 mod validate;
 
 #[cfg(feature = "memory")]
@@ -31,6 +32,7 @@ pub use self::header_styles::{HeaderStyle, HeaderStyles};
 pub(crate) use self::memory_counters::{CachedId, Counter, CounterSpec, Counters};
 pub use self::namespaces::Namespaces;
 pub use self::options::{Mode, OnStoreError};
+pub use self::quota_ids::QuotaId;
 pub(crate) use self::validate::check_together;
 use crate::{
     ban::{BanRule, MAX_BAN},
@@ -64,6 +66,7 @@ struct Rule {
     is_reservation: bool,
     per_address: u64,
     namespaces: Namespaces,
+    quota_ids: Box<[QuotaId]>,
     #[cfg(feature = "memory")]
     counters: Counters,
     #[cfg(feature = "memory")]
@@ -192,10 +195,25 @@ impl Policy {
     }
 
     /// Returns the namespaces under which a store keeps the policy's state. Policies of
-    /// one name and windows share counters, policies of one group strikes and bans.
+    /// one name share the counters of quotas that have one id, policies of one group strikes
+    /// and bans.
     #[must_use]
     pub fn namespaces(&self) -> Namespaces {
         self.0.namespaces
+    }
+
+    /// Returns the id of each quota, in their order: under which of them a store keeps the
+    /// usage of a key in the namespace of the policy's counters. A store keeps what is there
+    /// under other ids: a server that runs by another configuration has written it.
+    #[must_use]
+    pub fn quota_ids(&self) -> &[QuotaId] {
+        &self.0.quota_ids
+    }
+
+    /// Returns true if both count in the same counters, though their limits may differ.
+    pub(crate) fn has_counters_of(&self, other: &Self) -> bool {
+        self.0.namespaces.counters == other.0.namespaces.counters
+            && self.0.quota_ids == other.0.quota_ids
     }
 
     /// Returns a digest of the counters' namespace and of the quotas with their limits,
@@ -241,6 +259,7 @@ impl Rule {
             is_reservation: false,
             per_address: PER_ADDRESS,
             namespaces: Namespaces { counters: 0, bans: 0, strikes: 0 },
+            quota_ids: Box::default(),
             #[cfg(feature = "memory")]
             counters: Counters::default(),
             #[cfg(feature = "memory")]
@@ -249,12 +268,13 @@ impl Rule {
     }
 
     fn with_namespaces(mut self) -> Self {
-        let of = |name| Namespaces::of(name, self.mode, &self.quotas, self.ban.as_ref());
+        let of = |name| Namespaces::of(name, self.mode, self.ban.as_ref());
         let own = of(&self.name);
         self.namespaces = match self.name.strip_suffix(derived_policies::PREFLIGHTS) {
             Some(shared) => Namespaces { counters: own.counters, ..of(shared) },
             None => own,
         };
+        self.quota_ids = quota_ids::quota_ids(&self.quotas);
         self.with_counters()
     }
 
@@ -263,8 +283,9 @@ impl Rule {
     fn with_counters(mut self) -> Self {
         #[cfg(feature = "memory")]
         {
-            self.counters =
-                Counters::of(self.namespaces, self.mode, &self.quotas, self.ban.as_ref());
+            let Self { namespaces, mode, quotas, quota_ids, ban, .. } = &self;
+            let counters = Counters::of(*namespaces, *mode, quotas, quota_ids, ban.as_ref());
+            self.counters = counters;
             let mut limits = DefaultHasher::new();
             (self.namespaces.counters, &self.quotas).hash(&mut limits);
             self.limits = limits.finish();

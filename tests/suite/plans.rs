@@ -64,16 +64,22 @@ async fn check(set: &PolicySet, client: &str, cost: u64) -> Decision {
 }
 
 /// How many of 64 tasks for each instance are admitted.
-async fn admitted(instances: &[Limiter; 2], quotas: &str, client: &str) -> usize {
+async fn admitted(instances: &[Limiter; 2], quotas: &str, client: &str) -> u64 {
+    admitted_by(instances, [quotas; 2], client).await.iter().sum()
+}
+
+/// How many of 64 tasks each instance admits, which has quotas of its own.
+async fn admitted_by(instances: &[Limiter; 2], quotas: [&str; 2], client: &str) -> [u64; 2] {
     let tasks: Vec<_> = (0..128)
         .map(|task| {
-            let (set, client) = (plan(&instances[task % 2], quotas), client.to_owned());
+            let set = plan(&instances[task % 2], quotas[task % 2]);
+            let client = client.to_owned();
             tokio::spawn(async move { check(&set, &client, 1).await.is_allowed() })
         })
         .collect();
-    let mut admitted = 0;
-    for task in tasks {
-        admitted += usize::from(task.await.unwrap());
+    let mut admitted = [0; 2];
+    for (task, is_admitted) in tasks.into_iter().enumerate() {
+        admitted[task % 2] += u64::from(is_admitted.await.unwrap());
     }
     admitted
 }
@@ -96,6 +102,13 @@ async fn assert_exact(instances: [Limiter; 2]) {
     assert_eq!(admitted(&instances, "50/hour", "free").await, 45);
     // Other windows have a counter of their own.
     assert_eq!(admitted(&instances, "7/day", "free").await, 7);
+    // As while a configuration is rolled out that has one quota more: both count in the
+    // one that they share, and neither loses what the other does not know.
+    let [old, new] = ["20/hour", "20/hour; 1000/day"];
+    let [by_old, by_new] = admitted_by(&instances, [old, new], "rollout").await;
+    assert_eq!(by_old + by_new, 20);
+    let look = check(&plan(&instances[0], new), "rollout", 0).await;
+    assert_eq!(look.quotas()[1].remaining(), 1_000 - by_new);
 }
 
 fn a_changed_plan_keeps_what_was_used(url: &str) {

@@ -12,7 +12,7 @@ use std::{
 
 use limiter_core::{
     Answer, Ban, BanChange, BanPage, BanRule, Banned, Check, Clock, Decision, Item, Key, KeyStates,
-    Policy, State, Store, Timestamp,
+    Policy, QuotaId, State, Store, Timestamp,
     decide::{BanRecord, Change, PriorState, Usage, decide},
     settlement::{Settled, SettledItem, settle},
 };
@@ -29,8 +29,8 @@ pub struct MapStore {
 
 #[derive(Debug, Default)]
 struct Tables {
-    /// One state a quota, in the policy's order.
-    counters: BTreeMap<Row, Vec<Option<State>>>,
+    /// The state of each quota by its id, also of quotas that another configuration has.
+    counters: BTreeMap<Row, BTreeMap<QuotaId, State>>,
     strikes: BTreeMap<Row, State>,
     bans: BTreeMap<Row, (Key, Ban)>,
 }
@@ -53,10 +53,12 @@ fn row(namespace: u64, item: Item<'_>) -> Row {
 impl Tables {
     fn prior_state(&self, item: Item<'_>, now: Timestamp) -> PriorState {
         let namespaces = item.policy.namespaces();
-        let states = self.counters.get(&row(namespaces.counters, item)).cloned();
+        let counter = self.counters.get(&row(namespaces.counters, item));
+        let state = |id| counter.and_then(|states| states.get(id).cloned());
+        let states = item.policy.quota_ids().iter().map(state);
         let strikes = self.strikes.get(&row(namespaces.strikes, item)).cloned();
         let ban = self.bans.get(&row(namespaces.bans, item)).map(|(_, ban)| *ban);
-        PriorState::new(item, states.unwrap_or_default(), strikes, ban, now)
+        PriorState::new(item, states, strikes, ban, now)
     }
 
     /// The rule and the record of a subject that may be banned.
@@ -69,8 +71,14 @@ impl Tables {
     }
 
     fn save_counters(&mut self, item: Item<'_>, usages: &[Usage]) {
-        let states = usages.iter().map(Usage::state).collect();
-        self.counters.insert(row(item.policy.namespaces().counters, item), states);
+        let counter = row(item.policy.namespaces().counters, item);
+        let states = self.counters.entry(counter).or_default();
+        for (id, usage) in item.policy.quota_ids().iter().zip(usages) {
+            match usage.state() {
+                Some(state) => states.insert(*id, state),
+                None => states.remove(id),
+            };
+        }
     }
 
     fn save_ban_record(&mut self, item: Item<'_>, record: &BanRecord) {

@@ -4,10 +4,7 @@
 #[cfg(any(feature = "memory", feature = "_shared"))]
 use smallvec::SmallVec;
 
-#[cfg(any(feature = "memory", feature = "_shared"))]
-use crate::quota::Algorithm;
-#[cfg(any(feature = "memory", feature = "redis"))]
-use crate::quota::Quota;
+use crate::quota::{Algorithm, Quota};
 
 /// The stored state of one quota of one key. `None` in its place means that
 /// nothing was used.
@@ -59,34 +56,12 @@ pub(crate) type Numbers = SmallVec<[u64; 4]>;
 
 #[cfg(any(feature = "memory", feature = "_shared"))]
 impl State {
-    /// Returns the algorithm that the state is of.
-    #[cfg(feature = "_sql")]
-    pub(crate) const fn algorithm(&self) -> Algorithm {
-        match self {
-            Self::Gcra { .. } => Algorithm::Gcra,
-            Self::FixedWindow { .. } => Algorithm::FixedWindow,
-            Self::SlidingWindow { .. } => Algorithm::SlidingWindow,
-            Self::StrictWindow { .. } => Algorithm::StrictWindow,
-        }
-    }
-
-    /// Returns the letter by which text says the algorithm.
-    #[cfg(feature = "_sql")]
-    pub(crate) const fn letter(algorithm: Algorithm) -> &'static str {
-        match algorithm {
-            Algorithm::Gcra => "g",
-            Algorithm::FixedWindow => "f",
-            Algorithm::SlidingWindow => "s",
-            Algorithm::StrictWindow => "t",
-        }
-    }
-
     /// Returns the numbers of the state, at most [`max_numbers`] of them. Zeros may
     /// follow them: they mean the same.
     pub(crate) fn numbers(&self) -> Numbers {
         match self {
             Self::Gcra { tat, fraction, limit, burst } => {
-                [*tat, *fraction, *limit, *burst].into_iter().collect()
+                [*limit, *burst, *tat, *fraction].into_iter().collect()
             }
             Self::FixedWindow { start, used } => [*start, *used].into_iter().collect(),
             Self::SlidingWindow { start, current, previous } => {
@@ -103,7 +78,7 @@ impl State {
     pub(crate) fn of_numbers(algorithm: Algorithm, numbers: &[u64]) -> Option<Self> {
         let used = 1 + numbers.iter().rposition(|number| *number > 0)?;
         match (algorithm, numbers) {
-            (Algorithm::Gcra, &[tat, fraction, limit, burst, ..]) => {
+            (Algorithm::Gcra, &[limit, burst, tat, fraction, ..]) => {
                 Some(Self::Gcra { tat, fraction, limit, burst })
             }
             (Algorithm::FixedWindow, &[start, used, ..]) => Some(Self::FixedWindow { start, used }),
@@ -119,7 +94,6 @@ impl State {
 }
 
 /// Returns the most numbers that a state of that quota has.
-#[cfg(any(feature = "memory", feature = "redis"))]
 pub(crate) fn max_numbers(quota: &Quota) -> usize {
     match quota.algorithm() {
         Algorithm::Gcra => 4,

@@ -1,8 +1,12 @@
 use super::{
     harness::{Harness, policy, secs, wait},
-    quotas::counted_by,
+    quotas::{align, counted_by},
 };
-use crate::{Algorithm, Check, Key, Mode, Subject, Verdict};
+use crate::{
+    Algorithm, Check, Decision, Item, Key, Mode, Policy, Subject, Verdict,
+    decide::Usage,
+    settlement::{Adjustment, SettledItem},
+};
 
 /// Nor does a refusal by one policy charge the others, each with its own key.
 pub async fn several_policies_are_all_or_nothing(trial: &Harness) {
@@ -67,6 +71,64 @@ pub async fn a_changed_limit_keeps_what_was_used(trial: &Harness) {
         assert_eq!(raised.quotas()[0].remaining(), 12, "{algorithm:?}");
         let lowered = trial.ask(&counted_by(algorithm, "5/hour"), &client, 1).await;
         assert_eq!(lowered.verdict(), Verdict::Limited, "{algorithm:?}");
+    }
+}
+
+/// Each quota is counted for itself, whatever others the policy has: one more, one less,
+/// and another order change nothing of what was used of the others.
+pub async fn a_quota_more_or_less_keeps_the_others(trial: &Harness) {
+    for algorithm in Algorithm::ALL.iter().copied() {
+        let client = trial.subject(algorithm.as_str());
+        let hour = counted_by(algorithm, "10/hour");
+        let both = counted_by(algorithm, "10/hour; 20/day");
+        let remaining = async |policies: &[Policy; 1], cost: u64| {
+            let decision = trial.ask(policies, &client, cost).await;
+            assert!(decision.is_allowed(), "{algorithm:?}: {decision:?}");
+            decision.quotas().iter().map(|quota| quota.remaining()).collect::<Vec<_>>()
+        };
+        align(trial, secs(86_400));
+        assert_eq!(remaining(&hour, 4).await, [6], "{algorithm:?}");
+        assert_eq!(remaining(&both, 0).await, [6, 20], "{algorithm:?}");
+        assert_eq!(remaining(&both, 2).await, [4, 18], "{algorithm:?}");
+        // A server that does not know the new quota yet, and one in which it comes first.
+        assert_eq!(remaining(&hour, 1).await, [3], "{algorithm:?}");
+        let three = counted_by(algorithm, "20/day; 5/minute; 10/hour");
+        assert_eq!(remaining(&three, 1).await, [4, 2, 17], "{algorithm:?}");
+        assert_eq!(remaining(&counted_by(algorithm, "30/day"), 1).await, [26], "{algorithm:?}");
+        assert_eq!(remaining(&both, 0).await, [2, 16], "{algorithm:?}");
+        assert_eq!(remaining(&hour, 2).await, [0], "{algorithm:?}");
+        let refused = trial.ask(&both, &client, 1).await;
+        assert!(refused.quotas()[0].refuses() && !refused.quotas()[1].refuses());
+        // A reset forgets all of them.
+        let item = Item { policy: &hour[0], subject: &client };
+        trial.store().reset(item).await.expect("the store works");
+        assert_eq!(remaining(&three, 0).await, [5, 10, 20], "{algorithm:?}");
+    }
+}
+
+/// Units that are given back or charged beyond the limit change the policy's own quotas
+/// alone.
+pub async fn a_settlement_keeps_quotas_that_it_does_not_know(trial: &Harness) {
+    for algorithm in Algorithm::ALL.iter().copied() {
+        let client = trial.subject(algorithm.as_str());
+        let hour = counted_by(algorithm, "10/hour");
+        let both = counted_by(algorithm, "10/hour; 20/day");
+        align(trial, secs(86_400));
+        assert!(trial.ask(&both, &client, 3).await.is_allowed());
+        let item = || Item { policy: &hour[0], subject: &client };
+        let settle = async |adjustment| {
+            trial.settle(vec![SettledItem::adjusted(item(), adjustment)]).await.swap_remove(0)
+        };
+        let charged = settle(Adjustment::Charge(2)).await;
+        let marks = charged.usages.iter().map(Usage::mark).collect();
+        let look = trial.ask(&both, &client, 0).await;
+        let remaining = |look: &Decision| {
+            look.quotas().iter().map(|quota| quota.remaining()).collect::<Vec<_>>()
+        };
+        assert_eq!(remaining(&look), [5, 17], "{algorithm:?}");
+        settle(Adjustment::Refund { units: 5, marks }).await;
+        let look = trial.ask(&both, &client, 0).await;
+        assert_eq!(remaining(&look), [10, 17], "{algorithm:?}");
     }
 }
 

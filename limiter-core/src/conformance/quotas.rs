@@ -10,7 +10,7 @@ pub(super) fn counted_by(algorithm: Algorithm, quotas: &str) -> [Policy; 1] {
 }
 
 /// Puts the clock to the start of a window of that length.
-fn align(trial: &Harness, window: Duration) {
+pub(super) fn align(trial: &Harness, window: Duration) {
     let now = trial.clock().now().as_micros();
     let window = u64::try_from(window.as_micros()).expect("a case's window is short");
     trial.advance(Duration::from_micros(window - now % window));

@@ -2,7 +2,7 @@ use std::{collections::HashMap, sync::Mutex};
 
 use crate::{
     Answer, Ban, BanChange, BanPage, BanRule, Banned, Check, Clock, Decision, Item, Key, KeyStates,
-    ManualClock, Policy, State, Store, Timestamp,
+    ManualClock, Policy, QuotaId, State, Store, Timestamp,
     ban::BanRecord,
     decide::{Change, PriorState, Usage, decide},
     settlement::{Settled, SettledItem, settle},
@@ -20,7 +20,7 @@ type Name = (u64, Key);
 
 #[derive(Debug, Default)]
 struct Kept {
-    counters: HashMap<Name, Vec<Option<State>>>,
+    counters: HashMap<Name, HashMap<QuotaId, State>>,
     strikes: HashMap<Name, Option<State>>,
     bans: HashMap<Name, Option<Ban>>,
 }
@@ -39,7 +39,9 @@ impl ReferenceStore {
 
 impl Kept {
     fn prior(&self, item: Item<'_>, now: Timestamp) -> PriorState {
-        let states = self.counters.get(&counters(item)).cloned().unwrap_or_default();
+        let counters = self.counters.get(&counters(item));
+        let state = |id| counters.and_then(|states| states.get(id).cloned());
+        let states = item.policy.quota_ids().iter().map(state);
         let strikes = self.strikes.get(&strikes(item)).cloned().flatten();
         let ban = self.bans.get(&bans(item)).copied().flatten();
         PriorState::new(item, states, strikes, ban, now)
@@ -51,7 +53,13 @@ impl Kept {
     }
 
     fn charge(&mut self, item: Item<'_>, levels: &[Usage]) {
-        self.counters.insert(counters(item), levels.iter().map(Usage::state).collect());
+        let states = self.counters.entry(counters(item)).or_default();
+        for (id, usage) in item.policy.quota_ids().iter().zip(levels) {
+            match usage.state() {
+                Some(state) => states.insert(*id, state),
+                None => states.remove(id),
+            };
+        }
     }
 
     fn offend(&mut self, item: Item<'_>, offender: BanRecord) {

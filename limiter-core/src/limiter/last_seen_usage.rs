@@ -17,13 +17,13 @@ use moka::{Expiry, policy::EvictionPolicy, sync::Cache};
 use smallvec::SmallVec;
 
 use crate::{
-    algorithm::Usage,
+    algorithm::{State, Usage},
     check::{Check, Item},
     decide::Levels,
     decision::{Decision, QuotaStatus},
     key::Key,
     outage_usage::OutageUsage,
-    policy::OnStoreError,
+    policy::{OnStoreError, Policy, QuotaId},
     quota::Quota,
     store::Store,
     time::Timestamp,
@@ -41,6 +41,7 @@ pub(super) struct LastSeen {
 
 /// The usage of each quota of a policy, by the store's clock.
 struct Seen {
+    policy: Policy,
     quotas: SmallVec<[QuotaStatus; 1]>,
     now: Timestamp,
     at: Instant,
@@ -65,7 +66,8 @@ impl LastSeen {
             if item.policy.on_store_error() == OnStoreError::Local && own().any(is_half_used) {
                 let quotas = own().copied().collect();
                 let keep = item.policy.remembered_for();
-                let seen = Seen { quotas, now: decision.now, at: Instant::now(), keep };
+                let (policy, now) = (item.policy.clone(), decision.now);
+                let seen = Seen { policy, quotas, now, at: Instant::now(), keep };
                 self.used.store(true, Ordering::Relaxed);
                 self.usages.insert(id(item), Arc::new(seen));
             }
@@ -101,14 +103,18 @@ impl LastSeen {
 }
 
 impl Seen {
-    /// Returns the usage now, and the instant by the store's clock. The limits may have
-    /// been other ones: the quotas of a request may change.
+    /// Returns the usage now, and the instant by the store's clock. The quotas may have
+    /// been other ones: those of a request and those of a configuration may change.
     fn usages(&self, item: Item<'_>) -> (Timestamp, Levels) {
         let now = self.now.after(self.at.elapsed());
-        let quotas = self.quotas.iter().zip(item.policy.quotas().iter());
-        let usage =
-            |(seen, quota): (&QuotaStatus, &Quota)| Usage::at(*quota, seen.usage.state(), now);
+        let quotas = item.policy.quotas().iter().zip(item.policy.quota_ids());
+        let usage = |(quota, id): (&Quota, &QuotaId)| Usage::at(*quota, self.state(*id), now);
         (now, quotas.map(usage).collect())
+    }
+
+    fn state(&self, id: QuotaId) -> Option<State> {
+        let mut seen = self.policy.quota_ids().iter().zip(&self.quotas);
+        seen.find(|(own, _)| **own == id).and_then(|(_, status)| status.usage.state())
     }
 }
 

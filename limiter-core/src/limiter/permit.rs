@@ -201,8 +201,7 @@ impl Permit {
         let is_same = self.0.policies.limiter() == limiter;
         is_same.then(|| {
             self.items().position(|(own, counted)| {
-                own.namespaces().counters == policy.namespaces().counters
-                    && counted.key == subject.key
+                own.has_counters_of(policy) && counted.key == subject.key
             })
         })?
     }

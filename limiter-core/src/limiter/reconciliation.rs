@@ -253,7 +253,7 @@ impl ReconciliationLog {
 
     /// Forgets the units: they were reset by hand.
     pub(super) fn forget_units(&self, item: Item<'_>) {
-        self.usages.update(item, SystemClock.now(), |_| None);
+        self.usages.remove(item);
     }
 
     /// Forgets the ban: it was changed by hand.

@@ -4,7 +4,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Mode, Namespaces};
+use super::{Mode, Namespaces, QuotaId};
 use crate::{
     algorithm::WordEncoding,
     ban::BanRule,
@@ -35,6 +35,8 @@ pub(crate) struct Counter {
 pub(crate) struct CounterSpec {
     /// The namespace of a policy's quota, or of strikes.
     pub(crate) namespace: u64,
+    /// The namespace of the policy's counters; that of strikes is their own.
+    pub(crate) policy: u64,
     pub(crate) quota: Quota,
     pub(crate) encoding: WordEncoding,
     /// True if the usage of an evicted key is remembered. Strikes are not, since
@@ -54,28 +56,34 @@ impl Counters {
         namespaces: Namespaces,
         mode: Mode,
         quotas: &Quotas,
+        quota_ids: &[QuotaId],
         ban: Option<&BanRule>,
     ) -> Self {
         let is_simple = mode == Mode::Enforce && quotas.iter().all(|quota| quota.segments() == 0);
-        let quotas = quotas.iter().enumerate();
-        let counters = quotas.map(|(at, quota)| Counter::of_quota(namespaces.counters, at, *quota));
-        let strikes = ban.map(|rule| Counter::new(namespaces.strikes, *rule.strikes(), false));
+        let quotas = quotas.iter().zip(quota_ids);
+        let counters =
+            quotas.map(|(quota, id)| Counter::of_quota(namespaces.counters, *id, *quota));
+        let strikes = ban.map(|rule| Counter::of_strikes(namespaces.strikes, *rule.strikes()));
         Self { quotas: counters.collect(), strikes, is_simple }
     }
 }
 
 impl Counter {
-    fn new(namespace: u64, quota: Quota, is_remembered: bool) -> Self {
+    fn new(namespace: u64, policy: u64, quota: Quota, is_remembered: bool) -> Self {
         let encoding = WordEncoding::new(quota);
-        let spec = CounterSpec { namespace, quota, encoding, is_remembered };
+        let spec = CounterSpec { namespace, policy, quota, encoding, is_remembered };
         Self { spec, id: CachedId::default() }
     }
 
-    /// The namespace of the first quota is the policy's own. Those of the others have the
-    /// same lowest bits, by which the memory store keeps them side by side.
-    fn of_quota(namespace: u64, at: usize, quota: Quota) -> Self {
-        let apart = (at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) << 8;
-        Self::new(namespace.wrapping_add(apart), quota, true)
+    fn of_strikes(namespace: u64, quota: Quota) -> Self {
+        Self::new(namespace, namespace, quota, false)
+    }
+
+    /// The namespaces of a policy's quotas have the same lowest bits, by which the memory
+    /// store keeps them side by side.
+    fn of_quota(policy: u64, id: QuotaId, quota: Quota) -> Self {
+        let apart = u64::from(id.number()).wrapping_mul(0x9e37_79b9_7f4a_7c15) << 8;
+        Self::new(policy.wrapping_add(apart), policy, quota, true)
     }
 }
 

@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use super::Mode;
-use crate::{ban::BanRule, quota::Quotas};
+use crate::ban::BanRule;
 
 /// The layout of what stores keep. State of another layout starts anew.
 const LAYOUT: u8 = 1;
@@ -13,8 +13,8 @@ const LAYOUT: u8 = 1;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Namespaces {
-    /// Namespace of the counters: a digest of name, layout, algorithms, windows with their
-    /// starts, and segments.
+    /// Namespace of the counters: a digest of name and layout. The states in it are told
+    /// apart by [`Policy::quota_ids`](super::Policy::quota_ids).
     pub counters: u64,
     /// Namespace of bans: a digest of the group's name, or of the policy's own.
     pub bans: u64,
@@ -25,23 +25,12 @@ pub struct Namespaces {
 impl Namespaces {
     /// The namespaces of a policy. A shadow policy has its own, so that nobody is
     /// banned or refused for what happened in the shadow once it is enforced.
-    pub(super) fn of(name: &str, mode: Mode, quotas: &Quotas, ban: Option<&BanRule>) -> Self {
+    pub(super) fn of(name: &str, mode: Mode, ban: Option<&BanRule>) -> Self {
         let shadow: &[u8] = if mode == Mode::Shadow { b"shadow " } else { b"" };
         let mut counters = Sha256::new();
         counters.update([LAYOUT, b'c']);
         counters.update(shadow);
         counters.update(name);
-        for quota in quotas.iter() {
-            counters.update([0]);
-            counters.update(quota.algorithm().as_str());
-            counters.update(quota.window_micros().to_be_bytes());
-            if quota.segments() > 0 {
-                counters.update([quota.segments()]);
-            }
-            if let Some(start) = quota.start_micros() {
-                counters.update(start.to_be_bytes());
-            }
-        }
         let group = ban.and_then(BanRule::group);
         let mut bans = Sha256::new();
         bans.update([LAYOUT, if group.is_some() { b'g' } else { b'p' }]);

@@ -209,7 +209,9 @@ impl Refusal {
         refused.any(|(own, refused)| {
             let mut asked = policies.iter().zip(subjects);
             asked.any(|(policy, subject)| {
-                own.namespaces() == policy.namespaces() && refused.key == subject.key
+                own.namespaces() == policy.namespaces()
+                    && own.has_counters_of(policy)
+                    && refused.key == subject.key
             })
         })
     }

@@ -16,16 +16,14 @@ use super::sql::{
     Dialect, SqlError, TextRows, join, number,
     transaction::{self, Transactional, statements},
 };
-use crate::{
-    policy::Policy,
-    store::remote::{
-        RemoteStoreBuilder,
-        backend::{Backend, Reply},
-        batcher::BatchEntry,
-        builder::server_timeout,
-        state_rows::{Changes, LoadedRows, Rows, States},
-        text_encoding,
-    },
+use crate::store::remote::{
+    RemoteStoreBuilder,
+    backend::{Backend, Reply},
+    batcher::BatchEntry,
+    builder::server_timeout,
+    counter_states::CounterStates,
+    state_rows::{Changes, LoadedRows, Rows},
+    text_encoding,
 };
 
 const SCHEMA: &str = include_str!("mysql/tables.sql");
@@ -168,7 +166,7 @@ impl Dialect for MySql {
 }
 
 impl Transactional for MySql {
-    fn read_states(_: Option<&Policy>, text: &str) -> States {
+    fn read_states(text: &str) -> CounterStates {
         text_encoding::read_states(text)
     }
 

@@ -233,7 +233,7 @@ impl Dialect for Postgres {
     fn probe(&self) -> String {
         format!(
             "SELECT name, state FROM {0}_counters WHERE name = ''; \
-             SELECT tat, quota_limit + quota_burst + expires_at FROM {0}_counters WHERE name = ''; \
+             SELECT tat, quota_limit + quota_burst + quota_window + expires_at FROM {0}_counters WHERE name = ''; \
              SELECT name, ends_at + duration + ban_count + expires_at FROM {0}_bans WHERE name = ''",
             self.prefix
         )

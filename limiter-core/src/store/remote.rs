@@ -1,10 +1,10 @@
-//! State that several servers share: Redis and Valkey, PostgreSQL, MySQL and
-//! MariaDB, SQLite.
+//! State that several servers share: Redis and Valkey, PostgreSQL, MySQL and MariaDB, SQLite.
 
 pub(super) mod apply_request;
 pub(super) mod backend;
 pub(super) mod batcher;
 pub(super) mod builder;
+pub(super) mod counter_states;
 pub(super) mod key_hash;
 pub(super) mod operation;
 pub(super) mod probe_check;

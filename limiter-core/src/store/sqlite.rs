@@ -15,13 +15,13 @@ use super::sql::{
 };
 use crate::{
     error::StoreError,
-    policy::Policy,
     store::remote::{
         RemoteStoreBuilder,
         backend::{Backend, Reply},
         batcher::BatchEntry,
         builder::server_timeout,
-        state_rows::{Changes, LoadedRows, Rows, States},
+        counter_states::CounterStates,
+        state_rows::{Changes, LoadedRows, Rows},
         text_encoding,
     },
     time::wall_clock,
@@ -144,7 +144,7 @@ impl Dialect for Sqlite {
 }
 
 impl Transactional for Sqlite {
-    fn read_states(_: Option<&Policy>, text: &str) -> States {
+    fn read_states(text: &str) -> CounterStates {
         text_encoding::read_states(text)
     }
 

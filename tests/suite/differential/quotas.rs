@@ -63,8 +63,51 @@ pub(super) fn distinct(quotas: impl Iterator<Item = Quota>) -> Quotas {
     Quotas::new(distinct).unwrap()
 }
 
-/// The policy after somebody has edited its numbers: what was used still counts.
-pub(super) fn with_other_limits(policy: &Policy) -> Policy {
+/// How the quotas of a policy differ from those that it began with, as when its
+/// configuration is edited: what was used of the same quotas still counts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Edit {
+    None,
+    OtherLimits,
+    /// One quota more, of a window that others may have.
+    More,
+    /// The first of several is missing.
+    Fewer,
+}
+
+pub(super) fn edit() -> impl Strategy<Value = Edit> {
+    prop_oneof![
+        3 => Just(Edit::None),
+        2 => Just(Edit::OtherLimits),
+        1 => Just(Edit::More),
+        1 => Just(Edit::Fewer),
+    ]
+}
+
+impl Edit {
+    pub(super) fn of(self, policy: &Policy) -> Policy {
+        let quotas = policy.quotas();
+        match self {
+            Self::None => policy.clone(),
+            Self::OtherLimits => with_quotas(policy, other_limits(policy)),
+            Self::More => {
+                let more = Quota::new(4, Duration::from_micros(30)).unwrap();
+                with_quotas(policy, distinct(quotas.iter().copied().chain([more])))
+            }
+            Self::Fewer if quotas.len() > 1 => {
+                with_quotas(policy, distinct(quotas.iter().skip(1).copied()))
+            }
+            Self::Fewer => policy.clone(),
+        }
+    }
+}
+
+fn with_quotas(policy: &Policy, quotas: Quotas) -> Policy {
+    let changed = Policy::new(policy.name(), quotas).unwrap();
+    policy.ban().cloned().into_iter().fold(changed, Policy::with_ban).with_mode(policy.mode())
+}
+
+fn other_limits(policy: &Policy) -> Quotas {
     let quotas = policy.quotas().iter().map(|quota| {
         // Small and large ones stay apart, and so do two of one window.
         let other = if quota.limit() > 1_000 { quota.limit() - 5 } else { quota.limit() + 5 };
@@ -77,6 +120,5 @@ pub(super) fn with_other_limits(policy: &Policy) -> Policy {
             algorithm => with_algorithm(other, quota.window(), algorithm, quota.segments()),
         }
     });
-    let changed = Policy::new(policy.name(), distinct(quotas)).unwrap();
-    policy.ban().cloned().into_iter().fold(changed, Policy::with_ban).with_mode(policy.mode())
+    distinct(quotas)
 }

@@ -10,23 +10,23 @@ use limiter_core::{
 use proptest::prelude::*;
 
 use super::{
-    quotas::{LARGE, quotas, with_other_limits},
+    quotas::{Edit, LARGE, edit, quotas},
     unit_changes::{LastCharges, UnitChange, name_of, unit_change},
 };
 
 /// One thing to ask of a store.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    /// The policies whose bit is set; as they are, or with other limits.
+    /// The policies whose bit is set; as they are, or edited.
     Decide {
-        changed: bool,
+        edit: Edit,
         policies: u8,
         keys: [u8; 3],
         cost: u64,
         outage_usage: Option<Debt>,
     },
     Settle {
-        changed: bool,
+        edit: Edit,
         policies: u8,
         keys: [u8; 3],
         status: u16,
@@ -154,10 +154,10 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     });
     let debt = prop_oneof![5 => Just(None), 1 => debt.prop_map(Some)];
     let step = prop_oneof![
-        12 => (any::<bool>(), 1u8..8, keys(), prop_oneof![9 => 0u64..5, 1 => LARGE / 3 - 2..LARGE / 3 + 2, 1 => Just(u64::MAX)], debt)
-            .prop_map(|(changed, policies, keys, cost, outage_usage)| Step::Decide { changed, policies, keys, cost, outage_usage }),
-        6 => (any::<bool>(), 1u8..8, keys(), prop_oneof![Just(401), Just(200)], unit_change())
-            .prop_map(|(changed, policies, keys, status, change)| Step::Settle { changed, policies, keys, status, change }),
+        12 => (edit(), 1u8..8, keys(), prop_oneof![9 => 0u64..5, 1 => LARGE / 3 - 2..LARGE / 3 + 2, 1 => Just(u64::MAX)], debt)
+            .prop_map(|(edit, policies, keys, cost, outage_usage)| Step::Decide { edit, policies, keys, cost, outage_usage }),
+        6 => (edit(), 1u8..8, keys(), prop_oneof![Just(401), Just(200)], unit_change())
+            .prop_map(|(edit, policies, keys, status, change)| Step::Settle { edit, policies, keys, status, change }),
         1 => (0usize..3, 0u8..3, change)
             .prop_map(|(policy, key, change)| Step::ChangeBan { policy, key, change }),
         1 => (0usize..3, 0u8..3).prop_map(|(policy, key)| Step::Reset { policy, key }),
@@ -171,7 +171,7 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
 pub(super) fn steps_of_one_rule() -> impl Strategy<Value = Vec<Step>> {
     steps().prop_map(|mut steps| {
         steps.retain(|step| match step {
-            Step::Decide { changed, .. } | Step::Settle { changed, .. } => !changed,
+            Step::Decide { edit, .. } | Step::Settle { edit, .. } => *edit == Edit::None,
             step => !matches!(step, Step::Back(_)),
         });
         steps
@@ -194,16 +194,13 @@ pub(super) async fn answer(
     charges: &LastCharges,
 ) -> String {
     let subject = |key: u8| subject(sequence, key);
-    let chosen = |bits: u8, keys: [u8; 3]| -> (Vec<Policy>, Vec<Subject>) {
+    let chosen = |edit: Edit, bits: u8, keys: [u8; 3]| -> (Vec<Policy>, Vec<Subject>) {
         let at = (0..3).filter(|at| bits & (1 << at) != 0);
-        at.map(|at| (policies[at].clone(), subject(keys[at]))).unzip()
+        at.map(|at| (edit.of(&policies[at]), subject(keys[at]))).unzip()
     };
     match step {
-        Step::Decide { changed, policies: bits, keys, cost, outage_usage } => {
-            let (mut policies, subjects) = chosen(*bits, *keys);
-            if *changed {
-                policies = policies.iter().map(with_other_limits).collect();
-            }
+        Step::Decide { edit, policies: bits, keys, cost, outage_usage } => {
+            let (policies, subjects) = chosen(*edit, *bits, *keys);
             let outage_usage =
                 outage_usage.as_ref().map(|debt| debt.of(&policies, now)).unwrap_or_default();
             let check = Check::new(&policies, &subjects, *cost).with_outage_usage(&outage_usage);
@@ -213,11 +210,8 @@ pub(super) async fn answer(
                 decision.quotas().iter().map(|q| q.remaining()).collect::<Vec<_>>()
             )
         }
-        Step::Settle { changed, policies, keys, status, change } => {
-            let (mut policies, subjects) = chosen(*policies, *keys);
-            if *changed {
-                policies = policies.iter().map(with_other_limits).collect();
-            }
+        Step::Settle { edit, policies, keys, status, change } => {
+            let (policies, subjects) = chosen(*edit, *policies, *keys);
             let check = Check::new(&policies, &subjects, 1);
             let offenders: Vec<_> = check.offenders(*status).into_iter().map(name_of).collect();
             let items = check.items().map(|item| {

@@ -40,6 +40,24 @@ async fn a_changed_limit_keeps_what_was_used() {
 }
 
 #[tokio::test]
+async fn a_quota_more_or_less_keeps_what_was_used_of_the_others() {
+    let limiter = limiter(&api("quota = \"5/hour\"")).await;
+    let set = limiter.policy("api").unwrap();
+    assert_eq!(admitted(&set, 9).await, 5);
+    for (quota, more) in [
+        ("5/hour; 9/day", 0),
+        ("9/day; 7/hour", 2),
+        ("9/day", 7),
+        ("8/hour", 1),
+        ("3/second; 8/hour; 10/day", 0),
+        ("10/day", 1),
+    ] {
+        reload(&limiter, &api(&format!("quota = \"{quota}\""))).unwrap();
+        assert_eq!(admitted(&set, 9).await, more, "{quota}");
+    }
+}
+
+#[tokio::test]
 async fn a_thousand_reloads_that_change_nothing_of_a_policy_refill_nobody() {
     let text = |n: u32| {
         let other = format!("[policies.other]\nquota = \"{}/minute\"\n", n % 7 + 1);

@@ -58,6 +58,28 @@ fn a_million_keys_take_64_mb_at_most_and_newcomers_none() {
 }
 
 #[test]
+fn usage_is_kept_for_each_quota_whatever_others_the_policy_has() {
+    let (log, now) = (log(10), SystemClock.now());
+    let [one, both, other] = ["100/m", "1000/h; 100/m", "1000/h"].map(policy);
+    charge(&log, &one, 0..1, now);
+    charge(&log, &both, 0..1, now);
+    // One quota of the two is charged; the other one's units stay.
+    let taken = take(&log, &one, 0).unwrap().at(now);
+    let mut expected = OutageUsage::new(&one, now);
+    (0..2).for_each(|_| expected.charge(1, now));
+    assert_eq!(taken, expected);
+    assert_eq!((take(&log, &one, 0), log.usages.len()), (None, 1));
+    let mut expected = OutageUsage::new(&other, now);
+    expected.charge(1, now);
+    assert_eq!(take(&log, &other, 0).unwrap().at(now), expected);
+    assert_eq!(log.usages.len(), 0);
+    // A reset forgets all of them.
+    charge(&log, &both, 0..1, now);
+    log.forget_units(Item { policy: &one, subject: &subject(0) });
+    assert_eq!(log.usages.len(), 0);
+}
+
+#[test]
 fn noted_usage_is_put_back_though_there_is_no_room() {
     let (log, policy, now) = (log(1), policy("100/m; 1000/h"), SystemClock.now());
     charge(&log, &policy, 0..1, now);

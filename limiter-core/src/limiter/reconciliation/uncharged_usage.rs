@@ -8,6 +8,8 @@
 //! a third of its memory empty on average, and twice as much while it grows; here 8
 //! entries of a shard are empty at most, and an insertion moves 6 KB.
 
+mod entry;
+
 use std::{
     fmt,
     hash::{BuildHasher, Hash, Hasher, RandomState},
@@ -21,9 +23,9 @@ use std::{
 
 use smallvec::SmallVec;
 
-use crate::{
-    algorithm::PackedUsage, check::Item, outage_usage::OutageUsage, policy::Policy, time::Timestamp,
-};
+use self::entry::{Entry, WaitingQuota};
+
+use crate::{check::Item, outage_usage::OutageUsage, policy::Policy, time::Timestamp};
 
 /// The average number of entries of a shard when the table is full.
 const SHARD: usize = 256;
@@ -57,24 +59,13 @@ pub(super) struct PendingUsages {
 }
 
 /// A part of the entries, in the order of their hashes; the entries of the quotas of one
-/// key have one hash and lie in the quotas' order.
+/// key have one hash, and the parts of one quota lie in their order.
 #[derive(Default)]
 struct Shard {
     entries: Vec<Entry>,
     /// When expired entries were removed last, in seconds.
     swept: u32,
 }
-
-#[derive(Clone, Copy)]
-struct Entry {
-    hash: u64,
-    usage: PackedUsage,
-    /// When it was touched last, in seconds.
-    touched: u32,
-    waits: bool,
-}
-
-const _: () = assert!(size_of::<Entry>() == 56, "the memory of a key is documented");
 
 impl PendingUsages {
     /// Holds `capacity` entries, one for each quota of a key.
@@ -142,10 +133,15 @@ impl PendingUsages {
 
         let place = shard.find(hash);
         let before = shard.read(place.clone(), item.policy, now);
-        let entry = |usage, waits| Entry { hash, usage, touched: now_seconds, waits };
-        let after: SmallVec<[Entry; 1]> = change(before).map_or_else(SmallVec::new, |pending| {
-            pending.usage.packed().map(|usage| entry(usage, pending.waits)).collect()
-        });
+        let mut after = shard.of_other_quotas(place.clone(), item.policy);
+        if let Some(PendingUsage { usage, waits }) = change(before) {
+            after.extend(usage.packed(item.policy).map(|(id, usage)| Entry {
+                hash,
+                usage,
+                touched: now_seconds,
+                quota: WaitingQuota::new(id, waits),
+            }));
+        }
         let is_new = place.is_empty() && !after.is_empty();
         if is_new && self.len.load(Ordering::Relaxed) >= capacity {
             return false;
@@ -156,7 +152,18 @@ impl PendingUsages {
         true
     }
 
-    /// Policies of one namespace share their usage, though their limits may differ.
+    /// Forgets the usage of an item, also by quotas that it does not have.
+    pub(super) fn remove(&self, item: Item<'_>) {
+        let (hash, Some(shards)) = (self.hash(item), self.shards.get()) else { return };
+        let shard = &shards[hash as usize & (shards.len() - 1)];
+        let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = shard.find(hash);
+        self.len.fetch_sub(place.len(), Ordering::Relaxed);
+        shard.replace(place, &[]);
+    }
+
+    /// Policies of one namespace share their usage, though their limits and their quotas may
+    /// differ.
     fn hash(&self, item: Item<'_>) -> u64 {
         let mut hasher = self.hasher.build_hasher();
         hasher.write_u64(item.policy.namespaces().counters);
@@ -206,10 +213,14 @@ impl Shard {
     }
 
     fn read(&self, place: Range<usize>, policy: &Policy, now: Timestamp) -> Option<PendingUsage> {
-        let entries = &self.entries[place];
-        let waits = entries.first()?.waits;
-        let packed = entries.iter().map(|entry| entry.usage);
+        let own = self.entries[place].iter().filter(|entry| entry.is_of(policy));
+        let waits = own.clone().next()?.quota.waits();
+        let packed = own.filter_map(|entry| Some((entry.quota.id()?, entry.usage)));
         Some(PendingUsage { usage: OutageUsage::unpack(policy, packed, now), waits })
+    }
+
+    fn of_other_quotas(&self, place: Range<usize>, policy: &Policy) -> SmallVec<[Entry; 1]> {
+        self.entries[place].iter().filter(|entry| !entry.is_of(policy)).copied().collect()
     }
 
     fn replace(&mut self, place: Range<usize>, after: &[Entry]) {

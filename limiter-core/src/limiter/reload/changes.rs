@@ -73,7 +73,7 @@ fn line(key: &str, old: Option<&String>, new: Option<&String>) -> String {
     let of_ban = key.contains(".ban.");
     let consequence = match key.rsplit('.').next().unwrap_or_default() {
         "key" => "; counts and bans by the old key hold no more",
-        "algorithm" | "segments" => "; the policy's counts start anew",
+        "algorithm" | "segments" => "; what is counted by it starts anew",
         "group" if of_ban => "; strikes and bans of the old group hold no more",
         "window" if of_ban => "; strikes start anew",
         "ipv6_prefix" | "nat64_prefixes" => "; addresses that are cut otherwise start anew",

@@ -140,7 +140,7 @@ impl Account {
 
     pub(super) fn is_of(&self, limiter: &Limiter, policy: &Policy, subject: &Subject) -> bool {
         self.limiter == *limiter
-            && self.policy.namespaces().counters == policy.namespaces().counters
+            && self.policy.has_counters_of(policy)
             && self.subject.key == subject.key
     }
 

@@ -132,11 +132,19 @@ impl Shared {
 
     pub(super) fn reset(&self, item: Item<'_>) -> Result<(), StoreError> {
         let mut locked = self.lock(std::iter::once(item))?;
-        let Found { location, quotas, .. } = &locked.found[0];
-        for (counter, id) in item.policy.counters().quotas.iter().zip(quotas) {
-            let location = location.of(counter.spec.namespace, &self.table);
-            let tag = Tag::counter(location.digest, counter.spec.namespace, *id);
-            locked.segments.remove(location, tag);
+        let policy = item.policy.namespaces().counters;
+        let location = locked.found[0].location.of(policy, &self.table);
+        for slot in self.table.bucket(location.bucket).slots_from(location.digest) {
+            let tag = slot.tag();
+            let spec = tag.id().and_then(|id| Some((id, self.counter_ids.spec(id)?)));
+            // Also those of quotas that another configuration had.
+            let is_own = spec.is_some_and(|(id, spec)| {
+                let own = Tag::counter(location.digest, spec.namespace, id);
+                spec.policy == policy && tag.is_same(own)
+            });
+            if is_own {
+                locked.segments.remove(location, tag);
+            }
         }
         Ok(())
     }

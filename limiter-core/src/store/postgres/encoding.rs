@@ -5,24 +5,35 @@
 //! `window / limit = p / q` in lowest terms. Mirrors the columns of
 //! `sql/tables.sql`. Everything else is text: see `text_encoding.rs`.
 
-use smallvec::smallvec;
+use std::time::Duration;
 
 use crate::{
     algorithm::State,
-    policy::Policy,
-    quota::{Algorithm, Quota},
-    store::remote::{state_rows::States, text_encoding},
+    policy::{Policy, QuotaId},
+    quota::Algorithm,
+    store::remote::{
+        counter_states::{CounterStates, QuotaState},
+        text_encoding,
+    },
 };
 
 /// Instants are in the year 2112 or before, so that their product with `q` can be
 /// bounded.
 pub(super) const MAX_INSTANT: u64 = 1 << 52;
 
+/// The numbers of a quota by gcra, the window in microseconds.
+struct Bucket {
+    limit: u64,
+    burst: u64,
+    window: u64,
+}
+
 /// A quota by gcra in the units of its arrival time.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct GcraUnits {
     limit: i64,
     burst: i64,
+    window: i64,
     /// The units of arrival time that one unit of the quota takes.
     pub(super) p: i64,
     /// The units of arrival time in a microsecond.
@@ -33,16 +44,20 @@ impl GcraUnits {
     /// Returns the units of a policy that has one quota by gcra. `None` for any
     /// other policy, and where an arrival time might not fit 64 bits.
     pub(super) fn of(policy: &Policy) -> Option<Self> {
-        let mut quotas = policy.quotas().iter();
-        let (Some(quota), None) = (quotas.next(), quotas.next()) else { return None };
-        Self::with_limit(quota, quota.limit(), quota.burst())
+        match policy.quotas()[..] {
+            [quota] if quota.algorithm() == Algorithm::Gcra => Self::of_bucket(Bucket {
+                limit: quota.limit(),
+                burst: quota.burst(),
+                window: quota.window_micros(),
+            }),
+            _ => None,
+        }
     }
 
-    fn with_limit(quota: &Quota, limit: u64, burst: u64) -> Option<Self> {
-        if quota.algorithm() != Algorithm::Gcra || limit == 0 {
+    fn of_bucket(Bucket { limit, burst, window }: Bucket) -> Option<Self> {
+        if limit == 0 || window == 0 {
             return None;
         }
-        let window = quota.window_micros();
         let divisor = gcd(window, limit);
         let (p, q) = (window / divisor, limit / divisor);
         let capacity = u128::from(burst) * u128::from(p);
@@ -52,6 +67,7 @@ impl GcraUnits {
         fits.then_some(Self {
             limit: number(limit)?,
             burst: number(burst)?,
+            window: number(window)?,
             p: number(p)?,
             q: number(q)?,
         })
@@ -63,6 +79,10 @@ impl GcraUnits {
 
     pub(super) const fn burst(&self) -> i64 {
         self.burst
+    }
+
+    pub(super) const fn window(&self) -> i64 {
+        self.window
     }
 
     /// A full bucket.
@@ -87,22 +107,30 @@ pub(super) struct CounterColumns {
     pub(super) tat: Option<i64>,
     pub(super) limit: Option<i64>,
     pub(super) burst: Option<i64>,
+    pub(super) window: Option<i64>,
     pub(super) state: Option<String>,
 }
 
 impl CounterColumns {
-    /// Returns the columns for states of that policy, or for strikes.
-    pub(super) fn write(policy: Option<&Policy>, states: &[Option<State>]) -> Self {
+    /// Returns the columns for states of that policy, or for strikes, in a row that expires
+    /// then.
+    pub(super) fn write(policy: Option<&Policy>, states: &CounterStates, expires_at: u64) -> Self {
         policy.and_then(|policy| Self::write_gcra(policy, states)).unwrap_or_else(|| Self {
-            state: Some(text_encoding::write_states(states)),
+            state: Some(text_encoding::write_states(states, expires_at)),
             ..Self::default()
         })
     }
 
-    /// `None` where the state is no multiple of the unit, as after a changed limit.
-    fn write_gcra(policy: &Policy, states: &[Option<State>]) -> Option<Self> {
-        let [Some(State::Gcra { tat, fraction, limit, burst })] = *states else { return None };
+    /// `None` where there are states of other quotas, and where the state is no multiple of
+    /// the unit, as after a changed limit.
+    fn write_gcra(policy: &Policy, states: &CounterStates) -> Option<Self> {
         let units = GcraUnits::of(policy)?;
+        let mut states = states.iter();
+        let (Some(kept), None) = (states.next(), states.next()) else { return None };
+        let State::Gcra { tat, fraction, limit, burst } = kept.state else { return None };
+        if policy.quota_ids() != [kept.id] {
+            return None;
+        }
         let matches = number(limit)? == units.limit && number(burst)? == units.burst;
         let step = limit / units.q.cast_unsigned();
         if !matches || tat > MAX_INSTANT || fraction % step != 0 {
@@ -113,26 +141,26 @@ impl CounterColumns {
             tat: Some(tat),
             limit: Some(units.limit),
             burst: Some(units.burst),
+            window: Some(units.window),
             state: None,
         })
     }
 }
 
 /// Returns the states of a row as `sql/read.sql` returns it.
-pub(super) fn read_states(policy: Option<&Policy>, text: &str) -> States {
-    match text.strip_prefix('q') {
-        None => text_encoding::read_states(text),
-        Some(columns) => smallvec![policy.and_then(|policy| read_gcra(policy, columns))],
-    }
+pub(super) fn read_states(text: &str) -> CounterStates {
+    let Some(columns) = text.strip_prefix('q') else { return text_encoding::read_states(text) };
+    let mut states = CounterStates::default();
+    read_gcra(columns).into_iter().for_each(|state| states.push(state));
+    states
 }
 
-fn read_gcra(policy: &Policy, columns: &str) -> Option<State> {
-    let mut columns = columns.split(',').map(str::parse);
-    let (tat, limit, burst) = (columns.next()?.ok()?, columns.next()?, columns.next()?);
-    let quota = policy.quotas().iter().next()?;
-    let units = GcraUnits::with_limit(quota, limit.ok()?, burst.ok()?)?;
-    let tat = i64::try_from(tat).ok()?;
-    Some(units.state(tat))
+fn read_gcra(columns: &str) -> Option<QuotaState> {
+    let columns: Result<Vec<u64>, _> = columns.split([',', '!']).map(str::parse).collect();
+    let [tat, limit, burst, window, until] = columns.ok()?[..] else { return None };
+    let units = GcraUnits::of_bucket(Bucket { limit, burst, window })?;
+    let state = units.state(number(tat)?);
+    Some(QuotaState { id: QuotaId::of_gcra(Duration::from_micros(window))?, state, until })
 }
 
 fn number(value: u64) -> Option<i64> {
@@ -154,18 +182,20 @@ mod tests {
         Policy::new("api", quotas.parse::<crate::Quotas>().unwrap()).unwrap()
     }
 
-    fn gcra(tat: u64, fraction: u64, limit: u64) -> [Option<State>; 1] {
-        [Some(State::Gcra { tat, fraction, limit, burst: limit })]
+    fn gcra(policy: &Policy, tat: u64, fraction: u64, limit: u64) -> CounterStates {
+        let state = State::Gcra { tat, fraction, limit, burst: limit };
+        let mut states = CounterStates::default();
+        states.push(QuotaState { id: policy.quota_ids()[0], state, until: 9 });
+        states
     }
 
-    fn read(policy: &Policy, columns: &CounterColumns) -> States {
-        let text = match columns {
-            CounterColumns { tat: Some(tat), limit: Some(limit), burst: Some(burst), .. } => {
-                format!("q{tat},{limit},{burst}")
-            }
-            columns => columns.state.clone().unwrap(),
-        };
-        read_states(Some(policy), &text)
+    fn read(columns: &CounterColumns) -> CounterStates {
+        let numbers = [columns.tat, columns.limit, columns.burst, columns.window];
+        let text = columns.state.clone().unwrap_or_else(|| {
+            let [tat, limit, burst, window] = numbers.map(Option::unwrap);
+            format!("q{tat},{limit},{burst},{window}")
+        });
+        read_states(&(text + "!9"))
     }
 
     #[test]
@@ -173,17 +203,28 @@ mod tests {
         // 2 seconds for 6 units: a third of a microsecond is the unit.
         let policy = policy("6/2s");
         for (states, is_number) in [
-            (gcra(1_700_000_000_000_000, 4, 6), true),
-            (gcra(1_700_000_000_000_000, 3, 6), false),
+            (gcra(&policy, 1_700_000_000_000_000, 4, 6), true),
+            (gcra(&policy, 1_700_000_000_000_000, 3, 6), false),
             // Written under another limit.
-            (gcra(1_700_000_000_000_000, 1, 3), false),
+            (gcra(&policy, 1_700_000_000_000_000, 1, 3), false),
             // An instant whose product would not fit.
-            (gcra(u64::MAX, 0, 6), false),
+            (gcra(&policy, u64::MAX, 0, 6), false),
         ] {
-            let columns = CounterColumns::write(Some(&policy), &states);
+            let columns = CounterColumns::write(Some(&policy), &states, 9);
             assert_eq!(columns.tat.is_some(), is_number, "{states:?}");
-            assert_eq!(read(&policy, &columns)[..], states);
+            assert_eq!(read(&columns), states);
         }
+    }
+
+    #[test]
+    fn a_bucket_beside_states_of_other_quotas_is_text() {
+        let (one, other) = (policy("6/2s"), policy("6/3s"));
+        let mut states = gcra(&one, 12, 0, 6);
+        assert!(CounterColumns::write(Some(&other), &states, 9).tat.is_none());
+        states.push(gcra(&other, 13, 0, 6).iter().next().unwrap().clone());
+        let columns = CounterColumns::write(Some(&one), &states, 9);
+        assert!(columns.tat.is_none());
+        assert_eq!(read(&columns), states);
     }
 
     #[test]

@@ -110,7 +110,7 @@ impl FastPath {
     }
 
     /// Returns the arguments of the statement.
-    pub(super) fn arguments(&self) -> [Argument<'_>; 10] {
+    pub(super) fn arguments(&self) -> [Argument<'_>; 11] {
         let of_charges = |value: fn(&Charge) -> i64| {
             Argument::Numbers(self.charges.iter().map(|charge| Some(value(charge))).collect())
         };
@@ -129,6 +129,7 @@ impl FastPath {
             of_quotas(GcraUnits::burst),
             Argument::Number(Some(ttl_grace(self.now).cast_signed())),
             Argument::Number(now),
+            of_quotas(GcraUnits::window),
         ]
     }
 

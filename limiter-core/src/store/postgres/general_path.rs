@@ -16,10 +16,10 @@ use super::{
 };
 use crate::{
     ban::Ban,
-    policy::Policy,
     store::{
-        remote::state_rows::{
-            BanRow, Changes, CounterRow, LoadedRow, LoadedRows, Names, Rows, States,
+        remote::{
+            counter_states::CounterStates,
+            state_rows::{BanRow, Changes, CounterRow, LoadedRow, LoadedRows, Names, Rows},
         },
         sql::transaction::Transactional,
     },
@@ -73,8 +73,8 @@ impl Transactional for Postgres {
         is_conflict(error)
     }
 
-    fn read_states(policy: Option<&Policy>, text: &str) -> States {
-        encoding::read_states(policy, text)
+    fn read_states(text: &str) -> CounterStates {
+        encoding::read_states(text)
     }
 }
 
@@ -106,15 +106,16 @@ fn loaded(rows: &[PgRow], names: &Names<'_>) -> Result<LoadedRows, sqlx::Error> 
 
 /// Returns the columns of a counter; those of one to be removed are empty.
 fn columns(row: &CounterRow<'_>) -> CounterColumns {
-    row.states
-        .map_or_else(CounterColumns::default, |states| CounterColumns::write(row.policy, states))
+    row.states.map_or_else(CounterColumns::default, |states| {
+        CounterColumns::write(row.policy, states, row.expires_at)
+    })
 }
 
 /// Returns the arguments of `sql/write.sql`.
 fn write_arguments<'a>(
     Changes { counters, bans }: &'a Changes<'_>,
     columns: &'a [CounterColumns],
-) -> [Argument<'a>; 13] {
+) -> [Argument<'a>; 14] {
     let counter = |value: fn(&CounterColumns) -> Option<i64>| {
         Argument::Numbers(columns.iter().map(value).collect())
     };
@@ -129,6 +130,7 @@ fn write_arguments<'a>(
         counter(|columns| columns.tat),
         counter(|columns| columns.limit),
         counter(|columns| columns.burst),
+        counter(|columns| columns.window),
         Argument::Texts(columns.iter().map(|columns| columns.state.as_deref()).collect()),
         Argument::Numbers(counters.iter().map(expires_at).collect()),
         Argument::Texts(bans.iter().map(|row| Some(row.name)).collect()),

@@ -152,7 +152,7 @@ fn write_arguments(command: &mut Cmd, calls: &[Arc<ScriptCall>]) {
         places.push(numbers.len() + 4 * runs.len() + 3);
         numbers.extend([code(operation), operation.capped_cost(), run.items.len() as u64]);
         for item in &run.items {
-            numbers.push(encoding::counter_length(item));
+            numbers.push(encoding::states_length(item));
             numbers.extend(operation.numbers(std::iter::once(item.item())));
         }
     }

@@ -50,15 +50,11 @@ async fn attempt_once(
     let loaded = exchange.read(&rows.names()).await?;
     let server_now = Timestamp::from_micros(loaded.now.unwrap_or_default());
     let now = request.now.unwrap_or(server_now);
-    rows.fill(
-        loaded,
-        |policy, bytes| encoding::read_states(policy, bytes),
-        |bytes| encoding::parse_ban(bytes),
-    );
+    rows.fill(loaded, |bytes| encoding::read_states(bytes), |bytes| encoding::parse_ban(bytes));
     let places = places.first().map_or(&[][..], |places| places);
-    let kept: Vec<_> = places.iter().map(|places| rows.kept(*places, now)).collect();
+    let kept = rows.kept(request, places, now);
     Apply::new(&mut rows, request, now).perform(places, &kept);
-    let is_written = exchange.write(&rows.changes(), now, request.now.is_some()).await?;
+    let is_written = exchange.write(&rows.changes(), now).await?;
     Ok(is_written.then_some(Reply { now, kept }))
 }
 
@@ -92,7 +88,6 @@ impl Exchange<'_> {
         &self,
         changes: &Changes<'_, Vec<u8>>,
         now: Timestamp,
-        is_own_clock: bool,
     ) -> Result<bool, CallError> {
         if changes.is_empty() {
             return Ok(true);
@@ -104,9 +99,7 @@ impl Exchange<'_> {
         // As `finish` of state.lua rounds.
         let seconds = |expires_at: u64| expires_at.saturating_sub(now.as_micros()) / 1_000_000 + 1;
         for row in &changes.counters {
-            let kept_until = if is_own_clock { 0 } else { row.expires_at };
-            let bytes =
-                row.states.map(|states| encoding::write_states(row.policy, states, kept_until));
+            let bytes = row.states.map(encoding::write_states);
             command.arg(row.version.map_or(&[][..], Vec::as_slice));
             command.arg(bytes.unwrap_or_default()).arg(seconds(row.expires_at));
         }

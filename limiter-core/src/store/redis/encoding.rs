@@ -1,36 +1,47 @@
-//! State as Redis keeps it: whole numbers of eight bytes each, the highest byte
-//! first, which Lua reads and writes much faster than text.
+//! State as Redis keeps it: whole numbers, the highest byte first, which Lua reads and
+//! writes much faster than text.
 //!
 //! ```text
-//! counter = state* kept_until                  one a quota, in the policy's order
-//! state   = the numbers of a State, as many as one of its quota can have: zeros
-//!           fill the rest; strikes are the state of a sliding window
-//! ban     = until duration count
+//! counter = 1*( 1*state until )        first the states of the last writer's quotas, in
+//!                                      their order, then those that it does not know
+//! state   = id number*                 the numbers of a State, as many as the id says:
+//!                                      zeros fill the rest
+//! until   = 8 bytes                    when the states before it have expired
+//! id      = 4 bytes                    the number of a QuotaId: its first byte is 128 or
+//!                                      more, that of `until` is less
+//! number  = 7 bytes
+//! strikes = number number number       the state of a sliding window
+//! ban     = until duration count       8 bytes each
 //! ```
-//! `kept_until` is an instant at which the key is still there, or 0: where it lies
-//! late enough, a change leaves the time to live as it is. Replies have no `kept_until`.
-//! Zeros stand for nothing used. Bytes of another length count as nothing: a store that
+//! A counter of one gcra quota has 40 bytes, as `lua/fast_path.lua` reads them. Where
+//! `until` lies late enough, a change leaves it and the time to live as they are.
+//!
+//! Replies have the states of an item's quotas alone, in their order, without `until`.
+//! Zeros stand for nothing used. Bytes of another form count as nothing: a store that
 //! was written to by something else starts anew, and does not fail.
 
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
 use crate::{
-    algorithm::{State, max_numbers},
+    algorithm::State,
     ban::Ban,
-    policy::Policy,
-    quota::{Algorithm, Quota},
+    policy::QuotaId,
+    quota::Quota,
     store::remote::{
         backend::{NamedItem, StoredState},
-        state_rows::States,
+        counter_states::{CounterStates, QuotaState},
     },
     time::Timestamp,
 };
 
-/// The bytes of a counter behind its states.
-pub(super) const RECORD_END: usize = 8;
+/// The bytes of an id.
+const ID: usize = 4;
 
-/// The numbers of strikes.
-const STRIKE_NUMBERS: usize = 3;
+/// The bytes of a number of a state.
+const NUMBER: usize = 7;
+
+/// The bytes of a counter of one gcra quota.
+pub(super) const GCRA_COUNTER: usize = ID + 4 * NUMBER + 8;
 
 /// Reads numbers, one after the other.
 pub(super) struct Numbers<'a>(&'a [u8]);
@@ -41,9 +52,13 @@ impl<'a> Numbers<'a> {
     }
 
     pub(super) fn next(&mut self) -> Option<u64> {
-        let (number, rest) = self.0.split_first_chunk()?;
+        self.next_of::<8>()
+    }
+
+    fn next_of<const BYTES: usize>(&mut self) -> Option<u64> {
+        let (bytes, rest) = self.0.split_first_chunk::<BYTES>()?;
         self.0 = rest;
-        Some(u64::from_be_bytes(*number))
+        Some(bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
     }
 
     pub(super) const fn is_empty(&self) -> bool {
@@ -53,27 +68,34 @@ impl<'a> Numbers<'a> {
     /// Returns the stored state of an item; `None` if bytes are missing.
     pub(super) fn kept(&mut self, item: &NamedItem, now: Timestamp) -> Option<StoredState> {
         let mut kept = StoredState { now, ..StoredState::default() };
-        for quota in item.policy.quotas().iter() {
-            kept.states.push(self.state(quota)?);
+        for id in item.policy.quota_ids() {
+            kept.states.push(self.state(*id)?);
         }
         if item.policy.ban().is_some() {
             kept.ban = self.ban()?;
-            kept.strikes = self.strikes()?;
+            kept.strikes = self.numbers_of(QuotaId::STRIKES)?;
         }
         Some(kept)
     }
 
-    pub(super) fn state(&mut self, quota: &Quota) -> Option<Option<State>> {
-        self.state_of(quota.algorithm(), max_numbers(quota))
+    /// Reads the state of the quota of that id, which stands before it.
+    pub(super) fn state(&mut self, id: QuotaId) -> Option<Option<State>> {
+        self.next_of::<ID>()?;
+        self.numbers_of(id)
     }
 
-    fn strikes(&mut self) -> Option<Option<State>> {
-        self.state_of(Algorithm::SlidingWindow, STRIKE_NUMBERS)
+    fn numbers_of(&mut self, id: QuotaId) -> Option<Option<State>> {
+        let numbers: Option<SmallVec<[u64; 4]>> =
+            (0..id.numbers()).map(|_| self.next_of::<NUMBER>()).collect();
+        Some(State::of_numbers(id.algorithm(), &numbers?))
     }
 
-    fn state_of(&mut self, algorithm: Algorithm, length: usize) -> Option<Option<State>> {
-        let numbers: Option<SmallVec<[u64; 4]>> = (0..length).map(|_| self.next()).collect();
-        Some(State::of_numbers(algorithm, &numbers?))
+    /// Reads the id of the next state; `None` where there is none.
+    fn id(&mut self) -> Option<QuotaId> {
+        let (bytes, rest) = self.0.split_first_chunk()?;
+        let id = QuotaId::from_number(u32::from_be_bytes(*bytes))?;
+        self.0 = rest;
+        Some(id)
     }
 
     fn ban(&mut self) -> Option<Option<Ban>> {
@@ -90,38 +112,61 @@ pub(super) fn parse_ban(encoding: &[u8]) -> Option<Ban> {
     numbers.ban()?.filter(|_| numbers.is_empty())
 }
 
-/// A counter, as the scripts write it.
-/// Reads the states of a counter of that policy, one a quota, or strikes, which are of no
-/// policy. Bytes of another length count as nothing.
-pub(super) fn read_states(policy: Option<&Policy>, bytes: &[u8]) -> States {
-    let states = |numbers: &mut Numbers<'_>| match policy {
-        Some(policy) => policy.quotas().iter().map(|quota| numbers.state(quota)).collect(),
-        None => Some(States::from_iter([numbers.strikes()?])),
-    };
-    let end = if policy.is_some() { RECORD_END } else { 0 };
-    let mut numbers = Numbers::new(&bytes[..bytes.len().saturating_sub(end)]);
-    states(&mut numbers).filter(|_| numbers.is_empty()).unwrap_or_default()
+/// Reads a counter, or strikes.
+pub(super) fn read_states(bytes: &[u8]) -> CounterStates {
+    let counter = || read_counter(Numbers::new(bytes));
+    read_strikes(Numbers::new(bytes)).or_else(counter).unwrap_or_default()
 }
 
-/// Returns the bytes of a counter of that policy, or of strikes.
-pub(super) fn write_states(
-    policy: Option<&Policy>,
-    states: &[Option<State>],
-    kept_until: u64,
-) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(40);
-    let lengths: SmallVec<[usize; 2]> = match policy {
-        Some(policy) => policy.quotas().iter().map(max_numbers).collect(),
-        None => smallvec![STRIKE_NUMBERS],
-    };
-    for (length, state) in lengths.into_iter().zip(states) {
-        let numbers = state.as_ref().map(State::numbers).unwrap_or_default();
-        write(&mut bytes, numbers.into_iter().chain(std::iter::repeat(0)).take(length));
+fn read_strikes(mut numbers: Numbers<'_>) -> Option<CounterStates> {
+    let id = QuotaId::STRIKES;
+    let is_strikes = numbers.0.len() == id.numbers() * NUMBER;
+    let mut strikes = CounterStates::default();
+    strikes.push(QuotaState { id, state: numbers.numbers_of(id)??, until: 0 });
+    Some(strikes).filter(|_| is_strikes)
+}
+
+fn read_counter(mut numbers: Numbers<'_>) -> Option<CounterStates> {
+    let mut counter = CounterStates::default();
+    while !numbers.is_empty() {
+        let mut group: SmallVec<[(QuotaId, State); 2]> = SmallVec::new();
+        while let Some(id) = numbers.id() {
+            group.extend(numbers.numbers_of(id)?.map(|state| (id, state)));
+        }
+        let until = numbers.next()?;
+        let states = group.into_iter().map(|(id, state)| QuotaState { id, state, until });
+        states.for_each(|state| counter.push(state));
     }
-    if policy.is_some() {
-        write(&mut bytes, [kept_until]);
+    Some(counter)
+}
+
+/// Returns the bytes of a counter, or of strikes.
+pub(super) fn write_states(states: &CounterStates) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(GCRA_COUNTER);
+    let mut states = states.iter().peekable();
+    while let Some(QuotaState { id, state, until }) = states.next() {
+        let is_strikes = *id == QuotaId::STRIKES;
+        if !is_strikes {
+            bytes.extend(id.number().to_be_bytes());
+        }
+        let numbers = state.numbers().into_iter().chain(std::iter::repeat(0));
+        numbers.take(id.numbers()).for_each(|number| write_number(&mut bytes, number));
+        if !is_strikes && states.peek().is_none_or(|next| next.until != *until) {
+            write(&mut bytes, [*until]);
+        }
     }
     bytes
+}
+
+/// Writes the id of a gcra quota, its limit and its burst, as its counter begins.
+pub(super) fn write_terms(bytes: &mut Vec<u8>, id: QuotaId, quota: &Quota) {
+    bytes.extend(id.number().to_be_bytes());
+    [quota.limit(), quota.burst()].into_iter().for_each(|number| write_number(bytes, number));
+}
+
+/// Times are below `2^53` microseconds until 2155, and units below `2^50`.
+fn write_number(bytes: &mut Vec<u8>, number: u64) {
+    bytes.extend(&number.min((1 << (8 * NUMBER)) - 1).to_be_bytes()[8 - NUMBER..]);
 }
 
 /// Returns the bytes of a ban.
@@ -131,10 +176,10 @@ pub(super) fn write_ban(ban: Ban) -> Vec<u8> {
     bytes
 }
 
-/// How many bytes an item's counter has.
-pub(super) fn counter_length(item: &NamedItem) -> u64 {
-    let numbers: usize = item.policy.quotas().iter().map(max_numbers).sum();
-    8 * numbers as u64
+/// How many bytes the states of an item's quotas have.
+pub(super) fn states_length(item: &NamedItem) -> u64 {
+    let length = |id: &QuotaId| ID + NUMBER * id.numbers();
+    item.policy.quota_ids().iter().map(length).sum::<usize>() as u64
 }
 
 pub(super) fn write(encoding: &mut Vec<u8>, numbers: impl IntoIterator<Item = u64>) {
@@ -144,7 +189,12 @@ pub(super) fn write(encoding: &mut Vec<u8>, numbers: impl IntoIterator<Item = u6
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{check::Subject, key::Key, quota::Quotas};
+    use crate::{
+        check::Subject,
+        key::Key,
+        policy::Policy,
+        quota::{Algorithm, Quotas},
+    };
 
     fn item() -> NamedItem {
         let quota = |text: &str, algorithm| {
@@ -164,30 +214,53 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let states = [
-            Some(State::Gcra { tat: u64::MAX, fraction: 1, limit: 2, burst: 3 }),
-            None,
-            Some(State::SlidingWindow { start: 6, current: 7, previous: 8 }),
-            Some(State::StrictWindow { start: 9, used: [1, 0, 2].into() }),
+            State::Gcra { tat: (1 << 56) - 1, fraction: 1, limit: 2, burst: 3 },
+            State::FixedWindow { start: 4, used: 5 },
+            State::SlidingWindow { start: 6, current: 7, previous: 8 },
+            State::StrictWindow { start: 9, used: [1, 0, 2].into() },
         ];
         let item = item();
-        let record = write_states(Some(&item.policy), &states, 7);
-        assert_eq!(record.len(), 8 * (4 + 2 + 3 + 5 + 1));
-        assert_eq!(read_states(Some(&item.policy), &record)[..], states);
-        assert!(read_states(Some(&item.policy), &record[1..]).is_empty());
+        let mut counter = CounterStates::default();
+        let ids = item.policy.quota_ids();
+        for ((id, state), until) in ids.iter().zip(states.clone()).zip([7, 7, 7, 8]) {
+            counter.push(QuotaState { id: *id, state, until });
+        }
+        let bytes = write_states(&counter);
+        assert_eq!(bytes.len(), 4 * 4 + 7 * (4 + 2 + 3 + 5) + 2 * 8);
+        assert_eq!(read_states(&bytes), counter);
+        assert!(read_states(&bytes[1..]).is_empty() && read_states(&bytes[..40]).is_empty());
         let now = Timestamp::from_micros(5);
-        let reply = &record[..record.len() - RECORD_END];
-        let kept = Numbers::new(reply).kept(&item, now).unwrap();
-        assert_eq!((&kept.states[..], kept.now), (&states[..], now));
+        let own = bytes.len() - 8 - (4 + 7 * 5) - 8;
+        let reply = [&bytes[..own], &bytes[own + 8..bytes.len() - 8]].concat();
+        assert_eq!(states_length(&item), reply.len() as u64);
+        let kept = Numbers::new(&reply).kept(&item, now).unwrap();
+        assert_eq!((&kept.states[..], kept.now), (&states.map(Some)[..], now));
         assert!(Numbers::new(&reply[1..]).kept(&item, now).is_none());
     }
 
     #[test]
-    fn strikes_are_of_no_policy() {
-        let strikes = [Some(State::SlidingWindow { start: 1, current: 2, previous: 0 })];
-        let bytes = write_states(None, &strikes, 7);
-        assert_eq!(bytes.len(), 24);
-        assert_eq!(read_states(None, &bytes)[..], strikes);
-        assert!(read_states(None, &bytes[8..]).is_empty());
+    fn a_counter_of_one_bucket_begins_with_its_terms() {
+        let policy = Policy::new("api", "5/second burst 9").unwrap();
+        let (id, quota) = (policy.quota_ids()[0], &policy.quotas()[0]);
+        let mut counter = CounterStates::default();
+        let state = State::Gcra { tat: 300, fraction: 1, limit: 5, burst: 9 };
+        counter.push(QuotaState { id, state: state.clone(), until: 7 });
+        let bytes = write_states(&counter);
+        let mut terms = Vec::new();
+        write_terms(&mut terms, id, quota);
+        assert_eq!((bytes.len(), &bytes[..18]), (GCRA_COUNTER, &terms[..]));
+        assert_eq!(Numbers::new(&bytes).state(id), Some(Some(state)));
+    }
+
+    #[test]
+    fn strikes_have_no_id() {
+        let mut strikes = CounterStates::default();
+        let state = State::SlidingWindow { start: 1, current: 2, previous: 0 };
+        strikes.push(QuotaState { id: QuotaId::STRIKES, state, until: 0 });
+        let bytes = write_states(&strikes);
+        assert_eq!(bytes.len(), 21);
+        assert_eq!(read_states(&bytes), strikes);
+        assert!(read_states(&bytes[7..]).is_empty());
     }
 
     #[test]

@@ -8,13 +8,13 @@ use smallvec::smallvec;
 
 use super::{
     command::{ScriptCall, write_name},
-    encoding::{self, Numbers, RECORD_END},
+    encoding::{self, GCRA_COUNTER, Numbers},
     scripts::Script,
 };
 use crate::{
     algorithm::Mark,
     ban::BanRule,
-    policy::Mode,
+    policy::{Mode, QuotaId},
     quota::{Algorithm, Quota},
     store::remote::{
         backend::{NamedItem, Reply, StoreRequest, StoredState},
@@ -25,14 +25,12 @@ use crate::{
     time::Timestamp,
 };
 
-/// How many bytes a record of one gcra quota has.
-const RECORD: usize = 32 + RECORD_END;
-
 /// The part of a request that the fast path does.
 #[derive(Clone, Copy)]
 struct Fast<'a> {
     item: &'a NamedItem,
     quota: &'a Quota,
+    id: QuotaId,
     /// Units to take, or to give back.
     units: u64,
     /// The mark of what is given back.
@@ -43,7 +41,10 @@ impl<'a> Fast<'a> {
     /// Returns what the fast path does for a request; none if that takes more.
     fn of(request: &'a StoreRequest) -> Option<Self> {
         let [item] = &request.items[..] else { return None };
-        let [quota] = &item.policy.quotas()[..] else { return None };
+        let ([quota], [id]) = (&item.policy.quotas()[..], item.policy.quota_ids()) else {
+            return None;
+        };
+        let id = *id;
         if quota.algorithm() != Algorithm::Gcra {
             return None;
         }
@@ -51,11 +52,11 @@ impl<'a> Fast<'a> {
             Operation::Decide(cost) | Operation::Charge(cost) => {
                 let is_fast =
                     item.policy.mode() == Mode::Enforce && (1..=quota.burst()).contains(&cost);
-                is_fast.then_some(Self { item, quota, units: cost, mark: None })
+                is_fast.then_some(Self { item, quota, id, units: cost, mark: None })
             }
             Operation::Settle => {
                 let (units, mark) = request.refund()?;
-                Some(Self { item, quota, units, mark: Some(mark) })
+                Some(Self { item, quota, id, units, mark: Some(mark) })
             }
             _ => None,
         }
@@ -104,7 +105,7 @@ pub(super) fn command(
 fn parameters(calls: &[Arc<ScriptCall>]) -> Vec<u8> {
     let now = calls.first().and_then(|call| call.request().now);
     let groups: Vec<_> = calls.chunk_by(|one, other| one.is_decided_as(other)).collect();
-    let mut parameters = Vec::with_capacity(24 + 96 * groups.len());
+    let mut parameters = Vec::with_capacity(24 + 106 * groups.len());
     let own_now = now.unwrap_or_default().as_micros();
     encoding::write(&mut parameters, [ttl_grace(now), own_now, groups.len() as u64]);
     for group in groups {
@@ -116,8 +117,9 @@ fn parameters(calls: &[Arc<ScriptCall>]) -> Vec<u8> {
         // No times at all: it is given back.
         let times = if fast.mark.is_some() { 0 } else { group[0].times() };
         encoding::write(&mut parameters, [group.len() as u64, times.into()]);
-        let quota = fast_quota(fast.quota, fast.units);
-        encoding::write(&mut parameters, flags.into_iter().chain(quota));
+        encoding::write(&mut parameters, flags);
+        encoding::write_terms(&mut parameters, fast.id, fast.quota);
+        encoding::write(&mut parameters, fast_quota(fast.quota, fast.units));
         for call in group.iter().filter(|_| fast.mark.is_some()) {
             let marks = call.refunds().flat_map(|(_, mark)| [mark.at, mark.fraction]);
             encoding::write(&mut parameters, std::iter::once(call.times().into()).chain(marks));
@@ -132,7 +134,7 @@ pub(super) fn replies(answer: Value, calls: &[Arc<ScriptCall>]) -> RedisResult<V
     let unreadable = || RedisError::from((ErrorKind::UnexpectedReturnType, "an unknown answer"));
     let Value::BulkString(bytes) = answer else { return Err(unreadable()) };
     let (clock, records) = bytes.split_first_chunk().ok_or_else(unreadable)?;
-    if records.len() != RECORD * calls.len() {
+    if records.len() != GCRA_COUNTER * calls.len() {
         return Err(unreadable());
     }
     let clock = Timestamp::from_micros(u64::from_be_bytes(*clock));
@@ -141,11 +143,11 @@ pub(super) fn replies(answer: Value, calls: &[Arc<ScriptCall>]) -> RedisResult<V
         if record[0] == u8::MAX {
             return Some(None);
         }
-        let quota = Fast::of(call.request())?.quota;
-        let state = Numbers::new(record).state(quota)?;
+        let fast = Fast::of(call.request())?;
+        let state = Numbers::new(record).state(fast.id)?;
         let kept = vec![StoredState { now, states: smallvec![state], ..StoredState::default() }];
         Some(Some(Reply { now, kept }))
     };
-    let replies = calls.iter().zip(records.chunks_exact(RECORD)).map(reply);
+    let replies = calls.iter().zip(records.chunks_exact(GCRA_COUNTER)).map(reply);
     replies.collect::<Option<_>>().ok_or_else(unreadable)
 }

@@ -2,7 +2,10 @@
 //!
 //! Input: a request, and the state of its items. Output: changed rows.
 
-use super::state_rows::{Places, Rows};
+use super::{
+    counter_states::States,
+    state_rows::{Places, Rows},
+};
 use crate::{
     algorithm::{Arithmetic, Usage},
     ban::{BanChange, BanRecord, BanRule},
@@ -55,7 +58,7 @@ impl<'a, 'r, V> Apply<'a, 'r, V> {
             }),
             Operation::Look => {}
             Operation::Reset => places.iter().for_each(|places| {
-                self.rows.write_counter(places.counter, None, 0);
+                self.rows.remove_counter(places.counter);
             }),
             #[cfg(feature = "redis")]
             Operation::Charge(_) => unreachable!("only a cluster decides item by item"),
@@ -70,7 +73,7 @@ impl<'a, 'r, V> Apply<'a, 'r, V> {
             is_changed |= !matches!(change, Change::None);
             match change {
                 Change::None => {}
-                Change::Charged(levels) => self.count(places.counter, &levels),
+                Change::Charged(levels) => self.count(item, *places, &levels),
                 Change::Struck(offender) => {
                     if let Some(rule) = item.policy.ban() {
                         self.keep(rule, *places, &offender);
@@ -83,13 +86,13 @@ impl<'a, 'r, V> Apply<'a, 'r, V> {
 
     fn reconcile(
         &mut self,
-        item: &NamedItem,
+        item: &'r NamedItem,
         places: Places,
         kept: &StoredState,
         outage_usage: &OutageUsage,
     ) {
         let reconciled = kept.prior(item.item()).reconciled(item.item(), outage_usage, self.now);
-        self.count(places.counter, &reconciled.levels);
+        self.count(item, places, &reconciled.levels);
         if let Some((rule, offender)) = item.policy.ban().zip(reconciled.offender.as_ref()) {
             self.keep(rule, places, offender);
         }
@@ -97,7 +100,7 @@ impl<'a, 'r, V> Apply<'a, 'r, V> {
 
     fn settle(
         &mut self,
-        item: &NamedItem,
+        item: &'r NamedItem,
         places: Places,
         kept: &StoredState,
         settlement: &Settlement,
@@ -105,7 +108,7 @@ impl<'a, 'r, V> Apply<'a, 'r, V> {
         let settled = SettledItem { item: item.item(), settlement: settlement.clone() };
         let outcome = settle(&settled, &kept.prior(item.item()), kept.now);
         if outcome.is_adjusted {
-            self.count(places.counter, &outcome.settled.usages);
+            self.count(item, places, &outcome.settled.usages);
         }
         if let Some((rule, record)) = item.policy.ban().zip(outcome.record.as_ref()) {
             self.keep(rule, places, record);
@@ -114,7 +117,7 @@ impl<'a, 'r, V> Apply<'a, 'r, V> {
 
     fn change_ban(
         &mut self,
-        item: &NamedItem,
+        item: &'r NamedItem,
         places: Places,
         kept: &StoredState,
         change: BanChange,
@@ -127,20 +130,22 @@ impl<'a, 'r, V> Apply<'a, 'r, V> {
 
     fn keep(&mut self, rule: &BanRule, places: Places, offender: &BanRecord) {
         let Some((strikes, ban)) = places.offender else { return };
-        self.count(strikes, std::slice::from_ref(&offender.strikes));
+        let (states, until) = self.states(std::slice::from_ref(&offender.strikes));
+        self.rows.write_strikes(strikes, states, until, self.now);
         let forgotten = offender.ban().map_or(self.now, |ban| rule.forget_at(&ban).max(self.now));
         let expires = forgotten.as_micros().saturating_add(ttl_grace(self.request.now));
         self.rows.write_ban(ban, offender.ban(), expires);
     }
 
-    fn count<S: Arithmetic>(&mut self, at: usize, levels: &[Usage<S>]) {
-        let longest = levels.iter().map(Usage::reset_after).max().unwrap_or(0);
-        let used = levels.iter().any(|level| level.state().is_some());
-        let states = used.then(|| levels.iter().map(Usage::state).collect());
-        self.rows.write_counter(
-            at,
-            states,
-            self.now.as_micros() + longest + ttl_grace(self.request.now),
-        );
+    fn count(&mut self, item: &'r NamedItem, places: Places, levels: &[Usage]) {
+        let (states, until) = self.states(levels);
+        self.rows.write_counter(places.counter, item, states, until, self.now);
+    }
+
+    /// Returns the states of usages, and when they have expired.
+    fn states<S: Arithmetic>(&self, usages: &[Usage<S>]) -> (States, u64) {
+        let longest = usages.iter().map(Usage::reset_after).max().unwrap_or(0);
+        let until = self.now.as_micros() + longest + ttl_grace(self.request.now);
+        (usages.iter().map(Usage::state).collect(), until)
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     algorithm::{script_params, settlement_params},
     ban::BanRule,
     check::Item,
-    policy::Mode,
+    policy::{Mode, QuotaId},
     quota::{MAX_UNITS, Quota},
     settlement::Adjustment,
 };
@@ -23,12 +23,13 @@ const FORM: [&str; 3] = ["OPERATION", "UNITS", "ITEMS"];
 /// it has, and whether it has a rule.
 const ITEM: [&str; 4] = ["BYTES", "SHADOW", "QUOTAS", "RULED"];
 
-/// The numbers of a quota. NEVER says that the cost is over the burst. Behind BURST are
+/// The numbers of a quota. ID is the number of its id, NEVER says that the cost is over the burst. Behind BURST are
 /// six that each algorithm has of its own: of gcra the cost of the check, the full
 /// bucket, and the most debt that is believed (two buckets), as whole microseconds and a
 /// rest in units of `1 / limit` of one; see [`FIXED`] and [`STRICT`] for those
 /// of windows.
-const QUOTA: [&str; 11] = [
+const QUOTA: [&str; 12] = [
+    "ID",
     "ALGORITHM",
     "LIMIT",
     "WINDOW",
@@ -111,18 +112,18 @@ fn item_numbers(numbers: &mut Vec<u64>, item: Item<'_>, cost: u64) {
     numbers.push((item.policy.mode() != Mode::Enforce).into());
     numbers.push(quotas.len() as u64);
     numbers.push(item.policy.ban().is_some().into());
-    for quota in quotas.iter() {
-        quota_numbers(numbers, quota, cost);
+    for (quota, id) in quotas.iter().zip(item.policy.quota_ids()) {
+        quota_numbers(numbers, quota, *id, cost);
     }
     if let Some(rule) = item.policy.ban() {
         rule_numbers(numbers, rule, item.subject.bannable);
     }
 }
 
-fn quota_numbers(numbers: &mut Vec<u64>, quota: &Quota, cost: u64) {
+fn quota_numbers(numbers: &mut Vec<u64>, quota: &Quota, id: QuotaId, cost: u64) {
     let never = cost > quota.burst();
-    let algorithm = quota.algorithm() as u64;
-    numbers.extend([algorithm, quota.limit(), quota.window_micros(), never.into(), quota.burst()]);
+    numbers.extend([id.number().into(), quota.algorithm() as u64]);
+    numbers.extend([quota.limit(), quota.window_micros(), never.into(), quota.burst()]);
     numbers.extend(script_params(quota, cost.min(MAX_UNITS)));
 }
 
@@ -154,9 +155,10 @@ pub(in crate::store) fn settlement_numbers(request: &StoreRequest) -> Vec<u64> {
     numbers
 }
 
-/// A gcra quota and the cost of a check, as `redis/lua/fast_path.lua` takes them.
+/// The limit of a gcra quota and the cost of a check, as `redis/lua/fast_path.lua` takes
+/// them.
 pub(in crate::store) fn fast_quota(quota: &Quota, cost: u64) -> impl Iterator<Item = u64> {
-    [quota.limit(), quota.burst()].into_iter().chain(script_params(quota, cost))
+    std::iter::once(quota.limit()).chain(script_params(quota, cost))
 }
 
 fn rule_numbers(numbers: &mut Vec<u64>, rule: &BanRule, bannable: bool) {

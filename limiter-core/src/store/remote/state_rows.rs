@@ -1,35 +1,25 @@
 //! The rows that one atomic step reads and writes, each once: rows of a SQL database, or
 //! keys of Redis.
 
+mod exchange;
+
 use std::collections::HashMap;
 
 use smallvec::SmallVec;
 
+pub(in crate::store) use self::exchange::{
+    BanRow, Changes, CounterRow, LoadedRow, LoadedRows, Names,
+};
 use super::{
     backend::{NamedItem, StoreRequest, StoredState},
+    counter_states::{CounterStates, States},
     storage_key,
 };
-use crate::{algorithm::State, ban::Ban, policy::Policy, time::Timestamp};
-
-/// One a quota.
-pub(in crate::store) type States = SmallVec<[Option<State>; 2]>;
-
-/// The rows that were read, in the order of the names. `V` is the form in which the
-/// database returns values and versions: text, or the bytes of Redis.
-pub(in crate::store) struct LoadedRows<V = String> {
-    /// The instant by the server's clock, in microseconds.
-    pub(in crate::store) now: Option<u64>,
-    pub(in crate::store) counters: Vec<Option<LoadedRow<V>>>,
-    pub(in crate::store) bans: Vec<Option<LoadedRow<V>>>,
-}
-
-/// A row that is there.
-pub(in crate::store) struct LoadedRow<V = String> {
-    /// The version of the row, where the database compares versions; else empty.
-    pub(in crate::store) version: V,
-    /// The state, in the encoding of the database.
-    pub(in crate::store) value: V,
-}
+use crate::{
+    ban::Ban,
+    policy::{Policy, QuotaId},
+    time::Timestamp,
+};
 
 /// Counters and bans, as they were read, and then as they are written.
 pub(in crate::store) struct Rows<'r, V = String> {
@@ -46,8 +36,9 @@ pub(in crate::store) struct Rows<'r, V = String> {
 
 /// A counter, or strikes: these are of no policy.
 struct Counter<'r, V> {
+    /// The policy that it was written for.
     policy: Option<&'r Policy>,
-    row: Row<States, V>,
+    row: Row<CounterStates, V>,
 }
 
 struct Row<T, V> {
@@ -65,59 +56,6 @@ struct Row<T, V> {
 pub(in crate::store) struct Places {
     pub(in crate::store) counter: usize,
     pub(in crate::store) offender: Option<(usize, usize)>,
-}
-
-/// The names of the rows to read.
-pub(in crate::store) struct Names<'a> {
-    pub(in crate::store) counters: Vec<&'a str>,
-    pub(in crate::store) bans: Vec<&'a str>,
-}
-
-/// A counter or strikes to write.
-pub(in crate::store) struct CounterRow<'a, V = String> {
-    pub(in crate::store) name: &'a str,
-    /// The version that was read; `None` where the row is new.
-    #[cfg_attr(
-        not(any(feature = "postgres", feature = "redis")),
-        allow(dead_code, reason = "only PostgreSQL and Redis compare it")
-    )]
-    pub(in crate::store) version: Option<&'a V>,
-    /// `None` where the row is to be removed.
-    pub(in crate::store) states: Option<&'a [Option<State>]>,
-    /// `None` where it is strikes.
-    #[cfg_attr(
-        not(any(feature = "postgres", feature = "redis")),
-        allow(dead_code, reason = "only the encodings of PostgreSQL and Redis need the quotas")
-    )]
-    pub(in crate::store) policy: Option<&'a Policy>,
-    pub(in crate::store) expires_at: u64,
-}
-
-/// A ban to write.
-pub(in crate::store) struct BanRow<'a, V = String> {
-    pub(in crate::store) name: &'a str,
-    /// The version that was read; `None` where the row is new.
-    #[cfg_attr(
-        not(any(feature = "postgres", feature = "redis")),
-        allow(dead_code, reason = "only PostgreSQL and Redis compare it")
-    )]
-    pub(in crate::store) version: Option<&'a V>,
-    /// `None` where the row is to be removed.
-    pub(in crate::store) ban: Option<Ban>,
-    pub(in crate::store) expires_at: u64,
-}
-
-/// The rows to write or to remove, in the order of their names, as every
-/// transaction does.
-pub(in crate::store) struct Changes<'a, V = String> {
-    pub(in crate::store) counters: Vec<CounterRow<'a, V>>,
-    pub(in crate::store) bans: Vec<BanRow<'a, V>>,
-}
-
-impl<V> Changes<'_, V> {
-    pub(in crate::store) const fn is_empty(&self) -> bool {
-        self.counters.is_empty() && self.bans.is_empty()
-    }
 }
 
 /// Returns the name of a row, from the client's name and the part that says the kind and
@@ -154,10 +92,10 @@ impl<'r, V> Rows<'r, V> {
         let (scope, client) = (item.namespaces(), item.client.as_str());
         #[cfg(feature = "mysql")]
         self.clients.push(client);
-        let counter = self.counter(('c', scope.counters, client), Some(&item.policy), name);
+        let counter = self.counter(('c', scope.counters, client), name);
         let bannable = item.policy.ban().is_some() && item.subject.bannable;
         let offender = bannable.then(|| {
-            let strikes = self.counter(('s', scope.strikes, client), None, name);
+            let strikes = self.counter(('s', scope.strikes, client), name);
             let bans = &mut self.bans;
             let ban = self.places.entry(('b', scope.bans, client)).or_insert_with_key(|key| {
                 bans.push(Row::new(*key, name));
@@ -168,15 +106,10 @@ impl<'r, V> Rows<'r, V> {
         Places { counter, offender }
     }
 
-    fn counter(
-        &mut self,
-        key: (char, u64, &'r str),
-        policy: Option<&'r Policy>,
-        name: RowName<'_>,
-    ) -> usize {
+    fn counter(&mut self, key: (char, u64, &'r str), name: RowName<'_>) -> usize {
         let counters = &mut self.counters;
         *self.places.entry(key).or_insert_with(|| {
-            counters.push(Counter { policy, row: Row::new(key, name) });
+            counters.push(Counter { policy: None, row: Row::new(key, name) });
             counters.len() - 1
         })
     }
@@ -200,41 +133,68 @@ impl<'r, V> Rows<'r, V> {
         }
     }
 
-    /// Takes in the rows that were read. `read_states` reads the states of a counter of
-    /// that policy, or strikes, and `read_ban` a ban.
+    /// Takes in the rows that were read. `read_states` reads a counter or strikes, and
+    /// `read_ban` a ban.
     pub(in crate::store) fn fill(
         &mut self,
         loaded: LoadedRows<V>,
-        read_states: impl Fn(Option<&Policy>, &V) -> States,
+        read_states: impl Fn(&V) -> CounterStates,
         read_ban: impl Fn(&V) -> Option<Ban>,
     ) {
         for (counter, loaded) in self.counters.iter_mut().zip(loaded.counters) {
-            let policy = counter.policy;
-            counter.row.load(loaded, |value| Some(read_states(policy, value)));
+            counter.row.load(loaded, |value| Some(read_states(value)));
         }
         for (row, loaded) in self.bans.iter_mut().zip(loaded.bans) {
             row.load(loaded, &read_ban);
         }
     }
 
-    /// Returns the stored state of an item.
-    pub(in crate::store) fn kept(&self, places: Places, now: Timestamp) -> StoredState {
+    /// Returns the stored state of a request's items, in their order.
+    pub(in crate::store) fn kept(
+        &self,
+        request: &StoreRequest,
+        places: &[Places],
+        now: Timestamp,
+    ) -> Vec<StoredState> {
         let states = |at: usize| self.counters[at].row.kept.as_ref();
-        StoredState {
+        let kept = |(item, places): (&NamedItem, &Places)| StoredState {
             now,
-            states: states(places.counter).cloned().unwrap_or_default(),
-            strikes: places.offender.and_then(|(at, _)| states(at)?.first()?.clone()),
+            states: states(places.counter)
+                .map(|kept| kept.of(item.policy.quota_ids()))
+                .unwrap_or_default(),
+            strikes: places.offender.and_then(|(at, _)| states(at)?.get(QuotaId::STRIKES)),
             ban: places.offender.and_then(|(_, at)| self.bans[at].kept),
-        }
+        };
+        request.items.iter().zip(places).map(kept).collect()
     }
 
+    /// Writes the states of an item's quotas, which expire at `until`.
     pub(in crate::store) fn write_counter(
         &mut self,
         at: usize,
-        states: Option<States>,
-        expires: u64,
+        item: &'r NamedItem,
+        states: States,
+        until: u64,
+        now: Timestamp,
     ) {
-        self.counters[at].row.write(states, expires);
+        let counter = &mut self.counters[at];
+        counter.policy = Some(&item.policy);
+        counter.row.replace(item.policy.quota_ids(), states, until, now);
+    }
+
+    pub(in crate::store) fn write_strikes(
+        &mut self,
+        at: usize,
+        states: States,
+        until: u64,
+        now: Timestamp,
+    ) {
+        self.counters[at].row.replace(&[QuotaId::STRIKES], states, until, now);
+    }
+
+    /// Removes all states of a counter.
+    pub(in crate::store) fn remove_counter(&mut self, at: usize) {
+        self.counters[at].row.write(None, 0);
     }
 
     pub(in crate::store) fn write_ban(&mut self, at: usize, ban: Option<Ban>, expires: u64) {
@@ -249,7 +209,7 @@ impl<'r, V> Rows<'r, V> {
                 changes.counters.push(CounterRow {
                     name: &row.name,
                     version: row.version.as_ref(),
-                    states: row.kept.as_deref(),
+                    states: row.kept.as_ref(),
                     policy: *policy,
                     expires_at,
                 });
@@ -292,5 +252,14 @@ impl<T, V> Row<T, V> {
     fn write(&mut self, value: Option<T>, expires: u64) {
         self.kept = value;
         self.expires = Some(expires);
+    }
+}
+
+impl<V> Row<CounterStates, V> {
+    fn replace(&mut self, ids: &[QuotaId], states: States, until: u64, now: Timestamp) {
+        let mut kept = self.kept.take().unwrap_or_default();
+        kept.replace(ids, states, until, now);
+        let expires = kept.until().max(until);
+        self.write(Some(kept).filter(|kept| !kept.is_empty()), expires);
     }
 }

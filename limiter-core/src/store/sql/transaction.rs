@@ -10,12 +10,12 @@ pub(in crate::store) mod statements;
 
 use super::{Dialect, error::SqlError, name};
 use crate::{
-    policy::Policy,
     store::remote::{
         apply_request::Apply,
         backend::{Reply, parse_ban},
         batcher::BatchEntry,
-        state_rows::{Changes, LoadedRows, Rows, States},
+        counter_states::CounterStates,
+        state_rows::{Changes, LoadedRows, Rows},
     },
     time::Timestamp,
 };
@@ -48,8 +48,8 @@ pub(in crate::store) trait Transactional: Dialect {
     /// attempt may succeed.
     fn is_conflict(error: &sqlx::Error) -> bool;
 
-    /// Reads the states of a counter of that policy, one a quota, or strikes.
-    fn read_states(policy: Option<&Policy>, text: &str) -> States;
+    /// Reads the states of a counter or of strikes.
+    fn read_states(text: &str) -> CounterStates;
 }
 
 /// How often a step is tried that conflicts with other transactions. Where every second
@@ -139,7 +139,7 @@ async fn attempt_once<D: Transactional>(
     let (mut rows, places) = Rows::of(batch.iter().map(|entry| &*entry.request), &name);
     let loaded = dialect.read(connection, &rows, attempt).await.map_err(SqlError::unwritten)?;
     let server_now = loaded.now.map(Timestamp::from_micros);
-    rows.fill(loaded, |policy, text| D::read_states(policy, text), |text| parse_ban(text));
+    rows.fill(loaded, |text| D::read_states(text), |text| parse_ban(text));
     let mut replies = Vec::with_capacity(batch.len());
     for (entry, places) in batch.iter().zip(&places) {
         let request = &entry.request;
@@ -147,15 +147,14 @@ async fn attempt_once<D: Transactional>(
             .now
             .or(server_now)
             .ok_or_else(|| SqlError::new("the database answered without the time"))?;
-        let kept = |rows: &Rows<'_>| places.iter().map(|places| rows.kept(*places, now)).collect();
-        let before: Vec<_> = kept(&rows);
+        let before = rows.kept(request, places, now);
         let mut is_changed = Apply::new(&mut rows, request, now).perform(places, &before);
         for request in entry.requests().skip(1) {
             if !is_changed && entry.settlements.is_empty() {
                 // The same request again changes nothing either.
                 break;
             }
-            let before: Vec<_> = kept(&rows);
+            let before = rows.kept(request, places, now);
             is_changed = Apply::new(&mut rows, request, now).perform(places, &before);
         }
         replies.push(Reply { now, kept: before });

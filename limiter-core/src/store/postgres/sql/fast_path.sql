@@ -11,6 +11,7 @@
 -- $7 limit, $8 burst
 -- $9 grace      how long a counter outlives its use, in microseconds
 -- $10 now       the instant, in microseconds; null for the server's clock
+-- $11 window    of each quota, in microseconds
 --
 -- Returns of each counter that was charged its place in $1, the instant, and the
 -- arrival time since.
@@ -30,6 +31,7 @@ WHERE counter.name = item.name
         + ($6::bigint[])[item.quota] - item.charge
     AND counter.quota_limit = ($7::bigint[])[item.quota]
     AND counter.quota_burst = ($8::bigint[])[item.quota]
+    AND counter.quota_window = ($11::bigint[])[item.quota]
     AND NOT EXISTS (
         SELECT FROM {prefix}_bans AS ban WHERE ban.name = item.ban AND ban.ends_at > {now}
     )

@@ -7,9 +7,9 @@
 --
 -- A counter of one quota by gcra is held as its theoretical arrival time in units
 -- of 1 / q microseconds, where window / limit = p / q in lowest terms, with the
--- limit and the burst that it was written under: fast_path.sql charges it by one
--- addition. Everything else is `state`, in the form of text_encoding.rs; then the
--- other three are null.
+-- limit, the burst and the window that it was written under: fast_path.sql charges it by
+-- one addition. Everything else is `state`, in the form of text_encoding.rs; then the
+-- other four are null.
 --
 -- No index but the primary key, and free space on each page: updates stay on their
 -- page and are cleaned up in passing (heap-only tuples).
@@ -18,6 +18,7 @@ CREATE UNLOGGED TABLE IF NOT EXISTS {prefix}_counters (
     tat         bigint,
     quota_limit bigint,
     quota_burst bigint,
+    quota_window bigint,
     expires_at  bigint NOT NULL,
     state       text
 ) WITH (fillfactor = 70);

@@ -1,9 +1,9 @@
 -- Compare and write: writes and removes rows if all of them are as read.sql has
 -- returned them, else nothing.
 --
--- $1 names, $2 versions, $3 tat, $4 limit, $5 burst, $6 state, $7 expires_at
+-- $1 names, $2 versions, $3 tat, $4 limit, $5 burst, $6 window, $7 state, $8 expires_at
 --    the counters and strikes, sorted by their names
--- $8 names, $9 versions, $10 ends_at, $11 duration, $12 ban_count, $13 expires_at
+-- $9 names, $10 versions, $11 ends_at, $12 duration, $13 ban_count, $14 expires_at
 --    the bans, sorted by their names
 -- A row without a version is new; one without expires_at is removed.
 --
@@ -15,11 +15,12 @@
 -- before bans, so that two statements never wait for each other.
 WITH counter AS (
     SELECT * FROM unnest(
-        $1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::bigint[]
-    ) AS item (name, version, tat, quota_limit, quota_burst, state, expires_at)
+        $1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
+        $7::text[], $8::bigint[]
+    ) AS item (name, version, tat, quota_limit, quota_burst, quota_window, state, expires_at)
 ), ban AS (
     SELECT * FROM unnest(
-        $8::text[], $9::text[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[]
+        $9::text[], $10::text[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[]
     ) AS item (name, version, ends_at, duration, ban_count, expires_at)
 ), locked_counters AS (
     SELECT FROM counter AS item JOIN {prefix}_counters AS kept USING (name)
@@ -33,7 +34,7 @@ WITH counter AS (
 ), updated_counters AS (
     UPDATE {prefix}_counters AS kept
     SET tat = item.tat, quota_limit = item.quota_limit, quota_burst = item.quota_burst,
-        state = item.state, expires_at = item.expires_at
+        quota_window = item.quota_window, state = item.state, expires_at = item.expires_at
     FROM counter AS item
     WHERE (SELECT unchanged FROM unchanged) AND kept.name = item.name
         AND item.version IS NOT NULL AND item.expires_at IS NOT NULL
@@ -51,8 +52,8 @@ WITH counter AS (
     DELETE FROM {prefix}_bans AS kept USING ban AS item
     WHERE (SELECT unchanged FROM unchanged) AND kept.name = item.name AND item.expires_at IS NULL
 ), new_counters AS (
-    INSERT INTO {prefix}_counters (name, tat, quota_limit, quota_burst, state, expires_at)
-    SELECT name, tat, quota_limit, quota_burst, state, expires_at FROM counter
+    INSERT INTO {prefix}_counters (name, tat, quota_limit, quota_burst, quota_window, state, expires_at)
+    SELECT name, tat, quota_limit, quota_burst, quota_window, state, expires_at FROM counter
     WHERE (SELECT unchanged FROM unchanged) AND version IS NULL
     ON CONFLICT (name) DO NOTHING RETURNING 1
 ), new_bans AS (

@@ -18,9 +18,8 @@
 --                    before
 --   strict window    start of the newest segment that was charged, units used in all
 --                    that count, and those of each, packed, the newest first
--- What is kept of one is whole numbers of eight bytes each, the highest first
--- (see encoding.rs); zeros stand for nothing used, and so does what somebody else
--- has written: read as a state it is of a clock gone wrong.
+-- What is kept of one is the quota's id and whole numbers of seven bytes each, the
+-- highest first (see encoding.rs); zeros stand for nothing used.
 
 local floor, max, min = math.floor, math.max, math.min
 local pack, unpacked = struct.pack, struct.unpack
@@ -55,7 +54,7 @@ end
 -- The same as `level_at`, of sliding windows of that length.
 local function slid(window, packed, place)
   local start = now - now % window
-  local kept, current, previous, behind = unpacked('>I8I8I8', packed, place)
+  local kept, current, previous, behind = unpacked('>I7I7I7', packed, place)
   local lead = kept - start
   if lead == 0 or (lead > 0 and lead <= window) then return behind, kept, current, previous end
   if lead == -window then return behind, start, 0, current end
@@ -65,16 +64,16 @@ end
 -- The same, of the segments of a strict window, without zeros at the ends.
 local function segments_at(q, packed, place)
   local size, most, window = parameters[q + SEGMENT], parameters[q + SEGMENTS], parameters[q + WINDOW]
-  local start, first = unpacked('>I8', packed, place)
-  local behind, newest, oldest, total = first + 8 * most, nil, 0, 0
+  local start, first = unpacked('>I7', packed, place)
+  local behind, newest, oldest, total = first + 7 * most, nil, 0, 0
   for each = 0, most - 1 do
     if start > now + window or start - each * size + size + window <= now then break end
-    local units = unpacked('>I8', packed, first + 8 * each)
+    local units = unpacked('>I7', packed, first + 7 * each)
     if units > 0 then newest, oldest, total = newest or each, each, total + units end
   end
   if total == 0 then return behind, 0, 0, '' end
   return behind, start - newest * size, total,
-    string.sub(packed, first + 8 * newest, first + 8 * oldest + 7)
+    string.sub(packed, first + 7 * newest, first + 7 * oldest + 6)
 end
 
 -- The level of a strict window with other units in the segment that begins at `start`;
@@ -84,11 +83,11 @@ local function changed(q, start, change, one, two, three)
   if two == 0 then one = start end
   local newer = min(max(start - one, 0) / size, most)
   local place = min(max(one - start, 0) / size, most - 1)
-  three = string.rep('\0', 8 * newer) .. three
-  three = string.sub(three .. string.rep('\0', 8 * place + 8 - #three), 1, 8 * most)
-  local units = unpacked('>I8', three, 8 * place + 1)
+  three = string.rep('\0', 7 * newer) .. three
+  three = string.sub(three .. string.rep('\0', 7 * place + 7 - #three), 1, 7 * most)
+  local units = unpacked('>I7', three, 7 * place + 1)
   local after = change(units)
-  three = string.sub(three, 1, 8 * place) .. pack('>I8', after) .. string.sub(three, 8 * place + 9)
+  three = string.sub(three, 1, 7 * place) .. pack('>I7', after) .. string.sub(three, 7 * place + 8)
   return max(one, start), two + after - units, three
 end
 
@@ -98,11 +97,12 @@ local function segment_charged(q, units, one, two, three)
   return changed(q, start, function(used) return used + units end, one, two, three)
 end
 
--- The place behind what is kept from that place on, and its level at now.
+-- The place behind the state that begins at that place with its id, and its level at now.
 local function level_at(q, packed, place)
+  place = place + 4
   local kind, limit, window = parameters[q + ALGORITHM], parameters[q + LIMIT], parameters[q + WINDOW]
   if kind == GCRA then
-    local tat, rest, former_limit, former_burst, behind = unpacked('>I8I8I8I8', packed, place)
+    local former_limit, former_burst, tat, rest, behind = unpacked('>I7I7I7I7', packed, place)
     local whole = tat - now
     -- Further ahead than twice the longest window: no arrival time.
     if whole < 0 or whole > 632448000000000 or former_limit == 0 then return behind, 0, 0 end
@@ -115,7 +115,7 @@ local function level_at(q, packed, place)
     return behind, whole, rest
   end
   if kind == FIXED then
-    local start, used, behind = unpacked('>I8I8', packed, place)
+    local start, used, behind = unpacked('>I7I7', packed, place)
     local left = start + window - now
     if left > 0 and left <= 2 * window then return behind, left, used end
     if parameters[q + ALIGNED] == 1 then
@@ -166,24 +166,29 @@ local function burst_to_keep(q, whole, rest)
   return over > 0 and burst + 1 or burst
 end
 
+-- The bytes of a state of nothing used.
+local function unused(id)
+  return pack('>I4', id) .. string.rep('\0', 7 * (id % 256))
+end
+
 -- Returns the bytes of a level, and the microseconds until nothing is used.
 local function packed_level(q, one, two, three)
-  local kind, window = parameters[q + ALGORITHM], parameters[q + WINDOW]
+  local id, kind, window = parameters[q + ID], parameters[q + ALGORITHM], parameters[q + WINDOW]
   if kind == GCRA then
-    if one == 0 and two == 0 then return pack('>I8I8I8I8', 0, 0, 0, 0), 0 end
-    return pack('>I8I8I8I8', now + one, two, parameters[q + LIMIT], burst_to_keep(q, one, two)), one + 1
+    if one == 0 and two == 0 then return unused(id), 0 end
+    return pack('>I4I7I7I7I7', id, parameters[q + LIMIT], burst_to_keep(q, one, two), now + one, two), one + 1
   end
   if kind == FIXED then
-    if two == 0 then return pack('>I8I8', 0, 0), 0 end
-    return pack('>I8I8', max(now + one - window, 0), two), one
+    if two == 0 then return unused(id), 0 end
+    return pack('>I4I7I7', id, max(now + one - window, 0), two), one
   end
   if kind == STRICT then
-    local size, bytes = parameters[q + SEGMENT], 8 * parameters[q + SEGMENTS]
-    if two == 0 then return string.rep('\0', 8 + bytes), 0 end
-    return pack('>I8', one) .. three .. string.rep('\0', bytes - #three), one + size + window - now
+    local size, bytes = parameters[q + SEGMENT], 7 * parameters[q + SEGMENTS]
+    if two == 0 then return unused(id), 0 end
+    return pack('>I4I7', id, one) .. three .. string.rep('\0', bytes - #three), one + size + window - now
   end
-  if two == 0 and three == 0 then return pack('>I8I8I8', 0, 0, 0), 0 end
-  return pack('>I8I8I8', one, two, three), 2 * window - now + one
+  if two == 0 and three == 0 then return unused(id), 0 end
+  return pack('>I4I7I7I7', id, one, two, three), 2 * window - now + one
 end
 
 -- The level after the cost.
@@ -196,11 +201,11 @@ end
 -- The level of a strict window without `units` of the segment that began at `at`.
 local function segment_given_back(q, units, at, one, two, three)
   local place = (one - at) / parameters[q + SEGMENT]
-  if place < 0 or place ~= floor(place) or 8 * place >= #three then return one, two, three end
+  if place < 0 or place ~= floor(place) or 7 * place >= #three then return one, two, three end
   one, two, three = changed(q, at, function(used) return max(used - units, 0) end, one, two, three)
   if two == 0 then return 0, 0, '' end
   local packed = packed_level(q, one, two, three)
-  local _, start, total, segments = segments_at(q, packed, 1)
+  local _, start, total, segments = segments_at(q, packed, 5)
   return start, total, segments
 end
 

@@ -30,7 +30,7 @@ local function strike(at, rule, key)
   local window = parameters[rule + STRIKE_WINDOW]
   local _, start, current, previous = slid(window, strikes[at], 1)
   if parameters[rule + THRESHOLD] > weighing(window, start, current, previous) + 1 then
-    local packed = pack('>I8I8I8', start, current + 1, previous)
+    local packed = pack('>I7I7I7', start, current + 1, previous)
     return write(keys[key + 2], packed, 2 * window - now + start)
   end
   local duration = parameters[rule + DURATION]
@@ -97,7 +97,7 @@ end
 local function settle_units(item, key, slot, further)
   local kind, behind = unpacked('>I8', ARGV[2], further)
   local packed, longest, is_changed = '', 0, false
-  local before, place = find_counter(keys[key], parameters[item + BYTES]), 1
+  local before, place = find_counter(item, keys[key]), 1
   for q = item + ITEM_SIZE, item + QUOTA_SIZE * parameters[item + QUOTAS], QUOTA_SIZE do
     local units, rest, a, b
     units, rest, a, b, behind = unpacked('>I8I8I8I8', ARGV[2], behind)
@@ -112,13 +112,14 @@ local function settle_units(item, key, slot, further)
     local state, lasts_for = packed_level(q, new_one, new_two, new_three)
     if not differs and parameters[q + ALGORITHM] == GCRA and one + two > 0 then
       -- Debt that does not change is paid back at the rate that it was written with.
-      state = string.sub(before, place, place + 23) .. string.sub(state, 25)
-      lasts_for = max(lasts_for, unpacked('>I8', before, place) - now + 1)
+      state = string.sub(before, place, place + 10) .. string.sub(state, 12, 18)
+        .. string.sub(before, place + 18, place + 31)
+      lasts_for = max(lasts_for, unpacked('>I7', before, place + 18) - now + 1)
     end
     is_changed, place = is_changed or differs, place + #state
     packed, longest, slot = packed .. state, max(longest, lasts_for), slot + 3
   end
-  if is_changed then put_counter(keys[key], packed, longest) end
+  if is_changed then write_counter(keys[key], packed, longest) end
   return behind
 end
 

@@ -15,21 +15,20 @@
 --           now is in microseconds, or 0 for the server's clock, the cost is at
 --           most 999999999999999 (more never passes, see `never`), and the
 --           numbers of an item are those of script_params.rs, behind the length of its
---           counter in bytes
+--           quotas' states in bytes
 -- Returns one string, packed: the server's time, or 0 if it was not needed; then for
--- each check, for each of its items: the counter, and with a ban rule ban and
--- strikes, as they were before, zeros for what was not there.
+-- each check, for each of its items: the states of its quotas, and with a ban rule ban
+-- and strikes, as they were before, zeros for what was not there.
 
 local call, keys = redis.call, KEYS
-local slack, NO_STRIKES = parameters[1], string.rep('\0', 24)
+local slack, NO_STRIKES = parameters[1], string.rep('\0', 21)
 
 -- The bytes of each key, by its name, as earlier checks of this call have left them;
 -- false if there is no key.
 local kept = {}
 
--- Returns that number of bytes of a key: zeros if there is none, or one of somebody else,
--- of another length or type.
-local function find(name, bytes)
+-- Returns the bytes of a key; false if there is none, or one of another type.
+local function find_any(name)
   local packed = kept[name]
   if packed == nil then
     packed = redis.pcall('GET', name)
@@ -39,13 +38,79 @@ local function find(name, bytes)
     end
     kept[name] = packed
   end
+  return packed
+end
+
+-- Returns that number of bytes of a key: zeros if there is none, or one of somebody else.
+local function find(name, bytes)
+  local packed = find_any(name)
   if packed and #packed == bytes then return packed end
   return string.rep('\0', bytes)
 end
 
--- The states of a counter, so many bytes, without the instant behind them.
-local function find_counter(name, bytes)
-  return string.sub(find(name, bytes + 8), 1, bytes)
+-- The states of a counter that the item's quotas do not know, with the instants behind
+-- them, by its name; and the last of these instants.
+local others, others_until = {}, {}
+local MOST_OTHERS = 32
+
+-- Returns true if a counter has the states of an item's quotas in their order, and no
+-- others.
+local function is_in_order(item, packed)
+  if #packed ~= parameters[item + BYTES] + 8 then return false end
+  local place = 1
+  for q = item + ITEM_SIZE, item + QUOTA_SIZE * parameters[item + QUOTAS], QUOTA_SIZE do
+    local id = parameters[q + ID]
+    if unpacked('>I4', packed, place) ~= id then return false end
+    place = place + 4 + 7 * (id % 256)
+  end
+  return true
+end
+
+-- Reads the states of a counter: adds those of an item's quotas to `own`, by their ids.
+-- Returns the others that have not expired, and the last instant behind them.
+local function read_states(packed, own)
+  local place, left, left_until, count = 1, '', 0, 0
+  while place + 7 <= #packed do
+    local group = ''
+    while (string.byte(packed, place) or 0) > 127 and place + 3 <= #packed do
+      local id, numbers = unpacked('>I4', packed, place)
+      local behind = numbers + 7 * (id % 256)
+      if behind > #packed then return '', 0 end
+      local state = string.sub(packed, place, behind - 1)
+      if own[id] then
+        own[id] = state
+      elseif count < MOST_OTHERS then
+        group, count = group .. state, count + 1
+      end
+      place = behind
+    end
+    if place + 7 > #packed then return '', 0 end
+    local until_ = unpacked('>I8', packed, place)
+    if until_ > now and group ~= '' then
+      left = left .. group .. string.sub(packed, place, place + 7)
+      left_until = max(left_until, until_)
+    end
+    place = place + 8
+  end
+  return left, left_until
+end
+
+-- Returns the states of an item's quotas, in their order.
+local function find_counter(item, name)
+  local packed, states = find_any(name) or '', ''
+  if is_in_order(item, packed) then
+    others[name] = nil
+    return string.sub(packed, 1, #packed - 8)
+  end
+  local own, last = {}, item + QUOTA_SIZE * parameters[item + QUOTAS]
+  for q = item + ITEM_SIZE, last, QUOTA_SIZE do
+    own[parameters[q + ID]] = unused(parameters[q + ID])
+  end
+  others[name], others_until[name] = read_states(packed, own)
+  for q = item + ITEM_SIZE, last, QUOTA_SIZE do
+    states = states .. own[parameters[q + ID]]
+  end
+  return states
 end
 
 -- The writes, made once everything is decided: scripts do not roll back.
@@ -60,18 +125,15 @@ local function write(name, packed, micros)
   kept[name], lasting[name], changes = packed, micros, changes + 1
 end
 
--- Writes a counter, and behind it until when it is kept (see fast_path.lua), by
--- the server's clock.
-local is_own_clock = false
+-- Writes the states of an item's quotas and until when they are kept, and behind them the
+-- states that it does not know. Without microseconds nothing is used.
 local function write_counter(name, packed, micros)
-  local kept_until = is_own_clock and 0 or now + micros + slack
-  write(name, packed .. pack('>I8', kept_until), micros)
-end
-
--- Writes a counter, or removes it where nothing is used.
-local function put_counter(name, packed, micros)
-  if packed == string.rep('\0', #packed) then return write(name, false, 0) end
-  write_counter(name, packed, micros)
+  local left = others[name] or ''
+  packed = micros > 0 and packed .. pack('>I8', now + micros + slack) or ''
+  if left ~= '' then
+    packed, micros = packed .. left, max(micros, others_until[name] - now - slack, 0)
+  end
+  write(name, packed ~= '' and packed, micros)
 end
 
 -- The parts of the reply.
@@ -84,7 +146,7 @@ local levels, bans, strikes = { 0, 0, 0 }, { 0, 0 }, {}
 -- Finds what is kept of a counter, and the levels from `slot` on. Returns the
 -- slot behind them.
 local function find_levels(item, key, slot)
-  local packed, place = find_counter(keys[key], parameters[item + BYTES]), 1
+  local packed, place = find_counter(item, keys[key]), 1
   size = size + 1
   answer[size] = packed
   for q = item + ITEM_SIZE, item + QUOTA_SIZE * parameters[item + QUOTAS], QUOTA_SIZE do
@@ -101,7 +163,7 @@ local function find_offender(at, rule, key, wanted)
   answer[size + 1] = ban
   answer[size + 2] = NO_STRIKES
   if wanted then
-    strikes[at] = find(keys[key + 2], 24)
+    strikes[at] = find(keys[key + 2], #NO_STRIKES)
     answer[size + 2] = strikes[at]
   end
   size = size + 2
@@ -134,7 +196,7 @@ local function set_now(own)
     local time = call('TIME')
     clock = time[1] * 1000000 + time[2]
   end
-  now, is_own_clock = own == 0 and clock or own, own ~= 0
+  now = own == 0 and clock or own
 end
 
 -- Writes, and returns the answer. Many last equally long, to the second, and a

@@ -18,7 +18,10 @@ use crate::{
 /// The SELECT of rows by their names: two columns.
 pub(in crate::store) fn select(prefix: &str, names: &Names<'_>) -> String {
     let counters = quoted(&names.counters);
-    let mut sql = format!("SELECT name, state FROM {prefix}_counters WHERE name IN ({counters})");
+    let mut sql = format!(
+        "SELECT name, CONCAT(state, '!', expires_at) FROM {prefix}_counters \
+         WHERE name IN ({counters})"
+    );
     if !names.bans.is_empty() {
         let bans = quoted(&names.bans);
         sql += &format!(
@@ -54,7 +57,7 @@ pub(in crate::store) fn write(
     for CounterRow { name, states, expires_at, .. } in &changes.counters {
         match states {
             Some(states) => {
-                let state = text_encoding::write_states(states);
+                let state = text_encoding::write_states(states, *expires_at);
                 counters.push(format!("('{name}','{state}',{expires_at})"));
             }
             None => gone_counters.push(*name),

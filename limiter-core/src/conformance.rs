@@ -41,8 +41,8 @@ pub use self::{
 /// Makes a test of each case. See the [module docs](self).
 #[macro_export]
 macro_rules! conformance_tests {
-    ($store:ident, $trial:expr) => {
-        $crate::conformance_tests! { @cases $store, $trial,
+    ($store:ident, $harness:expr) => {
+        $crate::conformance_tests! { @cases $store, $harness,
             exact_where_the_interval_is_not_whole
             every_algorithm_admits_its_limit_and_then_waits
             a_fixed_window_starts_at_the_first_request
@@ -103,24 +103,24 @@ macro_rules! conformance_tests {
             no_schedule_gets_more_than_the_limit_in_any_window
         }
     };
-    (@cases $store:ident, $trial:expr, $($case:ident)+) => {
+    (@cases $store:ident, $harness:expr, $($case:ident)+) => {
         mod $store {
-            #[allow(unused_imports, reason = "the trial's expression may need names of the caller")]
+            #[allow(unused_imports, reason = "the harness's expression may need names of the caller")]
             use super::*;
 
             $(
                 #[tokio::test]
                 async fn $case() {
-                    let trial: $crate::conformance::Harness = $trial.await;
-                    $crate::conformance::$case(&trial).await;
+                    let harness: $crate::conformance::Harness = $harness.await;
+                    $crate::conformance::$case(&harness).await;
                 }
             )+
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
             async fn concurrent_requests_admit_exactly_the_limit() {
-                let trial: $crate::conformance::Harness = $trial.await;
+                let harness: $crate::conformance::Harness = $harness.await;
                 let tasks: Vec<_> = (0..64)
-                    .map(|_| tokio::spawn(trial.clone().take_from_one_key(50)))
+                    .map(|_| tokio::spawn(harness.clone().take_from_one_key(50)))
                     .collect();
                 let mut admitted = 0;
                 for task in tasks {

@@ -12,7 +12,7 @@ use crate::{
     settlement::{Settled, SettledItem},
 };
 
-/// A store under test, the clock it goes by, and keys that no other trial has.
+/// A store under test, the clock it goes by, and keys that no other harness has.
 #[derive(Clone, Debug)]
 pub struct Harness {
     store: Arc<dyn Store>,
@@ -24,12 +24,12 @@ impl Harness {
     /// Units that [`take_from_one_key`](Self::take_from_one_key) finds to take.
     pub const SHARED_LIMIT: u64 = 1_000;
 
-    /// A trial of a store that was given that clock.
+    /// A harness of a store that was given that clock.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, clock: ManualClock) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let prefix = format!("trial-{}-{count}", std::process::id());
+        let prefix = format!("harness-{}-{count}", std::process::id());
         Self { store, clock, prefix }
     }
 
@@ -45,21 +45,21 @@ impl Harness {
         &self.clock
     }
 
-    /// A subject that only this trial has.
+    /// A subject that only this harness has.
     #[must_use]
     pub fn subject(&self, name: &str) -> Subject {
-        let key = Key::custom("trial", &self.prefix).and(Key::custom("name", name));
+        let key = Key::custom("harness", &self.prefix).and(Key::custom("name", name));
         Subject { key, bannable: true }
     }
 
-    /// A policy's name that only this trial has.
+    /// A policy's name that only this harness has.
     #[must_use]
     pub fn unique(&self, name: &str) -> String {
         format!("{name}-{}", self.prefix)
     }
 
     /// Decides, for one subject under all policies.
-    pub async fn ask(&self, policies: &[Policy], subject: &Subject, cost: u64) -> Decision {
+    pub async fn check(&self, policies: &[Policy], subject: &Subject, cost: u64) -> Decision {
         let subjects = vec![subject.clone(); policies.len()];
         self.decide(Check::new(policies, &subjects, cost)).await
     }
@@ -118,7 +118,7 @@ impl Harness {
         let subject = self.subject("shared");
         let mut admitted = 0;
         for _ in 0..times {
-            admitted += u64::from(self.ask(&policies, &subject, 1).await.is_allowed());
+            admitted += u64::from(self.check(&policies, &subject, 1).await.is_allowed());
         }
         admitted
     }

@@ -17,110 +17,113 @@ fn refund(decision: &Decision, policy: usize, units: u64) -> Adjustment {
 }
 
 async fn adjust(
-    trial: &Harness,
+    harness: &Harness,
     policy: &Policy,
     subject: &Subject,
     adjustment: Adjustment,
 ) -> Vec<u64> {
     let item = Item { policy, subject };
-    let settled = trial.settle(vec![SettledItem::adjusted(item, adjustment)]).await;
+    let settled = harness.settle(vec![SettledItem::adjusted(item, adjustment)]).await;
     settled[0].usages.iter().map(crate::decide::Usage::remaining).collect()
 }
 
 /// A request that is given back has never been charged, and frees no more than itself.
-pub async fn what_is_given_back_was_never_charged(trial: &Harness) {
+pub async fn what_is_given_back_was_never_charged(harness: &Harness) {
     for algorithm in Algorithm::ALL.iter().copied() {
         let policies = counted_by(algorithm, "5/minute");
-        let client = trial.subject(algorithm.as_str());
-        trial.ask(&policies, &client, 2).await;
+        let client = harness.subject(algorithm.as_str());
+        harness.check(&policies, &client, 2).await;
         for _ in 0..20 {
-            let decision = trial.ask(&policies, &client, 1).await;
+            let decision = harness.check(&policies, &client, 1).await;
             assert!(decision.is_allowed(), "{algorithm:?}");
-            let left = adjust(trial, &policies[0], &client, refund(&decision, 0, 1)).await;
+            let left = adjust(harness, &policies[0], &client, refund(&decision, 0, 1)).await;
             assert_eq!(left, [3], "{algorithm:?}");
         }
-        let decision = trial.ask(&policies, &client, 3).await;
+        let decision = harness.check(&policies, &client, 3).await;
         assert!(decision.is_allowed(), "{algorithm:?}");
-        assert!(!trial.ask(&policies, &client, 1).await.is_allowed(), "{algorithm:?}");
+        assert!(!harness.check(&policies, &client, 1).await.is_allowed(), "{algorithm:?}");
         // A part of it, and then the rest.
-        let left = adjust(trial, &policies[0], &client, refund(&decision, 0, 2)).await;
+        let left = adjust(harness, &policies[0], &client, refund(&decision, 0, 2)).await;
         assert_eq!(left, [2], "{algorithm:?}");
     }
 }
 
 /// `2/1s` in a fixed window, charged at 0.9 s and given back at 1.1 s: the second window
 /// admits exactly 2.
-pub async fn nothing_is_given_back_into_another_window(trial: &Harness) {
+pub async fn nothing_is_given_back_into_another_window(harness: &Harness) {
     let policies = counted_by(Algorithm::FixedWindow, "2/1s");
-    let client = trial.subject("client");
-    trial.ask(&policies, &client, 1).await;
-    trial.advance(Duration::from_millis(900));
-    let charged = trial.ask(&policies, &client, 1).await;
-    trial.advance(Duration::from_millis(150));
-    assert!(trial.ask(&policies, &client, 1).await.is_allowed());
-    trial.advance(Duration::from_millis(50));
-    assert_eq!(adjust(trial, &policies[0], &client, refund(&charged, 0, 1)).await, [1]);
-    assert!(trial.ask(&policies, &client, 1).await.is_allowed());
-    assert!(!trial.ask(&policies, &client, 1).await.is_allowed());
+    let client = harness.subject("client");
+    harness.check(&policies, &client, 1).await;
+    harness.advance(Duration::from_millis(900));
+    let charged = harness.check(&policies, &client, 1).await;
+    harness.advance(Duration::from_millis(150));
+    assert!(harness.check(&policies, &client, 1).await.is_allowed());
+    harness.advance(Duration::from_millis(50));
+    assert_eq!(adjust(harness, &policies[0], &client, refund(&charged, 0, 1)).await, [1]);
+    assert!(harness.check(&policies, &client, 1).await.is_allowed());
+    assert!(!harness.check(&policies, &client, 1).await.is_allowed());
 }
 
 /// Units that time has paid back into a bucket are not given back again; the previous of two
 /// sliding windows gives back; and nothing is ever below zero.
-pub async fn what_time_has_paid_back_is_not_given_back_again(trial: &Harness) {
+pub async fn what_time_has_paid_back_is_not_given_back_again(harness: &Harness) {
     for algorithm in Algorithm::ALL.iter().copied() {
         let policies = counted_by(algorithm, "6/minute");
-        let client = trial.subject(algorithm.as_str());
-        let first = trial.ask(&policies, &client, 1).await;
-        let second = trial.ask(&policies, &client, 5).await;
-        trial.advance(secs(10));
-        let before = trial.ask(&policies, &client, 0).await.quotas()[0].remaining();
-        let left = adjust(trial, &policies[0], &client, refund(&first, 0, 1)).await;
+        let client = harness.subject(algorithm.as_str());
+        let first = harness.check(&policies, &client, 1).await;
+        let second = harness.check(&policies, &client, 5).await;
+        harness.advance(secs(10));
+        let before = harness.check(&policies, &client, 0).await.quotas()[0].remaining();
+        let left = adjust(harness, &policies[0], &client, refund(&first, 0, 1)).await;
         if algorithm == Algorithm::Gcra {
             assert_eq!((before, left), (1, vec![1]), "ten seconds have paid it back");
         }
         for _ in 0..3 {
-            adjust(trial, &policies[0], &client, refund(&second, 0, 9)).await;
+            adjust(harness, &policies[0], &client, refund(&second, 0, 9)).await;
         }
-        trial.advance(secs(121));
+        harness.advance(secs(121));
         for adjustment in [refund(&first, 0, 1), refund(&second, 0, 5)] {
-            assert_eq!(adjust(trial, &policies[0], &client, adjustment).await, [6]);
+            assert_eq!(adjust(harness, &policies[0], &client, adjustment).await, [6]);
         }
-        assert!(trial.ask(&policies, &client, 6).await.is_allowed(), "{algorithm:?}");
-        assert!(!trial.ask(&policies, &client, 1).await.is_allowed(), "{algorithm:?}");
+        assert!(harness.check(&policies, &client, 6).await.is_allowed(), "{algorithm:?}");
+        assert!(!harness.check(&policies, &client, 1).await.is_allowed(), "{algorithm:?}");
     }
 }
 
 /// More than the limit is charged without a refusal, and waited for two windows at most:
 /// it never counts as nothing.
-pub async fn a_charge_beyond_the_limit_is_waited_for(trial: &Harness) {
+pub async fn a_charge_beyond_the_limit_is_waited_for(harness: &Harness) {
     for (algorithm, units) in
         Algorithm::ALL.iter().flat_map(|one| [10, 21, 1_000, u64::MAX].map(|units| (*one, units)))
     {
         let policies = counted_by(algorithm, "10/minute");
-        let client = trial.subject(&format!("{}-{units}", algorithm.as_str()));
-        trial.ask(&policies, &client, 1).await;
-        let left = adjust(trial, &policies[0], &client, Adjustment::Charge(units)).await;
+        let client = harness.subject(&format!("{}-{units}", algorithm.as_str()));
+        harness.check(&policies, &client, 1).await;
+        let left = adjust(harness, &policies[0], &client, Adjustment::Charge(units)).await;
         assert_eq!(left, [0], "{algorithm:?} {units}");
-        assert!(!trial.ask(&policies, &client, 1).await.is_allowed(), "{algorithm:?} {units}");
+        assert!(!harness.check(&policies, &client, 1).await.is_allowed(), "{algorithm:?} {units}");
         if algorithm != Algorithm::FixedWindow && units > 20 {
-            trial.advance(secs(59));
-            assert!(!trial.ask(&policies, &client, 1).await.is_allowed(), "{algorithm:?} {units}");
+            harness.advance(secs(59));
+            assert!(
+                !harness.check(&policies, &client, 1).await.is_allowed(),
+                "{algorithm:?} {units}"
+            );
         }
-        trial.advance(secs(121));
-        assert!(trial.ask(&policies, &client, 1).await.is_allowed(), "{algorithm:?} {units}");
+        harness.advance(secs(121));
+        assert!(harness.check(&policies, &client, 1).await.is_allowed(), "{algorithm:?} {units}");
     }
 }
 
 /// A bucket is charged up to twice its size. Units beyond that are not recorded: they are
 /// the first to be given back, nowhere, and what others were charged stays.
-pub async fn no_more_is_given_back_than_was_recorded(trial: &Harness) {
+pub async fn no_more_is_given_back_than_was_recorded(harness: &Harness) {
     for algorithm in Algorithm::ALL.iter().copied() {
         let policies = counted_by(algorithm, "10/minute");
-        let client = trial.subject(algorithm.as_str());
-        trial.ask(&policies, &client, 4).await;
+        let client = harness.subject(algorithm.as_str());
+        harness.check(&policies, &client, 4).await;
         let item = Item { policy: &policies[0], subject: &client };
         let charge = SettledItem::adjusted(item, Adjustment::Charge(1_000));
-        let charged = trial.settle(vec![charge]).await.swap_remove(0);
+        let charged = harness.settle(vec![charge]).await.swap_remove(0);
         let refund = |units| Adjustment::Refund { units, marks: charged.marks.clone() };
         let recorded = 1_000 - charged.marks[0].unrecorded;
         let wait = charged.usages[0].reset_after();
@@ -128,25 +131,25 @@ pub async fn no_more_is_given_back_than_was_recorded(trial: &Harness) {
             // Two buckets less a second, of which four units are another request's.
             assert_eq!((recorded, wait), (15, 119_000_000));
             let item = SettledItem::adjusted(item, refund(1_000 - recorded));
-            let kept = trial.settle(vec![item]).await.swap_remove(0);
+            let kept = harness.settle(vec![item]).await.swap_remove(0);
             assert_eq!(kept.usages[0].reset_after(), wait, "none of these was recorded");
         } else {
             assert_eq!(recorded, 1_000, "{algorithm:?}");
         }
         // All of it: what is left is the other request's, and a part of a unit.
-        let left = adjust(trial, &policies[0], &client, refund(1_000)).await;
+        let left = adjust(harness, &policies[0], &client, refund(1_000)).await;
         assert_eq!(left, [if algorithm == Algorithm::Gcra { 5 } else { 6 }], "{algorithm:?}");
     }
 }
 
 /// All items of a request are settled in one step, each by what it came to: units off
 /// one, units on another, a strike of a third.
-pub async fn each_item_is_settled_for_itself(trial: &Harness) {
+pub async fn each_item_is_settled_for_itself(harness: &Harness) {
     let banning = policy("banning", "9/minute")
         .with_ban(rule(1).with_statuses([401]).expect("401 is a status"));
     let policies = [policy("back", "9/minute; 20/hour"), policy("more", "9/minute"), banning];
-    let subjects = ["one", "two", "three"].map(|name| trial.subject(name));
-    let decision = trial.decide(crate::Check::new(&policies, &subjects, 2)).await;
+    let subjects = ["one", "two", "three"].map(|name| harness.subject(name));
+    let decision = harness.decide(crate::Check::new(&policies, &subjects, 2)).await;
     assert!(decision.is_allowed());
     let settlement = |at: usize| match at {
         0 => Settlement { adjustment: refund(&decision, 0, 2), strikes: false },
@@ -158,7 +161,7 @@ pub async fn each_item_is_settled_for_itself(trial: &Harness) {
         item: Item { policy, subject },
         settlement: settlement(at),
     });
-    let settled = trial.settle(items.collect()).await;
+    let settled = harness.settle(items.collect()).await;
     let left: Vec<Vec<u64>> = settled
         .iter()
         .map(|settled| settled.usages.iter().map(crate::decide::Usage::remaining).collect())
@@ -166,5 +169,5 @@ pub async fn each_item_is_settled_for_itself(trial: &Harness) {
     assert_eq!(left, [vec![9, 20], vec![4], vec![8]]);
     let bans: Vec<_> = settled.iter().map(|settled| settled.new_ban.is_some()).collect();
     assert_eq!(bans, [false, false, true]);
-    assert!(!trial.decide(crate::Check::new(&policies, &subjects, 1)).await.is_allowed());
+    assert!(!harness.decide(crate::Check::new(&policies, &subjects, 1)).await.is_allowed());
 }

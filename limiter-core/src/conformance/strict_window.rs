@@ -30,24 +30,24 @@ impl Log {
     }
 }
 
-fn strict(trial: &Harness) -> Policy {
+fn strict(harness: &Harness) -> Policy {
     let quota = Quota::new(LIMIT, Duration::from_micros(WINDOW))
         .and_then(|quota| quota.with_algorithm(Algorithm::StrictWindow))
         .and_then(|quota| quota.with_segments(SEGMENTS))
         .expect("the case's quota is one");
-    Policy::new(&trial.unique("strict"), quota).expect("the case's name is one")
+    Policy::new(&harness.unique("strict"), quota).expect("the case's name is one")
 }
 
 /// A client that sends at random instants, again as soon as it may and a moment before,
 /// gets at most the limit in any window, and is refused at most a segment too early.
-pub async fn no_schedule_gets_more_than_the_limit_in_any_window(trial: &Harness) {
-    let (policies, client) = ([strict(trial)], trial.subject("client"));
+pub async fn no_schedule_gets_more_than_the_limit_in_any_window(harness: &Harness) {
+    let (policies, client) = ([strict(harness)], harness.subject("client"));
     let (mut seed, mut log) = (0x9E37_79B9_7F4A_7C15, Log::default());
     let segment = WINDOW.div_ceil(SEGMENTS.into());
     for _ in 0..300 {
         let cost = 1 + next(&mut seed) % 9;
-        let now = trial.clock().now().as_micros();
-        let decision = trial.ask(&policies, &client, cost).await;
+        let now = harness.clock().now().as_micros();
+        let decision = harness.check(&policies, &client, cost).await;
         if decision.is_allowed() {
             log.0.push((now, cost));
             assert!(log.units(now, WINDOW) <= LIMIT, "{:?}", log.0);
@@ -63,7 +63,7 @@ pub async fn no_schedule_gets_more_than_the_limit_in_any_window(trial: &Harness)
             _ if !decision.is_allowed() => micros(wait(&decision)),
             _ => next(&mut seed) % 1_000,
         };
-        trial.advance(Duration::from_micros(pause));
+        harness.advance(Duration::from_micros(pause));
     }
     let units: u64 = log.0.iter().map(|(_, units)| units).sum();
     assert!(units > 5 * LIMIT, "{units} were admitted");

@@ -6,7 +6,7 @@ use limiter_core::{Algorithm, Key, Limiter, Policy, Quota, Verdict};
 use redis::Commands;
 
 use crate::{
-    databases::{builder, cluster_url, redis_url, unique},
+    databases::{builder, cluster_url, unique},
     servers::start_redis,
     test_request::from,
 };
@@ -61,43 +61,4 @@ async fn keys_of_several_slots_are_limited() {
         admitted += u32::from(together.check(&subjects, 1).await.unwrap().is_allowed());
     }
     assert_eq!(admitted, 3);
-}
-
-/// actix-extensible-rate-limit: what is given back late is taken out of the
-/// next window. The script's own step, since it all happens at one instant else.
-#[test]
-fn what_is_given_back_late_is_gone() {
-    // The places of the numbers, as `store/remote/script_params.rs` names them.
-    let script = concat!(
-        "local OPERATION, UNITS, ITEMS, FORM_SIZE = 0, 1, 2, 3\n",
-        "local BYTES, SHADOW, QUOTAS, RULED, ITEM_SIZE = 0, 1, 2, 3, 4\n",
-        "local ALGORITHM, LIMIT, WINDOW, NEVER, BURST, COST, COST_REST, FULL, FULL_REST, MOST, \
-         MOST_REST, QUOTA_SIZE = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11\n",
-        include_str!("../../../limiter-core/src/store/redis/lua/algorithms.lua"),
-        "\n",
-        include_str!("../../../limiter-core/src/store/redis/lua/state.lua"),
-        "\n",
-        include_str!("../../../limiter-core/src/store/redis/lua/check.lua"),
-    );
-    let mut connection = redis::Client::open(redis_url()).unwrap().get_connection().unwrap();
-    let key = unique("late");
-    let packed = |numbers: &[u64]| numbers.iter().flat_map(|n| n.to_be_bytes()).collect::<Vec<_>>();
-    // The grace and one run, once, of the form at 7; to settle one item, whose counter has 16 bytes and one quota: a fixed window of a second,
-    // ten units.
-    let run = [1_000_000, 1, 7, 2_500_000, 1, 1, 2, 0, 1];
-    let item = [16, 0, 1, 0, 1, 10, 1_000_000, 0, 10, 0, 0, 0, 0, 0, 0];
-    let told = packed(&[&run[..], &item[..]].concat());
-    // A window of which five units of ten were used; one is to be given back that
-    // was charged in it, or in the one before.
-    for (charged_in, left) in [(2_000_000, 4), (1_000_000, 5)] {
-        let () = connection.set(&key, packed(&[2_000_000, 5, 0])).unwrap();
-        // No strike; given back; one unit, and the mark.
-        let settlement = packed(&[0, 1, 1, 0, charged_in, 0]);
-        let mut call = redis::cmd("EVAL");
-        call.arg(script).arg(1).arg(&key).arg(&told).arg(settlement);
-        let _: Vec<u8> = call.query(&mut connection).unwrap();
-        let kept: Vec<u8> = connection.get(&key).unwrap();
-        // The third number: until when the record is kept, unknown by a clock of ours.
-        assert_eq!(kept, packed(&[2_000_000, left, 0]));
-    }
 }

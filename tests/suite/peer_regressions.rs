@@ -36,7 +36,8 @@ async fn a_clone_that_is_dropped_takes_nothing_with_it() {
         let subjects = [Subject { key: Key::ip(Ipv4Addr::from_bits(n).into()), bannable: true }];
         let decision = store.decide(Check::new(&policies, &subjects, 1)).await.unwrap();
         assert!(decision.is_allowed(), "{n}");
-        clock.advance(Duration::from_secs(1));
+        // Six keys at a time are live: with a full table a newcomer may inherit usage.
+        clock.advance(Duration::from_secs(10));
     }
     assert!(store.len() <= 64);
 }

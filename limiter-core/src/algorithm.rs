@@ -7,9 +7,9 @@
 //!
 //! Each algorithm is a file that implements [`Arithmetic`].
 
-mod division;
 mod fixed_window;
 mod gcra;
+mod integer_math;
 mod outage_units;
 mod sliding_window;
 mod state;
@@ -23,7 +23,7 @@ mod word_encoding;
 #[cfg(test)]
 mod tests;
 
-use self::division::{charge_beyond, div_ceil, div_rem};
+use self::integer_math::{charge_beyond, div_ceil, div_rem};
 pub(crate) use self::outage_units::QuotaUsage;
 #[cfg(feature = "memory")]
 pub(crate) use self::state::Numbers;

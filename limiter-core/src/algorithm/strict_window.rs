@@ -24,7 +24,7 @@
 mod segments_by_age;
 mod summary;
 
-use self::segments_by_age::SegmentsByAge;
+use self::segments_by_age::AgedSegment;
 pub(crate) use self::summary::Summary;
 #[cfg(feature = "memory")]
 use super::Numbers;
@@ -234,7 +234,7 @@ impl Counting for Segments {
         share: &QuotaUsage,
         their_now: Timestamp,
     ) {
-        for SegmentsByAge { age, units } in SegmentsByAge::all(quota, share, their_now) {
+        for AgedSegment { age, units } in AgedSegment::all(quota, share, their_now) {
             let start = start_of(now.as_micros().saturating_sub(age), quota);
             let used = self.units_mut(quota, start);
             *used = (*used).max(used.saturating_add(units).min(quota.limit()));

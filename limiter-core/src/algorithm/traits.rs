@@ -98,7 +98,7 @@ pub(crate) trait Arithmetic: Sized {
     #[cfg(feature = "memory")]
     fn of_word(encoding: &WordEncoding, word: u64, now: Timestamp, origin: Timestamp) -> Self;
 
-    /// Returns the bound, of usage that is not none.
+    /// Returns the upper bound of usage that is not none.
     #[cfg(feature = "memory")]
     fn bound(&self, quota: &Quota, now: Timestamp) -> UsageBound;
 }

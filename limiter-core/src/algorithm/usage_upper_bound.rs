@@ -4,7 +4,7 @@
 use super::{Arithmetic, Counting, Usage, by_algorithm, of_algorithm};
 use crate::{quota::Quota, time::Timestamp};
 
-/// Usage in bound.
+/// The upper bound of a usage.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct UsageBound {
     /// Units that are used. The units of `gcra` follow from `until` alone.
@@ -13,12 +13,12 @@ pub(crate) struct UsageBound {
     pub(crate) until: u64,
 }
 
-/// Time as bounds are rounded to it: in ticks, of which the last few are told apart.
+/// Time as bounds are rounded to it: in ticks, of which the last few differ.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Ring {
     /// Microseconds of a tick.
     pub(crate) tick: u64,
-    /// How many ticks are told apart. Usage ends within one less of them.
+    /// How many ticks differ. Usage ends within one less of them.
     pub(crate) ticks: u64,
 }
 

@@ -9,14 +9,14 @@ use crate::{
 };
 
 /// Units that were admitted elsewhere, and how long ago the last of them may have been.
-pub(super) struct SegmentsByAge {
+pub(super) struct AgedSegment {
     /// Microseconds.
     pub(super) age: u64,
     /// Units used in the segment, capped at the limit.
     pub(super) units: u64,
 }
 
-impl SegmentsByAge {
+impl AgedSegment {
     /// Returns the segments of a share that have units.
     pub(super) fn all(quota: &Quota, share: &QuotaUsage, their_now: Timestamp) -> Vec<Self> {
         let theirs = Segments::at(quota, share.state.clone(), their_now);

@@ -1,18 +1,17 @@
 //! Events: what an operator wants to know of, as it happens.
 //!
-//! One path for all of them: a limiter calls its [`Observer`]s, the first of which
-//! writes `tracing` events. An application adds its own with
-//! [`LimiterBuilder::observer`](crate::LimiterBuilder::observer), or reads a bounded
-//! [`EventStream`] from [`Limiter::events`](crate::Limiter::events), where it may wait
-//! for a mail server or a webhook.
+//! One path for all of them: a limiter writes `tracing` events, and puts each event into
+//! the bounded queues of its observers. An application adds an [`Observer`] with
+//! [`LimiterBuilder::observer`](crate::LimiterBuilder::observer), which has a thread of its
+//! own, or reads an [`EventStream`] from [`Limiter::events`](crate::Limiter::events), where
+//! it may wait for a mail server or a webhook.
 //!
 //! ```
-//! use std::sync::{Arc, Mutex};
+//! use std::sync::mpsc;
 //! use limiter_core::{Event, Key, Limiter, Policy};
 //!
 //! # futures_executor::block_on(async {
-//! let lifted = Arc::new(Mutex::new(Vec::new()));
-//! let list = Arc::clone(&lifted);
+//! let (sender, lifted) = mpsc::channel();
 //! # let rule = limiter_core::BanRule::after_strikes(3);
 //! # let hour = std::time::Duration::from_secs(3600);
 //! # let rule = rule.within(hour).for_duration(hour)?;
@@ -20,18 +19,19 @@
 //!     .policy(Policy::new("login", "5/minute")?.with_ban(rule))
 //!     .observer(move |event: &Event| {
 //!         if let Event::Lifted { policy, key } = event {
-//!             list.lock().unwrap().push(format!("{policy} {key}"));
+//!             let _ = sender.send(format!("{policy} {key}"));
 //!         }
 //!     })
 //!     .build()
 //!     .await?;
 //! limiter.unban("login", &Key::ip("192.0.2.1".parse()?)).await?;
-//! assert_eq!(*lifted.lock().unwrap(), ["login ip=192.0.2.1"]);
+//! assert_eq!(lifted.recv()?, "login ip=192.0.2.1");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # }).unwrap();
 //! ```
 
 mod log;
+mod observer_thread;
 mod observers;
 mod stream;
 
@@ -39,7 +39,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-pub(crate) use self::observers::{Observers, StoreObservers};
+pub(crate) use self::observers::{AddedObserver, Observers, StoreObservers};
 pub use self::stream::EventStream;
 use crate::{key::Key, quota::Quota, time::Timestamp};
 
@@ -161,9 +161,10 @@ impl BanCause {
 
 /// Receives the events of a limiter.
 ///
-/// It is called where the event happens, on the thread of a request as the case may be,
-/// and must not block. A panic in it is caught, and the first one is logged; the
-/// request goes on.
+/// It is called on a thread of its own, for one event after the other. So one that sleeps
+/// delays no request: up to 1,024 events wait for it, it misses those beyond, and the first
+/// that it misses is logged. A panic in it is caught, and the first one is logged. Events
+/// that wait when the process ends are lost.
 pub trait Observer: Send + Sync + 'static {
     /// Receives one event.
     fn observe(&self, event: &Event);

@@ -16,7 +16,7 @@ use actix_web::{
 };
 use limiter_actix::{AdmitOptions, Limiter, Permit, RateLimit, Refused, User, admit};
 
-use crate::contract::{Case, Reply, Request, Routes, Stores, cases, settlement_cases};
+use crate::contract::{Case, Reply, Request, Routes, Setup, Stores, cases, shadow, shared_cases};
 
 #[route("/default", method = "GET", method = "HEAD", wrap = "RateLimit::named(\"default\")")]
 async fn default() -> &'static str {
@@ -136,6 +136,18 @@ async fn charge(body: String, permit: ReqData<Permit>) -> &'static str {
     "charged"
 }
 
+fn by_plan() -> RateLimit {
+    RateLimit::named("plan").quotas("plan", |request| {
+        let is_paying = request.headers().contains_key("x-test-plan");
+        is_paying.then(|| "50/hour".parse().expect("the test's quota is one"))
+    })
+}
+
+#[get("/plan", wrap = "by_plan()")]
+async fn plan() -> &'static str {
+    "plan"
+}
+
 #[route("/any/{id}", method = "GET", method = "OPTIONS", wrap = "RateLimit::named(\"item\")")]
 async fn any() -> &'static str {
     "any"
@@ -220,8 +232,7 @@ fn reply_of_error(error: &Error) -> Reply {
     Reply { status, headers: Default::default(), body: error.to_string() }
 }
 
-async fn run(case: &Case, stores: Stores) {
-    let setup = case.setup(stores).await;
+async fn routes(setup: &Setup) -> impl Routes + use<> {
     let door = RateLimit::new(setup.limiter.policy("door").expect("the base has it"));
     let door = door.exempt("GET /spared").expect("it is an endpoint");
     // The door tells nothing, so that the cases see their own policies alone.
@@ -245,6 +256,7 @@ async fn run(case: &Case, stores: Stores) {
         .service(forgiving)
         .service(answer)
         .service(charge)
+        .service(plan)
         .service(any_login)
         .service(spared)
         .service(post_spared)
@@ -252,12 +264,15 @@ async fn run(case: &Case, stores: Stores) {
         .service(keyed_login)
         .wrap(door);
     let service = test::init_service(app).await;
-    let routes =
-        ActixRoutes(async |sent: test::TestRequest| match service.call(sent.to_request()).await {
-            Ok(response) => reply(response).await,
-            Err(error) => reply_of_error(&error),
-        });
-    case.run(&setup, &routes).await;
+    ActixRoutes(async move |sent: test::TestRequest| match service.call(sent.to_request()).await {
+        Ok(response) => reply(response).await,
+        Err(error) => reply_of_error(&error),
+    })
+}
+
+async fn run(case: &Case, stores: Stores) {
+    let setup = case.setup(stores).await;
+    case.run(&setup, &routes(&setup).await).await;
 }
 
 #[actix_web::test]
@@ -276,14 +291,21 @@ async fn the_contract_holds_with_a_store_to_wait_for() {
     }
 }
 
-fn requests_are_settled(url: &'static str) {
+#[actix_web::test]
+async fn a_shadow_policy_refuses_nobody_and_counts_whom_it_would() {
+    for (config, stores) in shadow::cases() {
+        shadow::compare(config, stores, routes).await;
+    }
+}
+
+fn the_contract_holds_on_shared_stores(url: &'static str) {
     actix_web::rt::System::new().block_on(async {
-        for case in settlement_cases() {
+        for case in shared_cases() {
             run(&case, Stores::Shared(url)).await;
         }
     });
 }
 
 crate::databases::on_databases! {
-    [redis_url cluster_url postgres_url mysql_url sqlite_url] requests_are_settled
+    [redis_url cluster_url postgres_url mysql_url sqlite_url] the_contract_holds_on_shared_stores
 }

@@ -5,6 +5,7 @@
 
 mod cases;
 mod generated;
+pub(crate) mod shadow;
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
@@ -18,7 +19,7 @@ use limiter_core::{
     settlement::{Settled, SettledItem},
 };
 
-pub(crate) use self::cases::{cases, settlement_cases};
+pub(crate) use self::cases::{cases, shared_cases};
 use crate::{
     conformance::clock,
     databases::{clocked_store, unique},
@@ -39,6 +40,8 @@ const BASE: &str = r#"
     [policies.user]
     quota = "1000/hour"
     key = "user"
+    [policies.plan]
+    quota = "5/hour"
     [policies.tenant]
     quota = "1000/hour"
     key = "header:x-api-key"
@@ -73,6 +76,7 @@ const BASE: &str = r#"
 /// | `GET /forbidden` | `login` | an error of status 403 |
 /// | `POST /answer` | `default` | the status that the body names |
 /// | `POST /charge` | `default`, then charged to as much as the body says | 200 |
+/// | `GET /plan` | `plan`, as `50/hour` with the header `x-test-plan` | 200 |
 pub(crate) trait Routes {
     /// Sends a request and returns the answer.
     async fn send(&self, request: &Request) -> Reply;

@@ -1,6 +1,7 @@
 //! All suites in one binary.
 
 mod actix;
+mod alone;
 mod architecture;
 mod bypass;
 mod cancellation;
@@ -30,6 +31,7 @@ mod servers;
 mod settlement;
 mod sql;
 mod stats;
+mod store_thread;
 mod store_url;
 mod storm;
 mod switchable_store;

@@ -1,9 +1,7 @@
 //! Plans: the quotas of one request, on every store.
 
 use std::{
-    env,
     io::Write,
-    process::Command,
     sync::{Arc, Mutex, atomic::Ordering},
     time::Duration,
 };
@@ -15,6 +13,7 @@ use limiter_core::{
 use tokio::runtime::Runtime;
 
 use crate::{
+    alone::alone,
     databases::{builder, clocked_store, on_databases, unique},
     switchable_store::SwitchableStore,
 };
@@ -245,19 +244,6 @@ fn limits_without_number() {
     let lines = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert_eq!(lines.matches("limits should be plans").count(), 1, "{lines}");
     assert_eq!(lines.matches("ERROR").count(), 0, "{lines}");
-}
-
-/// Runs a test in a process of its own, whose memory is that of no other test.
-fn alone(name: &str, test: impl FnOnce()) {
-    const IS_ALONE: &str = "LIMITER_TEST_ALONE";
-    if env::var_os(IS_ALONE).is_some() {
-        return test();
-    }
-    let program = env::current_exe().expect("the path of this program");
-    let child = Command::new(program).args([name, "--exact"]).env(IS_ALONE, "1").output();
-    let child = child.expect("this program starts again");
-    let output = String::from_utf8_lossy(&child.stdout);
-    assert!(child.status.success() && output.contains("1 passed"), "{output}");
 }
 
 /// Bytes of memory that the process has.

@@ -49,8 +49,10 @@ impl Reloads {
         self.0.lock().unwrap().push(line);
     }
 
-    fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock().unwrap())
+    /// Fails if there is another one.
+    fn assert_no_more(&self) {
+        std::thread::sleep(Duration::from_millis(50));
+        assert_eq!(*self.0.lock().unwrap(), [""; 0]);
     }
 
     /// Waits for the next one.

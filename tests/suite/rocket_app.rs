@@ -5,7 +5,7 @@ mod refusals;
 mod specific;
 
 use limiter_rocket::{
-    AdmitOptions, Limiter, Policies, RateLimitFairing, RateLimited, Refused, admit, policy,
+    AdmitOptions, Limiter, Policies, Quotas, RateLimitFairing, RateLimited, Refused, admit, policy,
     set_user,
 };
 use rocket::{
@@ -17,7 +17,7 @@ use rocket::{
     routes,
 };
 
-use crate::contract::{Case, Reply, Request, Routes, Setup, Stores, cases, settlement_cases};
+use crate::contract::{Case, Reply, Request, Routes, Setup, Stores, cases, shadow, shared_cases};
 
 policy!(Api = "api");
 policy!(Together = ["default", "api"]);
@@ -39,6 +39,22 @@ fn api(_limit: RateLimited<Api>) -> &'static str {
 #[get("/both")]
 fn both(_default: RateLimited, _api: RateLimited<Api>) -> &'static str {
     "both"
+}
+
+struct Plan;
+
+impl Policies for Plan {
+    const NAMES: &'static [&'static str] = &["plan"];
+
+    fn quotas(request: &rocket::Request<'_>, _policy: &str) -> Option<Quotas> {
+        let is_paying = request.headers().contains("x-test-plan");
+        is_paying.then(|| "50/hour".parse().expect("the test's quota is one"))
+    }
+}
+
+#[get("/plan")]
+fn plan(_limit: RateLimited<Plan>) -> &'static str {
+    "plan"
 }
 
 #[get("/together")]
@@ -229,7 +245,7 @@ fn rocket(setup: &Setup) -> Rocket<Build> {
         .mount("/", routes![login_page, user, tenant, left, forbidden])
         .mount("/", routes![dear, dear_together, any, any_options, any_login, forgiving])
         .mount("/", routes![spared, post_spared, by_hand, by_hand_options, keyed_login])
-        .mount("/", routes![answer, charge])
+        .mount("/", routes![answer, charge, plan])
 }
 
 impl Routes for Client {
@@ -255,10 +271,13 @@ impl Routes for Client {
     }
 }
 
+async fn routes(setup: &Setup) -> Client {
+    Client::untracked(rocket(setup)).await.expect("the test's rocket launches")
+}
+
 async fn run(case: &Case, stores: Stores) {
     let setup = case.setup(stores).await;
-    let client = Client::untracked(rocket(&setup)).await.expect("the test's rocket launches");
-    case.run(&setup, &client).await;
+    case.run(&setup, &routes(&setup).await).await;
 }
 
 #[rocket::async_test]
@@ -277,14 +296,21 @@ async fn the_contract_holds_with_a_store_to_wait_for() {
     }
 }
 
-fn requests_are_settled(url: &'static str) {
+#[rocket::async_test]
+async fn a_shadow_policy_refuses_nobody_and_counts_whom_it_would() {
+    for (config, stores) in shadow::cases() {
+        shadow::compare(config, stores, routes).await;
+    }
+}
+
+fn the_contract_holds_on_shared_stores(url: &'static str) {
     tokio::runtime::Runtime::new().unwrap().block_on(async {
-        for case in settlement_cases() {
+        for case in shared_cases() {
             run(&case, Stores::Shared(url)).await;
         }
     });
 }
 
 crate::databases::on_databases! {
-    [redis_url cluster_url postgres_url mysql_url sqlite_url] requests_are_settled
+    [redis_url cluster_url postgres_url mysql_url sqlite_url] the_contract_holds_on_shared_stores
 }

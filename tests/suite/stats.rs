@@ -2,4 +2,5 @@
 
 mod events;
 mod numbers;
+mod observers;
 mod shadow;

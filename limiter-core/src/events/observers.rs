@@ -1,86 +1,90 @@
 //! The observers of a limiter, and of a store.
 
 use std::{
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc, PoisonError, RwLock, Weak,
-        atomic::{AtomicBool, Ordering},
-    },
+    fmt, io,
+    sync::{Arc, PoisonError, RwLock, Weak},
 };
 
-use super::{Event, Observer, log::EventLog, stream::StreamSink};
+use super::{Event, Observer, log::EventLog, observer_thread, stream::StreamSink};
 
-/// Passes each event to the log and to all observers.
+/// Passes each event to the log, and to the sinks of all observers and streams.
 #[derive(Default)]
 pub(crate) struct Observers {
     log: EventLog,
-    /// Copied at each change, so that an observer may add another.
-    added: RwLock<Arc<[Added]>>,
-    /// True if one of them asks for refusals.
-    wants_refusals: AtomicBool,
+    /// Copied at each change, so that events pass without a lock.
+    sinks: RwLock<Arc<[Sink]>>,
+    /// True if one of them takes refusals.
+    takes_refusals: bool,
 }
 
 #[derive(Clone)]
-struct Added {
-    observer: Arc<dyn Observer>,
-    wants_refusals: bool,
-    has_panicked: Arc<AtomicBool>,
-    /// The sink of a stream: it knows if its reader is still there.
-    stream: Option<StreamSink>,
+struct Sink {
+    stream: StreamSink,
+    takes_refusals: bool,
+}
+
+/// An observer that an application has added.
+pub(crate) struct AddedObserver {
+    pub(crate) observer: Arc<dyn Observer>,
+    /// True if it is called for each refused request, too.
+    pub(crate) takes_refusals: bool,
 }
 
 impl Observers {
-    /// Adds an observer.
-    pub(crate) fn add(&self, observer: Arc<dyn Observer>, wants_refusals: bool) {
-        self.push(Added { observer, wants_refusals, has_panicked: Arc::default(), stream: None });
+    /// Starts the threads of these observers.
+    ///
+    /// # Errors
+    /// If the system starts no thread.
+    pub(crate) fn start(added: Vec<AddedObserver>) -> io::Result<Self> {
+        let takes_refusals = added.iter().any(|added| added.takes_refusals);
+        let sinks: io::Result<Vec<Sink>> = added
+            .into_iter()
+            .map(|AddedObserver { observer, takes_refusals }| {
+                Ok(Sink { stream: observer_thread::start(observer)?, takes_refusals })
+            })
+            .collect();
+        let sinks = RwLock::new(Arc::from(sinks?));
+        Ok(Self { log: EventLog::default(), sinks, takes_refusals })
     }
 
     /// Adds the sink of a stream, and removes those whose readers are gone.
-    pub(crate) fn add_stream(&self, sink: StreamSink) {
-        self.push(Added {
-            observer: Arc::new(sink.clone()),
-            wants_refusals: false,
-            has_panicked: Arc::default(),
-            stream: Some(sink),
-        });
-    }
-
-    fn push(&self, added: Added) {
-        let mut list = self.added.write().unwrap_or_else(PoisonError::into_inner);
-        self.wants_refusals.fetch_or(added.wants_refusals, Ordering::Relaxed);
-        let is_alive = |old: &&Added| old.stream.as_ref().is_none_or(StreamSink::has_reader);
-        *list = list.iter().filter(is_alive).cloned().chain([added]).collect();
+    pub(crate) fn add_stream(&self, stream: StreamSink) {
+        let added = Sink { stream, takes_refusals: false };
+        let mut sinks = self.sinks.write().unwrap_or_else(PoisonError::into_inner);
+        let is_read = |sink: &&Sink| sink.stream.has_reader();
+        *sinks = sinks.iter().filter(is_read).cloned().chain([added]).collect();
     }
 
     /// Returns true if an event of each refusal is of use.
     #[inline]
     pub(crate) fn want_refusals(&self) -> bool {
-        self.wants_refusals.load(Ordering::Relaxed) || EventLog::wants_refusals()
+        self.takes_refusals || EventLog::wants_refusals()
     }
 }
 
 impl Observer for Observers {
     fn observe(&self, event: &Event) {
         self.log.observe(event);
-        let list = Arc::clone(&self.added.read().unwrap_or_else(PoisonError::into_inner));
+        let sinks = Arc::clone(&self.sinks.read().unwrap_or_else(PoisonError::into_inner));
         let is_refusal = matches!(event, Event::Refused { .. });
-        for added in list.iter().filter(|added| added.wants_refusals || !is_refusal) {
-            let observe = AssertUnwindSafe(|| added.observer.observe(event));
-            if catch_unwind(observe).is_err() && !added.has_panicked.swap(true, Ordering::Relaxed) {
-                tracing::error!(
-                    "an observer has panicked; it is called for later events, but further \
-                     panics of it are not logged"
-                );
-            }
+        for sink in sinks.iter().filter(|sink| sink.takes_refusals || !is_refusal) {
+            sink.stream.observe(event);
         }
     }
 }
 
 impl fmt::Debug for Observers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let added = self.added.read().unwrap_or_else(PoisonError::into_inner).len();
-        write!(f, "Observers({added})")
+        let sinks = self.sinks.read().unwrap_or_else(PoisonError::into_inner).len();
+        write!(f, "Observers({sinks})")
+    }
+}
+
+impl fmt::Debug for AddedObserver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AddedObserver")
+            .field("takes_refusals", &self.takes_refusals)
+            .finish_non_exhaustive()
     }
 }
 

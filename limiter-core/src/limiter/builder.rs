@@ -16,7 +16,7 @@ use super::{
 use crate::{
     client_ip::ClientIp,
     error::ConfigError,
-    events::{Observer, Observers},
+    events::{AddedObserver, Observer, Observers},
     exemptions::Exemptions,
     networks::Networks,
     policy::{Mode, Policy},
@@ -36,7 +36,7 @@ pub struct LimiterBuilder {
     store: StoreChoice,
     caps: MemoryLimits,
     code: CodeSettings,
-    observers: Observers,
+    observers: Vec<AddedObserver>,
     #[cfg(feature = "config")]
     config: Option<Box<crate::Config>>,
 }
@@ -116,15 +116,15 @@ impl LimiterBuilder {
 
     /// Adds an observer of [events](crate::events), refusals left out. Defaults to none
     /// but the log.
-    pub fn observer(self, observer: impl Observer) -> Self {
-        self.observers.add(Arc::new(observer), false);
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observers.push(AddedObserver { observer: Arc::new(observer), takes_refusals: false });
         self
     }
 
     /// Adds an observer of [events](crate::events) that is called for each refused
     /// request, too.
-    pub fn refusal_observer(self, observer: impl Observer) -> Self {
-        self.observers.add(Arc::new(observer), true);
+    pub fn refusal_observer(mut self, observer: impl Observer) -> Self {
+        self.observers.push(AddedObserver { observer: Arc::new(observer), takes_refusals: true });
         self
     }
 
@@ -147,7 +147,9 @@ impl LimiterBuilder {
         let has_store = is_store_needed || matches!(self.store, StoreChoice::Memory);
         let store = if is_store_needed { self.store } else { StoreChoice::Memory };
         let store = GuardedStore::guard(store.make(self.caps).await?);
-        let observers = Arc::new(self.observers);
+        let observers = Observers::start(self.observers)
+            .map_err(|error| ConfigError::new(format!("the observers have no thread: {error}")))?;
+        let observers = Arc::new(observers);
         let observer: Weak<dyn Observer> = Arc::<Observers>::downgrade(&observers);
         store.observe(observer);
         log_start(&*store, &rules);

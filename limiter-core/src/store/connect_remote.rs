@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     database_kind::Database,
-    remote::{RemoteStore, RemoteStoreBuilder, backend::Backend},
+    remote::{RemoteStore, RemoteStoreBuilder, backend::Backend, store_thread::StoreThread},
 };
 use crate::error::{ConfigError, ConfigErrorKind};
 
@@ -32,26 +32,33 @@ impl RemoteStoreBuilder {
     /// # Errors
     /// If the URL or another setting is wrong, the server does not answer, or
     /// tables are missing and cannot be made.
-    ///
-    /// # Panics
-    /// Outside of a Tokio runtime. It has to outlive the store.
     pub async fn connect(mut self) -> Result<RemoteStore, ConfigError> {
         let database = self.check()?;
         self.observers = Arc::default();
-        let backend: Result<Arc<dyn Backend>, String> = match database {
-            #[cfg(feature = "redis")]
-            Database::Redis => super::redis::connect(&self).await,
-            #[cfg(feature = "postgres")]
-            Database::Postgres => super::postgres::connect(&self).await,
-            #[cfg(feature = "mysql")]
-            Database::MySql => super::mysql::connect(&self).await,
-            #[cfg(feature = "sqlite")]
-            Database::Sqlite => super::sqlite::connect(&self).await,
-        };
-        let backend = backend.map_err(failed)?;
-        backend.probe().await.map_err(failed)?;
-        Ok(RemoteStore::new(backend, self))
+        let thread = StoreThread::start().map_err(failed)?;
+        let builder = self.clone();
+        let backend = thread.run(async move { connect(database, &builder).await }).await;
+        Ok(RemoteStore::new(backend.map_err(failed)?.map_err(failed)?, self, thread))
     }
+}
+
+/// Connects to the database, and does there once what a check does.
+async fn connect(
+    database: Database,
+    builder: &RemoteStoreBuilder,
+) -> Result<Arc<dyn Backend>, String> {
+    let backend = match database {
+        #[cfg(feature = "redis")]
+        Database::Redis => super::redis::connect(builder).await?,
+        #[cfg(feature = "postgres")]
+        Database::Postgres => super::postgres::connect(builder).await?,
+        #[cfg(feature = "mysql")]
+        Database::MySql => super::mysql::connect(builder).await?,
+        #[cfg(feature = "sqlite")]
+        Database::Sqlite => super::sqlite::connect(builder).await?,
+    };
+    backend.probe().await.map_err(|error| error.to_string())?;
+    Ok(backend)
 }
 
 fn failed(reason: impl std::fmt::Display) -> ConfigError {

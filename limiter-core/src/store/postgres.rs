@@ -185,8 +185,6 @@ fn is_unknown_statement(error: &sqlx::Error) -> bool {
 impl Dialect for Postgres {
     type Connection = PgConnection;
 
-    const IS_ONE_STATEMENT: bool = true;
-
     fn connect(&self) -> BoxFuture<'_, Result<PgConnection, sqlx::Error>> {
         self.options.connect().boxed()
     }

@@ -12,6 +12,7 @@ pub(super) mod probe_check;
 pub(super) mod script_params;
 pub(super) mod state_rows;
 pub(super) mod storage_key;
+pub(super) mod store_thread;
 #[cfg(feature = "_sql")]
 pub(super) mod text_encoding;
 mod url;
@@ -28,6 +29,7 @@ use self::{
     backend::{Backend, BanQuery, NamedItem, Reply, StoreRequest},
     key_hash::KeyHasher,
     operation::Operation,
+    store_thread::StoreThread,
 };
 use super::{Answer, BanPage, Banned, KeyStates, ServerHealth, Store};
 use crate::{
@@ -71,7 +73,8 @@ use crate::{
 /// alone: on SQL, what waits for a connection goes into its next transaction, all
 /// of it; on one Redis server, what comes while other calls are under way goes by
 /// the next call. What finds nothing under way goes at once, alone; there is no
-/// timer.
+/// timer. Calls are made by a thread of the store's own, so that a server whose threads
+/// are all busy reads its answers in time.
 ///
 /// # What it promises
 /// The same answers as every other store, field by field, by the clock of the
@@ -100,8 +103,7 @@ use crate::{
 /// [`connect`](RemoteStoreBuilder::connect) makes the tables that are missing,
 /// unless [`migrate`](RemoteStoreBuilder::migrate) is off. After that the role needs
 /// to SELECT, INSERT, UPDATE and DELETE. Expired rows are removed by a walk over the tables, a bounded
-/// part at a time. Transactions are never left open: each connection has a task of its own that outlives the
-/// requests, on the runtime that `connect` was called on.
+/// part at a time. Transactions are never left open: calls are made by tasks that outlive the requests.
 ///
 /// PostgreSQL keeps counters and strikes in an unlogged table, which a crash of
 /// the server empties; bans are logged. It works behind a pooler in transaction
@@ -115,13 +117,19 @@ struct Inner {
     timeout: Duration,
     clock: Option<Arc<dyn Clock>>,
     observers: Arc<StoreObservers>,
+    /// Ends with the store.
+    _thread: StoreThread,
 }
 
 impl RemoteStore {
-    pub(super) fn new(backend: Arc<dyn Backend>, builder: RemoteStoreBuilder) -> Self {
+    pub(super) fn new(
+        backend: Arc<dyn Backend>,
+        builder: RemoteStoreBuilder,
+        thread: StoreThread,
+    ) -> Self {
         let RemoteStoreBuilder { secret, timeout, clock, observers, .. } = builder;
         let key_hasher = KeyHasher::new(&secret);
-        Self(Arc::new(Inner { backend, key_hasher, timeout, clock, observers }))
+        Self(Arc::new(Inner { backend, key_hasher, timeout, clock, observers, _thread: thread }))
     }
 
     /// Sets up a store in the database of that URL.

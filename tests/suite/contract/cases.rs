@@ -7,6 +7,7 @@ mod identity;
 mod limits;
 mod lists;
 mod modes;
+mod plans;
 mod preflights;
 mod proxies;
 mod settlement;
@@ -30,6 +31,7 @@ pub(crate) fn cases() -> Vec<Case> {
         proxies::cases(),
         spellings::cases(),
         modes::cases(),
+        plans::cases(),
         bans::cases(),
         preflights::cases(),
         settlement::cases(),
@@ -39,9 +41,11 @@ pub(crate) fn cases() -> Vec<Case> {
     .concat()
 }
 
-/// The cases of settlement that any store can run, for the stores that servers share.
-pub(crate) fn settlement_cases() -> Vec<Case> {
-    settlement::cases().into_iter().filter(Case::stands_still).collect()
+/// The cases of settlement and plans that any store can run, for the stores that servers
+/// share.
+pub(crate) fn shared_cases() -> Vec<Case> {
+    let cases = settlement::cases().into_iter().chain(plans::cases());
+    cases.filter(Case::stands_still).collect()
 }
 
 fn generated_requests() -> Case {

@@ -246,17 +246,20 @@ async fn each_outcome_is_reported_once() {
     for _ in 0..3 {
         reload(&limiter, &api("quota = \"1/hour\"")).unwrap();
     }
-    assert_eq!(reloads.take(), [""; 0]);
+    reloads.assert_no_more();
     for _ in 0..3 {
         reload(&limiter, "").unwrap_err();
     }
     let refused = limiter.stats().reloads;
     assert_eq!((refused.applied, refused.refused), (0, 1));
     assert!(refused.refused_since.is_some() && refused.refusal.is_some());
-    assert!(reloads.take()[0].starts_with("refused: policies: there is none any more"));
+    assert!(reloads.wait().starts_with("refused: policies: there is none any more"));
     reload(&limiter, &api("quota = \"1/hour\"")).unwrap();
     reload(&limiter, &api("quota = \"2/hour\"")).unwrap();
-    assert_eq!(reloads.take(), ["", "policies.api.quota: \"1/hour\" -> \"2/hour\""]);
+    assert_eq!(
+        [reloads.wait(), reloads.wait()],
+        ["", "policies.api.quota: \"1/hour\" -> \"2/hour\""]
+    );
     let applied = limiter.stats().reloads;
     assert_eq!((applied.applied, applied.refused, applied.refusal), (2, 1, None));
     assert_eq!(limiter.reload().unwrap_err().to_string().split(';').count(), 2);

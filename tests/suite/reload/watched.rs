@@ -42,7 +42,7 @@ async fn each_way_of_writing_is_taken() {
         }
         old = new;
     }
-    assert_eq!(reloads.take(), [""; 0]);
+    reloads.assert_no_more();
     assert_eq!(limiter.stats().reloads.applied, 11);
 }
 
@@ -64,7 +64,7 @@ async fn a_file_that_is_half_written_is_not_taken() {
         let event = reloads.wait();
         assert!(event.contains(&format!("quota: \"{}/hour\" -> \"{n}/hour\"", n - 1)), "{event}");
     }
-    assert_eq!(reloads.take(), [""; 0]);
+    reloads.assert_no_more();
 }
 
 /// An empty file, one that is not there and one that is wrong are refused, each once, and
@@ -82,7 +82,7 @@ async fn a_wrong_file_is_refused_once_and_mended() {
     fs::remove_file(written.path()).unwrap();
     assert!(reloads.wait().starts_with("refused: there is no file"));
     thread::sleep(Duration::from_secs(1));
-    assert_eq!(reloads.take(), [""; 0]);
+    reloads.assert_no_more();
     assert_eq!(limiter.policy("api").unwrap().policies()[0].quotas()[0].limit(), 1);
     assert!(limiter.stats().reloads.refused_since.is_some());
     written.write(Way::Rename, &text(1));

@@ -1,7 +1,7 @@
 //! Batcher of one server: a request that finds fewer calls in flight than the
-//! server serves at its best is sent at once, alone, with no timer. The others
-//! wait, and go together in the next batch, to be decided there one after the
-//! other, as they would have been alone.
+//! server serves at its best is sent at once, with no timer. The others wait, and go
+//! together in the next batch, to be decided there one after the other, as they would
+//! have been alone.
 //!
 //! Inputs: store requests with their deadlines, the server's circuit breaker.
 //! Output: the stored state before each request.
@@ -14,17 +14,18 @@
 //! - **Bounded**: where there is no room, the newest request of the busiest client is
 //!   refused as overload. So is one whose deadline passes in the queue or in a batch,
 //!   unless the server has answered nobody meanwhile: then it is the server's failure.
+//!   While this process lags, deadlines move: see [`deadline`].
 //! - **The number of batches in flight adapts** to the time that calls take: see
 //!   [`concurrency`].
 //!
-//! A batch is sent by a task of its own, since a request that is dropped must not
-//! take others with it. A request that is sent alone is sent by itself, which saves
-//! two changes of tasks.
+//! A batch is sent by a task of the store's thread, since a request that is dropped must
+//! not take others with it, and one whose thread is busy must not look like a slow server.
 
 mod batch;
 mod batch_executor;
 mod client_queue;
 mod concurrency;
+mod deadline;
 mod fair_queue;
 mod replay_decisions;
 mod request_group;
@@ -35,10 +36,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{
-    runtime::Handle,
-    time::{timeout, timeout_at},
-};
+use tokio::runtime::Handle;
 
 pub(in crate::store) use self::batch_executor::{BatchEntry, BatchExecutor, BatchLimits};
 use self::{
@@ -46,7 +44,7 @@ use self::{
     concurrency::ConcurrencyLimit,
     fair_queue::FairQueue,
     request_group::Ticket,
-    worker::{CallSlot, WorkerSlot, serve},
+    worker::{WorkerSlot, serve},
 };
 use super::backend::{Reply, StoreRequest};
 use crate::{
@@ -57,38 +55,28 @@ use crate::{
 /// When a request may be tried again that was refused as overload.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Sends requests to one server, alone or in batches. Clones share the queue.
+/// Sends requests to one server, in batches. Clones share the queue.
 pub(in crate::store) struct Batcher<E>(Arc<Inner<E>>);
 
 struct Inner<E> {
     executor: E,
     breaker: Arc<CircuitBreaker>,
     timeout: Duration,
-    limits: BatchLimits,
     runtime: Handle,
     state: Mutex<State>,
 }
 
 struct State {
     queue: FairQueue,
-    /// Calls in flight, and how many of them are made by workers. A request that makes
-    /// its own may be in a task that nobody polls for a while: it takes no worker's place.
-    in_flight: usize,
+    /// Tasks that send batches, one after the other.
     workers: usize,
     concurrency: ConcurrencyLimit,
-}
-
-/// How a request goes to the server.
-enum Route {
-    Alone,
-    Queued { ticket: Ticket, starts_worker: bool },
 }
 
 impl State {
     /// Takes a slot for one more worker, if there is one and something to send.
     fn reserve_worker(&mut self) -> bool {
         let wants = self.workers < self.concurrency.limit() && self.queue.is_ready();
-        self.in_flight += usize::from(wants);
         self.workers += usize::from(wants);
         wants
     }
@@ -108,12 +96,11 @@ impl<E: BatchExecutor> Batcher<E> {
         let limits = executor.limits();
         let state = State {
             queue: FairQueue::new(limits),
-            in_flight: 0,
             workers: 0,
             concurrency: ConcurrencyLimit::new(&limits),
         };
         let (runtime, state) = (Handle::current(), Mutex::new(state));
-        Self(Arc::new(Inner { executor, breaker, timeout, limits, runtime, state }))
+        Self(Arc::new(Inner { executor, breaker, timeout, runtime, state }))
     }
 
     /// The executor of the batches.
@@ -134,7 +121,7 @@ impl<E: BatchExecutor> Batcher<E> {
         health
     }
 
-    /// Returns the state before the request, which is decided alone or in a batch.
+    /// Returns the state before the request, which is decided in a batch.
     ///
     /// # Errors
     /// `Unavailable` while the breaker is open; `Overloaded` if there is no room to
@@ -144,20 +131,13 @@ impl<E: BatchExecutor> Batcher<E> {
         let inner = &self.0;
         inner.breaker.check()?;
         let (deadline, since) = (request.deadline, Instant::now());
+        // Dropped here, where it was made: `free` on the store's thread took an eighth of it.
         let request = Arc::new(request);
-        match inner.route(&request, since) {
-            Route::Alone => {
-                let _slot = CallSlot(inner);
-                inner.call_alone(request, deadline).await
-            }
-            Route::Queued { ticket: Ticket { reply, mark }, starts_worker } => {
-                inner.start_worker(starts_worker);
-                match timeout_at(deadline.into(), reply).await {
-                    Ok(Ok(answer)) => answer,
-                    Ok(Err(_)) => Err(StoreError::new("the task that sent it has ended")),
-                    Err(_) => Err(inner.expired(mark.is_sent(), since)),
-                }
-            }
+        let Ticket { reply, mark } = inner.enqueue(&request, since);
+        match inner.in_time(reply, since, deadline).await {
+            Some(Ok(answer)) => answer,
+            Some(Err(_)) => Err(StoreError::new("the task that sent it has ended")),
+            None => Err(inner.expired(mark.is_sent(), since)),
         }
     }
 }
@@ -167,23 +147,23 @@ impl<E: BatchExecutor> Inner<E> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a slot for the request, or puts it into the queue.
-    fn route(&self, request: &Arc<StoreRequest>, since: Instant) -> Route {
-        let mut state = self.state();
-        if state.in_flight < self.limits.min_in_flight && state.queue.is_empty() {
-            state.in_flight += 1;
-            return Route::Alone;
-        }
+    /// Puts the request into the queue, and has a worker send it if one more may.
+    fn enqueue(self: &Arc<Self>, request: &Arc<StoreRequest>, since: Instant) -> Ticket {
         let is_batchable = self.executor.is_batchable(request);
-        let ticket = state.queue.push(request, is_batchable, since);
-        Route::Queued { ticket, starts_worker: state.reserve_worker() }
+        let (ticket, starts_worker) = {
+            let mut state = self.state();
+            let ticket = state.queue.push(request, is_batchable, since);
+            (ticket, state.reserve_worker())
+        };
+        self.start_worker(starts_worker);
+        ticket
     }
 
     /// Frees a slot, and starts a worker in it if anything waits.
     fn release_slot(self: &Arc<Self>) {
         let wants_worker = {
             let mut state = self.state();
-            state.in_flight -= 1;
+            state.workers -= 1;
             state.reserve_worker()
         };
         self.start_worker(wants_worker);
@@ -197,32 +177,20 @@ impl<E: BatchExecutor> Inner<E> {
         }
     }
 
-    /// Sends one request, until its deadline.
-    async fn call_alone(
-        &self,
-        request: Arc<StoreRequest>,
-        deadline: Instant,
-    ) -> Result<Reply, StoreError> {
-        let entry = [BatchEntry::once(request)];
-        let left = deadline.saturating_duration_since(Instant::now());
-        let mut replies = self.call(&entry, left, Duration::ZERO).await?;
-        replies.pop().ok_or_else(unanswered)
-    }
-
     /// Calls the server, and has the breaker and the limit of concurrency learn from
     /// it. `waited` is how long the oldest request has waited.
     async fn call(
         &self,
         batch: &[BatchEntry],
-        time_left: Duration,
+        deadline: Instant,
         waited: Duration,
     ) -> Result<Vec<Reply>, StoreError> {
         let (guard, sent) = (self.breaker.start_call(), Instant::now());
         self.breaker.calls().batched(batch.iter().map(|entry| u64::from(entry.times)).sum());
-        let answer = match timeout(time_left, self.executor.execute(batch)).await {
-            Ok(Ok(replies)) if replies.len() != batch.len() => Err(unanswered()),
-            Ok(answer) => answer,
-            Err(_) => Err(StoreError::new(format!("no answer within {:?}", self.timeout))),
+        let answer = match self.in_time(self.executor.execute(batch), sent, deadline).await {
+            Some(Ok(replies)) if replies.len() != batch.len() => Err(unanswered()),
+            Some(answer) => answer,
+            None => Err(StoreError::new(format!("no answer within {:?}", self.timeout))),
         };
         let result = match answer {
             Ok(replies) => {
@@ -242,7 +210,8 @@ impl<E: BatchExecutor> Inner<E> {
     async fn send(&self, batch: Batch) {
         let sent = Instant::now();
         let waited = sent.saturating_duration_since(batch.oldest);
-        let (clients, refusals) = match self.call(&batch.entries, 2 * self.timeout, waited).await {
+        let deadline = sent + 2 * self.timeout;
+        let (clients, refusals) = match self.call(&batch.entries, deadline, waited).await {
             Ok(replies) => {
                 let wanted = self.state().queue.has_equal(&batch);
                 batch.reply(replies, &wanted, sent)

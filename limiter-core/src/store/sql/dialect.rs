@@ -27,10 +27,6 @@ pub(in crate::store) trait Dialect: fmt::Debug + Send + Sync + 'static {
 
     fn connect(&self) -> BoxFuture<'_, Result<Self::Connection, sqlx::Error>>;
 
-    /// True if a check that fits is one statement, and no lock outlives it: then a
-    /// request may make its call in its own task.
-    const IS_ONE_STATEMENT: bool = false;
-
     /// Decides the entries, one after the other, and returns the state before each.
     /// No transaction is left open, whatever the database answers.
     fn run<'c>(

@@ -38,7 +38,7 @@ impl<D: Dialect> SqlExecutor<D> {
 
 impl<D: Dialect> BatchExecutor for SqlExecutor<D> {
     /// Two calls keep a server busy, one of which is on its way while the other is
-    /// done. A request that makes its call itself leaves a connection to the others.
+    /// done. The other connections are for listings, the sweep and probes.
     fn limits(&self) -> BatchLimits {
         let size = self.pool.size();
         let min_in_flight = (size / 2).clamp(1, 2);
@@ -63,17 +63,16 @@ impl<D: Dialect> BatchExecutor for SqlExecutor<D> {
     ) -> BoxFuture<'a, Result<Vec<Reply>, StoreError>> {
         let deadline = batch.iter().map(|entry| entry.request.deadline).max();
         let deadline = deadline.map_or_else(Instant::now, Instant::from);
-        let is_inline = D::IS_ONE_STATEMENT && self.pool.size() > 1 && batch.len() == 1;
         async move {
             for _ in 1..MAX_SENDS {
-                match self.run(batch, deadline, is_inline).await {
+                match self.run(batch, deadline).await {
                     Err(error) if error.is_closed && error.did_nothing => {
                         self.retries.fetch_add(1, Ordering::Relaxed);
                     }
                     result => return result.map_err(StoreError::from),
                 }
             }
-            self.run(batch, deadline, is_inline).await.map_err(StoreError::from)
+            self.run(batch, deadline).await.map_err(StoreError::from)
         }
         .boxed()
     }
@@ -84,14 +83,9 @@ impl<D: Dialect> BatchExecutor for SqlExecutor<D> {
 }
 
 impl<D: Dialect> SqlExecutor<D> {
-    async fn run(
-        &self,
-        batch: &[BatchEntry],
-        deadline: Instant,
-        is_inline: bool,
-    ) -> Result<Vec<Reply>, SqlError> {
+    async fn run(&self, batch: &[BatchEntry], deadline: Instant) -> Result<Vec<Reply>, SqlError> {
         let batch = batch.to_vec();
-        let work = self.pool.run(deadline, is_inline, |dialect, connection| {
+        let work = self.pool.run(deadline, |dialect, connection| {
             async move { dialect.run(connection, &batch).await }.boxed()
         });
         work.await

@@ -1,7 +1,7 @@
 //! Connection pool of one database.
 //!
 //! Input: work for a connection. Output: its result. Work that has begun comes to its
-//! end on the store's runtime, even if the request that waits for it goes away, so that
+//! end on the store's thread, even if the request that waits for it goes away, so that
 //! no transaction is left half way. (sqlx's pool would lend its connections to the
 //! requests.)
 //!
@@ -11,9 +11,7 @@
 //! it has changed nothing, is done again by its caller.
 
 use std::{
-    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    task::{Context, Poll},
     time::Duration,
 };
 
@@ -86,22 +84,17 @@ impl<D: Dialect> Pool<D> {
         self.idle().clear();
     }
 
-    /// Does work on a connection, unless the deadline has passed before it begins. Once
-    /// it has begun, it comes to its end. It begins in the caller's own task if
-    /// `is_inline`, which saves two changes of tasks.
+    /// Does work on a connection, unless the deadline has passed before it begins. Once it
+    /// has begun, it comes to its end.
     pub(in crate::store) async fn run<T: Send + 'static>(
         self: &Arc<Self>,
         deadline: Instant,
-        is_inline: bool,
         work: impl for<'c> FnOnce(&'c D, &'c mut D::Connection) -> Work<'c, T> + Send + 'static,
     ) -> Result<T, SqlError> {
         let permit = Arc::clone(&self.permits).acquire_owned().await;
         let permit = permit.map_err(|_| SqlError::new("the pool is closed"))?;
         let pool = Arc::clone(self);
-        let work = async move { pool.run_with(permit, deadline, work).await }.boxed();
-        if is_inline {
-            return RunToCompletion { work: Some(work), runtime: &self.runtime }.await;
-        }
+        let work = async move { pool.run_with(permit, deadline, work).await };
         self.runtime.spawn(work).await.unwrap_or_else(|_| Err(SqlError::unfinished()))
     }
 
@@ -112,7 +105,7 @@ impl<D: Dialect> Pool<D> {
         sql: String,
     ) -> Result<TextRows, SqlError> {
         let deadline = Instant::now() + timeout;
-        let work = self.run(deadline, false, |_, connection| {
+        let work = self.run(deadline, |_, connection| {
             async {
                 let rows = D::rows(connection, sql).await;
                 if matches!(rows, Err(sqlx::Error::Database(_))) {
@@ -227,34 +220,5 @@ async fn keep_alive<D: Dialect>(pool: Weak<Pool<D>>) {
         pool.check_idle().await;
         drop(pool);
         sleep(KEEP_ALIVE).await;
-    }
-}
-
-/// Work in the task of its caller; if that goes away, the runtime does the rest.
-struct RunToCompletion<'a, T: Send + 'static> {
-    work: Option<BoxFuture<'static, T>>,
-    runtime: &'a Handle,
-}
-
-impl<T: Send + 'static> Future for RunToCompletion<'_, T> {
-    type Output = T;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        // Its timers and sockets are to be of the runtime that outlives the request.
-        let _entered = self.runtime.enter();
-        let Some(work) = self.work.as_mut() else { return Poll::Pending };
-        let result = work.poll_unpin(context);
-        if result.is_ready() {
-            self.work = None;
-        }
-        result
-    }
-}
-
-impl<T: Send + 'static> Drop for RunToCompletion<'_, T> {
-    fn drop(&mut self) {
-        if let Some(work) = self.work.take() {
-            self.runtime.spawn(work);
-        }
     }
 }

@@ -22,8 +22,6 @@ pub(super) struct Batch {
     pub(super) waiters: Vec<EntryWaiters>,
     /// The clients of the entries, each once.
     pub(super) clients: Vec<ClientId>,
-    /// Requests whose deadline passed before they were sent.
-    pub(super) expired: Vec<Waiter>,
     /// When its oldest request began to wait.
     pub(super) oldest: Instant,
     /// Quotas of the entries, but for the first.
@@ -53,7 +51,6 @@ impl Batch {
             entries: Vec::new(),
             waiters: Vec::new(),
             clients: Vec::new(),
-            expired: Vec::new(),
             oldest: now,
             quotas: 0,
             takes_more: true,

@@ -89,14 +89,13 @@ impl ClientQueue {
         id: ClientId,
         limits: &BatchLimits,
         batch: &mut Batch,
-        now: Instant,
     ) -> Taken {
         while let Some(group) = self.groups.front_mut() {
             if !batch.fits(group, limits) {
                 return Taken::NoRoom;
             }
             let before = group.waiters.len();
-            let live = group.take(limits.times, now, &mut batch.expired);
+            let live = group.take(limits.times);
             self.waiting -= before - group.waiters.len();
             let has_entry = !live.is_empty();
             if has_entry {

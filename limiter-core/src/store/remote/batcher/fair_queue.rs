@@ -52,10 +52,6 @@ impl FairQueue {
         }
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
-        self.waiting == 0
-    }
-
     /// Returns true if a batch can be taken.
     pub(super) fn is_ready(&self) -> bool {
         !self.ready.is_empty()
@@ -114,7 +110,7 @@ impl FairQueue {
                 left_out.push_back(id);
                 continue;
             }
-            match self.take_entry(id, &mut batch, now) {
+            match self.take_entry(id, &mut batch) {
                 Taken::Entry => turns.push_back(id),
                 Taken::NoRoom => left_out.push_back(id),
                 Taken::Nothing => {}
@@ -126,10 +122,10 @@ impl FairQueue {
         batch
     }
 
-    fn take_entry(&mut self, id: ClientId, batch: &mut Batch, now: Instant) -> Taken {
+    fn take_entry(&mut self, id: ClientId, batch: &mut Batch) -> Taken {
         let Some(client) = self.clients.get_mut(&id) else { return Taken::Nothing };
         let before = client.waiting;
-        let taken = client.take_entry(id, &self.limits, batch, now);
+        let taken = client.take_entry(id, &self.limits, batch);
         let (after, is_idle) = (client.waiting, client.is_idle());
         if is_idle {
             self.clients.remove(&id);

@@ -36,7 +36,6 @@ pub(super) struct Waiter {
     number: usize,
     pub(super) request: Arc<StoreRequest>,
     reply: Responder,
-    deadline: Instant,
     pub(super) since: Instant,
 }
 
@@ -76,30 +75,19 @@ impl Group {
     ) -> SentMark {
         let number = self.next;
         self.next += 1;
-        let (request, deadline) = (Arc::clone(request), request.deadline);
-        self.waiters.push_back(Waiter { number, request, reply, deadline, since });
+        let request = Arc::clone(request);
+        self.waiters.push_back(Waiter { number, request, reply, since });
         SentMark { number, sent: Arc::clone(&self.sent) }
     }
 
-    /// Takes up to `times` requests that somebody still waits for, and those before
-    /// them whose deadline has passed.
-    pub(super) fn take(
-        &mut self,
-        times: u32,
-        now: Instant,
-        expired: &mut Vec<Waiter>,
-    ) -> Vec<Waiter> {
+    /// Takes up to `times` requests that somebody still waits for.
+    pub(super) fn take(&mut self, times: u32) -> Vec<Waiter> {
         let mut live = Vec::new();
         let mut sent = 0;
         while live.len() < times as usize
             && let Some(waiter) = self.waiters.pop_front()
         {
-            if waiter.reply.is_closed() {
-                continue;
-            }
-            if waiter.deadline <= now {
-                expired.push(waiter);
-            } else {
+            if !waiter.reply.is_closed() {
                 sent = waiter.number + 1;
                 live.push(waiter);
             }
@@ -110,8 +98,9 @@ impl Group {
 }
 
 impl Waiter {
-    /// Nobody may be waiting any more.
+    /// Sends the answer. Nobody may be waiting any more.
     pub(super) fn reply(self, answer: Result<Reply, StoreError>) {
+        drop(self.request);
         let _ = self.reply.send(answer);
     }
 }

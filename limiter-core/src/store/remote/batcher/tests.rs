@@ -1,6 +1,8 @@
 //! The batcher in front of a server that keeps one counter a client, and that is slow,
 //! or fails, when set so.
 
+mod deadlines;
+
 use std::{
     collections::HashMap,
     sync::{
@@ -109,8 +111,12 @@ impl BatchExecutor for Arc<Server> {
 fn start(latency: u64) -> (Arc<Batcher<Arc<Server>>>, Arc<Server>) {
     let server = Arc::new(Server::default());
     server.latency.store(latency, Ordering::Relaxed);
-    let breaker = CircuitBreaker::new("test", &BreakerSettings::new(TIMEOUT));
-    (Arc::new(Batcher::new(Arc::clone(&server), breaker, TIMEOUT)), server)
+    (Arc::new(batcher(&server, TIMEOUT)), server)
+}
+
+fn batcher(server: &Arc<Server>, timeout: Duration) -> Batcher<Arc<Server>> {
+    let breaker = CircuitBreaker::new("test", &BreakerSettings::new(timeout));
+    Batcher::new(Arc::clone(server), breaker, timeout)
 }
 
 fn policy() -> Policy {

@@ -1,4 +1,4 @@
-//! Workers: the tasks that send batches, and the slots of calls in flight.
+//! Workers: the tasks that send batches, each in a slot.
 
 use std::{sync::Arc, time::Instant};
 
@@ -6,15 +6,6 @@ use tokio::task::yield_now;
 
 use super::{BatchExecutor, Inner};
 use crate::error::StoreError;
-
-/// A slot of a call that a request makes itself.
-pub(super) struct CallSlot<'a, E: BatchExecutor>(pub(super) &'a Arc<Inner<E>>);
-
-impl<E: BatchExecutor> Drop for CallSlot<'_, E> {
-    fn drop(&mut self) {
-        self.0.release_slot();
-    }
-}
 
 /// A slot of a task that sends batches.
 pub(super) struct WorkerSlot<E: BatchExecutor> {
@@ -24,14 +15,13 @@ pub(super) struct WorkerSlot<E: BatchExecutor> {
 
 impl<E: BatchExecutor> Drop for WorkerSlot<E> {
     fn drop(&mut self) {
-        self.inner.state().workers -= 1;
         if self.is_done {
             return self.inner.release_slot();
         }
         // The runtime has ended, or the executor has panicked.
         let mut state = self.inner.state();
-        state.in_flight -= 1;
-        if state.in_flight == 0 {
+        state.workers -= 1;
+        if state.workers == 0 {
             state.queue.fail_all(&StoreError::not_applied("the task that sends it has ended"));
         }
     }
@@ -47,7 +37,7 @@ impl<E: BatchExecutor> WorkerSlot<E> {
 pub(super) async fn serve<E: BatchExecutor>(mut slot: WorkerSlot<E>) {
     let inner = &slot.inner;
     loop {
-        let mut batch = {
+        let batch = {
             let mut state = inner.state();
             if let Err(error) = inner.breaker.check() {
                 state.queue.fail_all(&error);
@@ -57,10 +47,6 @@ pub(super) async fn serve<E: BatchExecutor>(mut slot: WorkerSlot<E>) {
             }
             state.queue.take_batch(Instant::now())
         };
-        for waiter in batch.expired.drain(..) {
-            let error = inner.expired(false, waiter.since);
-            waiter.reply(Err(error));
-        }
         if batch.is_empty() {
             break;
         }

@@ -138,6 +138,11 @@ impl CountedStatuses {
             Self::Only(statuses) => status == HUNG_UP || statuses.name(status),
         }
     }
+
+    /// Returns true if a response of that status is one of the few that are counted.
+    pub(crate) fn count_for_good(&self, status: u16) -> bool {
+        matches!(self, Self::Only(statuses) if statuses.name(status))
+    }
 }
 
 #[cfg(test)]

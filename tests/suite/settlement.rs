@@ -3,6 +3,7 @@
 
 mod at_once;
 mod attacks;
+mod by_hand;
 mod charges;
 mod lost;
 mod resets;

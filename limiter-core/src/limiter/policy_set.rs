@@ -81,10 +81,13 @@ impl PolicySet {
         self.0.reserves
     }
 
-    /// Returns true if a response of that status changes what a policy has charged, or strikes.
+    /// Returns true if a response of that status changes what a policy has charged or may give
+    /// back, or strikes.
     pub(super) fn settles(&self, status: u16) -> bool {
         self.0.policies.iter().any(|policy| {
-            !policy.counts(status) || policy.ban().is_some_and(|rule| rule.strikes_on(status))
+            !policy.counts(status)
+                || policy.counts_for_good(status)
+                || policy.ban().is_some_and(|rule| rule.strikes_on(status))
         })
     }
 

@@ -113,8 +113,8 @@ impl Ledger {
     }
 
     /// Notes what became of a request for one policy: the units are given back if the
-    /// policy does not count that status, and the offender is struck where its rule names
-    /// it, once a request.
+    /// policy does not count that status nor has counted one before, and the offender is
+    /// struck where its rule names it, once a request.
     pub(super) fn record(
         &mut self,
         limiter: &Limiter,
@@ -127,7 +127,8 @@ impl Ledger {
             strikes && subject.bannable && self.is_first_strike(limiter, policy, subject);
         let account = self.account(limiter, policy, subject);
         account.strikes |= is_strike;
-        if !policy.counts(status) {
+        account.counts_for_good |= policy.counts_for_good(status);
+        if !policy.counts(status) && !account.counts_for_good {
             account.target = 0;
         }
     }

@@ -15,6 +15,10 @@ impl Permit {
     /// one whose ban rule names it takes a strike. Whoever the request has been a strike
     /// against already takes none.
     ///
+    /// A handler records by hand what its response does not say, such as a wrong password
+    /// that is answered with a page. A status that `with_count_only` names then counts the
+    /// request, whatever the response's own status is.
+    ///
     /// A request that was given up has no status: 499 stands for a
     /// client that hung up, as in nginx's log, and 500 for a handler that
     /// panicked.

@@ -71,6 +71,12 @@ impl Policy {
         self.0.counted.count(status)
     }
 
+    /// Returns true if a request counts for good once that status is recorded, whatever is
+    /// recorded later.
+    pub(crate) fn counts_for_good(&self, status: u16) -> bool {
+        self.0.counted.count_for_good(status)
+    }
+
     /// Returns true if it counts the reserved strikes of another policy, one a request.
     pub(crate) fn is_reservation(&self) -> bool {
         self.0.is_reservation

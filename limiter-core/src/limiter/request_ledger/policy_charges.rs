@@ -28,6 +28,8 @@ pub(super) struct Account {
     charges: SmallVec<[Charge; 1]>,
     /// The total that the charges are to be brought to.
     pub(super) target: u64,
+    /// True if a status was recorded by which the request counts, whatever comes later.
+    pub(super) counts_for_good: bool,
     /// True if a strike is to be stored.
     pub(super) strikes: bool,
     /// The usage after the last settlement.
@@ -133,6 +135,7 @@ impl Account {
             cost: 0,
             charges: SmallVec::new(),
             target: 0,
+            counts_for_good: false,
             strikes: false,
             usages: None,
         }

@@ -34,6 +34,7 @@
 //!
 #![doc = include_str!("../docs/configuration.md")]
 
+mod deserialize;
 mod environment;
 mod error;
 mod list_files;
@@ -55,7 +56,10 @@ use figment::{
     value::Value,
 };
 
-use self::environment::{Environment, RocketVariables};
+use self::{
+    deserialize::Checked,
+    environment::{Environment, RocketVariables},
+};
 use crate::{
     error::{ConfigError, ConfigErrorKind},
     limiter::{ReadAgain, ReloadMode, RuleSettings, SettingTexts},
@@ -67,8 +71,10 @@ use crate::{
 const FILE_VARIABLE: &str = "LIMITER_CONFIG";
 
 /// A checked configuration. See the [module docs](self).
-#[derive(Clone, serde::Deserialize)]
-#[serde(try_from = "root::Root")]
+///
+/// It can be deserialised: an application that has settings of its own keeps it as a part of
+/// them, or takes it from what its administrator has sent.
+#[derive(Clone)]
 pub struct Config {
     pub(crate) store: StoreChoice,
     pub(crate) caps: MemoryLimits,
@@ -182,7 +188,7 @@ impl Config {
     }
 
     fn extract(figment: &Figment, at: Option<&str>) -> Result<Self, ConfigError> {
-        let config: Self =
+        let Checked(config) =
             figment.extract().map_err(|error| error::describe(error, figment, at))?;
         let place = error::places(figment.metadata());
         let (texts, files) = (setting_values::texts(figment), error::files(figment.metadata()));

@@ -14,6 +14,22 @@ fn policy(toml: &str) -> Policy {
     Config::from_toml(&toml).unwrap().rules.policies.remove(0)
 }
 
+/// As a part of the application's own settings, or from its administrator.
+#[test]
+fn what_is_deserialised_is_what_a_file_would_be() {
+    let settings = |quota: serde_json::Value| {
+        serde_json::from_value::<Config>(
+            serde_json::json!({ "policies": { "api": { "quota": quota } } }),
+        )
+    };
+    let file = Config::from_toml("policies.api.quota = \"5/minute\"").unwrap();
+    assert!(settings("5/minute".into()).unwrap().is_same(&file));
+    assert!(!settings("6/minute".into()).unwrap().is_same(&file));
+    let error = settings(5.into()).unwrap_err().to_string();
+    assert!(error.starts_with("policies.api.quota: "), "{error}");
+    assert!(error.ends_with("(in the application's settings)"), "{error}");
+}
+
 #[test]
 fn every_key_is_read() {
     let config = Config::from_toml(

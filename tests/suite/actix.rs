@@ -212,7 +212,8 @@ impl<F: AsyncFn(test::TestRequest) -> Reply> Routes for ActixRoutes<F> {
     }
 }
 
-async fn reply<B: MessageBody>(response: ServiceResponse<B>) -> Reply {
+/// Reads a response.
+pub(crate) async fn reply<B: MessageBody>(response: ServiceResponse<B>) -> Reply {
     let status = response.status().as_u16();
     let mut headers = std::collections::BTreeMap::<String, String>::new();
     for (name, value) in response.headers() {

@@ -2,6 +2,7 @@
 
 mod actix;
 mod alone;
+mod applications;
 mod architecture;
 mod bypass;
 mod cancellation;

@@ -11,7 +11,7 @@ use limiter_rocket::{
 use rocket::{
     Build, Rocket, get,
     http::{Header, Method, Status},
-    local::asynchronous::Client,
+    local::asynchronous::{Client, LocalResponse},
     options, post,
     request::{self, FromRequest},
     routes,
@@ -258,21 +258,25 @@ impl Routes for Client {
         if let Some(peer) = request.peer {
             sent = sent.remote((peer, 5000).into());
         }
-        let response = sent.dispatch().await;
-        let mut headers = std::collections::BTreeMap::<String, String>::new();
-        for header in response.headers().iter() {
-            let known = headers.entry(header.name().as_str().to_lowercase()).or_default();
-            let value = header.value();
-            *known = if known.is_empty() { value.to_owned() } else { format!("{known}, {value}") };
-        }
-        let status = response.status().code;
-        let body = response.into_string().await.unwrap_or_default();
-        Reply { status, headers, body }
+        reply(sent.dispatch().await).await
     }
 }
 
 async fn routes(setup: &Setup) -> Client {
     Client::untracked(rocket(setup)).await.expect("the test's rocket launches")
+}
+
+/// Reads a response.
+pub(crate) async fn reply(response: LocalResponse<'_>) -> Reply {
+    let mut headers = std::collections::BTreeMap::<String, String>::new();
+    for header in response.headers().iter() {
+        let known = headers.entry(header.name().as_str().to_lowercase()).or_default();
+        let value = header.value();
+        *known = if known.is_empty() { value.to_owned() } else { format!("{known}, {value}") };
+    }
+    let status = response.status().code;
+    let body = response.into_string().await.unwrap_or_default();
+    Reply { status, headers, body }
 }
 
 async fn run(case: &Case, stores: Stores) {

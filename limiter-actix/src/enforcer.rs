@@ -56,7 +56,14 @@ impl Enforcer {
             options = options.with_cost(cost(request));
         }
         match self.policies(request).and_then(|policies| self.with_quotas(policies, request)) {
-            Ok(policies) => policies.admit(&request_info, options),
+            Ok(policies) => {
+                let answer = policies.admit(&request_info, options);
+                if matches!(answer, Answer::Ready(Some(Ok(Admission::Exempt)))) {
+                    // No permit names the limiter to `client_ip`.
+                    request.extensions_mut().insert(policies.limiter().clone());
+                }
+                answer
+            }
             Err(refusal) => Answer::ready(Err(refusal)),
         }
     }
@@ -117,6 +124,8 @@ impl Enforcer {
         request: &ServiceRequest,
     ) -> Result<PolicySet, Refusal> {
         for PlanOf { policy, quotas } in &self.limit.options.plans {
+            // Also where the request has no plan: else a wrong name fails for paying clients.
+            policies.require(policy).map_err(|error| Refusal::of_error(&error.into()))?;
             if let Some(quotas) = quotas(request) {
                 let derived = policies.with_quotas(policy, &quotas);
                 policies = derived.map_err(|error| Refusal::of_error(&error.into()))?;

@@ -100,14 +100,16 @@ pub async fn explain(
 
 /// Returns the address of a request's client, as the limiter's configuration
 /// says: behind trusted proxies the one that they name. The limiter is the one
-/// that has counted the request, or that of the application's data.
+/// whose [`RateLimit`](crate::RateLimit) the request has passed, counted or not, or that of
+/// the application's data.
 ///
 /// # Errors
 /// [`Error::NoLimiter`] if there is neither; else as [`Limiter::client_ip`].
 pub fn client_ip(request: &HttpRequest) -> Result<IpAddr, Error> {
     let permit = request.extensions().get::<Permit>().cloned();
     let data = request.app_data::<web::Data<Limiter>>().map(|data| data.get_ref());
-    let limiter = permit.as_ref().map(|permit| permit.policies().limiter());
+    let passed = request.extensions().get::<Limiter>().cloned();
+    let limiter = permit.as_ref().map(|permit| permit.policies().limiter()).or(passed.as_ref());
     let limiter = limiter.or(data).or_else(|| request.app_data::<Limiter>());
     limiter.ok_or(Error::NoLimiter)?.client_ip(&ActixRequest(request))
 }

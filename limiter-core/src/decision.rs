@@ -56,6 +56,7 @@ impl Retry {
 /// knows the names and [renders](crate::PolicySet::fields) the header fields.
 /// Remaining units, reset and retry are computed when they are read.
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[must_use = "a refusal is no error: nothing is enforced unless the decision is looked at"]
 pub struct Decision {
     pub(crate) verdict: Verdict,
     pub(crate) now: Timestamp,

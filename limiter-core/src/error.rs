@@ -87,7 +87,7 @@ impl StdError for ConfigError {}
 /// Why a request could not be decided.
 ///
 /// A refusal is not an error but a [`Decision`](crate::Decision).
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The store failed, and a policy says `on_store_error = "deny"`.
@@ -136,6 +136,17 @@ pub enum Error {
     /// A policy that the configuration does not have.
     #[error(transparent)]
     UnknownPolicy(#[from] UnknownPolicy),
+    /// A policy whose limit this request has not passed.
+    #[error(
+        "the policy {policy:?} has not counted this request; it was counted by: {}",
+        counted.join(", ")
+    )]
+    NotCounted {
+        /// The policy that was named.
+        policy: String,
+        /// The policies that have counted the request.
+        counted: Vec<String>,
+    },
 }
 
 /// A policy name that the limiter does not know.
@@ -149,6 +160,14 @@ pub struct UnknownPolicy {
 /// The message, as in `Display`: it is what `main() -> Result<(), Box<dyn Error>>`
 /// prints.
 impl fmt::Debug for UnknownPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The message, as in `Display`: it is what `main() -> Result<(), Box<dyn Error>>`
+/// prints.
+impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }

@@ -164,7 +164,7 @@ impl Policy {
         self.0.ban.as_ref()
     }
 
-    /// Returns true if the policy refuses.
+    /// Returns what the policy does with requests over its limit.
     #[must_use]
     pub fn mode(&self) -> Mode {
         self.0.mode

@@ -37,7 +37,8 @@ use crate::{
 #[must_use]
 pub struct RateLimitFairing {
     source: Source,
-    before_routing: Option<String>,
+    /// The policies that were named, of which there may be one.
+    before_routing: Vec<String>,
     /// Endpoints that the policy before routing leaves out.
     exempt: Vec<String>,
 }
@@ -45,6 +46,9 @@ pub struct RateLimitFairing {
 const EXEMPT_FROM_NOTHING: &str = "exempt: there is no policy before routing that an endpoint \
                                    could be left out of; write .before_routing(\"<policy>\"), or \
                                    exempt = [...] in the configuration for all policies";
+
+const ATTACHED_TWICE: &str = "a RateLimitFairing is attached twice, and each would count for \
+                              itself; attach one";
 
 /// Where the limiter is from.
 enum Source {
@@ -114,7 +118,7 @@ impl RateLimitFairing {
     /// configuration exempts (`exempt = ["GET /health"]`) is so here, too, if its
     /// route has neither a format nor a query.
     pub fn before_routing(mut self, policy: &str) -> Self {
-        self.before_routing = Some(policy.to_owned());
+        self.before_routing.push(policy.to_owned());
         self
     }
 
@@ -134,13 +138,16 @@ impl RateLimitFairing {
     }
 
     const fn of(source: Source) -> Self {
-        Self { source, before_routing: None, exempt: Vec::new() }
+        Self { source, before_routing: Vec::new(), exempt: Vec::new() }
     }
 
     async fn set_up(
         &self,
         rocket: &Rocket<Build>,
     ) -> Result<(Limiter, Option<BeforeRouting>), String> {
+        if rocket.state::<LimiterState>().is_some() {
+            return Err(ATTACHED_TWICE.to_owned());
+        }
         let limiter = self.limiter(rocket).await?;
         let before_routing = self.limit_before_routing(&limiter)?;
         Ok((limiter, before_routing))
@@ -158,8 +165,17 @@ impl RateLimitFairing {
     fn limit_before_routing(&self, limiter: &Limiter) -> Result<Option<BeforeRouting>, String> {
         let exempt = Exemptions::parse(self.exempt.iter().map(String::as_str));
         let exempt = exempt.map_err(|error| format!("exempt: {error}"))?;
-        let Some(name) = &self.before_routing else {
-            return if exempt.is_empty() { Ok(None) } else { Err(EXEMPT_FROM_NOTHING.to_owned()) };
+        let name = match &*self.before_routing {
+            [] if exempt.is_empty() => return Ok(None),
+            [] => return Err(EXEMPT_FROM_NOTHING.to_owned()),
+            [name] => name,
+            names => {
+                return Err(format!(
+                    "before_routing: is written for {}; write it for one, and let guards of the \
+                 routes enforce the others",
+                    names.join(" and ")
+                ));
+            }
         };
         let policies = limiter.policy(name).map_err(|error| format!("before_routing: {error}"))?;
         check_key(name, policies.policies())?;
@@ -189,7 +205,7 @@ fn check_key(name: &str, policies: &[Policy]) -> Result<(), String> {
 #[rocket::async_trait]
 impl Fairing for RateLimitFairing {
     fn info(&self) -> Info {
-        Info { name: "Rate limiter", kind: Kind::Ignite | Kind::Response | Kind::Singleton }
+        Info { name: "Rate limiter", kind: Kind::Ignite | Kind::Response }
     }
 
     async fn on_ignite(&self, rocket: Rocket<Build>) -> fairing::Result {

@@ -122,7 +122,7 @@ mod tests {
         let limiter = Limiter::builder().policy(policy).build().await.unwrap();
         let default = limiter.policy("default").unwrap();
         let key = limiter.ip_key("127.0.0.1".parse().unwrap());
-        default.check(&default.subjects_of(&key), 1).await.unwrap();
+        let _ = default.check(&default.subjects_of(&key), 1).await.unwrap();
         let (send, port) = oneshot::channel();
         let send = Mutex::new(Some(send));
         let liftoff = AdHoc::on_liftoff("port", move |rocket| {

@@ -61,7 +61,7 @@ async fn flood(algorithm: Algorithm, max_keys: usize, clients: u32) -> u64 {
     }
     assert_eq!(ask(&store, &policy, &limited).await.verdict(), Verdict::Limited);
     for _ in 0..5 {
-        ask(&store, &policy, &banned).await;
+        let _ = ask(&store, &policy, &banned).await;
     }
     let item = Item { policy: &policy, subject: &by_hand };
     store.change_ban(item, BanChange::Ban(Duration::from_secs(3_600))).await.unwrap();
@@ -109,7 +109,7 @@ async fn share_of_newcomers(quota: &str, algorithm: Algorithm, load: u64) -> u64
     for n in 0..3 * live {
         passed += step;
         clock.set(start.after(passed));
-        ask(&store, &policy, &address(u32::try_from(n).unwrap())).await;
+        let _ = ask(&store, &policy, &address(u32::try_from(n).unwrap())).await;
         let honest = (n >= 2 * live).then(|| (n - 2 * live) * 200 / live);
         if let Some(honest) =
             honest.filter(|honest| (n - 2 * live) == (honest * live).div_ceil(200))

@@ -197,7 +197,7 @@ async fn a_refusal_burns_no_other_limit() {
     let both = limiter.policies(["burst", "daily"]).unwrap();
     let subjects = both.subjects_of(&Key::user("alice"));
     for _ in 0..50 {
-        both.check(&subjects, 1).await.unwrap();
+        let _ = both.check(&subjects, 1).await.unwrap();
     }
     let left = both.check(&subjects, 0).await.unwrap();
     assert_eq!(left.quotas()[1].remaining(), 99);

@@ -48,7 +48,7 @@ async fn a_check_is_one_command_and_scripts_may_be_flushed() {
     assert_eq!(calls(&mut connection, "eval"), loads);
     // The scripts are gone, as after a restart or a failover: they are loaded again, unseen.
     let () = cmd("SCRIPT").arg("FLUSH").query(&mut connection).unwrap();
-    store.decide(Check::new(&policies, &client, 1)).await.unwrap();
+    let _ = store.decide(Check::new(&policies, &client, 1)).await.unwrap();
     assert_eq!(calls(&mut connection, "eval"), loads + 1);
 }
 

@@ -1,5 +1,6 @@
 //! Rocket: the contract's routes, and what only Rocket has.
 
+mod driver;
 mod launch;
 mod refusals;
 mod specific;
@@ -10,14 +11,15 @@ use limiter_rocket::{
 };
 use rocket::{
     Build, Rocket, get,
-    http::{Header, Method, Status},
-    local::asynchronous::{Client, LocalResponse},
+    http::Status,
+    local::asynchronous::Client,
     options, post,
     request::{self, FromRequest},
     routes,
 };
 
-use crate::contract::{Case, Reply, Request, Routes, Setup, Stores, cases, shadow, shared_cases};
+pub(crate) use self::driver::reply;
+use crate::contract::{Case, Setup, Stores, cases, shadow, shared_cases};
 
 policy!(Api = "api");
 policy!(Together = ["default", "api"]);
@@ -248,35 +250,8 @@ fn rocket(setup: &Setup) -> Rocket<Build> {
         .mount("/", routes![answer, charge, plan])
 }
 
-impl Routes for Client {
-    async fn send(&self, request: &Request) -> Reply {
-        let method = request.method.parse::<Method>().expect("the test's method is one");
-        let mut sent = self.req(method, request.path.clone()).body(request.body);
-        for (name, value) in &request.headers {
-            sent.add_header(Header::new(*name, value.clone()));
-        }
-        if let Some(peer) = request.peer {
-            sent = sent.remote((peer, 5000).into());
-        }
-        reply(sent.dispatch().await).await
-    }
-}
-
 async fn routes(setup: &Setup) -> Client {
     Client::untracked(rocket(setup)).await.expect("the test's rocket launches")
-}
-
-/// Reads a response.
-pub(crate) async fn reply(response: LocalResponse<'_>) -> Reply {
-    let mut headers = std::collections::BTreeMap::<String, String>::new();
-    for header in response.headers().iter() {
-        let known = headers.entry(header.name().as_str().to_lowercase()).or_default();
-        let value = header.value();
-        *known = if known.is_empty() { value.to_owned() } else { format!("{known}, {value}") };
-    }
-    let status = response.status().code;
-    let body = response.into_string().await.unwrap_or_default();
-    Reply { status, headers, body }
 }
 
 async fn run(case: &Case, stores: Stores) {

@@ -77,7 +77,7 @@ fn newcomers(name: &str) {
             let fresh = fresh(ours_from);
             ours_from += CHECKS;
             time(&fresh, |address| {
-                decide_address(&ours, address);
+                let _ = decide_address(&ours, address);
             })
         },
     );
@@ -92,7 +92,7 @@ fn banned(name: &str) {
     let [none, half] = [(); 2].map(|()| policy(40_000, per_second(LIMIT), Some(rule())));
     for n in 0..10_000 {
         for ours in [&none, &half] {
-            decide_address(ours, &address(n));
+            let _ = decide_address(ours, &address(n));
         }
     }
     for n in (0..10_000).step_by(2) {
@@ -131,7 +131,7 @@ fn at_once(name: &str) {
     let (peer, ours) = (Governor::new(), policy(2 * KEYS, per_second(LIMIT), Some(rule())));
     for n in 0..KEYS {
         peer.check(&address(n));
-        decide_address(&ours, &address(n));
+        let _ = decide_address(&ours, &address(n));
     }
     let addresses: Vec<IpAddr> = order(CHECKS, KEYS, true, 1).into_iter().map(address).collect();
     let groups: Vec<[IpAddr; 16]> = addresses.as_chunks().0.to_vec();

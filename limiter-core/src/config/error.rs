@@ -86,6 +86,15 @@ fn renamed(name: &str) -> Option<&'static str> {
         }
         "cache" | "backend" | "storage" | "url" => "store = \"redis://localhost:6379\"",
         "deadline" => "timeout = \"100ms\"",
+        "policy" => "[policies.<name>]",
+        "default" | "limiter" => {
+            "the keys without [default.limiter], which is for Rocket's configuration"
+        }
+        // They are known at the root, and so are met as unknown only below it.
+        "store" | "prefix" | "trusted_proxies" | "client_ip_header" | "allow" | "block"
+        | "never_ban" | "reload" | "max_keys" => {
+            "it above the first [table]: it is a key of the root, not of a policy"
+        }
         _ => return None,
     })
 }

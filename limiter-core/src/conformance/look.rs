@@ -15,8 +15,8 @@ pub async fn a_look_has_everything_and_changes_nothing(harness: &Harness) {
     let client = [harness.subject("client")];
     let nothing = look(harness, &policies, &client).await;
     assert_eq!(nothing.states[0].usages()[0].remaining(), 3);
-    harness.check(&policies, &client[0], 3).await;
-    harness.check(&policies, &client[0], 1).await;
+    let _ = harness.check(&policies, &client[0], 3).await;
+    let _ = harness.check(&policies, &client[0], 1).await;
     for _ in 0..3 {
         let KeyStates { now, states } = look(harness, &policies, &client).await;
         let remaining: Vec<u64> =

@@ -32,7 +32,7 @@ pub async fn outage_usage_is_charged_once(harness: &Harness) {
     for algorithm in Algorithm::ALL.iter().copied() {
         let policies = counted_by(algorithm, "9/minute");
         let client = harness.subject(algorithm.as_str());
-        harness.check(&policies, &client, 2).await;
+        let _ = harness.check(&policies, &client, 2).await;
         let outage_usage = usage(harness, &policies[0], 3);
         assert_eq!(
             look(harness, &policies, &client, outage_usage).await.quotas()[0].remaining(),
@@ -48,7 +48,7 @@ pub async fn outage_usage_may_refuse_the_request(harness: &Harness) {
     for algorithm in Algorithm::ALL.iter().copied() {
         let policies = counted_by(algorithm, "5/minute");
         let client = harness.subject(algorithm.as_str());
-        harness.check(&policies, &client, 1).await;
+        let _ = harness.check(&policies, &client, 1).await;
         let outage_usage = [Some(usage(harness, &policies[0], 4))];
         let subjects = [client.clone()];
         let refused = harness
@@ -65,7 +65,7 @@ pub async fn outage_usage_fills_to_the_limit(harness: &Harness) {
         let policies = counted_by(algorithm, "5/minute");
         for used in [0, 5] {
             let client = harness.subject(&format!("{} {used}", algorithm.as_str()));
-            harness.check(&policies, &client, used).await;
+            let _ = harness.check(&policies, &client, used).await;
             let outage_usage = usage(harness, &policies[0], 1_000_000);
             let full = look(harness, &policies, &client, outage_usage).await;
             assert_eq!(full.quotas()[0].remaining(), 0, "{algorithm:?}");
@@ -102,7 +102,7 @@ pub async fn outage_usage_fades_as_what_is_charged(harness: &Harness) {
     let other = harness.subject("other");
     let outage_usage = usage(harness, &policies[0], 5);
     harness.advance(secs(600));
-    harness.check(&policies, &other, 1).await;
+    let _ = harness.check(&policies, &other, 1).await;
     let outage_usage = outage_usage.at(harness.clock().now());
     assert_eq!(look(harness, &policies, &other, outage_usage).await.quotas()[0].remaining(), 4);
 }
@@ -149,7 +149,7 @@ pub async fn algorithms_may_be_mixed(harness: &Harness) {
     let quotas = Quotas::new([quota("9/minute"), fixed, sliding]).expect("they are distinct");
     let policies = [Policy::new("mixed", quotas).expect("the case's name is one")];
     let client = harness.subject("client");
-    harness.check(&policies, &client, 2).await;
+    let _ = harness.check(&policies, &client, 2).await;
     let outage_usage = usage(harness, &policies[0], 3);
     let decision = look(harness, &policies, &client, outage_usage).await;
     let remaining: Vec<u64> = decision.quotas().iter().map(|quota| quota.remaining()).collect();
@@ -163,7 +163,7 @@ pub async fn a_ban_of_an_outage_is_escalated_from(harness: &Harness) {
     let policies = [policy("escalating", "1/day").with_ban(rule)];
     let client = harness.subject("client");
     let banned_for = async || {
-        harness.check(&policies, &client, 1).await;
+        let _ = harness.check(&policies, &client, 1).await;
         let decision = harness.check(&policies, &client, 1).await;
         decision.banned_until().expect("it is banned").since(decision.decided_at())
     };
@@ -175,7 +175,7 @@ pub async fn a_ban_of_an_outage_is_escalated_from(harness: &Harness) {
     let now = harness.clock().now();
     let mut outage_usage = OutageUsage::new(&policies[0], now);
     outage_usage.ban(Ban { until: now.after(secs(10)), duration: 120_000_000, count: 2 });
-    look(harness, &policies, &client, outage_usage).await;
+    let _ = look(harness, &policies, &client, outage_usage).await;
     harness.advance(secs(10));
     assert_eq!(banned_for().await, secs(480));
 }

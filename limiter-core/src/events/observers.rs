@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{Event, Observer, log::EventLog, observer_thread, stream::StreamSink};
+use crate::error::ConfigError;
 
 /// Passes each event to the log, and to the sinks of all observers and streams.
 #[derive(Default)]
@@ -35,7 +36,7 @@ impl Observers {
     ///
     /// # Errors
     /// If the system starts no thread.
-    pub(crate) fn start(added: Vec<AddedObserver>) -> io::Result<Self> {
+    pub(crate) fn start(added: Vec<AddedObserver>) -> Result<Self, ConfigError> {
         let takes_refusals = added.iter().any(|added| added.takes_refusals);
         let sinks: io::Result<Vec<Sink>> = added
             .into_iter()
@@ -43,7 +44,8 @@ impl Observers {
                 Ok(Sink { stream: observer_thread::start(observer)?, takes_refusals })
             })
             .collect();
-        let sinks = RwLock::new(Arc::from(sinks?));
+        let failed = |error| ConfigError::new(format!("an observer has no thread: {error}"));
+        let sinks = RwLock::new(Arc::from(sinks.map_err(failed)?));
         Ok(Self { log: EventLog::default(), sinks, takes_refusals })
     }
 

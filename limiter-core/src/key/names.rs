@@ -1,6 +1,6 @@
 //! Keys as text: what stores keep them under, and what operators write.
 
-use std::{net::IpAddr, str::FromStr};
+use std::{fmt, net::IpAddr, str::FromStr};
 
 use super::{Key, Kind, address_of, split_name};
 
@@ -60,13 +60,21 @@ fn plain_text(bytes: &[u8]) -> Option<&str> {
 }
 
 /// Text that is no key's name.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[derive(Clone, Eq, PartialEq, thiserror::Error)]
 #[error(
     "{0:?} names no key; write \"ip=192.0.2.1\", \"ip=2001:db8::/64\", \"user=alice\", \
      \"custom:tenant=7\", \"endpoint=GET:/x\", \"global\", several of them with \"&\" between, \
      or a name from a list of bans"
 )]
 pub struct ParseKeyError(String);
+
+/// The message, as in `Display`: it is what `main() -> Result<(), Box<dyn Error>>`
+/// prints.
+impl fmt::Debug for ParseKeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
 
 impl FromStr for Key {
     type Err = ParseKeyError;

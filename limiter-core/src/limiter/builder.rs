@@ -147,9 +147,7 @@ impl LimiterBuilder {
         let has_store = is_store_needed || matches!(self.store, StoreChoice::Memory);
         let store = if is_store_needed { self.store } else { StoreChoice::Memory };
         let store = GuardedStore::guard(store.make(self.caps).await?);
-        let observers = Observers::start(self.observers)
-            .map_err(|error| ConfigError::new(format!("the observers have no thread: {error}")))?;
-        let observers = Arc::new(observers);
+        let observers = Arc::new(Observers::start(self.observers)?);
         let observer: Weak<dyn Observer> = Arc::<Observers>::downgrade(&observers);
         store.observe(observer);
         log_start(&*store, &rules);
@@ -207,6 +205,12 @@ impl LimiterBuilder {
 /// Logs what the limiter does, in one line, and what an operator may not have meant.
 fn log_start(store: &dyn Store, rules: &Rules) {
     let policies = rules.policies.values();
+    if rules.policies.is_empty() {
+        tracing::warn!(
+            "there are no policies: nothing is limited; write one, such as \
+                        [policies.api] with quota = \"10/minute\""
+        );
+    }
     for policy in policies.clone() {
         if policy.ban().is_some() && policy.key().names_no_client() {
             tracing::warn!(

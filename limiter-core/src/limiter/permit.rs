@@ -17,7 +17,7 @@ use super::{Limiter, PolicySet, admission::CountedRequest, request_ledger::Ledge
 use crate::{
     check::{Check, Subject},
     decision::Decision,
-    error::{Error, UnknownPolicy},
+    error::Error,
     key::Key,
     policy::Policy,
     request::{RequestInfo, Subjects},
@@ -160,9 +160,9 @@ impl Permit {
         let own = |name: &str| name == policy || name == address;
         let counted: Vec<_> = counted.filter(|(_, name, _)| own(name)).collect();
         if counted.is_empty() {
-            let known = self.chain().flat_map(|permit| permit.policies().policies());
-            let known = known.map(|policy| policy.name().to_owned()).collect();
-            return Err(UnknownPolicy { name: policy.to_owned(), known }.into());
+            let counted = self.chain().flat_map(|permit| permit.policies().policies());
+            let counted = counted.map(|policy| policy.name().to_owned()).collect();
+            return Err(Error::NotCounted { policy: policy.to_owned(), counted });
         }
         for (limiter, name, key) in counted {
             // No event: with each login that succeeds there would be one.

@@ -71,6 +71,15 @@ impl PolicySet {
             .unwrap_or_else(|| plans.insert(quotas.clone(), self.derive(position, quotas))))
     }
 
+    /// Checks that the set has a policy, or that the one of that name is off.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn require(&self, policy: &str) -> Result<(), UnknownPolicy> {
+        let is_own = self.policies().iter().any(|known| known.name() == policy);
+        if is_own { Ok(()) } else { self.if_off(policy).map(drop) }
+    }
+
     fn if_off(&self, policy: &str) -> Result<Self, UnknownPolicy> {
         let known = self.rules().find(policy)?;
         if known.mode() == Mode::Off {

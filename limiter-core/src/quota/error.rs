@@ -1,12 +1,12 @@
 //! Why a quota cannot be.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, fmt};
 
 use super::{MAX_QUOTAS, MAX_SEGMENTS, MAX_UNITS};
 use crate::error::ConfigError;
 
 /// Why a quota cannot be.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[derive(Clone, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum QuotaError {
     /// A number of units that is zero or does not fit.
@@ -64,6 +64,14 @@ pub enum QuotaError {
     /// The same quota twice.
     #[error("the quota {0:?} is given twice; leave one out")]
     Twice(String),
+}
+
+/// The message, as in `Display`: it is what `main() -> Result<(), Box<dyn Error>>`
+/// prints.
+impl fmt::Debug for QuotaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl From<QuotaError> for ConfigError {

@@ -54,14 +54,25 @@ impl FromStr for Quotas {
         if text.trim().is_empty() {
             return Err(QuotaError::Empty);
         }
-        if text.contains(',') {
-            let reason =
-                format!("quotas have \";\" between them, as in {:?}", text.replace(',', ";"));
+        if let Some((before, behind)) = text.split_once(',') {
+            let reason = reason_of_comma(text, before, behind);
             return Err(QuotaError::Notation { text: text.to_owned(), reason });
         }
         let quotas: Result<Vec<_>, _> = text.split(';').map(|part| part.trim().parse()).collect();
         Self::new(quotas?)
     }
+}
+
+/// Says what to write instead of a comma.
+fn reason_of_comma(text: &str, before: &str, behind: &str) -> String {
+    let is_digit = |c: char| c.is_ascii_digit();
+    if before.ends_with(is_digit) && behind.starts_with(is_digit) {
+        return "numbers have no separators, as in \"1000/hour\"".to_owned();
+    }
+    if behind.trim_start().starts_with("burst") {
+        return format!("a burst follows without a comma, as in {:?}", text.replace(',', ""));
+    }
+    format!("quotas have \";\" between them, as in {:?}", text.replace(',', ";"))
 }
 
 fn parse_units(name: &str, text: &str) -> Result<u64, String> {

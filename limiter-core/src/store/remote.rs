@@ -69,44 +69,36 @@ use crate::{
 /// # }
 /// ```
 ///
-/// Under load checks are coalesced, with the answers that they would have had
-/// alone: on SQL, what waits for a connection goes into its next transaction, all
-/// of it; on one Redis server, what comes while other calls are under way goes by
-/// the next call. What finds nothing under way goes at once, alone; there is no
-/// timer. Calls are made by a thread of the store's own, so that a server whose threads
-/// are all busy reads its answers in time.
+/// Under load checks are batched, with the answers that they would have had alone: what
+/// comes while calls are under way goes by the next one. What finds nothing under way goes
+/// at once, alone; there is no timer. Calls are made by a thread of the store's own, so that
+/// a server whose threads are all busy reads its answers in time.
 ///
 /// # What it promises
 /// The same answers as every other store, field by field, by the clock of the
 /// database's server (SQLite: of this host). A check, the strikes it makes and
-/// the ban they bring are one atomic step, with one exception: on a Redis
-/// Cluster, policies that count different clients are asked one after the
-/// other, since these live on different servers. What was charged is given back
-/// if a later one refuses.
+/// the ban they bring are one atomic step, with one exception: on a Redis Cluster,
+/// policies that count different clients are checked one after the other, since these live
+/// on different servers. Units that were charged are given back if a later one refuses.
 ///
-/// A request that is dropped while it waits leaves nothing half done: its
-/// check is charged, or not. (One that has to be given back on a Cluster, and
-/// whose server fails at that moment, stays charged.)
+/// A request that is dropped while it waits leaves nothing half done: its check is charged,
+/// or not. (One that has to be given back on a Cluster whose server fails stays charged.)
 ///
 /// A client is readable in the database where its [name](crate::Key::name) is,
 /// else an HMAC under [`key_secret`](RemoteStoreBuilder::key_secret).
 ///
 /// # Redis
-/// Version 5 or newer. State is written with a time to live, always, and goes by
-/// itself. Values are numbers in binary, packed; names of keys are text. The server
-/// may lose what it had not yet written or replicated when it
-/// fails. One that runs out of memory must not evict keys to go on (any
-/// `maxmemory-policy` but `noeviction`): it would forget counters and bans before
-/// their time.
+/// Version 5 or newer. State is written with a time to live, always, and goes by itself.
+/// The server may lose what it had not yet written or replicated when it fails. One that
+/// runs out of memory must not evict keys to go on (any `maxmemory-policy` but
+/// `noeviction`): it would forget counters and bans before their time.
 ///
 /// # SQL
 /// [`connect`](RemoteStoreBuilder::connect) makes the tables that are missing,
 /// unless [`migrate`](RemoteStoreBuilder::migrate) is off. After that the role needs
-/// to SELECT, INSERT, UPDATE and DELETE. Expired rows are removed by a walk over the tables, a bounded
-/// part at a time. Transactions are never left open: calls are made by tasks that outlive the requests.
-///
-/// PostgreSQL keeps counters and strikes in an unlogged table, which a crash of
-/// the server empties; bans are logged. It works behind a pooler in transaction
+/// to SELECT, INSERT, UPDATE and DELETE. Expired rows are removed by a walk over the tables,
+/// a bounded part at a time. PostgreSQL keeps counters and strikes in an unlogged table, which
+/// a crash of the server empties; bans are logged. It works behind a pooler in transaction
 /// mode.
 #[derive(Clone)]
 pub struct RemoteStore(Arc<Inner>);

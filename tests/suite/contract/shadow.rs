@@ -46,12 +46,12 @@ const BANS: [&str; 2] = [
     ),
 ];
 
-/// What a server did with the requests.
+/// The outcome of the requests at one server.
 #[derive(Debug)]
 struct Outcome {
-    /// Which of them had the status 429 or 403.
+    /// True for those of the status 429 or 403.
     refused: Vec<bool>,
-    /// Which of them it would have refused.
+    /// True for those that it would have refused.
     would_be_refused: Vec<bool>,
     tried: PolicyStats,
 }

@@ -75,7 +75,7 @@ async fn the_server_is_restarted_while_nobody_asks() {
         let store = builder(&url, &unique("restart")).timeout(Duration::from_millis(100));
         let store = store.connect().await.unwrap();
         let (policies, client) = ([policy("9/hour")], subject(Key::user("alice")));
-        store.decide(Check::new(&policies, &client, 1)).await.unwrap();
+        let _ = store.decide(Check::new(&policies, &client, 1)).await.unwrap();
         let _ = cmd("SHUTDOWN").arg("NOSAVE").query::<()>(&mut connection(&url));
         sleep(Duration::from_millis(300)).await;
         start_redis_at(port);

@@ -11,7 +11,7 @@ use crate::{error::ConfigError, store::database_kind::Database};
 /// or characters behind its host that belong into a password.
 pub(super) fn check(database: Database, url: &str) -> Result<(), ConfigError> {
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-    let Some(known) = parameters(database, scheme) else { return Ok(()) };
+    let Some(known) = parameters(database, scheme) else { return check_path(rest) };
     let (rest, fragment) = split(rest, '#');
     let (address, query) = split(rest, '?');
     let (_, path) = split(address, '/');
@@ -30,6 +30,15 @@ pub(super) fn check(database: Database, url: &str) -> Result<(), ConfigError> {
         if !(known.contains(&name) || known.contains(&"options") && name.starts_with("options[")) {
             return Err(unknown(database, position, known));
         }
+    }
+    Ok(())
+}
+
+/// Returns an error if the URL of a file names none: SQLite would make one that is gone
+/// with its connection.
+fn check_path(path: &str) -> Result<(), ConfigError> {
+    if split(path, '?').0.trim_matches('/').is_empty() {
+        return Err(ConfigError::new("the URL names no file; write sqlite:///path/to/file"));
     }
     Ok(())
 }

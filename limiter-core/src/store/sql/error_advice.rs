@@ -4,10 +4,15 @@
 
 /// Parts of what databases say, in lower case, and the advice. The first that is found
 /// counts.
-const ADVICE: [(&[&str], &str); 8] = [
+const ADVICE: [(&[&str], &str); 10] = [
     (
         &["read-only", "read only", "readonly"],
         "a store needs a server that it can write to; name the primary in the URL, not a standby",
+    ),
+    (&["using password"], "check the user and the password in the URL"),
+    (
+        &["no database selected"],
+        "name a database in the URL: mysql://user:password@host:port/database",
     ),
     (
         &["permission denied", "command denied", "access denied for user", "not authorized"],

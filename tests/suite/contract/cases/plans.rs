@@ -30,9 +30,9 @@ fn a_client_that_pays_has_what_is_left_of_its_plan() -> Case {
         name: "a client that pays has what is left of its plan",
         steps: vec![
             free().times(4, status(200)),
-            free().is(admitted(5, 0, 3600)),
+            free().is(admitted(5, 0, 720)),
             free().is(limited("plan", 720)),
-            paying().is(admitted(50, 44, 432)),
+            paying().is(admitted(50, 44, 3168)),
             paying().times(44, status(200)),
             paying().is(limited("plan", 72)),
         ],
@@ -46,9 +46,9 @@ fn a_client_that_pays_no_longer_waits() -> Case {
         name: "a client that pays no longer waits",
         steps: vec![
             paying().times(19, status(200)),
-            paying().is(admitted(50, 30, 1440)),
+            paying().is(admitted(50, 30, 2160)),
             free().is(limited("plan", 1152)),
-            paying().is(admitted(50, 29, 1512)),
+            paying().is(admitted(50, 29, 2088)),
         ],
         ..Case::default()
     }

@@ -143,7 +143,6 @@ impl Decision {
 
     /// A decision to admit without having counted.
     #[inline]
-    #[must_use]
     pub fn uncounted() -> Self {
         Self::of(Timestamp::default(), None, SmallVec::new())
     }

@@ -226,6 +226,7 @@ async fn wrong_settings_are_named() {
         (builder(redis, "limiter").timeout(Duration::MAX), "write 1ms to 1m"),
         (builder("redis:user:hunter2@x", "limiter"), "there is no store \"without ://\""),
         (builder("redis-sentinel://127.0.0.1:1", "limiter"), "store: the URL names no service"),
+        (builder("sqlite://", "limiter"), "store: the URL names no file"),
     ];
     for (builder, expected) in cases {
         let error = builder.connect().await.unwrap_err().to_string();

@@ -103,7 +103,6 @@ impl Permit {
 
     /// The decision, of the policies that this limit was the first to count the
     /// request by.
-    #[must_use]
     pub fn decision(&self) -> &Decision {
         &self.0.decision
     }

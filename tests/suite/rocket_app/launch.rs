@@ -53,6 +53,16 @@ fn a_wrong_configuration_stops_the_launch() {
     assert!(refuses_to_launch(rocket::custom(nothing).attach(RateLimitFairing::from_config())));
 }
 
+/// The last one would be the only one.
+#[test]
+fn what_is_attached_or_written_twice_stops_the_launch() {
+    let fairing = RateLimitFairing::from_config;
+    assert!(refuses_to_launch(rocket::custom(figment()).attach(fairing()).attach(fairing())));
+    let two = fairing().before_routing("api").before_routing("default");
+    assert!(refuses_to_launch(rocket::custom(figment()).attach(two)));
+    assert!(!refuses_to_launch(rocket::custom(figment()).attach(fairing())));
+}
+
 #[test]
 fn a_front_door_must_make_sense() {
     let door = |figment: Figment, policy: &str| {

@@ -52,6 +52,18 @@ fn a_newcomers_mistake_is_answered_by_what_to_write() {
             "policies.api.count_only: does not go with refund; leave one of both out",
         ),
         (
+            quota("\"1,000/hour\""),
+            "policies.api.quota: \"1,000/hour\" is not a quota: numbers have no separators, as in \"1000/hour\"",
+        ),
+        (
+            quota("\"10/minute, burst 20\""),
+            "policies.api.quota: \"10/minute, burst 20\" is not a quota: a burst follows without a comma, as in \"10/minute burst 20\"",
+        ),
+        (
+            quota("\"1/s\"") + "\nstore = \"redis://localhost\"",
+            "policies.api.store: there is no key \"store\"; write it above the first [table]: it is a key of the root",
+        ),
+        (
             quota("\"100/hour, 10/minute\""),
             "policies.api.quota: \"100/hour, 10/minute\" is not a quota: quotas have \";\" between them, as in \"100/hour; 10/minute\"",
         ),

@@ -36,7 +36,7 @@ const LIMITS: BatchLimits = BatchLimits {
     // Lua takes some thousand numbers at once.
     quotas: 256,
     times: 1_024,
-    min_in_flight: 1,
+    min_in_flight: 2,
     max_in_flight: 3,
     max_in_flight_slow: 24,
 };

@@ -1,4 +1,5 @@
-//! Rate limiting and auto-ban for actix-web.
+//! Rate limiting and auto-ban for actix-web 4. The manual, from quotas to operation, is
+//! [`limiter_core::guide`]; this page has what is special to actix-web.
 //!
 //! [`RateLimit`] wraps an `App`, a scope, a resource or a single handler:
 //!
@@ -37,6 +38,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # }).unwrap();
 //! ```
+//!
+//! A policy that handlers name, `#[get("/x", wrap = "RateLimit::named(\"api\")")]`, is looked
+//! up in the limiter that the application has got by `App::new().app_data(limiter.clone())`.
+//! In a test a request needs an address: `TestRequest::peer_addr`, or
+//! [`ClientIp::with_fallback`] for a limiter that has no peers.
 //!
 //! # Order
 //! actix-web runs what is wrapped last first. A limiter that counts by user

@@ -200,8 +200,8 @@ impl Limiter {
         subjects
     }
 
-    /// Returns true if all servers of the store answer. If not, since when the first one does
-    /// not, and why.
+    /// Returns the health of the store: healthy if all its servers answer, else since when
+    /// the first one does not, and why.
     #[must_use]
     pub fn health(&self) -> Health {
         let down = self.server_health().into_iter().map(|server| server.health);

@@ -1,4 +1,5 @@
-//! Rate limiting and auto-ban for Rocket.
+//! Rate limiting and auto-ban for Rocket 0.5. The manual, from quotas to operation, is
+//! [`limiter_core::guide`]; this page has what is special to Rocket.
 //!
 //! The [fairing](RateLimitFairing) reads `[default.limiter]` of Rocket.toml;
 //! a [`RateLimited`] guard enforces a policy of it on a route:
@@ -51,6 +52,11 @@
 //! `Option<RateLimited>` does not make a refusal a permission: the handler
 //! runs, since Rocket gives a guard no way to forbid that, but the client gets
 //! the refusal and not what the handler answered.
+//!
+//! Rocket has no limit of a mount point: a policy of all requests is enforced [before
+//! routing](RateLimitFairing::before_routing), one of some routes by a guard in each. In a
+//! test a request needs an address, `request.remote("192.0.2.1:5000".parse()?)`, or the
+//! configuration `fallback_address = "127.0.0.1"`.
 //!
 //! # What is counted once, and what apart
 //! Policies of one guard (`policy!(Api = ["burst", "daily"])`) are decided

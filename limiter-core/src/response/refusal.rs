@@ -149,7 +149,8 @@ impl Refusal {
     }
 
     /// The name of the policy that refuses: the one that bans, or the one that
-    /// makes the request wait longest.
+    /// makes the request wait longest. `None` where no policy has decided: a blocked address,
+    /// a store that is away or overloaded, a mistake in the configuration.
     #[must_use]
     pub fn policy(&self) -> Option<&str> {
         let Inner::Decided(refusal) = &*self.0 else { return None };

@@ -100,8 +100,8 @@ pub async fn explain(
 
 /// Returns the address of a request's client, as the limiter's configuration
 /// says: behind trusted proxies the one that they name. The limiter is the one
-/// whose [`RateLimit`](crate::RateLimit) the request has passed, counted or not, or that of
-/// the application's data.
+/// that has counted the request, or has let it pass by one of its lists, else that of the
+/// application's data.
 ///
 /// # Errors
 /// [`Error::NoLimiter`] if there is neither; else as [`Limiter::client_ip`].

@@ -45,7 +45,7 @@ use crate::{error::StoreError, events::StoreObservers, stats::store_calls::CallC
 
 /// A call that takes that much longer than its timeout shows that this process
 /// lags: no timer of the runtime has run in time.
-const LAG: Duration = Duration::from_millis(20);
+pub(super) const LAG: Duration = Duration::from_millis(20);
 
 /// Decides whether a server is called.
 pub(crate) struct CircuitBreaker {

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use actix_web::{
-    App, HttpResponse,
+    App, HttpRequest, HttpResponse,
     body::MessageBody,
     dev::{Service, ServiceRequest, ServiceResponse},
     http::{StatusCode, header::HeaderMap},
@@ -11,7 +11,8 @@ use actix_web::{
     test, web,
 };
 use limiter_actix::{
-    BanRule, Key, Limiter, Policy, Quota, RateLimit, RefusalKind, refusal_response,
+    BanRule, Key, Limiter, Networks, Policy, Quota, RateLimit, RefusalKind, client_ip,
+    refusal_response,
 };
 
 pub(super) async fn limiter(quota: &str) -> Limiter {
@@ -99,6 +100,32 @@ async fn what_is_named_must_be_there() {
     let unknown = web::resource("/").wrap(RateLimit::named("apy")).route(web::get().to(hello));
     let unknown = App::new().app_data(limiter).service(unknown);
     assert_eq!(statuses!(unknown, get("/"), get("/")), [500, 500]);
+}
+
+/// Also for a client without a plan: else the first that pays would find the mistake.
+#[actix_web::test]
+async fn quotas_of_an_unknown_policy_are_an_error_for_everybody() {
+    let limiter = limiter("5/hour").await;
+    for (policy, expected) in [("api", [200, 200]), ("apy", [500, 500])] {
+        let limit = RateLimit::new(limiter.policy("api").unwrap()).quotas(policy, |_| None);
+        let app = App::new().wrap(limit).default_service(web::to(hello));
+        assert_eq!(statuses!(app, get("/"), get("/")), expected, "{policy}");
+    }
+}
+
+/// Without the application's data the limit itself names the limiter.
+#[actix_web::test]
+async fn the_address_of_a_client_that_is_not_counted_is_known() {
+    let allowed = Networks::parse(["192.0.2.0/24"]).unwrap();
+    let policy = Policy::new("api", "5/hour").unwrap();
+    let limiter = Limiter::builder().policy(policy).allow(allowed).build().await.unwrap();
+    let address = async |request: HttpRequest| client_ip(&request).unwrap().to_string();
+    let limit = RateLimit::new(limiter.policy("api").unwrap());
+    let app = test::init_service(App::new().wrap(limit).default_service(web::to(address))).await;
+    for peer in ["192.0.2.1", "198.51.100.7"] {
+        let from = get("/").peer_addr(format!("{peer}:5000").parse().unwrap()).to_request();
+        assert_eq!(test::call_and_read_body(&app, from).await, peer);
+    }
 }
 
 #[actix_web::test]

@@ -23,9 +23,9 @@ fn close_all(servers: &mut [Connection]) {
 /// The longest time until the end of a stream arrives.
 const MOMENT: Duration = Duration::from_millis(3);
 
-/// Closes the connections of all clients of those servers. The next request follows as
-/// soon as the store's thread may have learnt of it.
-pub(super) fn close_unseen(mut servers: Vec<Connection>) {
+/// Closes the connections of all clients of those servers, and waits until the store's
+/// thread may have read it.
+pub(super) fn close_and_wait(mut servers: Vec<Connection>) {
     close_all(&mut servers);
     thread::sleep(MOMENT);
 }
@@ -33,7 +33,7 @@ pub(super) fn close_unseen(mut servers: Vec<Connection>) {
 #[tokio::test]
 async fn clients_are_killed_on_one_server() {
     let url = start_redis();
-    loses_nothing(&url, 200, async || close_unseen(vec![connection(&url)])).await;
+    loses_nothing(&url, 200, async || close_and_wait(vec![connection(&url)])).await;
 }
 
 #[tokio::test]
@@ -48,14 +48,14 @@ async fn clients_are_killed_behind_sentinel() {
         .unwrap();
     let (_, port): (String, u16) =
         cmd("SENTINEL").arg(&["GET-MASTER-ADDR-BY-NAME", "limits"]).query(&mut sentinel).unwrap();
-    loses_nothing(&url, 200, async || close_unseen(vec![at(port)])).await;
+    loses_nothing(&url, 200, async || close_and_wait(vec![at(port)])).await;
 }
 
 #[tokio::test]
 async fn clients_are_killed_on_a_cluster() {
     let url = start_cluster();
     let nodes = || ports(&url).into_iter().map(at).collect();
-    loses_nothing(&url, 200, async || close_unseen(nodes())).await;
+    loses_nothing(&url, 200, async || close_and_wait(nodes())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -35,7 +35,7 @@ async fn limits_are_kept_by_a_socket() {
 #[tokio::test]
 async fn a_closed_socket_loses_no_request() {
     let (tcp, path) = start();
-    let close = async || super::connections::close_unseen(vec![super::connection(&tcp)]);
+    let close = async || super::connections::close_and_wait(vec![super::connection(&tcp)]);
     loses_nothing(&format!("redis+unix://{path}"), 50, close).await;
 }
 

@@ -3,24 +3,19 @@
 //! process is too slow to see it in time, clients would be refused for what the server
 //! has long decided.
 
-use std::{
-    pin::pin,
-    time::{Duration, Instant},
-};
+use std::{pin::pin, time::Instant};
 
 use tokio::time::timeout_at;
 
 use super::{BatchExecutor, Inner};
+use crate::store::circuit_breaker::LAG;
 
 /// How often a deadline moves, by the timeout of a call each time.
 const MAX_MOVES: u32 = 2;
 
-/// A timer that fires that much too late shows that its task was not run.
-const LAG: Duration = Duration::from_millis(20);
-
 impl<E: BatchExecutor> Inner<E> {
-    /// Waits for what becomes of a request that came at `since`, or of a call that was sent
-    /// then. Returns nothing if its deadline has passed.
+    /// Waits for the answer to a request that came at `since`, or to a call that was sent
+    /// then. Returns `None` if its deadline has passed.
     pub(super) async fn in_time<T>(
         &self,
         answer: impl Future<Output = T>,

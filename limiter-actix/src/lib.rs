@@ -79,7 +79,7 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `memory` | yes | state in this process |
-//! | `config` | yes | the configuration: `limiter.toml` and `LIMITER_*` |
+//! | `config` | | the configuration, `limiter.toml` and `LIMITER_*`: [`Config`] |
 //! | `log` | yes | events also for loggers of the crate `log`; they are `tracing` events |
 //! | `metrics` | | numbers for Prometheus and others, by the facade `metrics` |
 //! | `redis` | | Redis and Valkey: one server, Sentinel, Cluster |

@@ -69,6 +69,8 @@ mod decision;
 mod error;
 pub mod events;
 mod exemptions;
+#[cfg(feature = "memory")]
+mod expiring_cache;
 pub mod guide;
 pub mod key;
 pub mod limiter;

@@ -13,22 +13,16 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::{Duration, Instant},
 };
-
-use moka::{Expiry, policy::EvictionPolicy, sync::Cache};
-use smallvec::SmallVec;
 
 use crate::{
     algorithm::Wait,
     ban::BanRule,
     check::{Check, Item},
     decision::{Decision, PolicyBan, Verdict},
-    key::Key,
+    expiring_cache::{CacheKey, CacheKeyPart, ExpiringCache},
     policy::Mode,
     stats::EntryStats,
     time::micros,
@@ -41,24 +35,10 @@ const FRESH: Duration = Duration::from_secs(1);
 const CAPACITY: u64 = 100_000;
 
 pub(super) struct DenyCache {
-    refusals: Cache<CheckId, Arc<Entry>>,
-    bans: Cache<BanId, Arc<Entry>>,
+    refusals: ExpiringCache<Entry>,
+    bans: ExpiringCache<Entry>,
     /// True if anything was ever kept: a store in memory needs none of this.
     used: AtomicBool,
-}
-
-/// Policies with their limits, whom they count, and the cost.
-#[derive(Clone, Eq, Hash, PartialEq)]
-struct CheckId {
-    items: SmallVec<[(u64, bool, Key); 1]>,
-    cost: u64,
-}
-
-/// A namespace of bans, and the key that is banned.
-#[derive(Clone, Eq, Hash, PartialEq)]
-struct BanId {
-    namespace: u64,
-    key: Key,
 }
 
 /// A refusal that the store has answered.
@@ -76,13 +56,14 @@ struct Entry {
 
 impl Default for DenyCache {
     fn default() -> Self {
+        let bounded = || ExpiringCache::new(CAPACITY, None);
         Self { refusals: bounded(), bans: bounded(), used: AtomicBool::new(false) }
     }
 }
 
 impl fmt::Debug for DenyCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (refusals, bans) = (self.refusals.entry_count(), self.bans.entry_count());
+        let (refusals, bans) = (self.refusals.count(), self.bans.count());
         write!(f, "DenyCache({refusals} refusals, {bans} bans)")
     }
 }
@@ -96,7 +77,7 @@ impl DenyCache {
     /// How many refusals and bans are kept.
     pub(super) fn entries(&self) -> [EntryStats; 2] {
         let of = |kind, count| EntryStats { kind, count, capacity: CAPACITY };
-        let (refusals, bans) = (self.refusals.entry_count(), self.bans.entry_count());
+        let (refusals, bans) = (self.refusals.count(), self.bans.count());
         [of("known_refusals", refusals), of("known_bans", bans)]
     }
 
@@ -119,15 +100,11 @@ impl DenyCache {
         })
     }
 
-    fn find(
-        &self,
-        check: &Check<'_>,
-        age: impl Fn(&Entry) -> Option<Duration>,
-    ) -> Option<Decision> {
+    fn find(&self, check: &Check<'_>, age: fn(&Entry) -> Option<Duration>) -> Option<Decision> {
         if !self.is_used() {
             return None;
         }
-        if let Some(entry) = self.refusals.get(&CheckId::of(check))
+        if let Some(entry) = self.refusals.get(&check_id(check))
             && let Some(age) = age(&entry)
         {
             return Some(entry.decision.aged(age));
@@ -136,14 +113,10 @@ impl DenyCache {
     }
 
     /// The ban that ends last of those known.
-    fn find_ban(
-        &self,
-        check: &Check<'_>,
-        age: impl Fn(&Entry) -> Option<Duration>,
-    ) -> Option<Decision> {
+    fn find_ban(&self, check: &Check<'_>, age: fn(&Entry) -> Option<Duration>) -> Option<Decision> {
         let known = check.items().enumerate().filter(|(_, item)| can_be_banned(item));
         let known = known.filter_map(|(policy, item)| {
-            let entry = self.bans.get(&BanId::of(item))?;
+            let entry = self.bans.get(&ban_id(item))?;
             Some((policy, age(&entry)?, entry))
         });
         let (policy, age, entry) =
@@ -165,9 +138,9 @@ impl DenyCache {
                 let answers = decision.verdict == Verdict::Banned || !may_strike(check);
                 let entry = Entry::new(decision, sent, Duration::from_micros(wait), answers);
                 self.used.store(true, Ordering::Relaxed);
-                self.refusals.insert(CheckId::of(check), Arc::new(entry));
+                self.refusals.insert(check_id(check), entry, Some(Duration::from_micros(wait)));
             }
-            _ => self.refusals.invalidate(&CheckId::of(check)),
+            _ => drop(self.refusals.remove(&check_id(check))),
         }
     }
 
@@ -176,10 +149,11 @@ impl DenyCache {
         for (policy, item) in check.items().enumerate().filter(|(_, item)| can_be_banned(item)) {
             if let Some(ban) = ban.filter(|ban| ban.policy == policy) {
                 let entry = Entry::new(decision, sent, ban.until.since(decision.now), true);
-                self.bans.insert(BanId::of(item), Arc::new(entry));
+                let holds = Some(entry.holds);
+                self.bans.insert(ban_id(item), entry, holds);
             } else if decision.verdict != Verdict::Banned {
                 // The store knows of none any more.
-                self.bans.invalidate(&BanId::of(item));
+                self.bans.remove(&ban_id(item));
             }
         }
     }
@@ -187,14 +161,14 @@ impl DenyCache {
     /// Forgets the refusal of a check: what somebody was charged was given back.
     pub(super) fn forget(&self, check: &Check<'_>) {
         if self.is_used() {
-            self.refusals.invalidate(&CheckId::of(check));
+            self.refusals.remove(&check_id(check));
         }
     }
 
     /// Forgets everything: something was changed by hand.
     pub(super) fn clear(&self) {
-        self.refusals.invalidate_all();
-        self.bans.invalidate_all();
+        self.refusals.clear();
+        self.bans.clear();
     }
 }
 
@@ -224,46 +198,19 @@ impl Entry {
     }
 }
 
-impl CheckId {
-    fn of(check: &Check<'_>) -> Self {
-        let item = |item: Item<'_>| {
-            (item.policy.limits(), item.subject.bannable, item.subject.key.clone())
-        };
-        Self { items: check.items().map(item).collect(), cost: check.cost() }
-    }
+/// Policies with their limits, whom they count, and the cost.
+fn check_id(check: &Check<'_>) -> CacheKey {
+    let part = |item: Item<'_>| CacheKeyPart {
+        namespace: item.policy.limits(),
+        key: item.subject.key.clone(),
+        bannable: item.subject.bannable,
+    };
+    CacheKey { parts: check.items().map(part).collect(), cost: check.cost() }
 }
 
-impl BanId {
-    fn of(item: Item<'_>) -> Self {
-        Self { namespace: item.policy.namespaces().bans, key: item.subject.key.clone() }
-    }
-}
-
-/// An entry is kept as long as it holds.
-struct WhileItHolds;
-
-impl<K> Expiry<K, Arc<Entry>> for WhileItHolds {
-    fn expire_after_create(&self, _: &K, entry: &Arc<Entry>, _: Instant) -> Option<Duration> {
-        Some(entry.holds)
-    }
-
-    fn expire_after_update(
-        &self,
-        _: &K,
-        entry: &Arc<Entry>,
-        _: Instant,
-        _: Option<Duration>,
-    ) -> Option<Duration> {
-        Some(entry.holds)
-    }
-}
-
-fn bounded<K: std::hash::Hash + Eq + Send + Sync + 'static>() -> Cache<K, Arc<Entry>> {
-    Cache::builder()
-        .max_capacity(CAPACITY)
-        .eviction_policy(EvictionPolicy::lru())
-        .expire_after(WhileItHolds)
-        .build()
+/// A namespace of bans, and the key that is banned.
+fn ban_id(item: Item<'_>) -> CacheKey {
+    CacheKey::of(item.policy.namespaces().bans, &item.subject.key)
 }
 
 fn can_be_banned(item: &Item<'_>) -> bool {

@@ -7,13 +7,12 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use moka::{Expiry, policy::EvictionPolicy, sync::Cache};
 use smallvec::SmallVec;
 
 use crate::{
@@ -21,7 +20,7 @@ use crate::{
     check::{Check, Item},
     decide::Levels,
     decision::{Decision, QuotaStatus},
-    key::Key,
+    expiring_cache::{CacheKey, ExpiringCache},
     outage_usage::OutageUsage,
     policy::{OnStoreError, Policy, QuotaId},
     quota::Quota,
@@ -33,7 +32,7 @@ use crate::{
 const CAPACITY: u64 = 100_000;
 
 pub(super) struct LastSeen {
-    usages: Cache<(u64, Key), Arc<Seen>>,
+    usages: ExpiringCache<Seen>,
     used: AtomicBool,
     /// One request at a time moves usage to the fallback; the others wait for it.
     moving: Mutex<()>,
@@ -45,17 +44,11 @@ struct Seen {
     quotas: SmallVec<[QuotaStatus; 1]>,
     now: Timestamp,
     at: Instant,
-    /// For how long the policy's usage may matter.
-    keep: Duration,
 }
 
 impl LastSeen {
     pub(super) fn new() -> Self {
-        let usages = Cache::builder()
-            .max_capacity(CAPACITY)
-            .eviction_policy(EvictionPolicy::lru())
-            .expire_after(OnceExpired)
-            .build();
+        let usages = ExpiringCache::new(CAPACITY, None);
         Self { usages, used: AtomicBool::new(false), moving: Mutex::new(()) }
     }
 
@@ -67,9 +60,9 @@ impl LastSeen {
                 let quotas = own().copied().collect();
                 let keep = item.policy.remembered_for();
                 let (policy, now) = (item.policy.clone(), decision.now);
-                let seen = Seen { policy, quotas, now, at: Instant::now(), keep };
+                let seen = Seen { policy, quotas, now, at: Instant::now() };
                 self.used.store(true, Ordering::Relaxed);
-                self.usages.insert(id(item), Arc::new(seen));
+                self.usages.insert(id(item), seen, Some(keep));
             }
         }
     }
@@ -77,7 +70,7 @@ impl LastSeen {
     /// Moves what was seen of an item to the fallback's store, in place of what that
     /// has of an outage before.
     pub(super) fn move_to(&self, local: &dyn Store, item: Item<'_>) {
-        if !self.used.load(Ordering::Relaxed) || !self.usages.contains_key(&id(item)) {
+        if !self.used.load(Ordering::Relaxed) || !self.usages.contains(&id(item)) {
             return;
         }
         let _moving = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
@@ -88,7 +81,7 @@ impl LastSeen {
         let _ = super::fallback::at_once(local.reset(item));
         let check = Check::new(&policies, &subjects, 0).with_outage_usage(&usage);
         let _ = super::fallback::at_once(local.decide(check));
-        self.usages.invalidate(&id(item));
+        self.usages.remove(&id(item));
     }
 
     /// Returns what was seen of an item, and was not moved yet.
@@ -98,7 +91,7 @@ impl LastSeen {
 
     /// Forgets an item: it was reset by hand.
     pub(super) fn forget(&self, item: Item<'_>) {
-        self.usages.invalidate(&id(item));
+        self.usages.remove(&id(item));
     }
 }
 
@@ -118,40 +111,16 @@ impl Seen {
     }
 }
 
-/// Usage is kept until it has expired.
-struct OnceExpired;
-
-impl Expiry<(u64, Key), Arc<Seen>> for OnceExpired {
-    fn expire_after_create(
-        &self,
-        _: &(u64, Key),
-        seen: &Arc<Seen>,
-        _: Instant,
-    ) -> Option<Duration> {
-        Some(seen.keep)
-    }
-
-    fn expire_after_update(
-        &self,
-        _: &(u64, Key),
-        seen: &Arc<Seen>,
-        _: Instant,
-        _: Option<Duration>,
-    ) -> Option<Duration> {
-        Some(seen.keep)
-    }
-}
-
 fn is_half_used(status: &QuotaStatus) -> bool {
     status.remaining() <= status.quota().burst() / 2
 }
 
-fn id(item: Item<'_>) -> (u64, Key) {
-    (item.policy.namespaces().counters, item.subject.key.clone())
+fn id(item: Item<'_>) -> CacheKey {
+    CacheKey::of(item.policy.namespaces().counters, &item.subject.key)
 }
 
 impl fmt::Debug for LastSeen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "LastSeen({})", self.usages.entry_count())
+        write!(f, "LastSeen({})", self.usages.count())
     }
 }

@@ -16,14 +16,12 @@ use std::{
     time::Duration,
 };
 
-use moka::{policy::EvictionPolicy, sync::Cache};
-
 use self::uncharged_usage::{PendingUsage, PendingUsages};
 use crate::{
     ban::Ban,
     check::{Check, Item},
     decision::{Decision, PolicyBan},
-    key::Key,
+    expiring_cache::{CacheKey, ExpiringCache},
     outage_usage::OutageUsage,
     store::memory_capacity::MemoryLimits,
     time::{Clock, SystemClock, Timestamp, micros},
@@ -34,7 +32,7 @@ const LOG_EVERY: Duration = Duration::from_secs(60);
 
 pub(super) struct ReconciliationLog {
     usages: PendingUsages,
-    bans: Cache<(u64, Key), Ban>,
+    bans: ExpiringCache<Ban>,
     /// True if there ever was a ban: most stores never fail.
     has_bans: AtomicBool,
     /// Admitted requests that were not noted for want of room, since they were logged.
@@ -51,10 +49,9 @@ impl ReconciliationLog {
     /// it is not charged afterwards. Noted usage is never displaced: whoever could bring
     /// more keys would get rid of it.
     pub(super) fn new(caps: MemoryLimits, longest: Duration) -> Self {
-        let bans = Cache::builder().max_capacity(caps.bans as u64).time_to_idle(longest);
         Self {
             usages: PendingUsages::new(caps.keys, longest),
-            bans: bans.eviction_policy(EvictionPolicy::lru()).build(),
+            bans: ExpiringCache::new(caps.bans as u64, Some(longest)),
             has_bans: AtomicBool::new(false),
             not_noted: AtomicU64::new(0),
             logged_at: AtomicU64::new(0),
@@ -124,7 +121,7 @@ impl ReconciliationLog {
 
     pub(super) fn ban(&self, item: Item<'_>, ban: Ban) {
         self.has_bans.store(true, Ordering::Relaxed);
-        self.bans.insert(ban_id(item), ban);
+        self.bans.insert(ban_id(item), ban, None);
     }
 
     /// Returns false if there is nothing to reconcile.
@@ -159,7 +156,7 @@ impl ReconciliationLog {
         }
         let mut usage = taken.unwrap_or_else(|| OutageUsage::new(item.policy, now));
         if let Some(ban) = ban {
-            usage.ban(ban);
+            usage.ban(*ban);
         }
         Some(usage.at(now))
     }
@@ -185,7 +182,7 @@ impl ReconciliationLog {
         let mut usage =
             pending.map_or_else(|| OutageUsage::new(item.policy, now), |pending| pending.usage);
         if let Some(ban) = ban {
-            usage.ban(ban);
+            usage.ban(*ban);
         }
         Some(usage.at(now))
     }
@@ -258,17 +255,17 @@ impl ReconciliationLog {
 
     /// Forgets the ban: it was changed by hand.
     pub(super) fn forget_ban(&self, item: Item<'_>) {
-        self.bans.invalidate(&ban_id(item));
+        self.bans.remove(&ban_id(item));
     }
 }
 
-fn ban_id(item: Item<'_>) -> (u64, Key) {
-    (item.policy.namespaces().bans, item.subject.key.clone())
+fn ban_id(item: Item<'_>) -> CacheKey {
+    CacheKey::of(item.policy.namespaces().bans, &item.subject.key)
 }
 
 impl fmt::Debug for ReconciliationLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (usages, bans) = (&self.usages, self.bans.entry_count());
+        let (usages, bans) = (&self.usages, self.bans.count());
         f.debug_struct("ReconciliationLog").field("usages", usages).field("bans", &bans).finish()
     }
 }

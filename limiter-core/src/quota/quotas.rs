@@ -19,7 +19,7 @@ impl Quotas {
     /// [`MAX_QUOTAS`].
     pub fn new(quotas: impl IntoIterator<Item = Quota>) -> Result<Self, QuotaError> {
         let mut quotas: Vec<_> = quotas.into_iter().collect();
-        quotas.sort_by_key(|q| {
+        quotas.sort_unstable_by_key(|q| {
             (q.window, q.limit, q.burst, q.algorithm.as_str(), q.segments, q.start)
         });
         if quotas.is_empty() {

@@ -242,7 +242,7 @@ impl Shared {
         let mut bans: Vec<Banned> =
             self.bans.of(namespace).filter(|banned| banned.ban.holds(now)).collect();
         bans.retain(|banned| number(banned) > after);
-        bans.sort_by_key(number);
+        bans.sort_unstable_by_key(number);
         let more = bans.len() > limit;
         bans.truncate(limit);
         let next = if more { bans.last().map(|last| number(last).to_string()) } else { None };

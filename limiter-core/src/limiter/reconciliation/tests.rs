@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::{check::Subject, policy::Policy, quota::Quotas};
+use crate::{check::Subject, key::Key, policy::Policy, quota::Quotas};
 
 const HOUR: Duration = Duration::from_secs(3600);
 

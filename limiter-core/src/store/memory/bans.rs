@@ -11,10 +11,7 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
-    time::{Duration, Instant},
 };
-
-use moka::{Expiry, policy::EvictionPolicy, sync::Cache};
 
 use super::{
     Shared,
@@ -27,64 +24,50 @@ use crate::{
     algorithm::MAX_WORD,
     ban::{Ban, BanRecord, BanRule, CLOCK_SKEW},
     check::Item,
+    expiring_cache::{CacheKey, ExpiringCache},
     key::Key,
     store::Banned,
     time::Timestamp,
 };
 
-/// Whose ban it is.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-struct Name {
-    /// The namespace of a policy's or a group's bans.
-    namespace: u64,
-    key: Key,
-    segment: usize,
-}
-
-#[derive(Clone, Copy, Debug)]
+/// A ban, and the segment of its key.
 struct Entry {
     ban: Ban,
-    keep: Duration,
+    segment: usize,
 }
 
 /// Every ban in force or not yet forgotten.
 ///
 /// Calls for one key are made under the lock of its segment.
 pub(super) struct Bans {
-    cache: Cache<Name, Entry>,
+    /// By the namespace of a policy's or a group's bans, and the key.
+    cache: ExpiringCache<Entry>,
     /// How many bans the keys of each segment have. Shared with the listener of
     /// evictions, which may run under any segment's lock and so must not take one.
     counts: Arc<[AtomicU32]>,
+    /// True if the store's clock runs like moka's own, so that moka may remove what is
+    /// forgotten by then.
+    real_time: bool,
 }
 
 impl Bans {
-    /// `real_time` says whether the store's clock runs like moka's own, so that
-    /// moka may drop what is forgotten by then.
     pub(super) fn new(max: usize, segments: usize, real_time: bool) -> Self {
         let counts: Arc<[AtomicU32]> = (0..segments).map(|_| AtomicU32::new(0)).collect();
         let listened = Arc::clone(&counts);
-        let builder = Cache::builder()
-            .max_capacity(max as u64)
-            // The default, TinyLFU, may refuse a newcomer: a ban that never began.
-            .eviction_policy(EvictionPolicy::lru())
-            .eviction_listener(move |name: Arc<Name>, _, _| {
-                listened[name.segment].fetch_sub(1, Ordering::Relaxed);
-            });
-        let cache = match real_time {
-            true => builder.expire_after(Forgotten).build(),
-            false => builder.build(),
-        };
-        Self { cache, counts }
+        let cache = ExpiringCache::with_listener(max as u64, move |entry: &Entry| {
+            listened[entry.segment].fetch_sub(1, Ordering::Relaxed);
+        });
+        Self { cache, counts, real_time }
     }
 
     /// How many bans are kept, past ones that are remembered included.
     pub(super) fn count(&self) -> u64 {
-        self.cache.entry_count()
+        self.cache.count()
     }
 
     /// How many may be kept.
     pub(super) fn capacity(&self) -> u64 {
-        self.cache.policy().max_capacity().unwrap_or(u64::MAX)
+        self.cache.capacity()
     }
 
     /// Returns true if a key of that bucket, or of one in its segment, has a ban.
@@ -97,23 +80,23 @@ impl Bans {
         if !self.has_any(bucket) {
             return None;
         }
-        let name = Name { namespace, key: key.clone(), segment: segment_of(bucket) };
-        self.cache.get(&name).map(|entry| entry.ban)
+        self.cache.get(&CacheKey::of(namespace, key)).map(|entry| entry.ban)
     }
 
     /// All bans of a policy or group, past ones included.
     pub(super) fn of(&self, namespace: u64) -> impl Iterator<Item = Banned> + '_ {
-        let own = move |(name, entry): (Arc<Name>, Entry)| {
-            (name.namespace == namespace).then(|| Banned { key: name.key.clone(), ban: entry.ban })
+        let own = move |(name, entry): (Arc<CacheKey>, Arc<Entry>)| {
+            let part = name.parts.first().filter(|part| part.namespace == namespace)?;
+            Some(Banned { key: part.key.clone(), ban: entry.ban })
         };
         self.cache.iter().filter_map(own)
     }
 
     /// Drops all bans, each while the guard is held that `lock` returns for its segment.
     pub(super) fn clear<G>(&self, lock: impl Fn(usize) -> G) {
-        for (name, _) in &self.cache {
-            let _locked = lock(name.segment);
-            self.cache.invalidate(&*name);
+        for (name, entry) in self.cache.iter() {
+            let _locked = lock(entry.segment);
+            self.cache.remove(&name);
         }
     }
 
@@ -125,14 +108,15 @@ impl Bans {
             return;
         }
         let segment = segment_of(bucket);
-        let name = Name { namespace, key: item.subject.key.clone(), segment };
+        let name = CacheKey::of(namespace, &item.subject.key);
         match ban {
-            None => self.cache.invalidate(&name),
+            None => drop(self.cache.remove(&name)),
             Some(ban) => {
                 // Counted before it is there, and uncounted by the listener
                 // once it is gone: a count may be high for a moment, never low.
                 self.counts[segment].fetch_add(1, Ordering::Relaxed);
-                self.cache.insert(name, Entry { ban, keep: rule.forget_at(&ban).since(now) });
+                let keep = self.real_time.then(|| rule.forget_at(&ban).since(now));
+                self.cache.insert(name, Entry { ban, segment }, keep);
             }
         }
     }
@@ -231,25 +215,6 @@ impl Shared {
 
 impl fmt::Debug for Bans {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Bans({})", self.cache.entry_count())
-    }
-}
-
-/// Lets moka drop a ban once it is forgotten: expiry as garbage collection.
-struct Forgotten;
-
-impl Expiry<Name, Entry> for Forgotten {
-    fn expire_after_create(&self, _: &Name, entry: &Entry, _: Instant) -> Option<Duration> {
-        Some(entry.keep)
-    }
-
-    fn expire_after_update(
-        &self,
-        _: &Name,
-        entry: &Entry,
-        _: Instant,
-        _: Option<Duration>,
-    ) -> Option<Duration> {
-        Some(entry.keep)
+        write!(f, "Bans({})", self.cache.count())
     }
 }

@@ -11,9 +11,11 @@ use limiter_core::{Admission, AdmitOptions, Answer, Limiter, Permit, PolicySet, 
 
 use crate::{
     rate_limit::{Options, PlanOf, RateLimit, Source},
+    rate_limited::{Uncounted, permit},
     request::ActixRequest,
     response::{RefusedByLimiter, add_missing_fields, refusal_response_with},
     shared_limiter::ListenerLimiter,
+    unmatched_exemptions::warn_of_unmatched,
 };
 
 /// The policies of a service, and the parts that are the same in all its responses.
@@ -45,10 +47,10 @@ impl Enforcer {
         let Options { key, cost, skip, exempt, .. } = &self.limit.options;
         let request_info = ActixRequest(request.request());
         if exempt.contains(&request_info) || skip.as_ref().is_some_and(|skip| skip(request)) {
+            request.extensions_mut().insert(Uncounted);
             return Answer::ready(Ok(Admission::Exempt));
         }
-        let mut options =
-            AdmitOptions::default().after(request.extensions().get::<Permit>().cloned());
+        let mut options = AdmitOptions::default().after(permit(request.request()));
         if let Some(key) = key {
             options = options.with_key(Some(key(request)));
         }
@@ -61,6 +63,7 @@ impl Enforcer {
                 if matches!(answer, Answer::Ready(Some(Ok(Admission::Exempt)))) {
                     // No permit names the limiter to `client_ip`.
                     request.extensions_mut().insert(policies.limiter().clone());
+                    request.extensions_mut().insert(Uncounted);
                 }
                 answer
             }
@@ -138,6 +141,9 @@ impl Enforcer {
         let limiter = policies.limiter().clone();
         let listener = ListenerLimiter::register(request.app_config(), self.limit.place, limiter);
         let policy_field = policy_field(&policies);
+        let own = &self.limit.options.exempt;
+        let everywhere = policies.limiter().exemptions();
+        warn_of_unmatched(request, own.patterns().chain(everywhere.patterns()));
         Resolved { policies, policy_field, listener }
     }
 }

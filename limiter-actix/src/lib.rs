@@ -51,23 +51,34 @@
 //! outer middleware sees like any other.
 //!
 //! # A handler's view
-//! The [`Permit`] of the innermost limiter, with its [`Decision`], is in the
-//! request's extensions:
+//! A handler takes [`RateLimited`] to see the [`Decision`] of the innermost limit that its
+//! request has passed, and to act on the [`Permit`]: to forgive, to charge, to strike. It
+//! limits nothing by itself, and is answered with 500 where no `RateLimit` wraps the handler.
 //!
 //! ```
-//! use actix_web::{get, web::ReqData};
-//! use limiter_actix::Permit;
+//! use actix_web::{HttpResponse, get, post};
+//! use limiter_actix::RateLimited;
 //!
 //! #[get("/left")]
-//! async fn left(pass: ReqData<Permit>) -> String {
-//!     pass.decision().tightest().map_or(0, |quota| quota.remaining()).to_string()
+//! async fn left(limited: RateLimited) -> String {
+//!     limited.tightest().map_or(0, |quota| quota.remaining()).to_string()
 //! }
-//! # let _ = left;
+//!
+//! #[post("/login")]
+//! async fn login(limited: RateLimited, password: String) -> HttpResponse {
+//!     if password != "correct horse" {
+//!         return HttpResponse::Unauthorized().finish();
+//!     }
+//!     // None: the request was not counted, as of an exempt endpoint or an address of `allow`.
+//!     if let Some(permit) = limited.permit() {
+//!         permit.forgive("login").await.ok();
+//!     }
+//!     HttpResponse::Ok().finish()
+//! }
+//! # let _ = (left, login);
 //! ```
 //!
-//! A request that no limiter has counted, since its endpoint is exempt, its address
-//! is in `allow`, or it was skipped, has none: there `Option<ReqData<Permit>>` is the
-//! way to ask.
+//! Middleware takes [`permit`] instead.
 //!
 //! # What is counted once, and what apart
 //! Policies of one `RateLimit` are decided together: a refusal by one charges
@@ -92,10 +103,12 @@
 mod enforcer;
 mod future;
 mod rate_limit;
+mod rate_limited;
 mod request;
 mod response;
 mod service;
 mod shared_limiter;
+mod unmatched_exemptions;
 
 pub use limiter_core;
 #[cfg(feature = "config")]
@@ -115,6 +128,7 @@ pub use limiter_core::{RemoteStore, RemoteStoreBuilder};
 pub use crate::{
     future::RateLimitFuture,
     rate_limit::RateLimit,
+    rate_limited::{RateLimited, permit},
     request::{User, admit, client_ip, explain},
     response::{Refused, refusal_response},
     service::RateLimitService,

@@ -5,7 +5,7 @@ use std::{borrow::Cow, net::IpAddr};
 use actix_web::{HttpMessage, HttpRequest, web};
 use limiter_core::{AdmitOptions, Error, Explanation, Limiter, Permit, PolicySet, RequestInfo};
 
-use crate::response::Refused;
+use crate::{rate_limited::permit, response::Refused};
 
 /// The user whom the application has found a request to be from, for policies
 /// that count by `"user"`.
@@ -66,8 +66,7 @@ pub async fn admit(
     policies: &PolicySet,
     options: AdmitOptions,
 ) -> Result<Option<Permit>, Refused> {
-    let previous = request.extensions().get::<Permit>().cloned();
-    let admission = policies.admit(&ActixRequest(request), options.after(previous));
+    let admission = policies.admit(&ActixRequest(request), options.after(permit(request)));
     let admission = admission.await.map_err(Refused)?;
     if let limiter_core::Admission::Counted(permit) = &admission {
         request.extensions_mut().insert(permit.clone());
@@ -106,7 +105,7 @@ pub async fn explain(
 /// # Errors
 /// [`Error::NoLimiter`] if there is neither; else as [`Limiter::client_ip`].
 pub fn client_ip(request: &HttpRequest) -> Result<IpAddr, Error> {
-    let permit = request.extensions().get::<Permit>().cloned();
+    let permit = permit(request);
     let data = request.app_data::<web::Data<Limiter>>().map(|data| data.get_ref());
     let passed = request.extensions().get::<Limiter>().cloned();
     let limiter = permit.as_ref().map(|permit| permit.policies().limiter()).or(passed.as_ref());

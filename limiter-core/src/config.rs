@@ -58,17 +58,21 @@ use figment::{
 
 use self::{
     deserialize::Checked,
-    environment::{Environment, RocketVariables},
+    environment::{Environment, RocketVariables, check_unread, warn_once},
 };
 use crate::{
     error::{ConfigError, ConfigErrorKind},
     limiter::{ReadAgain, ReloadMode, RuleSettings, SettingTexts},
+    nearest_name::did_you_mean,
     policy::Policy,
     store::{memory_capacity::MemoryLimits, store_choice::StoreChoice},
 };
 
 /// The environment variable that names the file.
 const FILE_VARIABLE: &str = "LIMITER_CONFIG";
+
+/// The prefix of the variables that stand for keys of the file.
+const VARIABLES: &str = "LIMITER_";
 
 /// A checked configuration. See the [module docs](self).
 ///
@@ -117,7 +121,7 @@ impl Config {
     /// in the environment is wrong, with file, key, value and what would be
     /// right.
     pub fn from_file(file: impl AsRef<Path>) -> Result<Self, ConfigError> {
-        Self::from_file_and_variables(file, "LIMITER_")
+        Self::from_file_and_variables(file, VARIABLES)
     }
 
     /// As [`from_file`](Self::from_file), with another prefix than `LIMITER_`
@@ -133,6 +137,9 @@ impl Config {
         let full = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
         let (again, prefix) = (full.clone(), prefix.to_owned());
         let config = Self::from_full_path(full, &prefix)?;
+        if prefix == VARIABLES {
+            warn_once(VARIABLES);
+        }
         Ok(config.with_read_again(move || Self::from_full_path(again.clone(), &prefix)))
     }
 
@@ -172,6 +179,7 @@ impl Config {
     /// # Errors
     /// If something in it is wrong, or the key is not there.
     pub fn from_figment_at(figment: &Figment, key: &str) -> Result<Self, ConfigError> {
+        check_unread(figment, key)?;
         let variables = RocketVariables::find(figment, key);
         match figment.find_value(key) {
             Ok(Value::Dict(..)) => {}
@@ -190,7 +198,7 @@ impl Config {
     fn extract(figment: &Figment, at: Option<&str>) -> Result<Self, ConfigError> {
         let Checked(config) =
             figment.extract().map_err(|error| error::describe(error, figment, at))?;
-        let place = error::places(figment.metadata());
+        let place = error::places(figment.metadata(), at.unwrap_or_default());
         let (texts, files) = (setting_values::texts(figment), error::files(figment.metadata()));
         let mut config = Self { place, texts, files, ..config };
         config.resolve_list_files(figment);
@@ -249,9 +257,10 @@ impl Config {
                 return Err(ConfigError::at(
                     format!("policies.{name}"),
                     format!(
-                        "the policy {name:?} is missing, there are only: {}; write \
+                        "the policy {name:?} is missing, there are only: {}; {}write \
                          [policies.{name}] with a quota, such as quota = \"10/minute\" (in {})",
                         known.join(", "),
+                        did_you_mean(name, known.iter().copied()),
                         self.place
                     ),
                 ));

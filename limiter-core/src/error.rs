@@ -1,7 +1,13 @@
 //! Errors: before the start ([`ConfigError`]), and while deciding
 //! ([`Error`]).
 
+mod notation;
+mod unknown_policy;
+
 use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
+
+pub(crate) use self::notation::from_texts;
+pub use self::unknown_policy::UnknownPolicy;
 
 /// The error of a limiter that cannot be built as configured.
 ///
@@ -149,22 +155,6 @@ pub enum Error {
     },
 }
 
-/// A policy name that the limiter does not know.
-#[derive(Clone, Eq, PartialEq, thiserror::Error)]
-#[error("there is no policy {name:?}; {}", list(known))]
-pub struct UnknownPolicy {
-    pub(crate) name: String,
-    pub(crate) known: Vec<String>,
-}
-
-/// The message, as in `Display`: it is what `main() -> Result<(), Box<dyn Error>>`
-/// prints.
-impl fmt::Debug for UnknownPolicy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
 /// The message, as in `Display`: it is what `main() -> Result<(), Box<dyn Error>>`
 /// prints.
 impl fmt::Debug for Error {
@@ -179,13 +169,6 @@ impl From<StoreError> for Error {
             StoreErrorKind::Overloaded { retry_after } => Self::Overloaded { source, retry_after },
             _ => Self::Store(source),
         }
-    }
-}
-
-fn list(names: &[String]) -> String {
-    match names {
-        [] => "none is configured".to_owned(),
-        names => format!("configured are: {}", names.join(", ")),
     }
 }
 

@@ -77,6 +77,7 @@ pub mod limiter;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 mod name;
+mod nearest_name;
 mod networks;
 mod outage_usage;
 pub mod policy;

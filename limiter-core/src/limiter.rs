@@ -59,10 +59,7 @@ mod throttled_log;
 #[cfg(not(feature = "memory"))]
 mod without_memory_store;
 
-use std::{
-    net::IpAddr,
-    sync::{Arc, atomic::AtomicBool},
-};
+use std::{net::IpAddr, sync::Arc};
 
 #[cfg(feature = "config")]
 pub use self::reload::Reloaded;
@@ -86,6 +83,7 @@ pub(crate) use self::{
 use crate::{
     error::{Error, UnknownPolicy},
     events::Observers,
+    exemptions::Exemptions,
     key::Key,
     limiter::{
         fallback::Fallback,
@@ -93,7 +91,7 @@ use crate::{
         policy_set::Origin,
         rules::{CurrentRules, Rules},
         settlement_future::Runtime,
-        throttled_log::ShadowRefusals,
+        throttled_log::Reports,
     },
     request::{RequestInfo, Subjects},
     stats::counters::LimiterCounters,
@@ -129,8 +127,7 @@ struct Inner {
     /// Settings in code, which stand over each configuration.
     #[cfg(feature = "config")]
     code: settings::CodeSettings,
-    warned_of_late_user: AtomicBool,
-    shadow_refusals: ShadowRefusals,
+    reports: Reports,
     counters: LimiterCounters,
     /// Set once the limiter is built, since it reads the limiter.
     #[cfg(feature = "metrics")]
@@ -184,6 +181,12 @@ impl Limiter {
         self.rules().policies.keys().cloned().collect()
     }
 
+    /// Returns the endpoints that are exempt from all policies.
+    #[must_use]
+    pub fn exemptions(&self) -> Exemptions {
+        self.rules().identity.exempt.clone()
+    }
+
     /// The key of an address, cut as configured.
     #[must_use]
     pub fn ip_key(&self, address: IpAddr) -> Key {
@@ -194,6 +197,7 @@ impl Limiter {
     /// set to check.
     #[must_use]
     pub fn subjects(&self, keys: impl IntoIterator<Item = Key>) -> Subjects {
+        self.0.note_given_keys();
         let rules = self.rules();
         let mut subjects = Subjects::new();
         keys.into_iter().for_each(|key| subjects.push(rules.identity.subject(key)));

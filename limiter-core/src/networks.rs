@@ -11,7 +11,7 @@ use ipnet::{IpNet, Ipv4Net};
 
 pub(crate) use self::embedded_ipv4::{Nat64Prefixes, embedded_ipv4};
 use self::range_table::RangeTable;
-use crate::error::ConfigError;
+use crate::error::{ConfigError, from_texts};
 
 /// How many bits of an IPv6 address count: a /64 is one customer's network.
 pub const IPV6_PREFIX: u8 = 64;
@@ -145,6 +145,8 @@ impl FromStr for Networks {
         Self::parse(text.split(',').map(str::trim).filter(|part| !part.is_empty()))
     }
 }
+
+from_texts!(Networks);
 
 impl fmt::Debug for Networks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,11 +2,11 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use limiter_core::{BanRule, KeySpec, OnStoreError, Policy};
+//! use limiter_core::{BanRule, OnStoreError, Policy};
 //!
 //! let minutes = |n: u64| Duration::from_secs(60 * n);
 //! let policy = Policy::new("login", "5/minute; 50/day")?
-//!     .with_key(KeySpec::parse(["ip"])?)
+//!     .with_key("ip")?
 //!     .with_ban(BanRule::after_strikes(10).within(minutes(10)).for_duration(minutes(10))?)
 //!     .with_on_store_error(OnStoreError::Deny);
 //! assert_eq!(policy.name(), "login");
@@ -90,10 +90,18 @@ impl Policy {
         Ok(Self(Arc::new(Rule::new(name, quotas).with_namespaces())))
     }
 
-    /// Sets whom the policy counts. Defaults to the client's address.
-    #[must_use]
-    pub fn with_key(self, key: KeySpec) -> Self {
-        self.with(|rule| rule.key = key)
+    /// Sets whom the policy counts: a text such as `"user"` or `"ip + endpoint"`, or a
+    /// [`KeySpec`]. Defaults to the client's address.
+    ///
+    /// # Errors
+    /// If the text is no key.
+    pub fn with_key<K>(self, key: K) -> Result<Self, ConfigError>
+    where
+        K: TryInto<KeySpec, Error: Into<ConfigError>>,
+    {
+        let at = |error: ConfigError| error.within("key").within(self.name());
+        let key = key.try_into().map_err(|error| at(error.into()))?;
+        Ok(self.with(|rule| rule.key = key))
     }
 
     /// Bans keys by that rule. Defaults to no bans.
@@ -121,23 +129,6 @@ impl Policy {
     #[must_use]
     pub fn with_on_store_error(self, on_store_error: OnStoreError) -> Self {
         self.with(|rule| rule.on_store_error = on_store_error)
-    }
-
-    /// Where the key has a header, which clients choose at will: how many
-    /// times the quota one address may use over all its header values.
-    /// Defaults to 10.
-    ///
-    /// Without that a client would escape by sending a new value with each
-    /// request. The address is counted beside the header, in the same
-    /// decision, under the name `<policy>.address`.
-    ///
-    /// # Errors
-    /// If it is zero.
-    pub fn with_per_address(self, per_address: u64) -> Result<Self, ConfigError> {
-        if per_address == 0 {
-            return Err(ConfigError::at("per_address", "is 0; write 1 or more"));
-        }
-        Ok(self.with(|rule| rule.per_address = per_address))
     }
 
     /// The name.

@@ -58,6 +58,11 @@ pub(crate) struct ListedNetwork {
 impl SubjectResolver {
     /// Checks that the lists fit together.
     pub(crate) fn checked(self) -> Result<Self, ConfigError> {
+        if self.allow.covers_all_addresses() {
+            let message = "holds every address, so that nobody is limited; write mode = \"off\" \
+                           for that";
+            return Err(ConfigError::at("allow", message));
+        }
         match self.allow.common(&self.block) {
             None => Ok(self),
             Some(network) => {

@@ -7,16 +7,18 @@ use std::sync::Arc;
 
 use limiter_core::{Exemptions, KeyPart, Limiter, Permit, Policy};
 use rocket::{
-    Build, Request, Response, Rocket,
-    config::LogLevel,
+    Build, Orbit, Request, Response, Rocket,
     fairing::{self, Fairing, Info, Kind},
-    figment::Figment,
 };
+
+#[cfg(feature = "config")]
+use rocket::figment::Figment;
 
 #[cfg(feature = "config")]
 use crate::configuration::BuildAgain;
 use crate::{
     before_routing::BeforeRouting,
+    launch_check::{report, warn_of_what_has_no_effect},
     limiter_state::LimiterState,
     lingering::linger,
     request::RocketRequest,
@@ -205,7 +207,7 @@ fn check_key(name: &str, policies: &[Policy]) -> Result<(), String> {
 #[rocket::async_trait]
 impl Fairing for RateLimitFairing {
     fn info(&self) -> Info {
-        Info { name: "Rate limiter", kind: Kind::Ignite | Kind::Response }
+        Info { name: "Rate limiter", kind: Kind::Ignite | Kind::Liftoff | Kind::Response }
     }
 
     async fn on_ignite(&self, rocket: Rocket<Build>) -> fairing::Result {
@@ -226,6 +228,10 @@ impl Fairing for RateLimitFairing {
             Some(_) => rocket,
             None => rocket.manage(limiter),
         })
+    }
+
+    async fn on_liftoff(&self, rocket: &Rocket<Orbit>) {
+        warn_of_what_has_no_effect(rocket, &self.exempt);
     }
 
     async fn on_response<'r>(&self, request: &'r Request<'_>, response: &mut Response<'r>) {
@@ -257,14 +263,4 @@ fn add_permit_fields(response: &mut Response<'_>, permit: &Permit) {
         add_permit_fields(response, previous);
     }
     add_fields(response, permit.fields());
-}
-
-/// Logs what stops the launch, or prints it where no log would show it.
-pub(crate) fn report(figment: &Figment, error: &str) {
-    tracing::error!("{error}");
-    let level: LogLevel = figment.extract_inner("log_level").unwrap_or(LogLevel::Normal);
-    let is_printed_by_rocket = cfg!(feature = "log") && level != LogLevel::Off;
-    if !is_printed_by_rocket && !tracing::dispatcher::has_been_set() {
-        eprintln!("limiter: {error}");
-    }
 }

@@ -139,6 +139,12 @@ macro_rules! policy {
     ($visibility:vis $name:ident = $policy:literal) => {
         $crate::policy!($visibility $name = [$policy]);
     };
+    ($($other:tt)*) => {
+        compile_error!(
+            "write the type of a guard and the names of its policies as literals: \
+             policy!(Login = \"login\"), or policy!(Api = [\"burst\", \"daily\"])"
+        );
+    };
 }
 
 policy!(pub DefaultPolicy = "default");

@@ -24,6 +24,11 @@ impl LimiterState {
         &self.limiter
     }
 
+    /// Returns true if a guard has looked its policies up, as each does at launch.
+    pub(crate) fn has_guards(&self) -> bool {
+        !self.guards.read().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     pub(crate) fn policies(&self, names: Names) -> Result<PolicySet, UnknownPolicy> {
         // The lists are few, and nearly always found: nothing is faster than a
         // look at each. The same list at another place is another entry.

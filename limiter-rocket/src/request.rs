@@ -90,7 +90,7 @@ fn next_route<'r>(request: &'r Request<'_>) -> Option<&'r Route> {
 }
 
 /// Returns true if the route is that of [`BeforeRouting`](crate::before_routing::BeforeRouting).
-const fn is_before_routing(route: &Route) -> bool {
+pub(crate) const fn is_before_routing(route: &Route) -> bool {
     route.rank == isize::MIN
 }
 

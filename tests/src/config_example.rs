@@ -118,6 +118,19 @@ pub fn change_by_file(example: &ConfigExample) {
     assert_eq!(from("/login", "203.0.113.2").status(), 429);
 }
 
+/// Starts the program with a variable that it does not read, since it is written for the
+/// other framework.
+///
+/// # Panics
+/// If the log does not say how it is written here.
+pub fn warn_of_unread(example: &ConfigExample, variable: &str, right: &str) {
+    let environment = [(example.file_variable, example.file), (variable, "memory")];
+    let server = Server::start(example.program, example.port_variable, &environment);
+    assert_eq!(server.get("/").status(), 200);
+    let expected = format!("the variable {variable} is not read here; write {right}");
+    assert_eq!(server.log().with(&expected), 1, "{}", server.log());
+}
+
 /// Starts the program with configurations that are wrong, and reads what it
 /// says.
 ///
@@ -130,7 +143,10 @@ pub fn refuse_wrong_ones(example: &ConfigExample) {
     let banning = format!("{all}{ban}");
     let wrong: [(String, &[&str]); 13] = [
         (all.replace("login", "logout"), &["\"login\"", "logout"]),
-        (format!("stroe = \"memory\"\n{all}"), &["stroe", "known are: mode, reload, store"]),
+        (
+            format!("stroe = \"memory\"\n{all}"),
+            &["stroe", "did you mean \"store\"? known are: mode, reload"],
+        ),
         (
             format!("store = \"carrier-pigeon://coop\"\n{all}"),
             &["store", "carrier-pigeon", "\"memory\""],

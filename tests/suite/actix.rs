@@ -2,6 +2,7 @@
 
 mod driver;
 mod handlers;
+mod mistakes;
 mod specific;
 mod workers;
 
@@ -13,9 +14,8 @@ use actix_web::{
     get,
     middleware::{Next, from_fn},
     post, route, test,
-    web::ReqData,
 };
-use limiter_actix::{AdmitOptions, Limiter, Permit, RateLimit, Refused, User, admit};
+use limiter_actix::{AdmitOptions, Limiter, RateLimit, RateLimited, Refused, User, admit};
 
 pub(crate) use self::driver::reply;
 use self::driver::{ActixRoutes, reply_of_error};
@@ -98,8 +98,8 @@ async fn tenant() -> &'static str {
 }
 
 #[get("/left", wrap = "RateLimit::named(\"default\")")]
-async fn left(pass: ReqData<Permit>) -> String {
-    pass.decision().quotas()[0].remaining().to_string()
+async fn left(limited: RateLimited) -> String {
+    limited.quotas()[0].remaining().to_string()
 }
 
 fn dear(policies: &[&str]) -> RateLimit {
@@ -121,8 +121,9 @@ async fn dear_together() -> &'static str {
 }
 
 #[post("/forgiving", wrap = "RateLimit::named(\"login\")")]
-async fn forgiving(body: String, permit: ReqData<Permit>) -> HttpResponse {
+async fn forgiving(body: String, limited: RateLimited) -> HttpResponse {
     if body == "secret" {
+        let permit = limited.permit().expect("the request was counted");
         permit.forgive("login").await.expect("the policy has a ban rule");
     }
     answer_login(&body)
@@ -134,7 +135,8 @@ async fn answer(body: String) -> HttpResponse {
 }
 
 #[post("/charge", wrap = "RateLimit::named(\"default\")")]
-async fn charge(body: String, permit: ReqData<Permit>) -> &'static str {
+async fn charge(body: String, limited: RateLimited) -> &'static str {
+    let permit = limited.permit().expect("the request was counted");
     permit.charge_to(body.parse().expect("the test's units are a number")).await;
     "charged"
 }

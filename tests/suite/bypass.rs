@@ -8,14 +8,14 @@ use actix_web::{
     put, route, test, web,
 };
 use limiter_actix::RateLimit;
-use limiter_core::{KeySpec, Limiter, Policy, Quota};
+use limiter_core::{Limiter, Policy, Quota};
 use limiter_rocket::{RateLimitFairing, RateLimited};
 use rocket::{http::ContentType, http::Status, local::asynchronous::Client, routes};
 
 /// One request an hour for each address and endpoint.
 async fn limiter() -> Limiter {
     let policy = Policy::new("default", Quota::per_hour(1).unwrap()).unwrap();
-    let policy = policy.with_key(KeySpec::parse(["ip", "endpoint"]).unwrap());
+    let policy = policy.with_key(["ip", "endpoint"]).unwrap();
     Limiter::builder().policy(policy).build().await.unwrap()
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use limiter_core::{
-    Algorithm, BanRule, Decision, Key, KeySpec, Limiter, MemoryStore, Policy, Quota, Store, Verdict,
+    Algorithm, BanRule, Decision, Key, Limiter, MemoryStore, Policy, Quota, Store, Verdict,
 };
 
 use crate::switchable_store::SwitchableStore;
@@ -126,7 +126,8 @@ async fn what_is_changed_elsewhere_is_seen_within_a_second() {
 async fn a_banned_address_costs_a_call_a_second_whatever_its_headers() {
     let store = SwitchableStore::default();
     let policy = banning(1, Duration::from_secs(3_600))
-        .with_key(KeySpec::parse(["header:x-api-key"]).unwrap())
+        .with_key("header:x-api-key")
+        .unwrap()
         .with_per_address(1)
         .unwrap();
     let limiter = limiter(store.clone(), policy).await;

@@ -7,8 +7,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use limiter_core::{
     AdmitOptions, AnsweredBy, BanRule, ClientIp, Explanation, Key, KeySpec, Limiter, ManualClock,
-    MemoryStore, Mode, Networks, OnStoreError, Policy, PolicySet, Quota, RequestInfo, Store,
-    Timestamp,
+    MemoryStore, Mode, OnStoreError, Policy, PolicySet, Quota, RequestInfo, Store, Timestamp,
 };
 use tokio::runtime::Runtime;
 
@@ -48,7 +47,7 @@ async fn limiter(store: impl Store) -> Limiter {
     Limiter::builder()
         .store(store)
         .policy(Policy::new("api", "3/2s; 7/5s").unwrap().with_ban(rule))
-        .policy(Policy::new("all", window).unwrap().with_key(KeySpec::parse(["global"]).unwrap()))
+        .policy(Policy::new("all", window).unwrap().with_key("global").unwrap())
         .policy(Policy::new("new", "2/4s").unwrap().with_mode(Mode::Shadow))
         .build()
         .await
@@ -105,7 +104,7 @@ async fn it_says_whose_request_it_is() {
     let limiter = Limiter::builder()
         .policy(Policy::new("api", "5/hour").unwrap())
         .client_ip(client_ip)
-        .block(Networks::parse(["203.0.113.0/24"]).unwrap())
+        .block("203.0.113.0/24")
         .build()
         .await
         .unwrap();
@@ -134,7 +133,7 @@ async fn it_says_whose_request_it_is() {
 #[tokio::test]
 async fn it_has_no_secret() {
     let key = KeySpec::parse(["header:x-api-key"]).unwrap();
-    let policy = Policy::new("api", "1/hour").unwrap().with_key(key);
+    let policy = Policy::new("api", "1/hour").unwrap().with_key(key).unwrap();
     let limiter = Limiter::builder().policy(policy).build().await.unwrap();
     let set = limiter.policy("api").unwrap();
     let request = from("192.0.2.1").with("x-api-key", "s3cret-api-key");

@@ -17,6 +17,7 @@ mod explain;
 mod fuzz;
 mod logs;
 mod memory;
+mod mistakes;
 mod modes;
 mod multi_process;
 mod packages;

@@ -7,8 +7,8 @@ use std::{
 };
 
 use limiter_core::{
-    Decision, Key, KeySpec, Limiter, ManualClock, MemoryStore, Policy, PolicySet, Quotas, Retry,
-    Store, Subjects, Timestamp,
+    Decision, Key, Limiter, ManualClock, MemoryStore, Policy, PolicySet, Quotas, Retry, Store,
+    Subjects, Timestamp,
 };
 use tokio::runtime::Runtime;
 
@@ -197,8 +197,7 @@ async fn an_outage_is_charged_under_another_plan() {
 #[tokio::test]
 async fn the_address_beside_a_header_is_scaled() {
     let policy = Policy::new("api", "5/hour").unwrap();
-    let policy =
-        policy.with_key(KeySpec::parse(["header:x-api-key"]).unwrap()).with_per_address(2).unwrap();
+    let policy = policy.with_key("header:x-api-key").unwrap().with_per_address(2).unwrap();
     let limiter = Limiter::builder().policy(policy).build().await.unwrap();
     let set = plan(&limiter, "7/hour");
     let limits: Vec<u64> = set.policies().iter().map(|policy| policy.quotas()[0].limit()).collect();

@@ -29,3 +29,9 @@ fn everything_is_changed_by_the_file_alone() {
 fn a_wrong_configuration_stops_the_start() {
     config_example::refuse_wrong_ones(&EXAMPLE);
 }
+
+#[test]
+fn a_variable_for_rocket_is_not_ignored_in_silence() {
+    config_example::warn_of_unread(&EXAMPLE, "ROCKET_LIMITER__STORE", "LIMITER_STORE");
+    config_example::warn_of_unread(&EXAMPLE, "limiter_store", "LIMITER_STORE");
+}

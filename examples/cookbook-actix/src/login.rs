@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use actix_web::{HttpResponse, Responder, web};
-use limiter_actix::{BanRule, Limiter, Permit, Policy, limiter_core::ConfigError};
+use actix_web::{HttpResponse, Responder};
+use limiter_actix::{BanRule, Limiter, Policy, RateLimited, limiter_core::ConfigError};
 
 /// Five wrong passwords a minute, and any number of right ones; fifteen wrong ones within
 /// ten minutes ban the address for ten, then for twenty, and so on up to a day.
@@ -19,13 +19,15 @@ pub fn policy() -> Result<Policy, ConfigError> {
 }
 
 /// The handler, behind `RateLimit::new(limiter.policy("login")?)`.
-pub async fn login(permit: web::ReqData<Permit>, password: String) -> impl Responder {
+pub async fn login(limited: RateLimited, password: String) -> impl Responder {
     if password != "correct horse" {
         return HttpResponse::Unauthorized().body("wrong password");
     }
     // Who knows the password is no attacker: the failures before are forgotten. A
     // store that is away only means that they are not.
-    if permit.forgive("login").await.is_err() {
+    if let Some(permit) = limited.permit()
+        && permit.forgive("login").await.is_err()
+    {
         return HttpResponse::Ok().body("welcome, though your failures still count");
     }
     HttpResponse::Ok().body("welcome")

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use actix_web::{HttpResponse, Responder, web};
-use limiter_actix::{BanRule, ConfigError, Permit, Policy};
+use actix_web::{HttpResponse, Responder};
+use limiter_actix::{BanRule, ConfigError, Policy, RateLimited};
 
 /// The status that stands for a wrong password in the ban rule.
 const WRONG_PASSWORD: u16 = 401;
@@ -20,12 +20,14 @@ pub fn policy() -> Result<Policy, ConfigError> {
 }
 
 /// The handler, behind `RateLimit::new(limiter.policy("login")?)`.
-pub async fn login_form(permit: web::ReqData<Permit>, password: String) -> impl Responder {
+pub async fn login_form(limited: RateLimited, password: String) -> impl Responder {
     if password == "correct horse" {
         return HttpResponse::SeeOther().insert_header(("location", "/")).finish();
     }
     // A request is one strike at most, whatever its response is recorded as later.
-    permit.record_response(WRONG_PASSWORD).await;
+    if let Some(permit) = limited.permit() {
+        permit.record_response(WRONG_PASSWORD).await;
+    }
     HttpResponse::Ok().body("<p class=error>That was not the password.</p>")
 }
 

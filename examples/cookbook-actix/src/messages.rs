@@ -40,7 +40,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use actix_web::{App, HttpResponse, test, test::TestRequest, web};
-    use limiter_actix::{Limiter, Policy, RateLimit};
+    use limiter_actix::{Limiter, Policy, RateLimit, RateLimited};
 
     use super::*;
     use crate::testing::send;
@@ -54,8 +54,9 @@ mod tests {
         let messages = limiter.policy("messages").unwrap();
         let opened = Arc::new(Mutex::new(None));
         let kept = Arc::clone(&opened);
-        let upgrade = move |permit: web::ReqData<Permit>| {
-            *kept.lock().unwrap() = MessageLimit::new(messages.clone(), &permit);
+        let upgrade = move |limited: RateLimited| {
+            let permit = limited.permit().expect("the request was counted");
+            *kept.lock().unwrap() = MessageLimit::new(messages.clone(), permit);
             async { HttpResponse::SwitchingProtocols().finish() }
         };
         let app = App::new()

@@ -10,15 +10,16 @@ use std::{
 use actix_web::{
     HttpResponse, Responder,
     body::{BodySize, MessageBody},
-    web::{Bytes, ReqData},
+    web::Bytes,
 };
-use limiter_actix::Permit;
+use limiter_actix::{Permit, RateLimited};
 
 /// An answer of a language model, token by token.
 struct Answer {
     tokens: std::vec::IntoIter<&'static str>,
     used: u64,
-    permit: Permit,
+    /// None for a client that is not counted.
+    permit: Option<Permit>,
 }
 
 impl MessageBody for Answer {
@@ -35,16 +36,18 @@ impl MessageBody for Answer {
         let Some(token) = self.tokens.next() else { return Poll::Ready(None) };
         self.used += 1;
         // It goes on by itself: the answer does not wait for the store.
-        drop(self.permit.charge_to(self.used));
+        if let Some(permit) = &self.permit {
+            drop(permit.charge_to(self.used));
+        }
         Poll::Ready(Some(Ok(Bytes::from_static(token.as_bytes()))))
     }
 }
 
 /// The handler, behind `RateLimit::new(limiter.policy("tokens")?)`. The check charges one
 /// token; a client that has none left is refused before anything is written.
-pub async fn complete(permit: ReqData<Permit>) -> impl Responder {
+pub async fn complete(limited: RateLimited) -> impl Responder {
     let tokens = vec!["the ", "quick ", "brown ", "fox "].into_iter();
-    HttpResponse::Ok().body(Answer { tokens, used: 0, permit: permit.into_inner() })
+    HttpResponse::Ok().body(Answer { tokens, used: 0, permit: limited.permit().cloned() })
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::{
 };
 
 use super::{ClientIp, Forwarding, canonical};
+use crate::nearest_name::edit_distance;
 
 /// Headers in which proxies name the client.
 const FORWARDING: [&str; 8] = [
@@ -64,6 +65,15 @@ impl ProxyWarning {
 }
 
 impl ClientIp {
+    /// The warning about a header whose name is nearly that of another, such as
+    /// `x-forward-for`: one of an application's own is no mistake.
+    pub(crate) fn misspelt_header(&self) -> Option<String> {
+        let name = self.forwarding.as_ref()?.header.name();
+        let is_near = |known: &&&str| edit_distance(name, known) <= 2;
+        let known = FORWARDING.iter().filter(|_| !FORWARDING.contains(&name)).find(is_near)?;
+        Some(format!("client_ip_header is {name:?}; if {known:?} is meant, write that"))
+    }
+
     /// The warning that a request from that peer is reason for. `is_only_peer`
     /// if all of many requests came from it.
     pub(super) fn warning(

@@ -3,6 +3,7 @@
 
 mod notation;
 mod rocket;
+mod unread;
 
 use std::{env, ffi::OsString};
 
@@ -13,6 +14,7 @@ use figment::{
 
 use self::notation::parse;
 pub(super) use self::rocket::RocketVariables;
+pub(super) use self::unread::{check_unread, warn_once};
 
 /// The variables that begin with a prefix: `LIMITER_POLICIES__API__QUOTA` is
 /// `policies.api.quota`.
@@ -66,6 +68,11 @@ impl Provider for Environment {
         }
         Ok(Profile::Default.collect(root))
     }
+}
+
+/// Returns the prefix in figment's "`LIMITER_` environment variable(s)".
+pub(super) fn prefix_of_variables(metadata: &Metadata) -> Option<&str> {
+    metadata.name.strip_suffix("` environment variable(s)")?.strip_prefix('`')
 }
 
 /// `LIMITER_CONFIG` names the file, and tests have variables of their own.

@@ -63,7 +63,7 @@ impl PolicyConfig {
             return Err(ConfigError::at("per_address", message).within(name));
         }
         let policy = Policy::new(name, quotas)?
-            .with_key(table.key)
+            .with_key(table.key)?
             .with_mode(table.mode)
             .with_headers(table.headers)
             .with_on_store_error(table.on_store_error);

@@ -2,7 +2,11 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::{error::ConfigError, name::is_field_name};
+use super::{Key, Kind};
+use crate::{
+    error::{ConfigError, from_texts},
+    name::is_field_name,
+};
 
 /// One part of a [`KeySpec`].
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -83,6 +87,27 @@ impl KeySpec {
         self.0.iter().all(|part| matches!(part, KeyPart::Global | KeyPart::Endpoint))
     }
 
+    /// Returns true if a request may have that key by this rule; also where the key does not
+    /// show what it is made of.
+    pub(crate) fn may_make(&self, key: &Key) -> bool {
+        let kinds: Vec<u8> = key.parts().map(|(kind, _)| kind).collect();
+        let is = |kind: u8, any: &[Kind]| any.iter().any(|own| *own as u8 == kind);
+        if kinds.iter().any(|kind| is(*kind, &[Kind::Custom, Kind::CustomDigest, Kind::Kept])) {
+            return true;
+        }
+        let may_be = |(part, kind): (&KeyPart, &u8)| {
+            let is_address = is(*kind, &[Kind::Ipv4, Kind::Ipv6]);
+            match part {
+                KeyPart::Ip => is_address,
+                KeyPart::User => is_address || is(*kind, &[Kind::User, Kind::UserDigest]),
+                KeyPart::Header(_) => is_address || is(*kind, &[Kind::Header]),
+                KeyPart::Endpoint => is(*kind, &[Kind::Endpoint, Kind::EndpointDigest]),
+                KeyPart::Global => is(*kind, &[Kind::Global]),
+            }
+        };
+        kinds.len() == self.0.len() && self.0.iter().zip(&kinds).all(may_be)
+    }
+
     /// Returns true if a client can choose part of the key.
     pub(crate) fn is_client_chosen(&self) -> bool {
         self.0.iter().any(|part| matches!(part, KeyPart::Header(_)))
@@ -136,6 +161,8 @@ impl FromStr for KeySpec {
     }
 }
 
+from_texts!(KeySpec);
+
 impl fmt::Display for KeySpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, part) in self.0.iter().enumerate() {
@@ -166,6 +193,24 @@ mod tests {
         for (parts, message) in table {
             let error = KeySpec::parse(parts.iter().copied()).unwrap_err().to_string();
             assert!(error.contains(message), "{parts:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_rule_makes_keys_of_its_own_kinds() {
+        let (ip, user) = (Key::ip([192, 0, 2, 1].into()), Key::user("alice"));
+        let long = Key::user("alice@example.org");
+        let endpoint = Key::endpoint("GET", "/x");
+        let table: [(&str, &[&Key], &[&Key]); 4] = [
+            ("ip", &[&ip, &Key::custom("tenant", "7")], &[&user, &endpoint, &Key::global()]),
+            ("user", &[&ip, &user, &long], &[&endpoint, &user.clone().and(ip.clone())]),
+            ("ip + endpoint", &[&ip.clone().and(endpoint.clone())], &[&ip, &endpoint]),
+            ("global", &[&Key::global()], &[&ip]),
+        ];
+        for (spec, own, foreign) in table {
+            let spec: KeySpec = spec.parse().unwrap();
+            assert!(own.iter().all(|key| spec.may_make(key)), "{spec}");
+            assert!(!foreign.iter().any(|key| spec.may_make(key)), "{spec}");
         }
     }
 }

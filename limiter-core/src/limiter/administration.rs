@@ -114,6 +114,7 @@ impl Limiter {
     }
 
     async fn reset_item(&self, rules: &Rules, policy: &Policy, key: &Key) -> Result<(), Error> {
+        self.0.warn_of_foreign_key(policy, key);
         let subject = &rules.identity.subject(key.clone());
         let item = Item { policy, subject };
         self.0.store.reset(item).await?;
@@ -129,6 +130,7 @@ impl Limiter {
     ) -> Result<(), Error> {
         let rules = self.rules();
         let policy = find_banning(&rules, policy)?;
+        self.0.warn_of_foreign_key(policy, key);
         let subject = &rules.identity.subject(key.clone());
         let item = Item { policy, subject };
         self.0.store.change_ban(item, change).await?;

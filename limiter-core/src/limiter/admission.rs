@@ -72,7 +72,10 @@ impl PolicySet {
     ) -> CountedRequest {
         let preflight = is_preflight(request);
         let policies = if preflight { self.for_preflights().clone() } else { self.clone() };
-        let lacks_user = !has_key && policies.counts_users() && request.user().is_none();
+        if has_key {
+            self.inner().note_given_keys();
+        }
+        let lacks_user = !has_key && policies.counts_users() && self.lacks_user(request);
         let cost = if preflight { 1 } else { cost.unwrap_or(1) };
         CountedRequest { policies, subjects, cost, lacks_user }
     }

@@ -1,6 +1,6 @@
 //! Setting up a limiter, in code or from a configuration.
 
-use std::sync::{Arc, Weak, atomic::AtomicBool};
+use std::sync::{Arc, Weak};
 
 #[cfg(feature = "config")]
 use super::reload::Reloading;
@@ -11,7 +11,7 @@ use super::{
     rules::{CurrentRules, Rules},
     settings::{CodeSettings, RuleSettings},
     settlement_future::Runtime,
-    throttled_log::ShadowRefusals,
+    throttled_log::Reports,
 };
 use crate::{
     client_ip::ClientIp,
@@ -37,6 +37,8 @@ pub struct LimiterBuilder {
     caps: MemoryLimits,
     code: CodeSettings,
     observers: Vec<AddedObserver>,
+    /// The first text that is none of what it stands for.
+    error: Option<ConfigError>,
     #[cfg(feature = "config")]
     config: Option<Box<crate::Config>>,
 }
@@ -88,30 +90,47 @@ impl LimiterBuilder {
         self
     }
 
-    /// Sets addresses that are never banned. Defaults to none.
-    pub fn never_ban(mut self, networks: Networks) -> Self {
-        self.code.never_ban = Some(networks);
+    /// Sets addresses that are never banned: texts such as `"10.0.0.0/8"`, a list of them,
+    /// or [`Networks`]. Defaults to none. [`build`](Self::build) returns what is wrong.
+    pub fn never_ban(mut self, networks: impl TryInto<Networks, Error: Into<ConfigError>>) -> Self {
+        self.code.never_ban = self.read("never_ban", networks);
         self
     }
 
-    /// Sets addresses whose requests pass uncounted. Of this list and that of
-    /// [`block`](Self::block) the smaller network counts. Defaults to none.
-    pub fn allow(mut self, networks: Networks) -> Self {
-        self.code.allow = Some(networks);
+    /// Sets addresses whose requests pass uncounted, as in [`never_ban`](Self::never_ban). Of
+    /// this list and that of [`block`](Self::block) the smaller network counts. Defaults to
+    /// none.
+    ///
+    /// Behind trusted proxies it is the client's address that counts. A proxy's own passes
+    /// only requests that come without the header: health checks.
+    pub fn allow(mut self, networks: impl TryInto<Networks, Error: Into<ConfigError>>) -> Self {
+        self.code.allow = self.read("allow", networks);
         self
     }
 
-    /// Sets addresses whose requests are refused with 403. Defaults to none.
-    pub fn block(mut self, networks: Networks) -> Self {
-        self.code.block = Some(networks);
+    /// Sets addresses whose requests are refused with 403, as in
+    /// [`never_ban`](Self::never_ban). Defaults to none.
+    pub fn block(mut self, networks: impl TryInto<Networks, Error: Into<ConfigError>>) -> Self {
+        self.code.block = self.read("block", networks);
         self
     }
 
-    /// Sets endpoints whose requests pass uncounted and unrefused, whatever the
-    /// lists say. Defaults to none.
-    pub fn exempt(mut self, endpoints: Exemptions) -> Self {
-        self.code.exempt = Some(endpoints);
+    /// Sets endpoints whose requests pass uncounted and unrefused, whatever the lists say:
+    /// `"GET /health"`, a list of such texts, or [`Exemptions`]. Defaults to none.
+    /// [`build`](Self::build) returns what is wrong.
+    pub fn exempt(mut self, endpoints: impl TryInto<Exemptions, Error: Into<ConfigError>>) -> Self {
+        self.code.exempt = self.read("exempt", endpoints);
         self
+    }
+
+    /// Returns what a notation stands for, and keeps the first error for `build`.
+    fn read<T>(
+        &mut self,
+        name: &str,
+        notation: impl TryInto<T, Error: Into<ConfigError>>,
+    ) -> Option<T> {
+        let read = notation.try_into().map_err(|error| error.into().within(name));
+        read.map_err(|error| self.error.get_or_insert(error)).ok()
     }
 
     /// Adds an observer of [events](crate::events), refusals left out. Defaults to none
@@ -139,6 +158,7 @@ impl LimiterBuilder {
     /// policy's name is given twice, a group's policies disagree, a network is
     /// both allowed and blocked.
     pub async fn build(mut self) -> Result<Limiter, ConfigError> {
+        self.error.take().map_or(Ok(()), Err)?;
         let settings = self.settings()?;
         let is_store_needed = settings.mode != Mode::Off || !HAS_MEMORY;
         let rules = settings.rules()?;
@@ -161,8 +181,7 @@ impl LimiterBuilder {
             reloading: Reloading::new(self.config.as_deref(), has_store),
             #[cfg(feature = "config")]
             code: self.code,
-            warned_of_late_user: AtomicBool::new(false),
-            shadow_refusals: ShadowRefusals::default(),
+            reports: Reports::default(),
             counters: LimiterCounters::default(),
             observers,
             #[cfg(feature = "metrics")]
@@ -210,6 +229,9 @@ fn log_start(store: &dyn Store, rules: &Rules) {
             "there are no policies: nothing is limited; write one, such as \
                         [policies.api] with quota = \"10/minute\""
         );
+    }
+    if let Some(warning) = rules.identity.client_ip.misspelt_header() {
+        tracing::warn!("{warning}");
     }
     for policy in policies.clone() {
         if policy.ban().is_some() && policy.key().names_no_client() {

@@ -170,7 +170,7 @@ impl Permit {
         Ok(())
     }
 
-    /// Warns, once a limiter, if the application found the user only after a
+    /// Warns, once a policy, if the application found the user only after a
     /// policy that counts by `"user"` had counted the address instead. Adapters
     /// call it with the request once it has its response.
     pub fn check_for_late_user(&self, request: &dyn RequestInfo) {

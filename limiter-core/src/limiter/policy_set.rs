@@ -148,6 +148,7 @@ impl PolicySet {
     /// Subjects that all are that key, whatever the policies say.
     #[must_use]
     pub fn subjects_of(&self, key: &Key) -> Subjects {
+        self.inner().note_given_keys();
         // By the set's own rules, as a request; the newest ones would take a lock.
         let subject = || self.0.rules.identity.subject(key.clone());
         let mut subjects = Subjects::new();

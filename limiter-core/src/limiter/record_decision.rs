@@ -3,6 +3,7 @@
 
 use super::{Inner, PolicySet};
 use crate::{
+    algorithm::Wait,
     ban::BanRule,
     check::{Check, Item},
     decision::{Decision, QuotaStatus, Verdict},
@@ -164,6 +165,9 @@ impl PolicyPart<'_> {
         let decision = self.decision;
         let had_ban = decision.verdict() == Verdict::Banned && !decision.is_new_ban();
         let refuses = !had_ban && decision.quotas_of(self.policy).any(QuotaStatus::refuses);
+        if decision.wait() == Wait::Never {
+            self.set.warn_of_vain_cost(self.policy, self.check.cost(), decision);
+        }
         if refuses && self.check.cost() > 0 && by != DecidedBy::DenyCache {
             self.record_strike(PolicyCounter::Strikes);
         }

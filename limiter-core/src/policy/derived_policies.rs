@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{HeaderStyle, Policy, Rule};
 #[cfg(feature = "_shared")]
 use crate::{ban::BanRule, quota::Quota};
-use crate::{key::KeySpec, quota::Quotas, response_statuses::CountedStatuses};
+use crate::{error::ConfigError, key::KeySpec, quota::Quotas, response_statuses::CountedStatuses};
 
 /// The end of the name of a policy that counts preflights. The dot keeps it apart
 /// from names that a configuration can have.
@@ -16,6 +16,23 @@ pub(super) const PREFLIGHTS: &str = ".preflight";
 const RESERVED: &str = ".reserved";
 
 impl Policy {
+    /// Where the key has a header, which clients choose at will: how many
+    /// times the quota one address may use over all its header values.
+    /// Defaults to 10.
+    ///
+    /// Without that a client would escape by sending a new value with each
+    /// request. The address is counted beside the header, in the same
+    /// decision, under the name `<policy>.address`.
+    ///
+    /// # Errors
+    /// If it is zero.
+    pub fn with_per_address(self, per_address: u64) -> Result<Self, ConfigError> {
+        if per_address == 0 {
+            return Err(ConfigError::at("per_address", "is 0; write 1 or more"));
+        }
+        Ok(self.with(|rule| rule.per_address = per_address))
+    }
+
     /// A policy under a name that no other can have, to probe stores with: one
     /// request a minute, and the next one bans.
     #[cfg(feature = "_shared")]

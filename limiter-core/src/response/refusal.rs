@@ -192,6 +192,9 @@ impl Refusal {
         match &*self.0 {
             Inner::Decided(refusal) => {
                 problem.retry_after(self.retry_seconds());
+                if refusal.decision.wait() == Wait::Never {
+                    problem.detail(Some("The request costs more than the limit ever admits."));
+                }
                 problem.violated_policies(refusal.violated());
             }
             Inner::Error(refusal) if cfg!(debug_assertions) => {

@@ -9,7 +9,7 @@ use actix_web::{
     test, web,
 };
 use limiter_actix::{
-    AdmitOptions, KeySpec, Limiter, Policy, Quota, RateLimit, Refused, User, admit, client_ip,
+    AdmitOptions, Limiter, Policy, Quota, RateLimit, Refused, User, admit, client_ip,
 };
 
 use super::specific::{get, hello, limiter, statuses};
@@ -27,7 +27,7 @@ async fn authenticate(
 #[actix_web::test]
 async fn an_authentication_in_the_wrong_order_is_noticed_once() {
     let policy = Policy::new("plan", Quota::per_hour(9).unwrap()).unwrap();
-    let policy = policy.with_key(KeySpec::parse(["user"]).unwrap());
+    let policy = policy.with_key("user").unwrap();
     let limiter = Limiter::builder().policy(policy).build().await.unwrap();
     let log = CapturedLog::start();
     let limit = || RateLimit::new(limiter.policy("plan").unwrap());

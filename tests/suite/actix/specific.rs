@@ -11,8 +11,7 @@ use actix_web::{
     test, web,
 };
 use limiter_actix::{
-    BanRule, Key, Limiter, Networks, Policy, Quota, RateLimit, RefusalKind, client_ip,
-    refusal_response,
+    BanRule, Key, Limiter, Policy, Quota, RateLimit, RefusalKind, client_ip, refusal_response,
 };
 
 pub(super) async fn limiter(quota: &str) -> Limiter {
@@ -96,7 +95,10 @@ async fn what_is_named_must_be_there() {
     assert_eq!(statuses!(data, get("/"), get("/")), [200, 429]);
     // The output of `main() -> Result<(), Box<dyn Error>>`.
     let error = format!("{:?}", limiter.policy("apy").unwrap_err());
-    assert_eq!(error, "there is no policy \"apy\"; configured are: api, banning");
+    let expected = "there is no policy \"apy\"; did you mean \"api\"? configured are: api, banning";
+    assert_eq!(error, expected);
+    let error = limiter.policies([]).unwrap_err().to_string();
+    assert_eq!(error, "no policy is named; configured are: api, banning");
     let unknown = web::resource("/").wrap(RateLimit::named("apy")).route(web::get().to(hello));
     let unknown = App::new().app_data(limiter).service(unknown);
     assert_eq!(statuses!(unknown, get("/"), get("/")), [500, 500]);
@@ -116,9 +118,8 @@ async fn quotas_of_an_unknown_policy_are_an_error_for_everybody() {
 /// Without the application's data the limit itself names the limiter.
 #[actix_web::test]
 async fn the_address_of_a_client_that_is_not_counted_is_known() {
-    let allowed = Networks::parse(["192.0.2.0/24"]).unwrap();
     let policy = Policy::new("api", "5/hour").unwrap();
-    let limiter = Limiter::builder().policy(policy).allow(allowed).build().await.unwrap();
+    let limiter = Limiter::builder().policy(policy).allow("192.0.2.0/24").build().await.unwrap();
     let address = async |request: HttpRequest| client_ip(&request).unwrap().to_string();
     let limit = RateLimit::new(limiter.policy("api").unwrap());
     let app = test::init_service(App::new().wrap(limit).default_service(web::to(address))).await;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use actix_web::{
-    App, Error, HttpMessage, HttpResponse, ResponseError,
+    App, Error, HttpResponse, ResponseError,
     body::{EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::header::{AUTHORIZATION, CONTENT_LENGTH, WWW_AUTHENTICATE},
@@ -13,7 +13,9 @@ use actix_web::{
     test::TestRequest,
     web,
 };
-use limiter_actix::{Decision, Permit, RateLimit, Refusal, Refused, Retry, refusal_response};
+use limiter_actix::{
+    Decision, RateLimit, RateLimited, Refusal, Refused, Retry, permit, refusal_response,
+};
 
 use super::{Setup, peer, send};
 
@@ -48,7 +50,7 @@ async fn authenticate<B: MessageBody>(
             return Ok(next.call(request).await?.map_into_left_body());
         }
         Some(_) => {
-            let permit = request.extensions().get::<Permit>().cloned();
+            let permit = permit(request.request());
             if let Some(permit) = permit {
                 permit.record_response(WRONG_GUESS).await;
             }
@@ -67,15 +69,19 @@ fn announced(request: &ServiceRequest) -> u64 {
 }
 
 /// Charges what has come, which a client that sends in chunks has not announced.
-async fn upload(permit: web::ReqData<Permit>, file: web::Bytes) -> HttpResponse {
-    permit.charge_to(kilobytes(file.len())).await;
+async fn upload(limited: RateLimited, file: web::Bytes) -> HttpResponse {
+    if let Some(permit) = limited.permit() {
+        permit.charge_to(kilobytes(file.len())).await;
+    }
     HttpResponse::Created().finish()
 }
 
 /// Charges the file that is sent, also beyond the budget: the next download waits.
-async fn download(permit: web::ReqData<Permit>) -> HttpResponse {
+async fn download(limited: RateLimited) -> HttpResponse {
     let file = vec![0; 80 * 1024];
-    permit.charge_to(kilobytes(file.len())).await;
+    if let Some(permit) = limited.permit() {
+        permit.charge_to(kilobytes(file.len())).await;
+    }
     HttpResponse::Ok().body(file)
 }
 

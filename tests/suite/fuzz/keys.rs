@@ -32,7 +32,7 @@ proptest! {
         let parts = if by_user { ["user", "header:x-a", "header:x-b"] } else { ["ip", "header:x-a", "header:x-b"] };
         let key = |facts: &Facts| {
             let policy = Policy::new("api", Quota::per_hour(1).unwrap()).unwrap();
-            let policy = policy.with_key(KeySpec::parse(parts).unwrap());
+            let policy = policy.with_key(KeySpec::parse(parts).unwrap()).unwrap();
             let limiter = block_on(Limiter::builder().policy(policy).build()).unwrap();
             let api = limiter.policy("api").unwrap();
             let subjects = api.resolve_subjects(facts, None).unwrap().unwrap();

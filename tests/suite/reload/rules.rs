@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use limiter_core::{
-    AdmitOptions, Config, Key, Limiter, LimiterBuilder, ManualClock, MemoryStore, Mode, Networks,
-    Policy, PolicySet, Timestamp, Verdict,
+    AdmitOptions, Config, Key, Limiter, LimiterBuilder, ManualClock, MemoryStore, Mode, Policy,
+    PolicySet, Timestamp, Verdict,
 };
 
 use super::{Reloads, limiter, reload};
@@ -205,7 +205,7 @@ async fn what_is_set_in_code_stays() {
     let limiter = LimiterBuilder::from_config(config)
         .store(MemoryStore::builder().clock(clock.clone()).build())
         .policy(Policy::new("code", "2/minute").unwrap())
-        .block("198.51.100.0/24".parse::<Networks>().unwrap())
+        .block("198.51.100.0/24")
         .build()
         .await
         .unwrap();

@@ -6,6 +6,7 @@ use rocket::{
 };
 
 use super::specific::{figment, limited, names, option, rocket};
+use crate::captured_log::CapturedLog;
 
 policy!(Missing = "missing");
 
@@ -101,4 +102,26 @@ fn what_is_no_table_stops_the_launch() {
         .merge(("log_level", "off"))
         .merge(("limiter", "{policies={default={quota=\"3/hour\"}"));
     assert!(refuses_to_launch(rocket::custom(figment).attach(RateLimitFairing::from_config())));
+}
+
+#[test]
+fn what_has_no_effect_is_logged_at_launch() {
+    let warnings = |rocket: Rocket<Build>| {
+        let log = CapturedLog::start();
+        assert!(!refuses_to_launch(rocket));
+        let text = log.text();
+        [
+            text.matches("no route has a RateLimited guard").count(),
+            text.matches("exempt: there").count(),
+        ]
+    };
+    let fairing = RateLimitFairing::from_config;
+    assert_eq!(warnings(rocket::custom(figment()).attach(fairing())), [1, 0]);
+    assert_eq!(warnings(rocket::custom(figment()).attach(fairing().before_routing("api"))), [0, 0]);
+    assert_eq!(warnings(rocket().mount("/in", routes![limited])), [0, 0]);
+
+    let exempt = figment().merge(("limiter.exempt", ["GET /in", "/in/{id}", "/limited"]));
+    let own = fairing().before_routing("api").exempt("/in").exempt("/<id>");
+    let rocket = rocket::custom(exempt).attach(own).mount("/in", routes![limited]);
+    assert_eq!(warnings(rocket), [0, 3]);
 }

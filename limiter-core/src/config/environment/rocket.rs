@@ -8,7 +8,7 @@ use figment::{
     value::{Dict, Map, Value},
 };
 
-use super::{insert, notation::parse};
+use super::{insert, notation::parse, prefix_of_variables};
 
 /// Rocket's variables: `ROCKET_LIMITER={policies={api={...}}}`, and
 /// `ROCKET_LIMITER__POLICIES__API__QUOTA`, which its figment has as one flat key
@@ -87,8 +87,7 @@ fn raw_value(
     name: &str,
     variable: impl Fn(String) -> Option<OsString>,
 ) -> Option<Value> {
-    let prefix = from.name.strip_prefix('`')?.strip_suffix("` environment variable(s)")?;
-    let text = variable(format!("{prefix}{}", name.to_ascii_uppercase()))?;
+    let text = variable(format!("{}{}", prefix_of_variables(from)?, name.to_ascii_uppercase()))?;
     text.into_string().ok().map(parse)
 }
 

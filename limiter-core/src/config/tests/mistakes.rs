@@ -112,6 +112,16 @@ fn a_newcomers_mistake_is_answered_by_what_to_write() {
             "exempt: \"health\" is no endpoint; write a method and the pattern of a route, such as \"GET /health\"",
         ),
         ("allow = true".to_owned(), "allow: is true; write a list of texts"),
+        ("stor = \"memory\"".to_owned(), "there is no key \"stor\"; did you mean \"store\"? known"),
+        ("maxKeys = 5".to_owned(), "did you mean \"max_keys\"? known are: mode"),
+        (quota("\"1/s\"") + "\nalgoritm = \"gcra\"", "did you mean \"algorithm\"? known are"),
+        (ban("{ treshold = 3 }"), "there is no key \"treshold\"; did you mean \"threshold\"?"),
+        (
+            "quota = \"1/s\"".to_owned(),
+            "quota: there is no key \"quota\"; write it below [policies",
+        ),
+        ("redis_url = \"x\"".to_owned(), "there is no key \"redis_url\"; write store = \"redis://"),
+        (quota("\"1/s\"") + "\nenabled = false", "write mode = \"enforce\", \"shadow\" or"),
     ];
     for (toml, sentence) in table {
         let error = error(&toml);
@@ -193,6 +203,8 @@ fn the_environment_is_text_and_is_read_as_what_it_has_to_be() {
     assert_eq!(login.quotas().to_string(), "7/1h");
     let error = from_variables(&[("LIMITER_PORT", "80")]).unwrap_err().to_string();
     assert!(error.contains("\"port\""), "{error}");
+    let error = from_variables(&[("LIMITER_POLICIES_API_QUOTA", "1/s")]).unwrap_err().to_string();
+    assert!(error.contains("two \"_\" for each dot"), "{error}");
     let error = from_variables(&[("LIMITER_TIMEOUT", "100")]).unwrap_err().to_string();
     assert!(error.contains("write \"100s\""), "{error}");
 }

@@ -1,8 +1,8 @@
-//! Bounded caches of values that expire, by what a check counts: `moka`, least recently
-//! used first.
+//! Bounded caches of values that expire, by the namespaces and keys of a check: `moka`. A
+//! full one evicts the value that was not used for longest.
 //!
-//! All are one type of `moka`'s, whatever they keep: each type more would add 146 KB to
-//! a program.
+//! All are one type of `moka`'s, whatever they keep: each type more adds 146 KB to a
+//! program.
 
 use std::{
     any::Any,
@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 
 use crate::key::Key;
 
-/// A cache of values of one type.
+/// A cache of values of one type, which are kept as any value.
 pub(crate) struct ExpiringCache<V> {
     cache: Cache<CacheKey, Entry>,
     values: PhantomData<fn() -> V>,

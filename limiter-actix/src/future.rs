@@ -18,7 +18,7 @@ use pin_project_lite::pin_project;
 use crate::{
     enforcer::Enforcer,
     request::ActixRequest,
-    response::{Refused, RefusedByLimiter, add_fields},
+    response::{Refused, RefusedByLimiter, ResponseFields},
 };
 
 /// The status that is recorded for a request without a response: see
@@ -161,7 +161,8 @@ impl PermitGuard {
     fn add_fields<B>(&self, result: &mut Result<ServiceResponse<B>, Error>) {
         if let Ok(response) = result {
             let policy_field = self.enforcer.policy_field();
-            add_fields(response.headers_mut(), self.permit.fields(), policy_field.as_deref());
+            let mut fields = ResponseFields::of(response.headers_mut(), policy_field.as_deref());
+            self.permit.write_fields(&mut |name, value| fields.add(name, value));
         }
     }
 }

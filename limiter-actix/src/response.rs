@@ -10,7 +10,7 @@ use actix_web::{
         header::{self, HeaderMap, HeaderName, HeaderValue},
     },
 };
-use limiter_core::{Fields, Refusal};
+use limiter_core::Refusal;
 
 const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -66,7 +66,8 @@ pub(crate) fn refusal_response_with(
     policy_field: Option<&HeaderValue>,
 ) -> HttpResponse {
     let mut response = HttpResponse::with_body(status(refusal), BoxBody::new(refusal.body()));
-    add_fields(response.headers_mut(), refusal.fields(), policy_field);
+    let mut fields = ResponseFields::of(response.headers_mut(), policy_field);
+    refusal.write_fields(&mut |name, value| fields.add(name, value));
     response
 }
 
@@ -77,54 +78,51 @@ fn status(refusal: &Refusal) -> StatusCode {
 /// Adds the fields of a refusal that the application's own response leaves out.
 /// Its type and caching are the application's.
 pub(crate) fn add_missing_fields(headers: &mut HeaderMap, refusal: &Refusal) {
-    let mut fields = refusal.fields();
-    fields.retain(|name, _| name != "content-type" && !headers.contains_key(name));
-    add_fields(headers, fields, None);
+    refusal.write_fields(&mut |name, value| {
+        if name != "content-type" && !headers.contains_key(name) {
+            ResponseFields::of(headers, None).add(name, value);
+        }
+    });
 }
 
-/// Adds fields to a response. Lists go on in another line, as RFC 9651 (section
-/// 3.1) allows, so that nested limiters show both; of the others the first one
-/// there stays, which is the inner limiter's or the handler's own.
-///
-/// `policy_field` is taken where its value is the same: it was made once.
-pub(crate) fn add_fields(
-    headers: &mut HeaderMap,
-    fields: Fields<'_>,
-    policy_field: Option<&HeaderValue>,
-) {
-    for (name, value) in fields {
-        match name {
-            "ratelimit-policy" => {
-                let made = policy_field.filter(|made| **made == *value).cloned();
-                if let Some(value) = made.or_else(|| header_value(value)) {
-                    headers.append(RATELIMIT_POLICY, value);
-                }
-            }
-            "ratelimit" if is_list(&value) => {
-                if let Some(value) = header_value(value) {
-                    headers.append(RATELIMIT, value);
-                }
-            }
-            _ => {
-                let name = field_name(name);
-                if !headers.contains_key(&name)
-                    && let Some(value) = header_value(value)
-                {
-                    headers.insert(name, value);
-                }
-            }
+/// Header fields of a response, to which a limit adds its own.
+pub(crate) struct ResponseFields<'a> {
+    headers: &'a mut HeaderMap,
+    /// The value of `ratelimit-policy` that was made once.
+    policy_field: Option<&'a HeaderValue>,
+    /// True if there were none before, so that nothing is looked for.
+    is_new: bool,
+}
+
+impl<'a> ResponseFields<'a> {
+    pub(crate) fn of(headers: &'a mut HeaderMap, policy_field: Option<&'a HeaderValue>) -> Self {
+        let is_new = headers.is_empty();
+        Self { headers, policy_field, is_new }
+    }
+
+    /// Adds a field. Lists go on in another line, as RFC 9651 (section 3.1) allows, so
+    /// that nested limiters show both; of the others the first one there stays, which is
+    /// the inner limiter's or the handler's own.
+    pub(crate) fn add(&mut self, name: &'static str, value: Cow<'_, str>) {
+        let (name, is_list) = (field_name(name), is_list(name, &value));
+        if (self.is_new || is_list || !self.headers.contains_key(&name))
+            && let Some(value) = header_value(value, self.policy_field)
+        {
+            self.headers.append(name, value);
         }
     }
 }
 
-/// Returns true if a value of `ratelimit` is a list. Up to draft -07 it is a dictionary,
-/// of which a response has one.
-fn is_list(value: &str) -> bool {
-    value.starts_with('"')
+/// Returns true if a field is a list. Up to draft -07 `ratelimit` is a dictionary, of which a
+/// response has one.
+fn is_list(name: &str, value: &str) -> bool {
+    name == "ratelimit-policy" || name == "ratelimit" && value.starts_with('"')
 }
 
 fn field_name(name: &'static str) -> HeaderName {
     match name {
+        "ratelimit" => RATELIMIT,
+        "ratelimit-policy" => RATELIMIT_POLICY,
         "retry-after" => header::RETRY_AFTER,
         "content-type" => header::CONTENT_TYPE,
         "cache-control" => header::CACHE_CONTROL,
@@ -132,9 +130,10 @@ fn field_name(name: &'static str) -> HeaderName {
     }
 }
 
-/// Without a copy where the value is known, or was made for this response.
-fn header_value(value: Cow<'_, str>) -> Option<HeaderValue> {
+/// Without a copy where the value is known, or was made for this response or `before`.
+fn header_value(value: Cow<'_, str>, before: Option<&HeaderValue>) -> Option<HeaderValue> {
     match value {
+        Cow::Borrowed(value) if before.is_some_and(|before| *before == *value) => before.cloned(),
         Cow::Borrowed("application/problem+json") => Some(PROBLEM),
         Cow::Borrowed("no-store") => Some(NO_STORE),
         Cow::Borrowed(value) => HeaderValue::from_str(value).ok(),

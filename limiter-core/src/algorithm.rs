@@ -211,15 +211,14 @@ impl<S: Arithmetic> Usage<S> {
         self.reset_after() == 0
     }
 
-    /// Microseconds within which no more than [`remaining`](Self::remaining)
-    /// units can pass: the effective window of
+    /// Microseconds within which no more than `remaining` units can pass, which are those
+    /// of [`remaining`](Self::remaining): the effective window of
     /// draft-ietf-httpapi-ratelimit-headers-11.
     ///
     /// Never shorter than those units take at the quota's own rate, which is
     /// the cap on the ratio that the draft asks for, nor than the time until
     /// one unit more is there.
-    pub(crate) fn effective_window(&self) -> u64 {
-        let remaining = self.remaining();
+    pub(crate) fn effective_window(&self, remaining: u64) -> u64 {
         if let AlgorithmUsage::FixedWindow(window) = &self.used {
             return window.next_end();
         }

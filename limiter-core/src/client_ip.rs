@@ -238,12 +238,14 @@ impl ClientIp {
     }
 
     /// As [`resolve`](Self::resolve), but a header that is not there is no error.
+    #[inline]
     pub(crate) fn find<'a>(
         &self,
         peer: Option<IpAddr>,
         lines: impl FnOnce(&str) -> Vec<&'a [u8]>,
     ) -> Result<Resolution, Error> {
-        let peer = canonical(peer.or(self.fallback).ok_or(Error::NoAddress)?);
+        let Some(peer) = peer.or(self.fallback) else { return Err(Error::NoAddress) };
+        let peer = canonical(peer);
         let Some(forwarding) = self.forwarding.as_ref().filter(|own| self.trusts(own, peer)) else {
             return Ok(Resolution::Client(peer));
         };
@@ -261,6 +263,7 @@ impl ClientIp {
     }
 
     /// The address that a request counts as.
+    #[inline]
     pub(crate) fn required(&self, resolution: Resolution) -> Result<IpAddr, Error> {
         match resolution {
             Resolution::Client(address) => Ok(address),
@@ -291,6 +294,7 @@ impl ClientIp {
     }
 
     /// The key of an address, IPv6 cut as configured.
+    #[inline]
     pub(crate) fn key(&self, address: IpAddr) -> Key {
         Key::ip_prefix(self.embedded_ipv4(address).unwrap_or(address), self.ipv6_prefix)
     }

@@ -73,10 +73,12 @@ impl Exemptions {
 
     /// Returns true if the request's endpoint is exempt.
     #[must_use]
+    #[inline]
     pub fn contains(&self, request: &dyn RequestInfo) -> bool {
-        if self.is_empty() {
-            return false;
-        }
+        !self.is_empty() && self.contains_endpoint(request)
+    }
+
+    fn contains_endpoint(&self, request: &dyn RequestInfo) -> bool {
         let Some(pattern) = request.exact_endpoint() else { return false };
         let method = counted_method(request.method());
         self.0.iter().any(|exempt| {

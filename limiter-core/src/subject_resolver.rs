@@ -95,7 +95,8 @@ impl SubjectResolver {
         for policy in policies {
             let key = client.key(policy.key())?;
             // The key holds an IPv6 network; the list may name one host.
-            let spared = client.address.is_some_and(|address| self.never_ban.contains(address))
+            let spared = !self.never_ban.is_empty()
+                && client.address.is_some_and(|address| self.never_ban.contains(address))
                 && key.address().is_some();
             subjects.push(Subject { key, bannable: !spared });
         }
@@ -179,6 +180,7 @@ impl Client<'_> {
         if listed == Listed::Blocked { Err(Error::Blocked) } else { Ok(listed) }
     }
 
+    #[inline]
     fn resolve(&self) -> Result<Resolution, Error> {
         let SubjectResolver { client_ip, proxy_warning, .. } = self.resolver;
         let request = self.request;
@@ -187,6 +189,7 @@ impl Client<'_> {
         client_ip.find(peer, |name| request.header_lines(name))
     }
 
+    #[inline]
     fn address(&mut self) -> Result<IpAddr, Error> {
         if let Some(address) = self.address {
             return Ok(address);
@@ -200,12 +203,14 @@ impl Client<'_> {
         self.address().map(|address| self.resolver.ip_key(address))
     }
 
+    #[inline]
     fn key(&mut self, spec: &KeySpec) -> Result<Key, Error> {
         let [first, others @ ..] = spec.parts() else { return Ok(Key::global()) };
         let first = self.key_part(first)?;
         others.iter().try_fold(first, |key, part| Ok(key.and(self.key_part(part)?)))
     }
 
+    #[inline]
     fn key_part(&mut self, part: &KeyPart) -> Result<Key, Error> {
         match part {
             KeyPart::Ip => self.address_key(),

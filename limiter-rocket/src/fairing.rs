@@ -23,7 +23,7 @@ use crate::{
     lingering::linger,
     request::RocketRequest,
     request_state::RequestState,
-    response::{CatcherFairing, add_fields, answer_refusal},
+    response::{CatcherFairing, add_field, answer_refusal},
 };
 
 /// Sets a limiter up, shows clients what is left of each policy that counted
@@ -262,5 +262,5 @@ fn add_permit_fields(response: &mut Response<'_>, permit: &Permit) {
     if let Some(previous) = permit.chain().nth(1) {
         add_permit_fields(response, previous);
     }
-    add_fields(response, permit.fields());
+    permit.write_fields(&mut |name, value| add_field(response, name, value));
 }

@@ -5,7 +5,8 @@
 //! (`Result<RateLimited, Refused>`). What a handler answers behind an
 //! `Option<RateLimited>` does not go out.
 
-use limiter_core::Fields;
+use std::borrow::Cow;
+
 use rocket::{
     Build, Catcher, Request, Response, Rocket,
     catcher::{self, Handler},
@@ -36,7 +37,7 @@ pub(crate) async fn answer_refusal<'r>(
     if !refused.is_seen() && (by_handler || !is_refusals) {
         *response = catch(refused.status(), request).await;
     }
-    add_fields(response, refused.unseen().fields());
+    refused.unseen().write_fields(&mut |name, value| add_field(response, name, value));
 }
 
 /// Removes the mark of a handler's answer, and returns whether it was there.
@@ -74,15 +75,13 @@ async fn catch<'r>(status: Status, request: &'r Request<'_>) -> Response<'r> {
     })
 }
 
-/// Adds fields to a response. Lists go on in another line, as RFC 9651 (section
+/// Adds a field to a response. Lists go on in another line, as RFC 9651 (section
 /// 3.1) allows; of the others the first one there stays.
-pub(crate) fn add_fields(response: &mut Response<'_>, fields: Fields<'_>) {
-    for (name, value) in fields {
-        // Up to draft -07 `ratelimit` is a dictionary, of which a response has one.
-        let is_list = name == "ratelimit-policy" || name == "ratelimit" && value.starts_with('"');
-        if is_list || !response.headers().contains(name) {
-            response.adjoin_header(Header::new(name, value.into_owned()));
-        }
+pub(crate) fn add_field(response: &mut Response<'_>, name: &'static str, value: Cow<'_, str>) {
+    // Up to draft -07 `ratelimit` is a dictionary, of which a response has one.
+    let is_list = name == "ratelimit-policy" || name == "ratelimit" && value.starts_with('"');
+    if is_list || !response.headers().contains(name) {
+        response.adjoin_header(Header::new(name, value.into_owned()));
     }
 }
 

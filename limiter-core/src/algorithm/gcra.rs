@@ -7,6 +7,7 @@
 //! `window`, and one microsecond pays back exactly `limit`.
 
 mod debt;
+pub(super) mod rule;
 
 pub(super) use self::debt::Debt;
 use self::debt::{MAX_LEAD, capacity, cost_of};
@@ -52,11 +53,7 @@ impl Arithmetic for Debt {
 
     #[inline]
     fn wait(&self, quota: &Quota, _: Timestamp, cost: u64) -> Wait {
-        let after = self.debt() + cost_of(quota, cost);
-        match after.checked_sub(capacity(quota)) {
-            None | Some(0) => Wait::None,
-            Some(over) => Wait::Micros(div_ceil(over, self.rate())),
-        }
+        rule::wait(self.debt() + cost_of(quota, cost), capacity(quota), self.rate())
     }
 
     #[inline]

@@ -18,7 +18,7 @@
 
 use super::{
     AlgorithmUsage, Arithmetic, Segments, State, Usage, Wait, algorithm_usage, by_algorithm,
-    gcra::Debt,
+    gcra::{Debt, rule},
 };
 use crate::{
     quota::{Algorithm, Quota},
@@ -114,8 +114,8 @@ impl WordEncoding {
         Some(WordCheck { usage, wait, charged: Some(charged) })
     }
 
-    /// The same of `gcra`, in grains: numbers of 64 bits and, if it passes, no division.
-    /// It mirrors `gcra.rs`.
+    /// The same of `gcra`, by its [`rule`] in grains: numbers of 64 bits and, if it passes,
+    /// no division.
     #[inline]
     fn check_gcra<S: Arithmetic>(
         &self,
@@ -125,14 +125,12 @@ impl WordEncoding {
         origin: Timestamp,
     ) -> Option<WordCheck<S>> {
         let elapsed = self.grains_at(now, origin)?;
-        // More than two buckets: the clock has stepped back. See `Debt::bounded`.
-        let before = Some(word.saturating_sub(elapsed)).filter(|ahead| *ahead <= 2 * self.bucket);
-        let before = before.unwrap_or(0);
+        let before = rule::believed(word.saturating_sub(elapsed), self.bucket);
         let after = fits(before.checked_add(cost.checked_mul(self.per_unit)?)?)?;
-        let wait = match after.checked_sub(self.bucket) {
-            _ if cost > self.quota.burst() => Wait::Never,
-            None | Some(0) => Wait::None,
-            Some(over) => Wait::Micros(over.div_ceil(self.per_micro)),
+        let wait = if cost > self.quota.burst() {
+            Wait::Never
+        } else {
+            rule::wait(after, self.bucket, self.per_micro)
         };
         let (ahead, charged) = if wait == Wait::None && cost > 0 {
             (after, Some(fits(elapsed.checked_add(after)?)?))

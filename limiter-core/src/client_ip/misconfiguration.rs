@@ -42,15 +42,25 @@ pub(crate) struct ProxyWarning {
 impl ProxyWarning {
     /// Observes a request, unless the warning was logged or enough requests were
     /// observed. `has` returns whether the request has a line of that header.
+    #[inline]
     pub(crate) fn observe(
         &self,
         client_ip: &ClientIp,
         peer: Option<IpAddr>,
         has: impl Fn(&str) -> bool,
     ) {
-        if self.observed.load(Ordering::Relaxed) >= OBSERVED {
-            return;
+        if self.observed.load(Ordering::Relaxed) < OBSERVED {
+            self.observe_early(client_ip, peer, has);
         }
+    }
+
+    #[cold]
+    fn observe_early(
+        &self,
+        client_ip: &ClientIp,
+        peer: Option<IpAddr>,
+        has: impl Fn(&str) -> bool,
+    ) {
         let before = self.observed.fetch_add(1, Ordering::Relaxed);
         if *self.first_peer.get_or_init(|| peer) != peer {
             self.has_other_peers.store(true, Ordering::Relaxed);

@@ -1,6 +1,7 @@
 //! A request that a limit has let pass: [`Permit`].
 
 use std::{
+    borrow::Cow,
     future::poll_fn,
     iter,
     net::IpAddr,
@@ -130,12 +131,18 @@ impl Permit {
     /// [`PolicySet::fields`].
     #[must_use]
     pub fn fields(&self) -> Fields<'_> {
+        Fields::collect(|write| self.write_fields(write))
+    }
+
+    /// Calls `write` with the name and value of each of the [`fields`](Self::fields):
+    /// adapters put them into a response without a list in between.
+    pub fn write_fields<'a>(&'a self, write: &mut dyn FnMut(&'static str, Cow<'a, str>)) {
         let superseded = self.0.superseded.load(Ordering::Relaxed);
         let texts = self.0.policies.texts();
         if superseded & SETTLED == 0 {
-            return texts.fields(&self.0.decision, superseded & !ENTERED);
+            return texts.write_fields(&self.0.decision, superseded & !ENTERED, write);
         }
-        texts.fields(&self.settled_decision(), superseded & !(SETTLED | ENTERED))
+        texts.write_fields(&self.settled_decision(), superseded & !(SETTLED | ENTERED), write);
     }
 
     /// This permit, and those that the same request has got before, the first

@@ -169,7 +169,7 @@ impl PolicySet {
     /// style says. Names are in lower case.
     #[must_use]
     pub fn fields(&self, decision: &Decision) -> Fields<'_> {
-        self.texts().fields(decision, 0)
+        Fields::collect(|write| self.texts().write_fields(decision, 0, write))
     }
 
     /// The value of the `ratelimit-policy` field, which is the same in all

@@ -42,6 +42,7 @@ impl Nat64Prefixes {
     /// Returns the IPv4 address in an address of one of these prefixes, or of a
     /// documented one. Of these it may be any: only the site's translator sends
     /// from them.
+    #[inline]
     pub(crate) fn embedded_ipv4(&self, address: IpAddr) -> Option<Ipv4Addr> {
         let IpAddr::V6(v6) = address else { return None };
         let own = self.0.iter().find(|prefix| prefix.contains(&v6));

@@ -12,19 +12,19 @@ pub struct Fields<'a>(SmallVec<[Field<'a>; 6]>);
 type Field<'a> = (&'static str, Cow<'a, str>);
 
 impl<'a> Fields<'a> {
-    /// Leaves out the fields for which `is_kept` returns false.
-    pub fn retain(&mut self, mut is_kept: impl FnMut(&str, &str) -> bool) {
-        self.0.retain(|(name, value)| is_kept(name, value));
-    }
-
     /// Returns the value of a field, whose name is given in lower case.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(own, _)| *own == name).map(|(_, value)| &**value)
     }
 
-    pub(super) fn push(&mut self, name: &'static str, value: impl Into<Cow<'a, str>>) {
-        self.0.push((name, value.into()));
+    /// Returns the fields that `write_all` writes.
+    pub(crate) fn collect(
+        write_all: impl FnOnce(&mut dyn FnMut(&'static str, Cow<'a, str>)),
+    ) -> Self {
+        let mut fields = SmallVec::new();
+        write_all(&mut |name, value| fields.push((name, value)));
+        Self(fields)
     }
 }
 

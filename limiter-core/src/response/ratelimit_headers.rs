@@ -17,10 +17,9 @@
 
 use std::borrow::Cow;
 
-use super::fields::Fields;
 use crate::{
     decision::{Decision, QuotaStatus, Verdict},
-    policy::{HeaderStyle, Mode, Policy},
+    policy::{HeaderStyle, HeaderStyles, Mode, Policy},
     quota::{Length, Quota},
     response::structured_fields::{
         effective_window, old_policy_item, policy_item, seconds, status_item, status_name,
@@ -35,6 +34,8 @@ pub(crate) struct SetTexts {
     quotas: Vec<Vec<QuotaTexts>>,
     /// The value of `ratelimit-policy`, if any policy's style has it.
     policy_field: Option<String>,
+    /// True if a policy has another style than [`HeaderStyle::Draft11`].
+    has_older_styles: bool,
 }
 
 #[derive(Debug)]
@@ -50,8 +51,10 @@ struct QuotaTexts {
 impl SetTexts {
     pub(crate) fn new(policies: &[Policy]) -> Self {
         let quotas: Vec<Vec<_>> = policies.iter().map(QuotaTexts::of).collect();
+        let newest = HeaderStyles::from(HeaderStyle::Draft11);
+        let has_older_styles = policies.iter().any(|policy| policy.headers() != newest);
         let policies = policies.to_vec();
-        let mut texts = Self { policies, quotas, policy_field: None };
+        let mut texts = Self { policies, quotas, policy_field: None, has_older_styles };
         texts.policy_field = texts.join_policy_items(0);
         texts
     }
@@ -68,44 +71,46 @@ impl SetTexts {
         self.policy_field.as_deref()
     }
 
-    /// The fields of a decision, but for the policies at the positions of the
-    /// bits of `superseded`: a limit further in has counted them at a higher
+    /// Calls `write` with the name and value of each field of a decision, but for the
+    /// policies at the positions of the bits of `superseded`: a limit further in has counted them at a higher
     /// cost. A ban shows only when it ends: what is left of the quotas does not
     /// help a banned client.
-    pub(crate) fn fields(&self, decision: &Decision, superseded: u64) -> Fields<'_> {
-        let mut fields = Fields::default();
+    pub(crate) fn write_fields<'a>(
+        &'a self,
+        decision: &Decision,
+        superseded: u64,
+        write: &mut dyn FnMut(&'static str, Cow<'a, str>),
+    ) {
         if decision.verdict == Verdict::Banned {
-            return fields;
+            return;
         }
         let shown = Shown { texts: self, decision, superseded };
         let draft_11 = shown.draft_11();
-        let draft_7 = shown.tightest(HeaderStyle::Draft7);
-        let draft_6 = shown.tightest(HeaderStyle::Draft6);
+        let OlderStyles { draft_7, draft_6, x_ratelimit } = shown.older_styles();
         let has_draft = draft_11.is_some() || draft_7.is_some() || draft_6.is_some();
         if has_draft && let Some(value) = shown.policy_field() {
-            fields.push("ratelimit-policy", value);
+            write("ratelimit-policy", value);
         }
         if let Some(value) = draft_11 {
-            fields.push("ratelimit", value);
+            write("ratelimit", value.into());
         }
         if let Some(status) = draft_7 {
             let [limit, remaining, reset] = draft_numbers(status);
             let value = format!("limit={limit}, remaining={remaining}, reset={reset}");
-            fields.push("ratelimit", value);
+            write("ratelimit", value.into());
         }
         if let Some(status) = draft_6 {
             let [limit, remaining, reset] = draft_numbers(status);
-            fields.push("ratelimit-limit", number(limit));
-            fields.push("ratelimit-remaining", number(remaining));
-            fields.push("ratelimit-reset", number(reset));
+            write("ratelimit-limit", number(limit));
+            write("ratelimit-remaining", number(remaining));
+            write("ratelimit-reset", number(reset));
         }
-        if let Some(status) = shown.tightest(HeaderStyle::XRateLimit) {
+        if let Some(status) = x_ratelimit {
             let reset = decision.now.after(status.reset_after()).as_micros();
-            fields.push("x-ratelimit-limit", number(status.limit()));
-            fields.push("x-ratelimit-remaining", number(status.remaining()));
-            fields.push("x-ratelimit-reset", number(seconds(reset)));
+            write("x-ratelimit-limit", number(status.limit()));
+            write("x-ratelimit-remaining", number(status.remaining()));
+            write("x-ratelimit-reset", number(seconds(reset)));
         }
-        fields
     }
 
     fn quota(&self, status: &QuotaStatus) -> Option<&QuotaTexts> {
@@ -125,6 +130,14 @@ impl SetTexts {
     }
 }
 
+/// The quota with the least remaining, of the policies of each older style.
+#[derive(Default)]
+struct OlderStyles<'d> {
+    draft_7: Option<&'d QuotaStatus>,
+    draft_6: Option<&'d QuotaStatus>,
+    x_ratelimit: Option<&'d QuotaStatus>,
+}
+
 /// The part of a decision that the client is to see.
 struct Shown<'a, 'd> {
     texts: &'a SetTexts,
@@ -141,18 +154,25 @@ impl<'a, 'd> Shown<'a, 'd> {
         })
     }
 
-    fn tightest(&self, style: HeaderStyle) -> Option<&'d QuotaStatus> {
-        self.of_style(style).min_by_key(|status| status.remaining())
+    fn older_styles(&self) -> OlderStyles<'d> {
+        if !self.texts.has_older_styles {
+            return OlderStyles::default();
+        }
+        let tightest =
+            |style| self.of_style(style).min_by_key(|status: &&QuotaStatus| status.remaining());
+        OlderStyles {
+            draft_7: tightest(HeaderStyle::Draft7),
+            draft_6: tightest(HeaderStyle::Draft6),
+            x_ratelimit: tightest(HeaderStyle::XRateLimit),
+        }
     }
 
     fn draft_11(&self) -> Option<String> {
-        let mut statuses = self.of_style(HeaderStyle::Draft11);
-        let item = |status: &QuotaStatus| {
+        let items = self.of_style(HeaderStyle::Draft11).map(|status| {
             let name = self.texts.quota(status).map_or("", |quota| &quota.status_name);
             status_item(name, status)
-        };
-        let first = item(statuses.next()?);
-        Some(statuses.fold(first, |list, status| list + ", " + &item(status)))
+        });
+        items.reduce(|list, item| list + ", " + &item)
     }
 
     fn policy_field(&self) -> Option<Cow<'a, str>> {
@@ -171,7 +191,8 @@ const fn is_superseded(superseded: u64, at: usize) -> bool {
 
 /// Limit, remaining and reset as drafts -06 and -07 write them.
 fn draft_numbers(status: &QuotaStatus) -> [u64; 3] {
-    [status.limit(), status.remaining(), effective_window(status)]
+    let remaining = status.remaining();
+    [status.limit(), remaining, effective_window(status, remaining)]
 }
 
 pub(crate) fn number(number: u64) -> Cow<'static, str> {

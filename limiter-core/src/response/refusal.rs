@@ -1,6 +1,7 @@
 //! The response to a request that does not pass: [`Refusal`].
 
 use std::{
+    borrow::Cow,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -173,16 +174,20 @@ impl Refusal {
     /// are in lower case.
     #[must_use]
     pub fn fields(&self) -> Fields<'_> {
-        let mut fields = match &*self.0 {
-            Inner::Decided(refusal) => refusal.texts.fields(&refusal.decision, 0),
-            Inner::Error(_) => Fields::default(),
-        };
-        if let Some(seconds) = self.retry_seconds() {
-            fields.push(RETRY_AFTER, number(seconds));
+        Fields::collect(|write| self.write_fields(write))
+    }
+
+    /// Calls `write` with the name and value of each of the [`fields`](Self::fields):
+    /// adapters put them into a response without a list in between.
+    pub fn write_fields<'a>(&'a self, write: &mut dyn FnMut(&'static str, Cow<'a, str>)) {
+        if let Inner::Decided(refusal) = &*self.0 {
+            refusal.texts.write_fields(&refusal.decision, 0, write);
         }
-        fields.push("content-type", "application/problem+json");
-        fields.push("cache-control", "no-store");
-        fields
+        if let Some(seconds) = self.retry_seconds() {
+            write(RETRY_AFTER, number(seconds));
+        }
+        write("content-type", "application/problem+json".into());
+        write("cache-control", "no-store".into());
     }
 
     /// The body: `application/problem+json`.

@@ -26,15 +26,17 @@ pub(crate) fn old_policy_item(quota: &Quota) -> String {
 }
 
 /// `"api";r=3;t=42`. It is written for every response, so it costs no more than
-/// two numbers.
+/// two numbers, and has no room behind it: `Bytes` then takes it over as it is.
 pub(crate) fn status_item(name: &str, status: &QuotaStatus) -> String {
+    let remaining = status.remaining();
     let mut digits = [itoa::Buffer::new(), itoa::Buffer::new()];
     let [r, t] = &mut digits;
-    let r = r.format(integer(status.remaining()));
-    let t = t.format(integer(effective_window(status)));
-    let parts = [name, ";r=", r, ";t=", t];
-    let mut item = String::with_capacity(parts.iter().map(|part| part.len()).sum());
-    parts.iter().for_each(|part| item.push_str(part));
+    let r = r.format(integer(remaining));
+    let t = t.format(integer(effective_window(status, remaining)));
+    let mut item = String::with_capacity(name.len() + ";r=;t=".len() + r.len() + t.len());
+    for part in [name, ";r=", r, ";t=", t] {
+        item.push_str(part);
+    }
     item
 }
 
@@ -48,14 +50,15 @@ pub(crate) const fn seconds(micros: u64) -> u64 {
     micros.div_ceil(1_000_000)
 }
 
-/// The seconds within which no more than what remains can be used.
-pub(crate) fn effective_window(status: &QuotaStatus) -> u64 {
+/// The seconds within which no more than these `remaining` units can be used.
+#[inline]
+pub(crate) fn effective_window(status: &QuotaStatus, remaining: u64) -> u64 {
     let micros = match status.wait() {
         Wait::Micros(wait) => wait,
-        Wait::None | Wait::Never => status.usage.effective_window(),
+        Wait::None | Wait::Never => status.usage.effective_window(remaining),
     };
     // With nothing left, 0 would say that there is no need to wait.
-    seconds(micros).max(u64::from(status.remaining() == 0))
+    seconds(micros).max(u64::from(remaining == 0))
 }
 
 #[cfg(test)]

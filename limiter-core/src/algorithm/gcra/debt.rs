@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::rule::believed;
 use crate::algorithm::div_ceil;
 #[cfg(feature = "redis")]
 use crate::algorithm::div_rem;
@@ -60,16 +61,11 @@ impl Debt {
         self.rate
     }
 
-    /// A debt that was kept, by a quota of that burst then.
-    ///
-    /// A lowered limit or burst may leave more than a full bucket, and what was
-    /// used counts. Beyond two of the larger, the clock has stepped back, and
-    /// clamping would not help: a refusal writes nothing, so the client would
-    /// find the clamp again until the clock has caught up.
+    /// A debt that was kept, by a quota of that burst then: [`believed`] up to two buckets
+    /// of the larger.
     #[inline]
     pub(in crate::algorithm) fn bounded(quota: &Quota, debt: u128, burst: u64) -> Self {
-        let full = cost_of(quota, quota.burst().max(burst));
-        Self::new(quota, if debt > 2 * full { 0 } else { debt })
+        Self::new(quota, believed(debt, cost_of(quota, quota.burst().max(burst))))
     }
 
     /// The burst that a state of that debt is kept with: the quota's, or the least one by

@@ -116,7 +116,7 @@ fn a_segment_counts_until_a_window_after_its_end() {
     assert_eq!(usage.wait(1), Wait::Micros(55_000_000));
     assert_eq!(usage.wait(2), Wait::Micros(60_000_000));
     assert_eq!((usage.remaining(), usage.reset_after()), (0, 60_000_000));
-    assert_eq!(usage.effective_window(), 55_000_000);
+    assert_eq!(usage.effective_window(usage.remaining()), 55_000_000);
     assert_eq!(usage.wait(3), Wait::Never);
     let used = [1, 1].into();
     assert_eq!(usage.state(), Some(State::StrictWindow { start: 1_005_000_000, used }));
@@ -205,7 +205,7 @@ proptest! {
             let summary = usage.summary();
             prop_assert_eq!(summary.remaining(), usage.remaining());
             prop_assert_eq!(summary.reset_after(), usage.reset_after());
-            prop_assert_eq!(summary.effective_window(), usage.effective_window());
+            prop_assert_eq!(summary.effective_window(summary.remaining()), usage.effective_window(usage.remaining()));
             let charged = usage.clone().charge(1);
             prop_assert_eq!(summary.charge(1), charged.summary());
             prop_assert_eq!(summary.charge(1).mark(), charged.mark());

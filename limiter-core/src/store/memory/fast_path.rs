@@ -35,26 +35,24 @@ impl MemoryStore {
     /// Decides a check: by a fast path, or else by the general one.
     #[inline]
     pub(crate) fn decide_at_once(&self, check: &Check<'_>) -> Result<Decision, StoreError> {
-        match self.decide_fast(check) {
-            Some(decision) => Ok(decision),
-            None => self.0.decide(check),
+        let by_words = match check.only_item().filter(|_| check.is_simple()) {
+            Some(item) => match &item.policy.counters().quotas[..] {
+                [counter] => self.0.decide_without_lock(check, item, counter),
+                counters => self.0.admit_by_words(check, item, counters),
+            },
+            None => Err(Declined),
+        };
+        match by_words {
+            Ok(decision) => Ok(decision),
+            Err(Declined) => self.decide_under_locks(check),
         }
     }
 
-    /// Decides a check by a fast path; `None` if it takes the general one.
-    #[inline]
-    fn decide_fast(&self, check: &Check<'_>) -> Option<Decision> {
-        if !check.is_simple() {
-            return None;
-        }
-        let by_words = check.only_item().map(|item| match &item.policy.counters().quotas[..] {
-            [counter] => self.0.decide_without_lock(check, item, counter),
-            counters => self.0.admit_by_words(check, item, counters),
-        });
-        match by_words {
-            Some(Ok(decision)) => Some(decision),
-            _ => self.0.decide_locked(check).ok(),
-        }
+    /// Decides a check under the locks of its segments.
+    #[inline(never)]
+    fn decide_under_locks(&self, check: &Check<'_>) -> Result<Decision, StoreError> {
+        let decided = if check.is_simple() { self.0.decide_locked(check) } else { Err(Declined) };
+        decided.or_else(|Declined| self.0.decide(check))
     }
 }
 

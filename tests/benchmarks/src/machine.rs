@@ -36,8 +36,15 @@ pub(crate) fn load() -> String {
 /// The peers, with their versions.
 pub(crate) fn peers() -> String {
     let lock = include_str!("../Cargo.lock");
-    let names = ["governor", "limitador", "actix-extensible-rate-limit", "actix-limitation"];
-    let crates = names.map(|name| {
+    let governor = include_str!("../actix-governor/Cargo.lock");
+    let names = [
+        ("governor", lock),
+        ("actix-governor", governor),
+        ("limitador", lock),
+        ("actix-extensible-rate-limit", lock),
+        ("actix-limitation", lock),
+    ];
+    let crates = names.map(|(name, lock)| {
         let package = lock.split_once(&format!("name = \"{name}\"\nversion = \""));
         let version = package.and_then(|(_, rest)| rest.split('"').next());
         format!("{name} {}", version.expect("it is locked"))

@@ -22,6 +22,8 @@ mod suite {
     #[allow(dead_code, unused_imports, reason = "the tests need more of it")]
     pub(crate) mod servers;
 }
+#[path = "../../../limiter-core/benches/memory/cases.rs"]
+mod cases;
 #[path = "../../../limiter-core/benches/memory/work.rs"]
 mod work;
 

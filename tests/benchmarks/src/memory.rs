@@ -2,19 +2,21 @@
 
 mod footprint;
 mod limitador;
+mod tower_governor;
 
-use std::net::IpAddr;
+use std::{hint::black_box, net::IpAddr, time::Instant};
 
-use limiter_core::{Algorithm, PolicySet, Quota};
+use limiter_core::{PolicySet, Quota};
 
 pub(crate) use self::footprint::grow;
-use self::limitador::Limitador;
+use self::{limitador::Limitador, tower_governor::TowerGovernor};
 use crate::{
+    cases::{CASES, Contenders},
     chart::{Chart, Group, Kind},
     options::Pace,
     report::{Row, Section, Target, keys as told, nanoseconds},
     rounds::{Contender, Rounds, in_turn},
-    work::{Governor, LIMIT, address, decide_address, in_order, order, policy, rule, time},
+    work::{Governor, LIMIT, address, check_address, in_order, order, policy, rule, time},
 };
 
 /// `limitador` is given one in so many of the others' checks: it
@@ -35,13 +37,16 @@ pub(crate) fn measure(pace: &Pace) -> Vec<Section> {
         kind: Kind::Bars { series, groups: groups.collect() },
     };
     let mut rows: Vec<_> = measured.iter().map(row).collect();
-    rows.extend(algorithms(pace));
+    rows.extend(hard_cases(pace));
     rows.extend(footprint::rows(pace.most_keys.min(1_000_000)));
     let note = "A check by a policy of one GCRA quota, without and with a ban rule that is not in \
-                force, the key built from the address and the whole decision returned; time of each \
-                thread. The ratio is to `governor` (its keyed `check_key`, which tells yes or no \
-                and keeps every key for good). `limitador` has its context made in each check, as \
-                its callers have to.";
+                force, the key built from the address and the whole decision returned, in a table \
+                that is bounded; time of each thread. The ratio is to `governor` (its keyed \
+                `check_key`, which returns yes or no and keeps every key for good). `tower-governor` \
+                is its engine, the same with `StateInformationMiddleware`, which returns what \
+                remains. `limitador` has its context made in each check, as its callers have to. \
+                The floor is a read at a random place of 32 bytes a key, each waiting for the one \
+                before, by one thread.";
     vec![Section { title: "In memory", note: note.to_owned(), rows, charts: vec![chart] }]
 }
 
@@ -49,9 +54,12 @@ const GOVERNOR: usize = 0;
 const OURS: usize = 1;
 const BANNING: usize = 2;
 const LIMITADOR: usize = 3;
+const TOWER: usize = 4;
+const FLOOR: usize = 5;
 
 struct Measured {
-    keys: usize,
+    /// The most that ours may take of `governor`'s time.
+    most: f64,
     work: String,
     rounds: Rounds,
 }
@@ -60,6 +68,7 @@ struct Measured {
 struct Field {
     addresses: Vec<IpAddr>,
     governor: Governor,
+    tower: TowerGovernor,
     plain: PolicySet,
     banning: PolicySet,
     limitador: Limitador,
@@ -68,14 +77,15 @@ struct Field {
 impl Field {
     fn new(keys: usize) -> Self {
         let addresses: Vec<IpAddr> = (0..keys).map(address).collect();
-        let (plain, banning) =
-            (ours(keys, Algorithm::Gcra, false), ours(keys, Algorithm::Gcra, true));
-        let (governor, limitador) = (Governor::new(), Limitador::new());
-        let field = Self { addresses, governor, plain, banning, limitador };
+        let (plain, banning) = (ours(keys, false), ours(keys, true));
+        let (governor, tower, limitador) =
+            (Governor::new(), TowerGovernor::new(), Limitador::new());
+        let field = Self { addresses, governor, tower, plain, banning, limitador };
         for address in &field.addresses {
             field.governor.check(address);
-            admit(&field.plain, address);
-            admit(&field.banning, address);
+            field.tower.check(address);
+            check_address(&field.plain, address);
+            check_address(&field.banning, address);
             field.limitador.check(address);
         }
         field
@@ -89,7 +99,13 @@ impl Field {
             let spread = if zipf { "Zipf" } else { "uniform" };
             let plural = if threads == 1 { "" } else { "s" };
             let work = format!("{}, {spread}, {threads} thread{plural}", told(keys));
-            Measured { keys, work, rounds: self.rounds(pace, &orders.collect::<Vec<_>>()) }
+            let most = match (keys, threads) {
+                (1_000, 1) => 0.7,
+                (1_000, _) => 0.5,
+                (_, 1) => 0.62,
+                _ => 0.48,
+            };
+            Measured { most, work, rounds: self.rounds(pace, &orders.collect::<Vec<_>>()) }
         });
         measured.into()
     }
@@ -98,25 +114,24 @@ impl Field {
         let addresses = in_order(orders, &self.addresses);
         let few: Vec<_> =
             addresses.iter().map(|order| order[..order.len() / FEWER].to_vec()).collect();
+        // Written to: what is all zeros would share one page.
+        let table = vec![[0, 1, 1, 1]; self.addresses.len()];
         let contenders: Vec<Contender<'_>> = vec![
             Box::new(|| ns(&addresses, |address| self.governor.check(address))),
-            Box::new(|| ns(&addresses, |address| admit(&self.plain, address))),
-            Box::new(|| ns(&addresses, |address| admit(&self.banning, address))),
+            Box::new(|| ns(&addresses, |address| check_address(&self.plain, address))),
+            Box::new(|| ns(&addresses, |address| check_address(&self.banning, address))),
             Box::new(|| ns(&few, |address| self.limitador.check(address))),
+            Box::new(|| ns(&addresses, |address| self.tower.check(address))),
+            Box::new(|| read(&table, &orders[0])),
         ];
         in_turn(pace.rounds, contenders)
     }
 }
 
 /// Our policy, with room for twice the keys.
-fn ours(keys: usize, algorithm: Algorithm, bans: bool) -> PolicySet {
-    let quota = Quota::per_second(LIMIT.into()).and_then(|quota| quota.with_algorithm(algorithm));
-    policy(2 * keys, quota.expect("the quota is one"), bans.then(rule))
-}
-
-/// A check that is admitted, the key built from the address.
-fn admit(policies: &PolicySet, address: &IpAddr) {
-    assert!(decide_address(policies, address).is_allowed());
+fn ours(keys: usize, bans: bool) -> PolicySet {
+    let quota = Quota::per_second(LIMIT.into()).expect("the quota is one");
+    policy(2 * keys, quota, bans.then(rule))
 }
 
 /// Nanoseconds a check.
@@ -124,43 +139,47 @@ pub(crate) fn ns<K: Sync>(asked: &[Vec<K>], check: impl Fn(&K) + Sync) -> f64 {
     time(asked, check) as f64 / 1e3
 }
 
-fn row(Measured { keys, work, rounds }: &Measured) -> Row {
+fn row(Measured { most, work, rounds }: &Measured) -> Row {
     let median = |contender| nanoseconds(rounds.median(contender));
-    let most = if *keys == 1_000 { 0.7 } else { 0.62 };
     Row {
         work: work.clone(),
         ours: format!("{}, with a ban rule {}", median(OURS), median(BANNING)),
-        beside: format!("governor {}, limitador {}", median(GOVERNOR), median(LIMITADOR)),
+        beside: format!(
+            "governor {}, tower-governor {}, limitador {}, the floor {}",
+            median(GOVERNOR),
+            median(TOWER),
+            median(LIMITADOR),
+            median(FLOOR)
+        ),
         ratios: vec![rounds.ratio(OURS, GOVERNOR), rounds.ratio(BANNING, GOVERNOR)],
-        target: Some(Target::AtMost(most)),
+        target: Some(Target::AtMost(*most)),
     }
 }
 
-/// The other algorithms, beside `gcra`.
-fn algorithms(pace: &Pace) -> Vec<Row> {
-    let all = [
-        Algorithm::Gcra,
-        Algorithm::FixedWindow,
-        Algorithm::SlidingWindow,
-        Algorithm::StrictWindow,
-    ];
-    let rows = [1_000, 100_000].map(|keys| {
-        let orders = [order(pace.checks, keys, false, 0)];
-        let policies = all.map(|algorithm| ours(keys, algorithm, false));
-        let addresses: Vec<_> = (0..keys).map(address).collect();
-        let addresses = &in_order(&orders, &addresses);
-        let contenders = policies.iter().map(|policy| -> Contender<'_> {
-            Box::new(move || ns(addresses, |address| admit(policy, address)))
-        });
-        let rounds = in_turn(pace.rounds, contenders.collect());
-        [1, 2, 3].map(|n| Row {
-            work: format!("`{}`, {}", all[n].as_str(), told(keys)),
-            ours: nanoseconds(rounds.median(n)),
-            beside: format!("`gcra` {}", nanoseconds(rounds.median(0))),
-            ratios: vec![rounds.ratio(n, 0)],
-            // A strict window takes the general path, and has no target.
-            target: (n < 3).then_some(Target::AtMost(1.5)),
-        })
+/// Nanoseconds a read, where each place is known only after the read before it.
+pub(crate) fn read(table: &[[usize; 4]], order: &[usize]) -> f64 {
+    let mut before = 0;
+    let start = Instant::now();
+    for place in order {
+        before = black_box(table[place + before][0]);
+    }
+    start.elapsed().as_nanos() as f64 / order.len() as f64
+}
+
+/// One hot key, newcomers, banned keys, several quotas, other algorithms.
+fn hard_cases(pace: &Pace) -> Vec<Row> {
+    let measured = CASES.iter().map(|case| {
+        let Contenders { mut theirs, mut ours } = (case.begin)(pace.checks);
+        let contenders: Vec<Contender<'_>> =
+            vec![Box::new(|| theirs() as f64 / 1e3), Box::new(|| ours() as f64 / 1e3)];
+        let rounds = in_turn(pace.rounds, contenders);
+        Row {
+            work: case.name.to_owned(),
+            ours: nanoseconds(rounds.median(1)),
+            beside: format!("{} {}", case.peer, nanoseconds(rounds.median(0))),
+            ratios: vec![rounds.ratio(1, 0)],
+            target: case.target.map(|most| Target::AtMost(f64::from(most) / 100.0)),
+        }
     });
-    rows.into_iter().flatten().collect()
+    measured.collect()
 }

@@ -11,6 +11,8 @@ use std::{
 
 use serde_json::{Value, json};
 
+use crate::load::Load;
+
 /// The process. It is ended when this is dropped.
 pub(crate) struct Flexible {
     child: Child,
@@ -18,9 +20,8 @@ pub(crate) struct Flexible {
 }
 
 /// The work to measure.
-pub(crate) struct Load {
-    pub(crate) keys: usize,
-    pub(crate) in_flight: usize,
+pub(crate) struct Work {
+    pub(crate) load: Load,
     pub(crate) time: Duration,
 }
 
@@ -39,9 +40,9 @@ impl Flexible {
     }
 
     /// Checks a second, and the median of microseconds until an answer.
-    pub(crate) fn measure(&self, url: &str, load: Load) -> (f64, f64) {
+    pub(crate) fn measure(&self, url: &str, work: Work) -> (f64, f64) {
         let (input, output) = &mut *self.pipes.borrow_mut();
-        let Load { keys, in_flight, time } = load;
+        let Work { load: Load { keys, in_flight }, time } = work;
         let milliseconds = u64::try_from(time.as_millis()).expect("it is short");
         let task = json!({
             "url": url, "keys": keys, "inFlight": in_flight, "milliseconds": milliseconds,

@@ -24,9 +24,22 @@ pub(crate) fn in_turn(rounds: usize, mut contenders: Vec<Contender<'_>>) -> Roun
     Rounds(figures)
 }
 
+/// Measures two things at once in each round: call by call in turn. The first round warms
+/// up and does not count.
+pub(crate) fn side_by_side(rounds: usize, mut both: impl FnMut() -> [f64; 2]) -> Rounds {
+    let figures: Vec<_> = (0..=rounds).map(|_| both()).skip(1).collect();
+    Rounds([0, 1].map(|n| figures.iter().map(|both| both[n]).collect()).into())
+}
+
 impl Rounds {
     pub(crate) fn median(&self, contender: usize) -> f64 {
         median(self.0[contender].clone())
+    }
+
+    /// Returns the contender whose median is highest.
+    pub(crate) fn highest(&self, contenders: [usize; 2]) -> usize {
+        let [one, other] = contenders;
+        if self.median(other) > self.median(one) { other } else { one }
     }
 
     /// One contender's figure by another's.

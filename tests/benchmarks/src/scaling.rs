@@ -1,19 +1,15 @@
 //! Cost of a check in memory by the number of keys, quotas, policies and bans.
 
-use std::{
-    hint::black_box,
-    slice::from_ref,
-    time::{Duration, Instant},
-};
+use std::{slice::from_ref, time::Duration};
 
 use futures_executor::block_on;
 use limiter_core::{Key, Limiter, MemoryStore, Policy, PolicySet, Quota, Quotas, Subjects};
 
 use crate::{
     chart::{Chart, Kind, Line},
-    memory::ns,
+    memory::{ns, read},
     options::Pace,
-    report::{Row, Section, keys as told, nanoseconds},
+    report::{Row, Section, Target, keys as told, nanoseconds},
     rounds::{Contender, in_turn},
     work::{LIMIT, address, check, decide, order, policy, rule},
 };
@@ -73,16 +69,6 @@ fn by_keys(pace: &Pace) -> (Vec<Row>, Vec<Line>) {
     (rows, [("a check", checks), ("a random read", reads)].map(line).into())
 }
 
-/// Nanoseconds a read, where each place is known only after the read before it.
-fn read(table: &[[usize; 4]], order: &[usize]) -> f64 {
-    let mut before = 0;
-    let start = Instant::now();
-    for place in order {
-        before = black_box(table[place + before][0]);
-    }
-    start.elapsed().as_nanos() as f64 / order.len() as f64
-}
-
 fn by_number(
     pace: &Pace,
     what: &'static str,
@@ -99,7 +85,11 @@ fn by_number(
         ours: nanoseconds(rounds.median(n)),
         beside: format!("one {}", nanoseconds(rounds.median(0))),
         ratios: vec![rounds.ratio(n, 0)],
-        target: None,
+        target: match MANY[n] {
+            2 => Some(Target::AtMost(1.6)),
+            8 => Some(Target::AtMost(4.0)),
+            _ => None,
+        },
     });
     let points = MANY.iter().enumerate().map(|(n, many)| (*many as f64, rounds.median(n)));
     (rows.collect(), line((what, points.collect())))
@@ -146,7 +136,7 @@ fn by_bans(pace: &Pace) -> Vec<Row> {
         ours: nanoseconds(rounds.median(n)),
         beside: format!("none {}", nanoseconds(rounds.median(0))),
         ratios: vec![rounds.ratio(n, 0)],
-        target: None,
+        target: Some(Target::AtMost(1.3)),
     });
     rows.collect()
 }

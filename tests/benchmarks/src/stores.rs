@@ -6,12 +6,12 @@ pub(crate) mod sql;
 
 use std::time::Duration;
 
-use limiter_core::{BanRule, Key, Limiter, Policy, PolicySet, Quota, RemoteStore};
+use limiter_core::{BanRule, Key, Limiter, Policy, PolicySet, Quota, Quotas, RemoteStore};
 use tokio::runtime::Runtime;
 
 use crate::{
-    load::{alone, throughput},
-    node::{Flexible, Load},
+    load::{Load, alone, throughput},
+    node::{Flexible, Work},
     options::Pace,
     rounds::Contender,
 };
@@ -23,8 +23,8 @@ const HOUR: Duration = Duration::from_secs(3_600);
 /// The figures of one store.
 #[derive(Clone, Copy)]
 enum Measure {
-    /// Checks a second with 64 in flight, over so many keys.
-    Throughput(usize),
+    /// Checks a second.
+    Throughput(Load),
     /// The median of microseconds a check, one after the other.
     Alone,
 }
@@ -40,12 +40,16 @@ impl Ours {
     }
 
     async fn connect_as(url: &str, name: &str) -> Self {
+        let quota = Quota::per_hour(1_000_000_000).expect("it is one");
+        Self::connect_with(url, name, quota).await
+    }
+
+    async fn connect_with(url: &str, name: &str, quotas: impl Into<Quotas>) -> Self {
         // Nothing is to be given up because the machine is busy.
         let store = RemoteStore::builder(url).prefix("compare").timeout(Duration::from_secs(10));
         let store = store.connect().await.expect("the server was started");
-        let quota = Quota::per_hour(1_000_000_000).expect("it is one");
         let rule = BanRule::after_strikes(10).within(HOUR).for_duration(HOUR).expect("it is one");
-        let policy = Policy::new(name, quota).expect("it is one").with_ban(rule);
+        let policy = Policy::new(name, quotas).expect("it is one").with_ban(rule);
         let policy = policy.with_refund(["5xx"]).expect("it is a class");
         let limiter = Limiter::builder().store(store).policy(policy).build().await;
         Self(limiter.expect("they fit").policy(name).expect("it was just named"))
@@ -74,13 +78,13 @@ impl Ours {
         let time = pace.time;
         Box::new(move || match measure {
             Measure::Alone => runtime.block_on(alone(time, |key| self.ask(key))),
-            Measure::Throughput(keys) => {
+            Measure::Throughput(load) => {
                 let ours = self.clone();
                 let ask = move |key| {
                     let ours = ours.clone();
                     async move { ours.ask(key).await }
                 };
-                runtime.block_on(throughput(time, keys, ask))
+                runtime.block_on(throughput(time, load, ask))
             }
         })
     }
@@ -99,9 +103,9 @@ fn flexible<'a>(
 ) -> Contender<'a> {
     let time = pace.time;
     Box::new(move || match measure {
-        Measure::Alone => flexible.measure(url, Load { keys: 100, in_flight: 1, time }).1,
-        Measure::Throughput(keys) => {
-            flexible.measure(url, Load { keys, in_flight: crate::load::IN_FLIGHT, time }).0
+        Measure::Alone => {
+            flexible.measure(url, Work { load: Load { keys: 100, in_flight: 1 }, time }).1
         }
+        Measure::Throughput(load) => flexible.measure(url, Work { load, time }).0,
     })
 }

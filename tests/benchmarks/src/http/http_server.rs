@@ -1,8 +1,9 @@
-//! A server of this program, in a process of its own that ends with its
-//! standard input.
+//! A server of this program, or `actix-governor`'s beside it, in a process of its own that
+//! ends with its standard input.
 
 use std::{
     env,
+    ffi::OsString,
     io::{BufRead, BufReader, Read},
     process::{Child, Command, Stdio},
 };
@@ -21,9 +22,12 @@ impl HttpServer {
     /// Starts it by another program that takes it as its argument.
     pub(super) fn start_by(words: &[&str], name: &str, redis: &str) -> Self {
         let program = env::current_exe().expect("this program is a file");
-        let program = program.to_str().expect("its path is text");
-        let command = [words, &[program, "serve", name, redis]].concat();
-        let mut process = Command::new(command[0]);
+        let command = match name.strip_prefix("actix-governor-") {
+            Some(name) => vec![program.with_file_name("actix-governor-server").into(), name.into()],
+            None => vec![program.into_os_string(), "serve".into(), name.into(), redis.into()],
+        };
+        let command: Vec<OsString> = words.iter().map(OsString::from).chain(command).collect();
+        let mut process = Command::new(&command[0]);
         process.args(&command[1..]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let child = process.spawn();
         let mut child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));

@@ -7,22 +7,53 @@ use super::{ACTIX, http_server::HttpServer};
 use crate::{options::Pace, suite::servers::kept_folder};
 
 /// Servers and the status with which each answers, in this order.
-const SERVERS: [(&str, u16); 8] = [
+const SERVERS: [(&str, u16); 10] = [
     (ACTIX, 200),
     ("actix-limiter", 200),
+    ("actix-governor-admitting", 200),
     ("actix-extensible-rate-limit", 200),
-    ("rocket", 200),
-    ("rocket-limiter", 200),
     ("actix-limiter-refusing", 429),
     ("actix-limiter-banning", 403),
+    ("actix-governor-refusing", 429),
+    ("rocket", 200),
+    ("rocket-limiter", 200),
     ("rocket-limiter-refusing", 429),
 ];
 
 /// Requests that are not counted.
 const BEFORE: usize = 1_200;
 
-pub(super) fn measure(pace: &Pace) -> [f64; 8] {
-    SERVERS.map(|(name, status)| counted(name, status, pace.requests) / pace.requests as f64)
+/// Instructions that a limit adds to a request.
+pub(super) struct Added {
+    pub(super) ours: f64,
+    pub(super) governor: f64,
+    pub(super) extensible: f64,
+    pub(super) refused: f64,
+    pub(super) banned: f64,
+    pub(super) governor_refused: f64,
+    pub(super) rocket: f64,
+    pub(super) rocket_refused: f64,
+    /// Of a request of actix-web and of Rocket, without a limit.
+    pub(super) bare: [f64; 2],
+}
+
+pub(super) fn measure(pace: &Pace) -> Added {
+    let counts =
+        SERVERS.map(|(name, status)| counted(name, status, pace.requests) / pace.requests as f64);
+    let [actix, ours, governor, extensible, refused, banned, governor_refused, others @ ..] =
+        counts;
+    let [rocket, rocket_ours, rocket_refused] = others;
+    Added {
+        ours: ours - actix,
+        governor: governor - actix,
+        extensible: extensible - actix,
+        refused: refused - actix,
+        banned: banned - actix,
+        governor_refused: governor_refused - actix,
+        rocket: rocket_ours - rocket,
+        rocket_refused: rocket_refused - rocket,
+        bare: [actix, rocket],
+    }
 }
 
 /// Instructions of a server while it is asked so often.

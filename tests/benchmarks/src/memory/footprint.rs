@@ -15,7 +15,7 @@ const BY_ADDRESS: &str = "governor-address";
 const BY_TEXT: &str = "governor-text";
 
 /// The target.
-const BOUND: f64 = 35.0;
+const BOUND: f64 = 20.0;
 
 pub(super) fn rows(keys: usize) -> Vec<Row> {
     let [ours, address, text] = [OURS, BY_ADDRESS, BY_TEXT].map(|store| bytes_a_key(store, keys));

@@ -1,19 +1,19 @@
 //! On Redis, one server and a cluster.
 
 use actix_extensible_rate_limit::backend::{Backend, SimpleInput, redis::RedisBackend};
-use limiter_core::Limiter;
+use limiter_core::{Limiter, Quota, Quotas};
 use redis::{Script, aio::MultiplexedConnection};
 use tokio::runtime::Runtime;
 
 use super::{HOUR, KEYS, Measure, Ours, flexible, user};
 use crate::{
     chart::{Chart, Group, Kind},
-    load::{alone, runtime, throughput},
+    load::{Load, alone_in_turn, runtime, throughput},
     machine::version,
     node::Flexible,
     options::Pace,
     report::{Row, Section, Target, a_second, keys as told, microseconds},
-    rounds::{Contender, in_turn},
+    rounds::{Contender, Rounds, in_turn, side_by_side},
     suite::servers::{cluster_url, redis_url},
 };
 
@@ -21,16 +21,23 @@ use crate::{
 const BANNED: usize = 10;
 
 pub(crate) fn measure(pace: &Pace) -> Vec<Section> {
-    let runtime = runtime();
+    let runtimes = [runtime(None), runtime(Some(1))];
+    let [runtime, _] = &runtimes;
     let peer = Flexible::start();
+    let hour = |n: u64| Quota::new(n * 1_000_000_000, n * HOUR).expect("it is one");
+    let three = Quotas::new([1, 2, 3].map(|n| hour(n))).expect("they differ");
     let stage = Stage {
         ours: runtime.block_on(Ours::connect(redis_url())),
+        three: runtime.block_on(Ours::connect_with(redis_url(), "three", three)),
         cluster: runtime.block_on(Ours::connect(cluster_url())),
         extensible: runtime.block_on(extensible()),
+        bare: Bare { script: Script::new("return 1"), link: runtime.block_on(link()) },
         flexible: peer.as_ref(),
-        runtime: &runtime,
+        runtimes: &runtimes,
     };
     let (mut rows, groups) = stage.throughputs(pace);
+    rows.push(stage.three_quotas(pace));
+    rows.extend([(8, 1.0), (16, 1.1)].map(|(in_flight, least)| stage.few(pace, in_flight, least)));
     rows.extend(stage.waits(pace));
     rows.push(stage.refusals(pace));
     let series =
@@ -41,9 +48,12 @@ pub(crate) fn measure(pace: &Pace) -> Vec<Section> {
         kind: Kind::Bars { series: series.map(str::to_owned).to_vec(), groups },
     };
     let note = format!(
-        "Redis {}, one connection each, 64 checks in flight, ours by GCRA with a ban rule, the \
-         others by their fixed windows without bans. The cluster is three masters on the same \
-         machine.",
+        "Redis {}, one connection each, 64 checks in flight unless a row says otherwise, ours by \
+         GCRA with a ban rule, the whole decision returned; the others by their fixed windows \
+         without bans, of which rate-limiter-flexible returns what remains and when, \
+         actix-extensible-rate-limit as well. Ours and actix-extensible-rate-limit each on the \
+         better of a runtime with one worker and one with two. The floor is a script that does \
+         nothing, called with three keys. The cluster is three masters on the same machine.",
         version("redis-server")
     );
     vec![Section { title: "On Redis", note, rows, charts: vec![chart] }]
@@ -51,57 +61,127 @@ pub(crate) fn measure(pace: &Pace) -> Vec<Section> {
 
 struct Stage<'a> {
     ours: Ours,
+    three: Ours,
     cluster: Ours,
     extensible: RedisBackend,
+    bare: Bare,
     flexible: Option<&'a Flexible>,
-    runtime: &'a Runtime,
+    /// With a worker for each core, and with one.
+    runtimes: &'a [Runtime; 2],
+}
+
+/// A script that does nothing.
+#[derive(Clone)]
+struct Bare {
+    script: Script,
+    link: MultiplexedConnection,
+}
+
+impl Bare {
+    async fn call(mut self, key: usize) {
+        let mut call = self.script.prepare_invoke();
+        for part in ["counter", "strikes", "ban"] {
+            call.key(format!("bare:{key}:{part}"));
+        }
+        let one: redis::RedisResult<i64> = call.invoke_async(&mut self.link).await;
+        assert_eq!(one, Ok(1));
+    }
 }
 
 impl Stage<'_> {
+    const fn runtime(&self) -> &Runtime {
+        &self.runtimes[0]
+    }
+
     fn throughputs(&self, pace: &Pace) -> (Vec<Row>, Vec<Group>) {
-        let all = [KEYS, 1].map(|keys| self.throughput(pace, keys));
+        let all = [(KEYS, 2.2), (1, 3.4)].map(|(keys, least)| self.throughput(pace, keys, least));
         let (rows, groups): (Vec<_>, Vec<_>) = all.into_iter().unzip();
         (rows.into_iter().flatten().collect(), groups)
     }
 
-    fn throughput(&self, pace: &Pace, keys: usize) -> ([Row; 3], Group) {
-        let measure = Measure::Throughput(keys);
+    fn throughput(&self, pace: &Pace, keys: usize, least: f64) -> ([Row; 4], Group) {
+        let measure = Measure::Throughput(Load::of(keys));
+        let [two, one] = self.runtimes;
         let mut contenders = vec![
-            self.ours.contender(self.runtime, pace, measure),
-            self.cluster.contender(self.runtime, pace, measure),
-            self.extensible(pace, keys),
+            self.ours.contender(two, pace, measure),
+            self.ours.contender(one, pace, measure),
+            self.extensible(two, pace, keys),
+            self.extensible(one, pace, keys),
+            self.cluster.contender(two, pace, measure),
+            self.bare(pace, keys),
         ];
         contenders.extend(self.flexible.map(|peer| flexible(peer, redis_url(), pace, measure)));
         let rounds = in_turn(pace.rounds, contenders);
+        let (ours, extensible) = (rounds.highest([0, 1]), rounds.highest([2, 3]));
         let rate = |n| a_second(rounds.median(n));
-        let beside = |name: &str, n: usize| Row {
+        let beside = |name: &str, n: usize, target| Row {
             work: told(keys),
-            ours: rate(0),
+            ours: rate(ours),
             beside: format!("{name} {}", rate(n)),
-            ratios: vec![rounds.ratio(0, n)],
-            target: Some(Target::AtLeast(1.0)),
+            ratios: vec![rounds.ratio(ours, n)],
+            target,
         };
         let rows = [
             match self.flexible {
-                Some(_) => beside("rate-limiter-flexible", 3),
-                None => Row::without_node(told(keys), rate(0)),
+                Some(_) => beside("rate-limiter-flexible", 6, Some(Target::AtLeast(least))),
+                None => Row::without_node(told(keys), rate(ours)),
             },
-            beside("actix-extensible-rate-limit", 2),
+            beside("actix-extensible-rate-limit", extensible, Some(Target::AtLeast(1.35))),
+            beside("the floor", 5, None),
             Row {
                 work: format!("{}, a cluster", told(keys)),
-                ours: rate(1),
+                ours: rate(4),
                 beside: format!("one server {}", rate(0)),
-                ratios: vec![rounds.ratio(1, 0)],
-                target: None,
+                ratios: vec![rounds.ratio(4, 0)],
+                target: Some(Target::AtLeast(0.6)),
             },
         ];
-        let bars = (0..3).map(|n| Some(rounds.median(n)));
-        let bars = bars.chain([self.flexible.map(|_| rounds.median(3))]).collect();
+        let bars = [ours, 4, extensible].map(|n| Some(rounds.median(n)));
+        let bars = bars.into_iter().chain([self.flexible.map(|_| rounds.median(6))]).collect();
         (rows, Group { name: told(keys), bars })
     }
 
+    /// A policy of three quotas, beside the peer's one.
+    fn three_quotas(&self, pace: &Pace) -> Row {
+        self.beside_flexible(pace, &self.three, Load::of(KEYS), "3 quotas, 10 k keys", 1.3)
+    }
+
+    /// Few checks in flight, as at ordinary servers.
+    fn few(&self, pace: &Pace, in_flight: usize, least: f64) -> Row {
+        let work = format!("10 k keys, {in_flight} in flight");
+        self.beside_flexible(pace, &self.ours, Load { keys: KEYS, in_flight }, &work, least)
+    }
+
+    fn beside_flexible(&self, pace: &Pace, ours: &Ours, load: Load, work: &str, least: f64) -> Row {
+        let measure = Measure::Throughput(load);
+        let [two, one] = self.runtimes;
+        let mut contenders =
+            vec![ours.contender(two, pace, measure), ours.contender(one, pace, measure)];
+        contenders.extend(self.flexible.map(|peer| flexible(peer, redis_url(), pace, measure)));
+        let rounds = in_turn(pace.rounds, contenders);
+        let ours = rounds.highest([0, 1]);
+        let rate = |n| a_second(rounds.median(n));
+        match self.flexible {
+            None => Row::without_node(work.to_owned(), rate(ours)),
+            Some(_) => Row {
+                work: work.to_owned(),
+                ours: rate(ours),
+                beside: format!("rate-limiter-flexible {}", rate(2)),
+                ratios: vec![rounds.ratio(ours, 2)],
+                target: Some(Target::AtLeast(least)),
+            },
+        }
+    }
+
+    fn bare(&self, pace: &Pace, keys: usize) -> Contender<'_> {
+        let (time, bare) = (pace.time, self.bare.clone());
+        let ask = move |key| bare.clone().call(key);
+        let runtime = self.runtime();
+        Box::new(move || runtime.block_on(throughput(time, Load::of(keys), ask.clone())))
+    }
+
     /// The backend of its middleware, which is what asks Redis.
-    fn extensible(&self, pace: &Pace, keys: usize) -> Contender<'_> {
+    fn extensible<'a>(&self, runtime: &'a Runtime, pace: &Pace, keys: usize) -> Contender<'a> {
         let (time, backend) = (pace.time, self.extensible.clone());
         let ask = move |key: usize| {
             let backend = backend.clone();
@@ -112,44 +192,36 @@ impl Stage<'_> {
                 assert!(answer.is_ok_and(|(decision, ..)| decision.is_allowed()));
             }
         };
-        Box::new(move || self.runtime.block_on(throughput(time, keys, ask.clone())))
+        Box::new(move || runtime.block_on(throughput(time, Load::of(keys), ask.clone())))
     }
 
     /// One check after the other, beside the least that a script can do.
     fn waits(&self, pace: &Pace) -> Vec<Row> {
-        let (script, link) = (Script::new("return 1"), self.runtime.block_on(link()));
-        let time = pace.time;
-        let bare: Contender<'_> = Box::new(|| {
-            let ask = async |key: usize| {
-                let mut call = script.prepare_invoke();
-                for part in ["counter", "strikes", "ban"] {
-                    call.key(format!("bare:{key}:{part}"));
-                }
-                let one: redis::RedisResult<i64> = call.invoke_async(&mut link.clone()).await;
-                assert_eq!(one, Ok(1));
-            };
-            self.runtime.block_on(alone(time, ask))
+        let rounds = side_by_side(pace.rounds, || {
+            let bare = |key| self.bare.clone().call(key);
+            self.runtime().block_on(alone_in_turn(pace.time, |key| self.ours.ask(key), bare))
         });
-        let mut contenders = vec![self.ours.contender(self.runtime, pace, Measure::Alone), bare];
-        let alone = |peer| flexible(peer, redis_url(), pace, Measure::Alone);
-        contenders.extend(self.flexible.map(alone));
-        let rounds = in_turn(pace.rounds, contenders);
-        let wait = |n| microseconds(rounds.median(n));
-        let beside = |name: &str, n: usize, most| Row {
+        let row = |rounds: &Rounds, name: &str, most| Row {
             work: "one in flight, until the answer".to_owned(),
-            ours: wait(0),
-            beside: format!("{name} {}", wait(n)),
-            ratios: vec![rounds.ratio(0, n)],
+            ours: microseconds(rounds.median(0)),
+            beside: format!("{name} {}", microseconds(rounds.median(1))),
+            ratios: vec![rounds.ratio(0, 1)],
             target: Some(Target::AtMost(most)),
         };
-        let bare = beside("a bare EVALSHA", 1, 1.2);
-        let peer = self.flexible.map(|_| beside("rate-limiter-flexible", 2, 1.0));
-        [bare].into_iter().chain(peer).collect()
+        let floor = row(&rounds, "the floor", 1.12);
+        let peer = self.flexible.map(|peer| {
+            let contenders = vec![
+                self.ours.contender(self.runtime(), pace, Measure::Alone),
+                flexible(peer, redis_url(), pace, Measure::Alone),
+            ];
+            row(&in_turn(pace.rounds, contenders), "rate-limiter-flexible", 1.0)
+        });
+        [floor].into_iter().chain(peer).collect()
     }
 
     /// Banned clients, beside clients that are admitted.
     fn refusals(&self, pace: &Pace) -> Row {
-        let banned = self.runtime.block_on(self.ban());
+        let banned = self.runtime().block_on(self.ban());
         let time = pace.time;
         let refused: Contender<'_> = Box::new(|| {
             let ours = banned.clone();
@@ -157,9 +229,10 @@ impl Stage<'_> {
                 let ours = ours.clone();
                 async move { ours.ask_banned(key).await }
             };
-            self.runtime.block_on(throughput(time, BANNED, ask))
+            self.runtime().block_on(throughput(time, Load::of(BANNED), ask))
         });
-        let admitted = self.ours.contender(self.runtime, pace, Measure::Throughput(BANNED));
+        let admitted =
+            self.ours.contender(self.runtime(), pace, Measure::Throughput(Load::of(BANNED)));
         let rounds = in_turn(pace.rounds, vec![refused, admitted]);
         Row {
             work: "banned clients".to_owned(),

@@ -6,7 +6,7 @@ use limiter_core::{AdmitOptions, RequestInfo};
 
 use super::{KEYS, Ours};
 use crate::{
-    load::{runtime, throughput},
+    load::{Load, runtime, throughput},
     options::Pace,
     report::{Row, Section, Target, a_second, keys as told},
     rounds::{Contender, in_turn},
@@ -19,7 +19,7 @@ const COUNTED: u16 = 200;
 const REFUNDED: u16 = 500;
 
 pub(crate) fn measure(pace: &Pace) -> Vec<Section> {
-    let runtime = runtime();
+    let runtime = runtime(None);
     let servers = [("", redis_url()), (", a cluster", cluster_url())];
     let mut rows = Vec::new();
     for (name, url) in servers {
@@ -32,7 +32,7 @@ pub(crate) fn measure(pace: &Pace) -> Vec<Section> {
                     async move { ours.serve(key, status).await }
                 };
                 let runtime = &runtime;
-                Box::new(move || runtime.block_on(throughput(time, keys, ask.clone())))
+                Box::new(move || runtime.block_on(throughput(time, Load::of(keys), ask.clone())))
             };
             let rounds = in_turn(pace.rounds, vec![contender(REFUNDED), contender(COUNTED)]);
             rows.push(Row {

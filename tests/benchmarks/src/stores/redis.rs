@@ -24,8 +24,9 @@ pub(crate) fn measure(pace: &Pace) -> Vec<Section> {
     let runtimes = [runtime(None), runtime(Some(1))];
     let [runtime, _] = &runtimes;
     let peer = Flexible::start();
-    let hour = |n: u64| Quota::new(n * 1_000_000_000, n * HOUR).expect("it is one");
-    let three = Quotas::new([1, 2, 3].map(|n| hour(n))).expect("they differ");
+    let hours = |n: u32| Quota::new(u64::from(n) * 1_000_000_000, n * HOUR);
+    let three = [1, 2, 3].map(|n| hours(n).expect("it is one"));
+    let three = Quotas::new(three).expect("they differ");
     let stage = Stage {
         ours: runtime.block_on(Ours::connect(redis_url())),
         three: runtime.block_on(Ours::connect_with(redis_url(), "three", three)),

@@ -1,5 +1,6 @@
 //! Rate limiting and auto-ban for actix-web 4. The manual, from quotas to operation, is
-//! [`limiter_core::guide`]; this page has what is special to actix-web.
+//! [`limiter_core::guide`]; recipes with their code are in the [`cookbook`]. This page has what
+//! is special to actix-web.
 //!
 //! [`RateLimit`] wraps an `App`, a scope, a resource or a single handler:
 //!
@@ -100,6 +101,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod cookbook;
 mod enforcer;
 mod future;
 mod rate_limit;

@@ -33,6 +33,10 @@ impl StatusPattern {
 }
 
 /// The notation of a [`StatusPattern`]: a number, or a text such as `"401"` or `"5xx"`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no response status",
+    note = "write numbers, [401, 403], or texts, [\"5xx\", \"404\"]; a list of both as texts"
+)]
 pub trait IntoStatusPattern {
     /// Returns the pattern.
     ///

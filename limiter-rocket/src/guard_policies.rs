@@ -43,6 +43,10 @@ pub trait Policies: Send + Sync + 'static {
     /// use limiter_rocket::Policies;
     /// use rocket::Request;
     ///
+    /// /// Cached by the guard that finds the account, with `local_cache(|| Pays(true))`. The
+    /// /// cache has one value a type: a bare `bool` would be anybody's.
+    /// struct Pays(bool);
+    ///
     /// struct Plan;
     ///
     /// impl Policies for Plan {
@@ -51,9 +55,7 @@ pub trait Policies: Send + Sync + 'static {
     ///     fn choose(request: &Request<'_>) -> &'static [&'static str] {
     ///         const FREE: &[&str] = &["free"];
     ///         const PAYING: &[&str] = &["paying"];
-    ///         // Set by an earlier guard, once the account is known.
-    ///         let pays = request.local_cache(|| false);
-    ///         if *pays { PAYING } else { FREE }
+    ///         if request.local_cache(|| Pays(false)).0 { PAYING } else { FREE }
     ///     }
     /// }
     /// ```
@@ -85,6 +87,9 @@ pub trait Policies: Send + Sync + 'static {
     /// use limiter_rocket::{Policies, Quotas};
     /// use rocket::Request;
     ///
+    /// /// Cached by the guard that finds the account, with `local_cache(|| Pays(true))`.
+    /// struct Pays(bool);
+    ///
     /// struct Api;
     ///
     /// static PAYING: LazyLock<Quotas> = LazyLock::new(|| "50/hour".parse().unwrap());
@@ -93,9 +98,7 @@ pub trait Policies: Send + Sync + 'static {
     ///     const NAMES: &'static [&'static str] = &["api"];
     ///
     ///     fn quotas(request: &Request<'_>, _policy: &str) -> Option<Quotas> {
-    ///         // Set by an earlier guard, once the account is known.
-    ///         let pays = request.local_cache(|| false);
-    ///         pays.then(|| PAYING.clone())
+    ///         request.local_cache(|| Pays(false)).0.then(|| PAYING.clone())
     ///     }
     /// }
     /// ```
@@ -125,10 +128,17 @@ pub trait Policies: Send + Sync + 'static {
 /// fn x(_login: RateLimited<Login>, _api: RateLimited<Api>) {}
 /// # let _ = x;
 /// ```
+///
+/// The names are literals, since they are checked at launch:
+///
+/// ```compile_fail
+/// const LOGIN: &str = "login";
+/// limiter_rocket::policy!(Login = LOGIN);
+/// ```
 #[macro_export]
 macro_rules! policy {
     ($visibility:vis $name:ident = [$($policy:literal),+ $(,)?]) => {
-        #[doc = concat!("Enforces the policies", $(" `", $policy, "`"),+, ".")]
+        #[doc = concat!("Names for a guard:", $(" `", $policy, "`"),+, ".")]
         #[derive(Clone, Copy, Debug)]
         $visibility struct $name;
 

@@ -1,5 +1,6 @@
 //! Rate limiting and auto-ban for Rocket 0.5. The manual, from quotas to operation, is
-//! [`limiter_core::guide`]; this page has what is special to Rocket.
+//! [`limiter_core::guide`]; recipes with their code are in the [`cookbook`]. This page has what
+//! is special to Rocket.
 //!
 //! The [fairing](RateLimitFairing) reads `[default.limiter]` of Rocket.toml;
 //! a [`RateLimited`] guard enforces a policy of it on a route:
@@ -104,6 +105,7 @@ mod admit;
 mod before_routing;
 #[cfg(feature = "config")]
 mod configuration;
+pub mod cookbook;
 mod fairing;
 mod guard;
 mod guard_policies;

@@ -1,17 +1,17 @@
-//! The log of this thread while a test runs.
+//! The log of this thread, or of the process, while a test runs.
 
 use std::{
     io,
     sync::{Arc, Mutex},
 };
 
-use tracing::subscriber::DefaultGuard;
+use tracing::{Subscriber, subscriber::DefaultGuard};
 
-/// The lines that this thread has logged since it was made.
+/// The lines that were logged since it was made.
 #[derive(Debug)]
 pub(crate) struct CapturedLog {
     bytes: Bytes,
-    _subscriber: DefaultGuard,
+    _subscriber: Option<DefaultGuard>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -19,16 +19,27 @@ struct Bytes(Arc<Mutex<Vec<u8>>>);
 
 impl CapturedLog {
     pub(crate) fn start() -> Self {
-        let bytes = Bytes::default();
-        let writer = bytes.clone();
-        let subscriber = tracing_subscriber::fmt().with_ansi(false);
-        let subscriber = subscriber.with_writer(move || writer.clone()).finish();
-        Self { bytes, _subscriber: tracing::subscriber::set_default(subscriber) }
+        let (bytes, subscriber) = subscriber();
+        Self { bytes, _subscriber: Some(tracing::subscriber::set_default(subscriber)) }
+    }
+
+    /// The log of all threads, for a test in a process of its own.
+    pub(crate) fn of_process() -> Self {
+        let (bytes, subscriber) = subscriber();
+        tracing::subscriber::set_global_default(subscriber).expect("there is no other");
+        Self { bytes, _subscriber: None }
     }
 
     pub(crate) fn text(&self) -> String {
         String::from_utf8(self.bytes.0.lock().unwrap().clone()).unwrap()
     }
+}
+
+fn subscriber() -> (Bytes, impl Subscriber + Send + Sync) {
+    let bytes = Bytes::default();
+    let writer = bytes.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false);
+    (bytes, subscriber.with_writer(move || writer.clone()).finish())
 }
 
 impl io::Write for Bytes {

@@ -8,7 +8,7 @@ use crate::{
 
 impl Policy {
     /// Gives back what requests were charged whose response has one of these statuses:
-    /// numbers, and classes such as `"5xx"`. Defaults to none.
+    /// numbers, or texts, which may be classes: `["5xx", "404"]`. Defaults to none.
     ///
     /// A check charges as ever, and the outcome gives back, so that never more requests
     /// than the limit are under way. A client that hangs up (499) gets nothing back,

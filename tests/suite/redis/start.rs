@@ -4,6 +4,8 @@ use redis::{Connection, cmd};
 
 use super::{connection, ports};
 use crate::{
+    alone::alone,
+    captured_log::CapturedLog,
     databases::{builder, unique},
     servers::{cluster_url, sentinel_url, start_redis, start_redis_with},
 };
@@ -90,4 +92,35 @@ async fn nobody_is_there() {
     stops("redis-sentinel://127.0.0.1:1/limits", &["Connection refused", "running"]).await;
     let error = builder("redis://no-such-host.invalid", "limiter").connect().await.unwrap_err();
     assert!(error.to_string().contains("no-such-host.invalid:6379"), "{error}");
+}
+
+#[test]
+fn a_server_that_removes_keys_is_warned_of() {
+    alone("redis::start::a_server_that_removes_keys_is_warned_of", || {
+        let log = CapturedLog::of_process();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        for (arguments, warnings) in [
+            (["--maxmemory", "0", "--maxmemory-policy", "allkeys-lru"], 0),
+            (["--maxmemory", "1gb", "--maxmemory-policy", "noeviction"], 0),
+            (["--maxmemory", "1gb", "--maxmemory-policy", "allkeys-lru"], 1),
+            (["--maxmemory", "1gb", "--maxmemory-policy", "volatile-ttl"], 2),
+        ] {
+            let url = start_redis_with(&arguments);
+            runtime.block_on(builder(&url, "limiter").connect()).unwrap();
+            let text = log.text();
+            assert_eq!(
+                text.matches("maxmemory-policy is").count(),
+                warnings,
+                "{arguments:?} {text}"
+            );
+        }
+        assert!(log.text().contains("maxmemory-policy is volatile-ttl: once"), "{}", log.text());
+        // Without the right to ask nothing is said, and the start goes on.
+        let url = start_redis_with(&["--maxmemory", "1gb", "--maxmemory-policy", "allkeys-lru"]);
+        let user = ["ACL", "SETUSER", "limited", "on", ">s3cret", "~*", "+@all", "-info"];
+        tell(&mut connection(&url), &user);
+        let url = url.replace("//", "//limited:s3cret@");
+        runtime.block_on(builder(&url, "limiter").connect()).unwrap();
+        assert_eq!(log.text().matches("maxmemory-policy is").count(), 2, "{}", log.text());
+    });
 }

@@ -63,6 +63,17 @@ impl Redis {
         if !self.topology.is_cluster() {
             master.check_is_alone().await?;
         }
-        master.probe().await
+        master.probe().await?;
+        // Each key of a limiter expires, so that the rules `volatile-*` remove it, too.
+        if let Some(rule) = master.eviction_rule().await {
+            let server = master.address();
+            tracing::warn!(
+                server,
+                "maxmemory-policy is {rule}: once Redis is full it removes counters and bans, as if \
+                 nobody had used anything; let limits have a Redis with noeviction, or one that is \
+                 never full"
+            );
+        }
+        Ok(())
     }
 }

@@ -113,6 +113,21 @@ impl Master {
     }
 }
 
+impl Master {
+    /// Returns the rule by which the server removes keys once its memory is full. `None` if
+    /// it removes none, has no limit, or does not say: managed servers deny the command.
+    pub(super) async fn eviction_rule(&self) -> Option<String> {
+        let mut memory = redis::cmd("INFO");
+        memory.arg("memory");
+        let text: String = redis::from_redis_value(self.read(memory).await.ok()?).ok()?;
+        let of =
+            |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let rule = of("maxmemory_policy")?;
+        let evicts = rule != "noeviction" && of("maxmemory")? != "0";
+        evicts.then(|| rule.to_owned())
+    }
+}
+
 /// The probe of one master.
 struct MasterProbe {
     runner: Arc<ScriptRunner>,

@@ -1,0 +1,93 @@
+//! Recipes for Rocket, each a file with its test: they are compiled and run with the
+//! repository's tests. What the recipes of both frameworks are is in
+//! [the manual](limiter_core::guide::cookbook).
+//!
+//! # Login protection
+//! Only wrong passwords count, also if they are sent at once, and ban; one that succeeds forgives.
+//! ```ignore
+#![doc = include_str!("../cookbook/login.rs")]
+//! ```
+//!
+//! # Strikes by hand
+//! A form that answers a wrong password with 200.
+//! ```ignore
+#![doc = include_str!("../cookbook/login_form.rs")]
+//! ```
+//!
+//! # Failures cost nothing
+//! Requests that the server answers with 5xx are given back.
+//! ```ignore
+#![doc = include_str!("../cookbook/refund.rs")]
+//! ```
+//!
+//! # A budget of tokens
+//! For answers that stream.
+//! ```ignore
+#![doc = include_str!("../cookbook/token_budget.rs")]
+//! ```
+//!
+//! # API plans
+//! The quotas of each request by what its client pays for.
+//! ```ignore
+#![doc = include_str!("../cookbook/plans.rs")]
+//! ```
+//!
+//! # Limits by user
+//! From a verified token.
+//! ```ignore
+#![doc = include_str!("../cookbook/users.rs")]
+//! ```
+//!
+//! # A key from the body
+//! The account of a form.
+//! ```ignore
+#![doc = include_str!("../cookbook/account_key.rs")]
+//! ```
+//!
+//! # Requests that cost more
+//! Tokens of a language model, complexity of a GraphQL query.
+//! ```ignore
+#![doc = include_str!("../cookbook/cost.rs")]
+//! ```
+//!
+//! # A body of your own; HTML and JSON
+//! With the numbers of the refusal, by `Accept`.
+//! ```ignore
+#![doc = include_str!("../cookbook/catchers.rs")]
+//! ```
+//!
+//! # Several policies
+//! Decided together.
+//! ```ignore
+#![doc = include_str!("../cookbook/several_policies.rs")]
+//! ```
+//!
+//! # Behind proxies
+//! Cloudflare, nginx, a load balancer with health checks.
+//! ```ignore
+#![doc = include_str!("../cookbook/behind_proxies.rs")]
+//! ```
+//!
+//! # CORS
+//! With the fields of the limiter exposed.
+//! ```ignore
+#![doc = include_str!("../cookbook/cors.rs")]
+//! ```
+//!
+//! # Messages of a WebSocket
+//! Each counts.
+//! ```ignore
+#![doc = include_str!("../cookbook/messages.rs")]
+//! ```
+//!
+//! # Tests of your own
+//! A clock that they move, a store that is emptied.
+//! ```ignore
+#![doc = include_str!("../cookbook/own_tests.rs")]
+//! ```
+//!
+//! # Profiles
+//! Loose limits in debug builds, shadow in load tests.
+//! ```ignore
+#![doc = include_str!("../cookbook/profiles.rs")]
+//! ```

@@ -37,6 +37,7 @@
 //! [by a setting](ClientIp::with_optional_header): they count as the proxy's, all
 //! together, and are limited and banned as those of any client.
 
+mod counted_key;
 mod display;
 mod forwarded;
 mod forwarding_header;
@@ -53,7 +54,6 @@ use self::{
 pub(crate) use self::{misconfiguration::ProxyWarning, trusted_hops::wrong_hops};
 use crate::{
     error::{ConfigError, Error},
-    key::Key,
     networks::{IPV6_PREFIX, Nat64Prefixes, Networks, canonical},
 };
 
@@ -286,17 +286,6 @@ impl ClientIp {
 
     pub(crate) const fn proxies(&self) -> &Networks {
         &self.proxies
-    }
-
-    /// The IPv4 address that an IPv6 address stands for.
-    pub(crate) fn embedded_ipv4(&self, address: IpAddr) -> Option<IpAddr> {
-        self.nat64_prefixes.embedded_ipv4(address).map(IpAddr::V4)
-    }
-
-    /// The key of an address, IPv6 cut as configured.
-    #[inline]
-    pub(crate) fn key(&self, address: IpAddr) -> Key {
-        Key::ip_prefix(self.embedded_ipv4(address).unwrap_or(address), self.ipv6_prefix)
     }
 }
 

@@ -15,7 +15,7 @@ const UNLIMITED: u32 = 1_000_000_000;
 /// Something hard, and what it is measured beside.
 pub(crate) struct Case {
     pub(crate) name: &'static str,
-    /// What is beside it.
+    /// The limiter that it is measured beside.
     pub(crate) peer: &'static str,
     /// The most that ours may take of the peer's time, in hundredths.
     #[allow(dead_code, reason = "the report measures by it, the benchmark does not")]

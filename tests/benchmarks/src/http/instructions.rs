@@ -33,7 +33,7 @@ pub(super) struct Added {
     pub(super) governor_refused: f64,
     pub(super) rocket: f64,
     pub(super) rocket_refused: f64,
-    /// Of a request of actix-web and of Rocket, without a limit.
+    /// A request of actix-web and one of Rocket, without a limit.
     pub(super) bare: [f64; 2],
 }
 

@@ -10,6 +10,8 @@
 mod fixed_window;
 mod gcra;
 mod integer_math;
+#[cfg(feature = "_shared")]
+mod leased_usage;
 mod outage_units;
 mod sliding_window;
 mod state;
@@ -25,8 +27,6 @@ mod tests;
 
 use self::integer_math::{charge_beyond, div_ceil, div_rem};
 pub(crate) use self::outage_units::QuotaUsage;
-#[cfg(feature = "memory")]
-pub(crate) use self::state::Numbers;
 pub use self::state::State;
 pub(crate) use self::state::max_numbers;
 pub(crate) use self::strict_window::{Segments, Summary};
@@ -37,6 +37,7 @@ use self::{fixed_window::Window, gcra::Debt, sliding_window::Windows};
 #[cfg(feature = "memory")]
 pub(crate) use self::{
     outage_units::PackedUsage,
+    state::Numbers,
     usage_upper_bound::{Ring, UsageBound},
     word_encoding::{MAX_WORD, WordCheck, WordEncoding},
 };

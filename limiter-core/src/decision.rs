@@ -256,6 +256,16 @@ impl Decision {
         }
     }
 
+    /// Returns the same decision as if the last `units` of its charge had not been charged.
+    #[cfg(feature = "_shared")]
+    pub(crate) fn without_last(&self, units: u64) -> Self {
+        let mut decision = self.clone();
+        for status in &mut decision.quotas {
+            status.usage = status.usage.without_last(units);
+        }
+        decision
+    }
+
     /// Takes over the statuses of one policy of another decision, at another
     /// position.
     pub(crate) fn take_statuses(&mut self, other: &Self, from: usize, to: usize) {

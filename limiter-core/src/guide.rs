@@ -16,6 +16,9 @@ pub mod cookbook {}
 #[doc = include_str!("../docs/explain.md")]
 pub mod explain {}
 
+#[doc = include_str!("../docs/leased_quota.md")]
+pub mod leased_quota {}
+
 #[doc = include_str!("../docs/migrating_from_python.md")]
 pub mod migrating_from_python {}
 

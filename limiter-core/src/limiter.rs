@@ -40,6 +40,8 @@ mod explain;
 mod fallback;
 #[cfg(feature = "memory")]
 mod last_seen_usage;
+#[cfg(feature = "_shared")]
+mod lease;
 mod observability;
 mod permit;
 mod plans;
@@ -128,7 +130,9 @@ struct Inner {
     #[cfg(feature = "config")]
     code: settings::CodeSettings,
     reports: Reports,
-    counters: LimiterCounters,
+    counters: Arc<LimiterCounters>,
+    #[cfg(feature = "_shared")]
+    leases: lease::Leases,
     /// Set once the limiter is built, since it reads the limiter.
     #[cfg(feature = "metrics")]
     publisher: std::sync::OnceLock<crate::metrics::Publisher>,

@@ -23,7 +23,7 @@ use crate::stats::{CallStats, PolicyStats, ServerStats, Snapshot};
 /// How often metrics are published.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-const COUNTERS: [(&str, &str); 17] = [
+const COUNTERS: [(&str, &str); 18] = [
     ("limiter.requests", "Requests by policy and outcome."),
     ("limiter.near_limit", "Admitted requests that left at most a fifth of a quota."),
     ("limiter.refunds", "Requests that were given back because of their outcome."),
@@ -31,6 +31,7 @@ const COUNTERS: [(&str, &str); 17] = [
     ("limiter.bans", "New bans by policy and cause; in shadow mode would-be bans."),
     ("limiter.uncounted", "Requests that no policy has counted, by reason."),
     ("limiter.deny_cache.hits", "Refusals that were answered without the store."),
+    ("limiter.lease.admissions", "Requests that were admitted from a slice, without the store."),
     ("limiter.fallback.decisions", "Checks that were decided without the store."),
     ("limiter.lost", "Strikes and settlements that were lost because the store failed."),
     ("limiter.store.errors", "Checks and strikes without an answer of the store, by kind."),
@@ -73,6 +74,7 @@ pub(crate) fn publish(snapshot: &Snapshot) {
         counter!("limiter.uncounted", "reason" => reason).absolute(count);
     }
     counter!("limiter.deny_cache.hits").absolute(snapshot.deny_cache_hits);
+    counter!("limiter.lease.admissions").absolute(snapshot.leased_admissions);
     counter!("limiter.fallback.decisions").absolute(snapshot.fallback_decisions);
     for (what, count) in
         [("strikes", snapshot.lost_strikes), ("settlements", snapshot.lost_settlements)]

@@ -65,6 +65,7 @@ struct Rule {
     /// True if it counts the reserved strikes of another policy.
     is_reservation: bool,
     per_address: u64,
+    lease: bool,
     namespaces: Namespaces,
     quota_ids: Box<[QuotaId]>,
     #[cfg(feature = "memory")]
@@ -249,6 +250,7 @@ impl Rule {
             counted: CountedStatuses::default(),
             is_reservation: false,
             per_address: PER_ADDRESS,
+            lease: false,
             namespaces: Namespaces { counters: 0, bans: 0, strikes: 0 },
             quota_ids: Box::default(),
             #[cfg(feature = "memory")]

@@ -60,6 +60,9 @@ pub struct Snapshot {
     pub uncounted: UncountedStats,
     /// Refusals that were answered without a call to the store.
     pub deny_cache_hits: u64,
+    /// Requests that were admitted from a slice of [leased quota](crate::guide::leased_quota),
+    /// without a call to the store.
+    pub leased_admissions: u64,
     /// Checks that were decided without the store, while it failed.
     pub fallback_decisions: u64,
     /// Strikes of responses that were lost because the store failed.
@@ -231,6 +234,7 @@ impl Snapshot {
                 unidentified: sum(LimiterCounter::Unidentified),
             },
             deny_cache_hits: sum(LimiterCounter::DenyCacheHits),
+            leased_admissions: sum(LimiterCounter::LeasedAdmissions),
             fallback_decisions: sum(LimiterCounter::FallbackDecisions),
             lost_strikes: sum(LimiterCounter::LostStrikes),
             lost_settlements: sum(LimiterCounter::LostSettlements),

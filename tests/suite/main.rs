@@ -15,6 +15,7 @@ mod deny_cache;
 mod differential;
 mod explain;
 mod fuzz;
+mod lease;
 mod logs;
 mod memory;
 mod mistakes;

@@ -41,7 +41,7 @@ impl Windows {
 
     /// Microseconds until the current window ends: more than its length where it
     /// lies ahead of now.
-    const fn left(self, quota: &Quota, now: Timestamp) -> u64 {
+    pub(super) const fn left(self, quota: &Quota, now: Timestamp) -> u64 {
         self.start.saturating_add(quota.window_micros()).saturating_sub(now.as_micros())
     }
 

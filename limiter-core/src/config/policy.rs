@@ -34,6 +34,7 @@ struct PolicyTable {
     #[serde(default)]
     key: KeySpec,
     per_address: Option<Number<u64>>,
+    lease: Option<Flag>,
     #[serde(default)]
     mode: Mode,
     #[serde(default)]
@@ -66,7 +67,8 @@ impl PolicyConfig {
             .with_key(table.key)?
             .with_mode(table.mode)
             .with_headers(table.headers)
-            .with_on_store_error(table.on_store_error);
+            .with_on_store_error(table.on_store_error)
+            .with_lease(table.lease.is_some_and(|Flag(lease)| lease));
         let policy = match table.refund {
             Some(statuses) => policy.with_refund(statuses.iter())?,
             None => policy,

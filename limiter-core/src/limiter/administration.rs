@@ -119,6 +119,8 @@ impl Limiter {
         let item = Item { policy, subject };
         self.0.store.reset(item).await?;
         self.0.fallback.reset(item);
+        #[cfg(feature = "_shared")]
+        self.0.discard_slices_of(item);
         Ok(())
     }
 

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Weak};
 
+#[cfg(feature = "_shared")]
+use super::lease::{Leases, warn_of_vain_leases};
 #[cfg(feature = "config")]
 use super::reload::Reloading;
 use super::{
@@ -13,6 +15,8 @@ use super::{
     settlement_future::Runtime,
     throttled_log::Reports,
 };
+#[cfg(feature = "_shared")]
+use crate::time::Clock;
 use crate::{
     client_ip::ClientIp,
     error::ConfigError,
@@ -20,7 +24,6 @@ use crate::{
     exemptions::Exemptions,
     networks::Networks,
     policy::{Mode, Policy},
-    stats::counters::LimiterCounters,
     store::{
         Store,
         memory_capacity::MemoryLimits,
@@ -39,6 +42,9 @@ pub struct LimiterBuilder {
     observers: Vec<AddedObserver>,
     /// The first text that is none of what it stands for.
     error: Option<ConfigError>,
+    /// The clock of this process, which tests set.
+    #[cfg(feature = "_shared")]
+    pub(super) clock: Option<Arc<dyn Clock>>,
     #[cfg(feature = "config")]
     config: Option<Box<crate::Config>>,
 }
@@ -167,9 +173,7 @@ impl LimiterBuilder {
         let has_store = is_store_needed || matches!(self.store, StoreChoice::Memory);
         let store = if is_store_needed { self.store } else { StoreChoice::Memory };
         let store = GuardedStore::guard(store.make(self.caps).await?);
-        let observers = Arc::new(Observers::start(self.observers)?);
-        let observer: Weak<dyn Observer> = Arc::<Observers>::downgrade(&observers);
-        store.observe(observer);
+        let observers = start_observers(self.observers, &*store)?;
         log_start(&*store, &rules);
         let limiter = Limiter(Arc::new(Inner {
             #[cfg(feature = "memory")]
@@ -182,7 +186,9 @@ impl LimiterBuilder {
             #[cfg(feature = "config")]
             code: self.code,
             reports: Reports::default(),
-            counters: LimiterCounters::default(),
+            counters: Arc::default(),
+            #[cfg(feature = "_shared")]
+            leases: Leases::new(self.clock),
             observers,
             #[cfg(feature = "metrics")]
             publisher: std::sync::OnceLock::new(),
@@ -221,6 +227,17 @@ impl LimiterBuilder {
     }
 }
 
+/// Starts the observers, and has them observe the store.
+fn start_observers(
+    added: Vec<AddedObserver>,
+    store: &dyn Store,
+) -> Result<Arc<Observers>, ConfigError> {
+    let observers = Arc::new(Observers::start(added)?);
+    let observer: Weak<dyn Observer> = Arc::<Observers>::downgrade(&observers);
+    store.observe(observer);
+    Ok(observers)
+}
+
 /// Logs what the limiter does, in one line, and what an operator may not have meant.
 fn log_start(store: &dyn Store, rules: &Rules) {
     let policies = rules.policies.values();
@@ -241,6 +258,8 @@ fn log_start(store: &dyn Store, rules: &Rules) {
             );
         }
     }
+    #[cfg(feature = "_shared")]
+    warn_of_vain_leases(store, policies.clone());
     let servers = store.health().unwrap_or_default();
     let servers: Vec<_> = servers.into_iter().map(|one| one.server).collect();
     let store = if servers.is_empty() { "memory".to_owned() } else { servers.join(", ") };

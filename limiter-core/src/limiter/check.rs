@@ -1,5 +1,5 @@
 //! The steps of one check: this process's memory decides at once; otherwise a refusal that
-//! is known already, then the store, and where the store fails the fallback.
+//! is known already, then a lease, then the store, and where that fails the fallback.
 
 use std::time::Instant;
 
@@ -46,7 +46,7 @@ impl PolicySet {
         }
     }
 
-    /// Decides a check by the deny cache, or else by the store.
+    /// Decides a check by the deny cache, or else by a lease, or else by the store.
     fn check_by_store<'a>(
         &'a self,
         subjects: &'a Subjects,
@@ -57,10 +57,19 @@ impl PolicySet {
             self.record_decision(&check, &refusal, DecidedBy::DenyCache);
             return Answer::ready(Ok(refusal));
         }
+        #[cfg(feature = "_shared")]
+        if self.has_lease() && cost > 0 {
+            return self.check_leased(subjects, cost);
+        }
         let usage = self.fallback().take_outage_usage(&check);
         if !usage.is_empty() {
             return Answer::Pending(Box::pin(self.reconcile(subjects.clone(), cost, usage)));
         }
+        self.ask_store(check)
+    }
+
+    /// Decides a check by the store, or where that fails without it.
+    pub(super) fn ask_store<'a>(&'a self, check: Check<'a>) -> Answer<'a, Decision, Error> {
         match self.inner().store.decide(check) {
             // A store that answers at once needs no deny cache.
             Answer::Ready(Some(Ok(decision))) => {
@@ -138,7 +147,7 @@ impl PolicySet {
         }
     }
 
-    async fn decide_without_store(
+    pub(super) async fn decide_without_store(
         &self,
         check: &Check<'_>,
         error: StoreError,

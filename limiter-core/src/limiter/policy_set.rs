@@ -44,6 +44,9 @@ struct Set {
     counts_users: bool,
     /// True if one of the policies counts reserved strikes.
     reserves: bool,
+    /// The policies by which slices are charged; empty if one has no lease.
+    #[cfg(feature = "_shared")]
+    slice_policies: Box<[Policy]>,
     /// The set that counts CORS preflights, made when first needed.
     preflights: OnceLock<PolicySet>,
     /// The sets with other quotas for the policy at each position.
@@ -79,6 +82,18 @@ impl PolicySet {
     /// Returns true if one of the policies counts reserved strikes.
     pub(super) fn reserves(&self) -> bool {
         self.0.reserves
+    }
+
+    /// Returns true if all policies have leases that this limiter takes.
+    #[cfg(feature = "_shared")]
+    pub(super) fn has_lease(&self) -> bool {
+        !self.0.slice_policies.is_empty()
+    }
+
+    /// Returns the policies by which slices are charged, if there are leases.
+    #[cfg(feature = "_shared")]
+    pub(super) fn slice_policies(&self) -> &[Policy] {
+        &self.0.slice_policies
     }
 
     /// Returns true if a response of that status changes what a policy has charged or may give

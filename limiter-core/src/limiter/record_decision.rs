@@ -24,6 +24,9 @@ pub(super) enum DecidedBy {
     Fallback,
     /// The deny cache: nothing was counted.
     DenyCache,
+    /// A slice that the store has charged.
+    #[cfg(feature = "_shared")]
+    Lease,
 }
 
 impl PolicySet {
@@ -56,6 +59,8 @@ impl PolicySet {
             DecidedBy::Store => {}
             DecidedBy::Fallback => self.inner().counters.add(LimiterCounter::FallbackDecisions),
             DecidedBy::DenyCache => self.inner().counters.add(LimiterCounter::DenyCacheHits),
+            #[cfg(feature = "_shared")]
+            DecidedBy::Lease => self.inner().counters.add(LimiterCounter::LeasedAdmissions),
         }
         for (policy, item) in check.items().enumerate() {
             let part = PolicyPart { set: self, check, decision, policy, item };
@@ -101,6 +106,8 @@ impl Inner {
             Event::Banned { policy, key, until, cause }
         };
         self.observers.observe(&event);
+        #[cfg(feature = "_shared")]
+        self.end_slices_of(item);
     }
 }
 

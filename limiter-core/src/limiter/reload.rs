@@ -196,6 +196,8 @@ impl Limiter {
         self.0.rules.replace(rules)?;
         self.0.plans.clear();
         self.0.fallback.rules_changed(share, longest.unwrap_or_default());
+        #[cfg(feature = "_shared")]
+        self.0.end_slices();
         state.texts = config.texts;
         Ok(Reloaded { changes })
     }

@@ -37,6 +37,18 @@ impl Runtime {
         }
     }
 
+    /// Returns the runtime of the caller, or this one if it has none.
+    #[cfg(feature = "_shared")]
+    pub(super) fn or_current(&self) -> Self {
+        let current = Self::current();
+        if current.handle.is_some() { current } else { self.clone() }
+    }
+
+    #[cfg(feature = "_shared")]
+    pub(super) const fn handle(&self) -> Option<&tokio::runtime::Handle> {
+        self.handle.as_ref()
+    }
+
     /// Sees work to its end, though whoever waits for it may go away. It is the
     /// caller's runtime that runs it, if there is one: the own one may rest.
     pub(super) async fn finish<T: Send + 'static>(&self, work: BoxFuture<'static, T>) -> Option<T> {

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "_shared")]
+use super::Mode;
 use super::{HeaderStyle, Policy, Rule};
 #[cfg(feature = "_shared")]
 use crate::{ban::BanRule, quota::Quota};
@@ -53,6 +55,25 @@ impl Policy {
     /// and so are the counters where the windows are.
     pub(crate) fn with_quotas(&self, quotas: &Quotas) -> Self {
         self.clone().with(|rule| rule.quotas = quotas.clone())
+    }
+
+    /// Returns true if slices may be taken: a shadow policy may refuse what the check charges.
+    #[cfg(feature = "_shared")]
+    pub(crate) fn is_leased(&self) -> bool {
+        self.0.lease && self.0.mode == Mode::Enforce
+    }
+
+    /// Returns the policy by which slices are charged. It knows the bans, and no refusal of
+    /// it strikes: no client has sent that request.
+    #[cfg(feature = "_shared")]
+    pub(crate) fn for_slices(&self) -> Self {
+        match self.ban() {
+            Some(ban) if ban.strikes_on_refusal() => {
+                let ban = ban.clone().with_refusals(false);
+                self.clone().with(|rule| rule.ban = Some(ban))
+            }
+            _ => self.clone(),
+        }
     }
 
     /// Returns a number that tells policies apart as long as they are not dropped.

@@ -1,6 +1,26 @@
-//! Two options of a policy: [`Mode`] and [`OnStoreError`].
+//! Options of a policy: [`Mode`], [`OnStoreError`], and leases.
 
+use super::Policy;
 use crate::name::words;
+
+impl Policy {
+    /// Sets if this process takes slices of the budget of keys that it checks more than about
+    /// 100 times a second, and admits requests from them without a call to the store: see
+    /// [the guide](crate::guide::leased_quota). Defaults to false.
+    ///
+    /// It has no effect where the store is this process's memory, in shadow mode, and
+    /// in a check together with a policy that has no lease.
+    #[must_use]
+    pub fn with_lease(self, lease: bool) -> Self {
+        self.with(|rule| rule.lease = lease)
+    }
+
+    /// Returns true if keys that are checked often may be leased.
+    #[must_use]
+    pub fn has_lease(&self) -> bool {
+        self.0.lease
+    }
+}
 
 /// The treatment of a request that is over its quota.
 ///

@@ -25,11 +25,7 @@ pub(crate) fn check_together(policies: &[Policy]) -> Result<(), ConfigError> {
                 "nothing strikes: refusals is false and statuses is empty; change one",
             )));
         }
-        if policy.ban().is_some_and(|ban| ban.reserves() && ban.statuses().is_empty()) {
-            let message = "goes with statuses, whose strikes are reserved; write some, or leave \
-                           reserve out";
-            return Err(within(ConfigError::at("reserve", message).within("ban")));
-        }
+        check_reserve(policy).map_err(within)?;
         let Some(group) = policy.ban().and_then(BanRule::group) else {
             continue;
         };
@@ -37,6 +33,21 @@ pub(crate) fn check_together(policies: &[Policy]) -> Result<(), ConfigError> {
             check_group(group, policy, other)
                 .map_err(|e| within(e.within("group").within("ban")))?;
         }
+    }
+    Ok(())
+}
+
+fn check_reserve(policy: &Policy) -> Result<(), ConfigError> {
+    let Some(ban) = policy.ban().filter(|ban| ban.reserves()) else { return Ok(()) };
+    if ban.statuses().is_empty() {
+        let message = "goes with statuses, whose strikes are reserved; write some, or leave \
+                       reserve out";
+        return Err(ConfigError::at("reserve", message).within("ban"));
+    }
+    if policy.has_lease() {
+        let message = "does not go with reserve in ban, which charges the store for each \
+                       request; leave one of both out";
+        return Err(ConfigError::at("lease", message));
     }
     Ok(())
 }

@@ -44,6 +44,7 @@ pub(crate) enum LimiterCounter {
     ExemptEndpoint,
     Unidentified,
     DenyCacheHits,
+    LeasedAdmissions,
     FallbackDecisions,
     LostStrikes,
     LostSettlements,

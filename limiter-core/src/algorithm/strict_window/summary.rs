@@ -1,6 +1,8 @@
 //! The summary of a strict window in a decision. Its segments would make every decision
 //! larger; the summary is three numbers that answer as the segments do at that instant.
 
+#[cfg(feature = "_shared")]
+use super::length;
 use super::{Arithmetic, Mark, Segments, State, Wait, start_of, until};
 #[cfg(feature = "memory")]
 use super::{UsageBound, WordEncoding};
@@ -25,6 +27,18 @@ impl Summary {
         let Segments { start, ref used } = *segments;
         let next = until(quota, start, used.len().saturating_sub(1));
         Self { used: segments.total(), start, next }
+    }
+
+    /// Takes units out of the segment that was charged last.
+    #[cfg(feature = "_shared")]
+    pub(in crate::algorithm) const fn give_back_newest(&mut self, units: u64) {
+        self.used = self.used.saturating_sub(units);
+    }
+
+    /// When the segment ends that was charged last.
+    #[cfg(feature = "_shared")]
+    pub(in crate::algorithm) const fn newest_end(&self, quota: &Quota) -> u64 {
+        self.start.saturating_add(length(quota))
     }
 }
 

@@ -36,6 +36,15 @@ fn a_newcomers_mistake_is_answered_by_what_to_write() {
             "policies.api.ban.reserve: goes with statuses, whose strikes are reserved; write some, or leave reserve out",
         ),
         (
+            format!(
+                "{}\nlease = true",
+                ban(
+                    "{ threshold = 3, window = \"1m\", duration = \"1m\", statuses = [401], reserve = true }"
+                )
+            ),
+            "policies.api.lease: does not go with reserve in ban, which charges the store for each request; leave one of both out",
+        ),
+        (
             format!("{}\nrefund = [\"6xx\"]", quota("\"1/s\"")),
             "policies.api.refund: holds \"6xx\", which is no HTTP status and no class of them; write [401, 403] or [\"5xx\"]",
         ),

@@ -63,6 +63,11 @@ impl PolicySet {
         let counters = policies.iter().map(|policy| counters.of_policy(policy.reported_name()));
         let counters = counters.collect();
         let reserves = policies.iter().any(Policy::is_reservation);
+        #[cfg(feature = "_shared")]
+        let slice_policies = match policies.iter().all(Policy::is_leased) {
+            true => policies.iter().map(Policy::for_slices).collect(),
+            false => Box::default(),
+        };
         Self(Arc::new(Set {
             limiter,
             rules,
@@ -73,6 +78,8 @@ impl PolicySet {
             texts,
             counts_users,
             reserves,
+            #[cfg(feature = "_shared")]
+            slice_policies,
             preflights: OnceLock::new(),
             plans: OnceLock::new(),
             latest: RwLock::default(),

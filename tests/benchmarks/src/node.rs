@@ -29,7 +29,7 @@ impl Flexible {
     /// Starts it from the folder that tests/benchmarks/run has installed it in, if
     /// there is Node.
     pub(crate) fn start() -> Option<Self> {
-        let folder = env::var_os("LIMITER_COMPARE_NODE")?;
+        let folder = env::var_os("BENCHMARK_NODE_MODULES")?;
         let script = Path::new(&folder).join("rate_limiter_flexible.mjs");
         let mut command = Command::new("node");
         command.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped());

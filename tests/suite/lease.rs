@@ -101,7 +101,7 @@ fn the_slice_of_a_dead_instance_stays_charged(url: &str) {
             settle().await;
         }
     });
-    assert!(admitted <= LIMIT && admitted >= LIMIT - LIMIT / 16, "{admitted}");
+    assert!((LIMIT - LIMIT / 16..=LIMIT).contains(&admitted), "{admitted}");
 }
 
 /// A slice admits while the store hangs, and the requests that it does not admit wait no longer than others.

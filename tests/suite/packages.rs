@@ -59,7 +59,9 @@ fn without_default_features_no_store_and_no_configuration_is_built() {
             assert!(is_rockets || !has(&least, name), "{package} needs {name}: {least:#?}");
         }
         let default = dependencies(package, &[]);
-        assert!(has(&default, "moka") && has(&default, "figment"), "{package}: {default:#?}");
+        assert!(has(&default, "moka"), "{package}: {default:#?}");
+        // It would cost a program of actix-web a fifth of its time to build.
+        assert_eq!(has(&default, "figment"), package != "limiter-actix", "{package}");
         assert!(!has(&default, "redis") && !has(&default, "sqlx"), "{package}: {default:#?}");
     }
     let core = dependencies("limiter-core", &["--no-default-features"]);

@@ -117,6 +117,9 @@ impl Limiter {
         self.0.warn_of_foreign_key(policy, key);
         let subject = &rules.identity.subject(key.clone());
         let item = Item { policy, subject };
+        // Before, since their charge is about to be forgotten; and after, what was taken meanwhile.
+        #[cfg(feature = "_shared")]
+        self.0.discard_slices_of(item);
         self.0.store.reset(item).await?;
         self.0.fallback.reset(item);
         #[cfg(feature = "_shared")]

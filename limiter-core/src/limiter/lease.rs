@@ -9,8 +9,9 @@
 //!   and at most a sixteenth of the room that the store had left. Slices of a fixed size lock
 //!   quotas of a few units up: they admit 36 % of them.
 //! - Whatever a slice does not admit, the store decides exactly: the first requests of a key, those
-//!   that arrive while a slice is taken, and each one once there is little room. No request
-//!   is refused because of a slice of its own process.
+//!   that arrive while a slice is taken, and each one once there is little room. Units in
+//!   slices are charged units for it, also those of its own process, which come back with the
+//!   end of the slice.
 //!
 //! The table of keys has a fixed size. A key without a slice makes room for another.
 
@@ -25,7 +26,7 @@ use std::{
     fmt,
     hash::{BuildHasher, RandomState},
     sync::{
-        Arc, PoisonError, RwLock, RwLockWriteGuard,
+        Arc, OnceLock, PoisonError, RwLock, RwLockWriteGuard,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -46,7 +47,7 @@ const LIFE: Duration = Duration::from_millis(250);
 const MIN_PERIOD: Duration = Duration::from_millis(50);
 
 /// A key is leased that has more checks within [`LIFE`]: 100 a second.
-const HOT: u64 = 25;
+const MIN_REQUESTS: u64 = 25;
 
 /// The part of the room that one slice takes at most.
 const ROOM_SHARE: u64 = 16;
@@ -67,6 +68,8 @@ pub(super) struct Leases {
     is_used: AtomicBool,
     /// True while a task gives back what slices that have ended have left.
     is_sweeping: AtomicBool,
+    /// The runtime on which the first slice was taken, if it was on one.
+    runtime: OnceLock<tokio::runtime::Handle>,
 }
 
 type Shard = RwLock<Vec<Arc<TrackedKey>>>;
@@ -80,6 +83,7 @@ impl Leases {
             hasher: RandomState::new(),
             is_used: AtomicBool::new(false),
             is_sweeping: AtomicBool::new(false),
+            runtime: OnceLock::new(),
         }
     }
 
@@ -104,12 +108,15 @@ impl Leases {
             return Some(Arc::clone(key));
         }
         let key = Arc::new(TrackedKey::new(check, now));
-        if keys.len() < SHARD_KEYS || std::env::var("MUT").as_deref() == Ok("8") {
+        if keys.len() < SHARD_KEYS {
             keys.push(Arc::clone(&key));
             return Some(key);
         }
-        let coldest = keys.iter_mut().filter(|key| key.is_idle()).min_by_key(|key| key.heat(now));
-        *coldest? = Arc::clone(&key);
+        let idle = keys.iter_mut().filter(|key| key.is_idle());
+        let least_used = idle.min_by_key(|key| key.recent_use(now))?;
+        // A slice that another request is about to put there is given back.
+        least_used.close(true);
+        *least_used = Arc::clone(&key);
         Some(key)
     }
 

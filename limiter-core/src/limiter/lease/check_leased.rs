@@ -36,23 +36,23 @@ impl PolicySet {
         if !usage.is_empty() {
             return Answer::Pending(Box::pin(self.reconcile(subjects.clone(), cost, usage)));
         }
-        if let Some(request) = key.begin_slice(now) {
+        if let Some(request) = key.begin_slice(cost, now) {
             let decided = self.check_with_slice(subjects.clone(), cost, request);
             return Answer::Pending(Box::pin(decided));
         }
         match self.ask_store(check) {
             Answer::Ready(decided) => {
-                decided.iter().flatten().for_each(|decision| key.note_room(decision));
+                decided.iter().flatten().for_each(|decision| key.note_room(decision, now));
                 Answer::Ready(decided)
             }
             Answer::Pending(decided) => Answer::Pending(Box::pin(async move {
-                decided.await.inspect(|decision| key.note_room(decision))
+                decided.await.inspect(|decision| key.note_room(decision, now))
             })),
         }
     }
 
-    /// Checks, and takes a slice with the same charge. To its end: the slice of a client that
-    /// hangs up is for all others.
+    /// Checks, and takes a slice with the same charge. It goes on if its client hangs up, since
+    /// the slice is for all others.
     async fn check_with_slice(
         &self,
         subjects: Subjects,
@@ -93,10 +93,11 @@ impl PolicySet {
             // There is room for the request alone, perhaps; and this charge strikes nobody.
             Ok(_) => {
                 let key = request.refused();
-                self.ask_store(check).await.inspect(|decision| key.note_room(decision))
+                let sent = inner.leases.now();
+                self.ask_store(check).await.inspect(|decision| key.note_room(decision, sent))
             }
             Err(error) => {
-                drop(request);
+                request.failed();
                 self.decide_without_store(&check, error).await
             }
         }

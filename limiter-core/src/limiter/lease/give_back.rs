@@ -17,14 +17,14 @@ use crate::{
 const SWEEP: Duration = Duration::from_millis(50);
 
 impl Limiter {
-    /// Has the slice that was taken end in time, and gives back what came of the one before.
+    /// Gives back what is left of the slice before, and begins the task that ends the new one.
     pub(super) fn keep_slice(&self, before: Option<Remainder>) {
         before.into_iter().for_each(|before| self.0.give_back(before));
         let leases = &self.0.leases;
         let runtime = self.0.runtime.or_current();
-        if let Some(handle) = runtime.handle()
-            && !leases.is_sweeping.swap(true, Ordering::SeqCst)
-        {
+        let Some(handle) = runtime.handle() else { return };
+        leases.runtime.get_or_init(|| handle.clone());
+        if !leases.is_sweeping.swap(true, Ordering::SeqCst) {
             let limiter = Arc::downgrade(&self.0);
             handle.spawn(Sweeper { limiter, has_ended: false }.run());
         }
@@ -77,7 +77,13 @@ impl Inner {
                 counters.add(LimiterCounter::LostSettlements);
             }
         };
-        drop(Settling::begin(Box::pin(work), self.runtime.or_current()));
+        let runtime = self.runtime.or_current();
+        match runtime.handle().or(self.leases.runtime.get()) {
+            // Not polled here: a runtime that has ended drops it, but its timers panic.
+            Some(handle) => drop(handle.spawn(work)),
+            // Slices were taken without a runtime, so that the store needs none.
+            None => drop(Settling::begin(Box::pin(work), runtime)),
+        }
     }
 }
 

@@ -28,8 +28,7 @@ impl Slice {
     /// It ends with the window that was charged. The store's clock may be another one, so that
     /// the rest of the window counts from the moment before the store was called.
     pub(super) fn new(decision: Decision, units: u64, sent: Timestamp) -> Self {
-        let window = decision.quotas.iter().filter_map(|status| status.usage.same_window_for());
-        let life = window.fold(micros(LIFE), u64::min);
+        let life = rest_of_window(&decision).unwrap_or(u64::MAX).min(micros(LIFE));
         Self { decision, left: AtomicU64::new(units), ends: sent.after_micros(life) }
     }
 
@@ -58,6 +57,12 @@ impl Slice {
             units,
         })
     }
+}
+
+/// Returns the microseconds until the first window or segment ends that a decision has
+/// charged.
+pub(super) fn rest_of_window(decision: &Decision) -> Option<u64> {
+    decision.quotas.iter().filter_map(|status| status.usage.same_window_for()).min()
 }
 
 /// The units of a slice that nobody has used.

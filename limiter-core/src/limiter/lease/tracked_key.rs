@@ -6,8 +6,8 @@ use std::sync::{
 };
 
 use super::{
-    HOT, LIFE, MIN_PERIOD, MIN_SLICE, ROOM_SHARE,
-    slice::{Remainder, Slice},
+    LIFE, MIN_PERIOD, MIN_REQUESTS, MIN_SLICE, ROOM_SHARE,
+    slice::{Remainder, Slice, rest_of_window},
 };
 use crate::{
     check::{Check, Item},
@@ -24,6 +24,8 @@ pub(super) struct TrackedKey {
     use_rate: UseRate,
     /// Units that were left of the tightest quota when the store was last called.
     room: AtomicU64,
+    /// When the window or segment ends that had them, in microseconds.
+    room_ends: AtomicU64,
     /// True while a request takes a slice.
     is_taking: AtomicBool,
     place: RwLock<Place>,
@@ -31,7 +33,7 @@ pub(super) struct TrackedKey {
 
 /// The place of the slice.
 enum Place {
-    Open(Option<Arc<Slice>>),
+    Open(Option<Slice>),
     /// The key is out of the table. A slice that comes too late is given back or, where the count
     /// was reset, not.
     Closed {
@@ -46,6 +48,7 @@ impl TrackedKey {
             subjects: check.items().map(|item| item.subject.clone()).collect(),
             use_rate: UseRate::since(now),
             room: AtomicU64::new(0),
+            room_ends: AtomicU64::new(0),
             is_taking: AtomicBool::new(false),
             place: RwLock::new(Place::Open(None)),
         }
@@ -73,24 +76,33 @@ impl TrackedKey {
         }
     }
 
-    /// Notes how much room a decision of the store has left.
-    pub(super) fn note_room(&self, decision: &Decision) {
+    /// Notes how much room a decision of the store has left, which was called at `sent`.
+    pub(super) fn note_room(&self, decision: &Decision, sent: Timestamp) {
         if !decision.is_of_fallback() {
             let room = decision.tightest().map_or(0, QuotaStatus::remaining);
+            let rest = rest_of_window(decision).unwrap_or(u64::MAX);
             self.room.store(room, Ordering::Relaxed);
+            self.room_ends.store(sent.after_micros(rest).as_micros(), Ordering::Relaxed);
         }
     }
 
-    /// Begins to take a slice, if the key is checked often and has room, and no other request
-    /// takes one.
-    pub(super) fn begin_slice(self: &Arc<Self>, now: Timestamp) -> Option<SliceRequest> {
+    /// Begins to take a slice beside a request of that cost, if the key is checked often and has
+    /// room, and no other request takes one.
+    ///
+    /// A slice ends with the window that is charged, so it is as much as the key uses until
+    /// then, and none is taken of a window of which nothing is known yet.
+    pub(super) fn begin_slice(self: &Arc<Self>, cost: u64, now: Timestamp) -> Option<SliceRequest> {
         if self.is_taking.swap(true, Ordering::Acquire) {
             return None;
         }
         let mut request = SliceRequest { key: Arc::clone(self), units: 0 };
-        let room = self.room.load(Ordering::Relaxed);
-        request.units = self.use_rate.measure(now).min(room / ROOM_SHARE);
-        (request.units >= MIN_SLICE).then_some(request)
+        let room = self.room.load(Ordering::Relaxed).saturating_sub(cost);
+        let ends = Timestamp::from_micros(self.room_ends.load(Ordering::Relaxed));
+        let life = u128::from(ends.micros_since(now).min(micros(LIFE)));
+        let used = u128::from(self.use_rate.measure(now)) * life / u128::from(micros(LIFE));
+        request.units = u64::try_from(used).unwrap_or(u64::MAX).min(room / ROOM_SHARE);
+        // A smaller one would not admit a request like this.
+        (request.units >= MIN_SLICE.max(cost)).then_some(request)
     }
 
     /// Puts a slice in the place of the one before. Returns what is given back: the rest of
@@ -98,7 +110,7 @@ impl TrackedKey {
     fn put_slice(&self, slice: Slice) -> Option<Remainder> {
         match &mut *self.place_mut() {
             Place::Open(place) => {
-                let before = place.replace(Arc::new(slice));
+                let before = place.replace(slice);
                 before.and_then(|before| self.remainder(&before))
             }
             Place::Closed { gives_back } => self.remainder(&slice).filter(|_| *gives_back),
@@ -136,8 +148,8 @@ impl TrackedKey {
     }
 
     /// Returns how much it is used, to compare keys by.
-    pub(super) fn heat(&self, now: Timestamp) -> u64 {
-        self.use_rate.heat(now)
+    pub(super) fn recent_use(&self, now: Timestamp) -> u64 {
+        self.use_rate.recent_use(now)
     }
 
     fn remainder(&self, slice: &Slice) -> Option<Remainder> {
@@ -165,8 +177,14 @@ impl SliceRequest {
     /// Ends it with a slice that the store, called at `sent`, has charged. Returns what
     /// is given back.
     pub(super) fn granted(self, decision: Decision, sent: Timestamp) -> Option<Remainder> {
-        self.key.note_room(&decision);
+        self.key.note_room(&decision, sent);
         self.key.put_slice(Slice::new(decision, self.units, sent))
+    }
+
+    /// Ends it without a slice, since the store did not answer, though it may have charged
+    /// one. The next slice waits for an answer.
+    pub(super) fn failed(self) {
+        self.key.room.store(0, Ordering::Relaxed);
     }
 
     /// Ends it without a slice. Returns the key.
@@ -206,7 +224,7 @@ impl UseRate {
     }
 
     /// Returns the units that are used within [`LIFE`], or 0 if there are no more
-    /// requests than [`HOT`]. One request at a time measures.
+    /// requests than [`MIN_REQUESTS`]. One request at a time measures.
     fn measure(&self, now: Timestamp) -> u64 {
         let since = Timestamp::from_micros(self.since.load(Ordering::Relaxed));
         let period = now.micros_since(since);
@@ -218,7 +236,7 @@ impl UseRate {
             u64::try_from(scaled / u128::from(period)).unwrap_or(u64::MAX)
         };
         let (requests, units) = (in_life(&self.requests), in_life(&self.units));
-        let measured = if requests <= HOT { 0 } else { units };
+        let measured = if requests <= MIN_REQUESTS { 0 } else { units };
         self.since.store(now.as_micros(), Ordering::Relaxed);
         self.measured.store(measured, Ordering::Relaxed);
         measured
@@ -226,7 +244,7 @@ impl UseRate {
 
     /// Returns the units that were used lately; none of a key that is used no more, which would
     /// have been measured since.
-    fn heat(&self, now: Timestamp) -> u64 {
+    fn recent_use(&self, now: Timestamp) -> u64 {
         let since = Timestamp::from_micros(self.since.load(Ordering::Relaxed));
         if now.since(since) > 4 * LIFE {
             return 0;

@@ -3,7 +3,7 @@
 use std::{cmp::Reverse, collections::BinaryHeap, fmt::Write};
 
 use super::nodes::{Meter, Nodes, Random, START, SWEEP};
-use crate::Policy;
+use crate::{Algorithm, Policy, Quota};
 
 /// Requests a second that each node gets.
 const RATE: u64 = 200;
@@ -28,9 +28,10 @@ struct Counts {
     beyond: u64,
 }
 
-fn simulate(nodes: u64, tenths: u64) -> Counts {
+fn simulate(nodes: u64, tenths: u64, algorithm: Algorithm) -> Counts {
     let limit = nodes * RATE * 10 / tenths;
-    let policy = Policy::new("api", format!("{limit}/second").as_str()).unwrap();
+    let quota = Quota::per_second(limit).unwrap().with_algorithm(algorithm).unwrap();
+    let policy = Policy::new("api", quota).unwrap();
     let cluster = Nodes::new(nodes as usize, &policy.clone().with_lease(true));
     let (exact, meter) = (Meter::new(&policy), Meter::new(&policy));
     let mut random = Random(nodes * 100 + tenths);
@@ -87,7 +88,7 @@ fn table() -> String {
         .to_owned();
     for nodes in [1, 10, 100, 1_000] {
         for tenths in LOADS {
-            let counts = simulate(nodes, tenths);
+            let counts = simulate(nodes, tenths, Algorithm::Gcra);
             let (calls, share) = (counts.calls_per_check(), counts.admitted_share());
             writeln!(
                 table,
@@ -117,4 +118,21 @@ fn the_table_of_the_guide_is_that_of_the_simulation() {
     println!("{table}");
     let guide = include_str!("../../../../docs/leased_quota.md");
     assert!(guide.contains(&table), "put this into docs/leased_quota.md:\n{table}");
+}
+
+/// A slice of a window of a second is smaller towards its end, and one of a segment is small.
+#[test]
+fn a_tenant_below_its_limit_loses_next_to_nothing_at_the_end_of_windows() {
+    for (algorithm, most_calls) in [
+        (Algorithm::FixedWindow, 16),
+        (Algorithm::SlidingWindow, 16),
+        // Its segments are a twelfth of a second.
+        (Algorithm::StrictWindow, 25),
+    ] {
+        let counts = simulate(100, 9, algorithm);
+        println!("{algorithm:?}: {} {}", counts.calls_per_check(), counts.admitted_share());
+        assert_eq!(counts.beyond, 0, "{algorithm:?}");
+        assert!(counts.admitted * 1_000 >= counts.exact * 999, "{algorithm:?}: {counts:?}");
+        assert!(counts.calls * 100 <= counts.checks * most_calls, "{algorithm:?}: {counts:?}");
+    }
 }

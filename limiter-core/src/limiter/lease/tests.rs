@@ -105,7 +105,7 @@ fn the_limiter_gives_back_what_is_left_when_it_is_dropped_and_a_dead_node_does_n
 #[test]
 fn the_fields_show_no_more_than_there_is() {
     for algorithm in Algorithm::ALL {
-        let quotas = policy("5000/second").quotas().with_algorithm(*algorithm).unwrap();
+        let quotas = policy("300000/minute").quotas().with_algorithm(*algorithm).unwrap();
         let nodes = Nodes::new(1, &Policy::new("api", quotas).unwrap().with_lease(true));
         with_slice(&nodes, 0);
         let before = nodes.leased(0);

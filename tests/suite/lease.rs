@@ -1,5 +1,5 @@
-//! Leased quota: two instances of an application, one busy key, real servers. Virtual time and 1,000
-//! nodes are in `limiter/lease/tests` of the core.
+//! Leased quota: two instances of an application, one busy key, real servers. Virtual time
+//! and 1,000 nodes are in `limiter/lease/tests` of the core.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -27,8 +27,8 @@ async fn instance(url: &str, prefix: &str) -> Limiter {
     Limiter::builder().store(store).policy(policy()).build().await.unwrap()
 }
 
-/// Sends requests of one tenant, so many at once, until `most` are admitted or one is refused. Returns how many
-/// were admitted.
+/// Sends requests of one tenant, so many at once, until `most` are admitted or one is
+/// refused. Returns how many were admitted.
 async fn run(limiter: &Limiter, at_once: u64, most: u64) -> u64 {
     let is_over = &AtomicBool::new(false);
     let task = |_| async move {
@@ -79,7 +79,7 @@ fn two_instances_admit_the_limit_and_no_unit_less(url: &str) {
     });
 }
 
-/// An instance dies with a slice: its runtime ends, and nothing of it is dropped.
+/// An instance dies with a slice: its runtime ends, and then its limiter is dropped.
 fn the_slice_of_a_dead_instance_stays_charged(url: &str) {
     let prefix = unique("lease");
     let dying = Runtime::new().unwrap();
@@ -93,7 +93,7 @@ fn the_slice_of_a_dead_instance_stays_charged(url: &str) {
         (dead, admitted)
     });
     dying.shutdown_background();
-    std::mem::forget(dead);
+    drop(dead);
     Runtime::new().unwrap().block_on(async {
         let other = instance(url, &prefix).await;
         for _ in 0..3 {
@@ -104,7 +104,8 @@ fn the_slice_of_a_dead_instance_stays_charged(url: &str) {
     assert!((LIMIT - LIMIT / 16..=LIMIT).contains(&admitted), "{admitted}");
 }
 
-/// A slice admits while the store hangs, and the requests that it does not admit wait no longer than others.
+/// A slice admits while the store hangs, and the requests that it does not admit wait no
+/// longer than others.
 #[tokio::test]
 async fn a_store_that_hangs_in_the_middle_of_a_lease_holds_nobody_up() {
     let store = SwitchableStore::default();

@@ -70,7 +70,7 @@ pub(crate) struct Pace {
 }
 
 const WHOLE: Pace = Pace {
-    rounds: 5,
+    rounds: 3,
     checks: 500_000,
     time: Duration::from_secs(2),
     requests: 2_000,

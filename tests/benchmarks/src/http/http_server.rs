@@ -4,13 +4,15 @@
 use std::{
     env,
     ffi::OsString,
-    io::{BufRead, BufReader, Read},
-    process::{Child, Command, Stdio},
+    io::{BufRead, BufReader, Lines, Read},
+    process::{Child, ChildStdout, Command, Stdio},
 };
 
 /// A running server. It is ended when this is dropped.
 pub(super) struct HttpServer {
     child: Child,
+    /// Kept, since a server that prints to a closed pipe panics.
+    _output: Lines<BufReader<ChildStdout>>,
     pub(super) url: String,
 }
 
@@ -31,11 +33,11 @@ impl HttpServer {
         process.args(&command[1..]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let child = process.spawn();
         let mut child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let output = child.stdout.take().expect("it is piped");
-        let mut url = String::new();
-        let told = BufReader::new(output).read_line(&mut url);
-        assert!(told.is_ok() && url.starts_with("http://"), "{command:?} tells {url:?}");
-        Self { child, url: url.trim().to_owned() }
+        let mut output = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        // Rocket logs to standard output as well.
+        let url = output.by_ref().map_while(Result::ok).find(|line| line.starts_with("http://"));
+        let url = url.unwrap_or_else(|| panic!("{command:?} has ended"));
+        Self { child, _output: output, url }
     }
 
     /// The process's.

@@ -128,10 +128,11 @@ impl Field {
     }
 }
 
-/// Our policy, with room for twice the keys.
+/// Our policy, with room for twice the keys, and so much that no bucket of the table is
+/// full.
 fn ours(keys: usize, bans: bool) -> PolicySet {
     let quota = Quota::per_second(LIMIT.into()).expect("the quota is one");
-    policy(2 * keys, quota, bans.then(rule))
+    policy((2 * keys).max(8_000), quota, bans.then(rule))
 }
 
 /// Nanoseconds a check.

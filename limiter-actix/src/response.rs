@@ -10,7 +10,7 @@ use actix_web::{
         header::{self, HeaderMap, HeaderName, HeaderValue},
     },
 };
-use limiter_core::Refusal;
+use limiter_core::{Fields, Refusal};
 
 const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -100,23 +100,16 @@ impl<'a> ResponseFields<'a> {
         Self { headers, policy_field, is_new }
     }
 
-    /// Adds a field. Lists go on in another line, as RFC 9651 (section 3.1) allows, so
-    /// that nested limiters show both; of the others the first one there stays, which is
-    /// the inner limiter's or the handler's own.
+    /// Adds a field. A list goes on in another line; of the others the first one there
+    /// stays, which is the inner limiter's or the handler's own.
     pub(crate) fn add(&mut self, name: &'static str, value: Cow<'_, str>) {
-        let (name, is_list) = (field_name(name), is_list(name, &value));
+        let (name, is_list) = (field_name(name), Fields::is_list(name, &value));
         if (self.is_new || is_list || !self.headers.contains_key(&name))
             && let Some(value) = header_value(value, self.policy_field)
         {
             self.headers.append(name, value);
         }
     }
-}
-
-/// Returns true if a field is a list. Up to draft -07 `ratelimit` is a dictionary, of which a
-/// response has one.
-fn is_list(name: &str, value: &str) -> bool {
-    name == "ratelimit-policy" || name == "ratelimit" && value.starts_with('"')
 }
 
 fn field_name(name: &'static str) -> HeaderName {

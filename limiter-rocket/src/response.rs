@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 
+use limiter_core::Fields;
 use rocket::{
     Build, Catcher, Request, Response, Rocket,
     catcher::{self, Handler},
@@ -75,12 +76,10 @@ async fn catch<'r>(status: Status, request: &'r Request<'_>) -> Response<'r> {
     })
 }
 
-/// Adds a field to a response. Lists go on in another line, as RFC 9651 (section
-/// 3.1) allows; of the others the first one there stays.
+/// Adds a field to a response. A list goes on in another line; of the others the first one
+/// there stays.
 pub(crate) fn add_field(response: &mut Response<'_>, name: &'static str, value: Cow<'_, str>) {
-    // Up to draft -07 `ratelimit` is a dictionary, of which a response has one.
-    let is_list = name == "ratelimit-policy" || name == "ratelimit" && value.starts_with('"');
-    if is_list || !response.headers().contains(name) {
+    if Fields::is_list(name, &value) || !response.headers().contains(name) {
         response.adjoin_header(Header::new(name, value.into_owned()));
     }
 }

@@ -12,6 +12,14 @@ pub struct Fields<'a>(SmallVec<[Field<'a>; 6]>);
 type Field<'a> = (&'static str, Cow<'a, str>);
 
 impl<'a> Fields<'a> {
+    /// Returns true if a field is a list, which goes on in another line of its name, as
+    /// RFC 9651 (section 3.1) allows: nested limits show both. Of all others a response has
+    /// one. (Up to draft -07 `ratelimit` is a dictionary.)
+    #[must_use]
+    pub fn is_list(name: &str, value: &str) -> bool {
+        name == "ratelimit-policy" || name == "ratelimit" && value.starts_with('"')
+    }
+
     /// Returns the value of a field, whose name is given in lower case.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {

@@ -1,5 +1,5 @@
-//! The warning about an exempt endpoint that no route of the application is: nothing tells
-//! a misspelt one from one that is yet to be called.
+//! The warning about an exempt endpoint that no route of the application is: without it a
+//! misspelt one looks like one that is yet to be called.
 
 use std::{
     collections::BTreeSet,

@@ -79,8 +79,10 @@ impl ClientIp {
     /// `x-forward-for`: one of an application's own is no mistake.
     pub(crate) fn misspelt_header(&self) -> Option<String> {
         let name = self.forwarding.as_ref()?.header.name();
-        let is_near = |known: &&&str| edit_distance(name, known) <= 2;
-        let known = FORWARDING.iter().filter(|_| !FORWARDING.contains(&name)).find(is_near)?;
+        if FORWARDING.contains(&name) {
+            return None;
+        }
+        let known = FORWARDING.into_iter().find(|known| edit_distance(name, known) <= 2)?;
         Some(format!("client_ip_header is {name:?}; if {known:?} is meant, write that"))
     }
 

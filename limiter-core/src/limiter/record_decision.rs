@@ -172,7 +172,8 @@ impl PolicyPart<'_> {
         let decision = self.decision;
         let had_ban = decision.verdict() == Verdict::Banned && !decision.is_new_ban();
         let refuses = !had_ban && decision.quotas_of(self.policy).any(QuotaStatus::refuses);
-        if decision.wait() == Wait::Never {
+        // Every quota holds one unit.
+        if self.check.cost() > 1 && decision.wait() == Wait::Never {
             self.set.warn_of_vain_cost(self.policy, self.check.cost(), decision);
         }
         if refuses && self.check.cost() > 0 && by != DecidedBy::DenyCache {

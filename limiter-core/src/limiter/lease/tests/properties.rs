@@ -12,7 +12,7 @@ fn count_beyond(policy: &Policy, meter: &Policy, seed: u64) -> u64 {
     let mut random = Random(seed);
     let nodes = Nodes::new(1 + random.below(8) as usize, &policy.clone().with_lease(true));
     let meter = Meter::new(meter);
-    let (mut beyond, mut leased) = (0, 0);
+    let mut beyond = 0;
     for _ in 0..12 {
         let (mean, most) = PHASES[random.below(5) as usize];
         // Of some nodes in turn all requests come to a few.
@@ -30,7 +30,7 @@ fn count_beyond(policy: &Policy, meter: &Policy, seed: u64) -> u64 {
         }
         nodes.pass(random.below(400_000));
     }
-    leased += (0..nodes.limiters.len()).map(|node| nodes.leased(node)).sum::<u64>();
+    let leased: u64 = (0..nodes.limiters.len()).map(|node| nodes.leased(node)).sum();
     assert!(leased > 0, "nothing was leased with the seed {seed}");
     beyond
 }

@@ -17,6 +17,8 @@ use sqlx::{
     raw_sql,
 };
 
+use super::general_path::is_conflict;
+
 /// One argument of a statement. Texts have no quote, backslash or brace.
 pub(super) enum Argument<'a> {
     Number(Option<i64>),
@@ -70,7 +72,8 @@ pub(super) async fn run_text(
 ///
 /// An error without rows proves that the statement has changed nothing: one that does
 /// returns rows, they are sent before it commits, and a server that ends the connection
-/// (57P01) sends what it has first. An error behind rows proves nothing.
+/// (57P01) sends what it has first. An error behind rows proves nothing, but for a conflict,
+/// such as a deadlock over a later row: it has rolled the statement back.
 async fn collect(
     mut rows: impl Stream<Item = Result<PgRow, sqlx::Error>> + Unpin,
 ) -> Result<Vec<PgRow>, sqlx::Error> {
@@ -78,7 +81,7 @@ async fn collect(
     while let Some(row) = rows.next().await {
         match row {
             Ok(row) => collected.push(row),
-            Err(error) if collected.is_empty() => return Err(error),
+            Err(error) if collected.is_empty() || is_conflict(&error) => return Err(error),
             Err(error) => {
                 return Err(sqlx::Error::Protocol(format!("it ended behind its rows: {error}")));
             }

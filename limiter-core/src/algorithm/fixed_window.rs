@@ -51,6 +51,13 @@ impl Window {
     }
 }
 
+/// Returns the earliest start that a word has, in microseconds: that of the window that
+/// ends at the origin.
+#[cfg(feature = "memory")]
+fn first_start(encoding: &WordEncoding, origin: Timestamp) -> u64 {
+    origin.as_micros().saturating_sub(encoding.quota().window_micros())
+}
+
 impl Arithmetic for Window {
     fn at(quota: &Quota, state: Option<State>, now: Timestamp) -> Self {
         match state {
@@ -90,12 +97,12 @@ impl Arithmetic for Window {
             return None;
         }
         let start = self.start(encoding.quota(), now);
-        encoding.join(start.checked_sub(origin.as_micros())?, &[self.used])
+        encoding.join(start.checked_sub(first_start(encoding, origin))?, &[self.used])
     }
 
     #[cfg(feature = "memory")]
     fn of_word(encoding: &WordEncoding, word: u64, now: Timestamp, origin: Timestamp) -> Self {
-        let start = encoding.before(word, 1).saturating_add(origin.as_micros());
+        let start = encoding.before(word, 1).saturating_add(first_start(encoding, origin));
         Self::since(encoding.quota(), start, encoding.units(word, 0), now)
     }
 

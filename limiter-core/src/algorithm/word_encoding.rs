@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! gcra            | arrival time, in the quota's grain, since the origin        |
-//! fixed_window    | start, in microseconds since the origin  | used             |
+//! fixed_window    | start, in microseconds since a window before the origin | used |
 //! sliding_window  | start, in windows since the origin   | current | previous  |
 //! strict_window   | start, in segments since the origin | newest | before | ...  |
 //! ```

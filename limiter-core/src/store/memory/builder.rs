@@ -10,8 +10,9 @@ use crate::{
     time::{Clock, SystemClock, Timestamp},
 };
 
-/// How far before the store's start slots count time from, in microseconds: the
-/// clock may step back by so much (52 days) and arrival times still fit a word.
+/// How far before the store's start slots count time from, in microseconds, by a clock that
+/// may step back: by so much (52 days), and times still fit a word. By the system's
+/// clock they count from the start, since each bit less of time is one more of units.
 const BEHIND: u64 = 1 << 42;
 
 /// Sets up a [`MemoryStore`].
@@ -46,8 +47,9 @@ impl MemoryStoreBuilder {
         let table = Table::new(self.max_keys);
         let is_real_time = self.clock.is_none();
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock));
+        let behind = if is_real_time { 0 } else { BEHIND };
         MemoryStore(Arc::new(Shared {
-            origin: Timestamp::from_micros(clock.now().as_micros().saturating_sub(BEHIND)),
+            origin: Timestamp::from_micros(clock.now().as_micros().saturating_sub(behind)),
             clock,
             may_step_back: !is_real_time,
             hasher: KeyHasher::new(),

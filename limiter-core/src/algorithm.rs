@@ -39,7 +39,7 @@ pub(crate) use self::{
     outage_units::PackedUsage,
     state::Numbers,
     usage_upper_bound::{Ring, UsageBound},
-    word_encoding::{MAX_WORD, WordCheck, WordEncoding},
+    word_encoding::{GcraCheck, Grains, MAX_WORD, WordCheck, WordEncoding},
 };
 use crate::{quota::Quota, time::Timestamp};
 
@@ -57,6 +57,7 @@ pub struct Usage<S = Segments> {
 
 /// The usage of a quota by one key, as its algorithm counts it at one instant.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u64)]
 enum AlgorithmUsage<S> {
     Gcra(Debt),
     FixedWindow(Window),

@@ -9,8 +9,39 @@ use crate::{key::Key, outage_usage::OutageUsage, policy::Policy};
 pub struct Subject {
     /// The key.
     pub key: Key,
-    /// True if it may be banned. Where not, no strike counts and no ban holds.
-    pub bannable: bool,
+    bannable: Bannable,
+}
+
+/// A whole word, as all of a subject is: see [`Key`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u64)]
+enum Bannable {
+    No,
+    Yes,
+}
+
+impl Subject {
+    /// Returns the subject of a key that may be banned.
+    #[inline]
+    #[must_use]
+    pub const fn new(key: Key) -> Self {
+        Self { key, bannable: Bannable::Yes }
+    }
+
+    /// Returns the same subject, which may be banned or not. Where not, no strike counts and no
+    /// ban holds.
+    #[inline]
+    #[must_use]
+    pub fn with_bannable(self, bannable: bool) -> Self {
+        Self { bannable: if bannable { Bannable::Yes } else { Bannable::No }, ..self }
+    }
+
+    /// Returns true if it may be banned.
+    #[inline]
+    #[must_use]
+    pub const fn is_bannable(&self) -> bool {
+        matches!(self.bannable, Bannable::Yes)
+    }
 }
 
 /// One policy to ask for one subject.
@@ -89,7 +120,7 @@ impl<'a> Check<'a> {
     #[cfg(feature = "memory")]
     pub(crate) fn may_strike(&self) -> bool {
         self.items().any(|item| {
-            item.subject.bannable && item.policy.ban().is_some_and(BanRule::strikes_on_refusal)
+            item.subject.is_bannable() && item.policy.ban().is_some_and(BanRule::strikes_on_refusal)
         })
     }
 
@@ -115,7 +146,7 @@ impl<'a> Check<'a> {
         for item in self.items() {
             let strikes = item.policy.ban().is_some_and(|rule| rule.strikes_on(status));
             let met = offenders.iter().any(|other| other.is_same_offender(&item));
-            if strikes && item.subject.bannable && !met {
+            if strikes && item.subject.is_bannable() && !met {
                 offenders.push(item);
             }
         }

@@ -9,7 +9,7 @@
 //! use limiter_core::decide::{Change, PriorState, decide};
 //!
 //! let policies = [Policy::new("api", Quota::per_minute(10)?)?];
-//! let subjects = [Subject { key: Key::user("alice"), bannable: true }];
+//! let subjects = [Subject::new(Key::user("alice"))];
 //! let check = Check::new(&policies, &subjects, 1);
 //!
 //! // Under a lock, or in a transaction: read what is kept, and the time.
@@ -71,7 +71,7 @@ impl PriorState {
     ) -> Self {
         let states = states.into_iter().chain(std::iter::repeat(None));
         let quotas = item.policy.quotas().iter();
-        let rule = item.policy.ban().filter(|_| item.subject.bannable);
+        let rule = item.policy.ban().filter(|_| item.subject.is_bannable());
         Self {
             levels: quotas
                 .zip(states)
@@ -192,7 +192,7 @@ pub fn decide(check: &Check<'_>, priors: &[PriorState], now: Timestamp) -> Outco
 pub(crate) fn decide_without_strikes(
     check: &Check<'_>,
     ban: Option<PolicyBan>,
-    mut quotas: SmallVec<[QuotaStatus; 1]>,
+    mut quotas: ShortList<QuotaStatus>,
     now: Timestamp,
 ) -> Option<(Decision, bool)> {
     let refused = quotas.iter().any(QuotaStatus::refuses);
@@ -279,8 +279,8 @@ fn statuses(
     check: &Check<'_>,
     priors: &[PriorState],
     changes: &[Change],
-) -> SmallVec<[QuotaStatus; 1]> {
-    let mut statuses = SmallVec::new();
+) -> ShortList<QuotaStatus> {
+    let mut statuses = ShortList::new();
     for (policy, (item, prior)) in check.items().zip(priors).enumerate() {
         let shadow = item.policy.mode() == Mode::Shadow;
         for (quota, before) in prior.levels.iter().enumerate() {

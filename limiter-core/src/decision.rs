@@ -12,12 +12,14 @@ pub(crate) use self::quota_status::QuotaPosition;
 pub use self::quota_status::QuotaStatus;
 use crate::{
     algorithm::{Usage, Wait},
+    short_list::ShortList,
     time::Timestamp,
 };
 
 /// The outcome of a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[repr(u64)]
 #[non_exhaustive]
 pub enum Verdict {
     /// It passes.
@@ -60,7 +62,7 @@ impl Retry {
 pub struct Decision {
     pub(crate) verdict: Verdict,
     pub(crate) now: Timestamp,
-    pub(crate) quotas: SmallVec<[QuotaStatus; 1]>,
+    pub(crate) quotas: ShortList<QuotaStatus>,
     /// In a box of its own, since few decisions have one and all are moved.
     bans: Option<Box<Bans>>,
 }
@@ -95,9 +97,9 @@ impl Decision {
     pub(crate) fn of(
         now: Timestamp,
         ban: Option<PolicyBan>,
-        quotas: SmallVec<[QuotaStatus; 1]>,
+        quotas: ShortList<QuotaStatus>,
     ) -> Self {
-        let refuses = |status: &QuotaStatus| !status.shadow && status.refuses();
+        let refuses = |status: &QuotaStatus| !status.is_shadow() && status.refuses();
         let verdict = match ban {
             Some(_) => Verdict::Banned,
             None if quotas.iter().any(refuses) => Verdict::Limited,
@@ -112,7 +114,7 @@ impl Decision {
     #[inline]
     pub(crate) fn of_quota(now: Timestamp, status: QuotaStatus) -> Self {
         let verdict = if status.refuses() { Verdict::Limited } else { Verdict::Allowed };
-        Self { verdict, now, quotas: SmallVec::from_buf([status]), bans: None }
+        Self { verdict, now, quotas: ShortList::of_one(status), bans: None }
     }
 
     /// Adds the bans that the check has brought, of which `enforced` is the one under an
@@ -138,13 +140,13 @@ impl Decision {
     /// Returns the refusal of a ban that was known without a call to the store.
     #[cfg(feature = "memory")]
     pub(crate) fn banned(ban: PolicyBan, now: Timestamp) -> Self {
-        Self::of(now, Some(ban), SmallVec::new())
+        Self::of(now, Some(ban), ShortList::new())
     }
 
     /// A decision to admit without having counted.
     #[inline]
     pub fn uncounted() -> Self {
-        Self::of(Timestamp::default(), None, SmallVec::new())
+        Self::of(Timestamp::default(), None, ShortList::new())
     }
 
     /// The verdict.
@@ -167,7 +169,7 @@ impl Decision {
     }
 
     pub(crate) fn wait(&self) -> Wait {
-        let enforced = self.quotas.iter().filter(|status| !status.shadow);
+        let enforced = self.quotas.iter().filter(|status| !status.is_shadow());
         let banned = self.ban().map(|ban| Wait::Micros(ban.until.micros_since(self.now)));
         enforced.map(QuotaStatus::wait).chain(banned).max().unwrap_or(Wait::None)
     }
@@ -217,12 +219,15 @@ impl Decision {
     /// The enforced quota with the least remaining.
     #[must_use]
     pub fn tightest(&self) -> Option<&QuotaStatus> {
-        self.quotas.iter().filter(|status| !status.shadow).min_by_key(|status| status.remaining())
+        self.quotas
+            .iter()
+            .filter(|status| !status.is_shadow())
+            .min_by_key(|status| status.remaining())
     }
 
     /// The shadow quotas that would have refused the request.
     pub fn shadow_refusals(&self) -> impl Iterator<Item = &QuotaStatus> {
-        self.quotas.iter().filter(|status| status.shadow && status.refuses())
+        self.quotas.iter().filter(|status| status.is_shadow() && status.refuses())
     }
 
     /// Returns true if the request passes without any ban.
@@ -260,7 +265,7 @@ impl Decision {
     #[cfg(feature = "_shared")]
     pub(crate) fn without_last(&self, units: u64) -> Self {
         let mut decision = self.clone();
-        for status in &mut decision.quotas {
+        for status in decision.quotas.iter_mut() {
             status.usage = status.usage.without_last(units);
         }
         decision
@@ -276,7 +281,7 @@ impl Decision {
 
     /// Renumbers the policies: the one at `i` becomes the one at `positions[i]`.
     pub(crate) fn move_to(&mut self, positions: &[usize]) {
-        for status in &mut self.quotas {
+        for status in self.quotas.iter_mut() {
             *status = status.moved_to(positions[status.policy()]);
         }
         if let Some(bans) = &mut self.bans {

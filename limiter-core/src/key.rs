@@ -25,6 +25,7 @@
 //! # Ok::<(), std::net::AddrParseError>(())
 //! ```
 
+mod bytes;
 mod display;
 mod names;
 mod spec;
@@ -35,6 +36,7 @@ use ipnet::IpNet;
 use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 
+use self::bytes::KeyBytes;
 pub use self::{
     names::ParseKeyError,
     spec::{KeyPart, KeySpec},
@@ -48,15 +50,8 @@ use crate::networks::{canonical, embedded_ipv4};
 /// other text, and every header value, is kept as the first half of its
 /// SHA-256 digest only. Two such texts share a key with a chance of about
 /// `n^2 / 2^129` among n of them.
-#[derive(Eq, Hash, PartialEq)]
-pub struct Key(SmallVec<[u8; 24]>);
-
-impl Clone for Key {
-    /// All bytes at once, which `SmallVec` itself cannot know to be right.
-    fn clone(&self) -> Self {
-        Self(SmallVec::from_slice(&self.0))
-    }
-}
+#[derive(Clone, Eq, Hash, PartialEq)]
+pub struct Key(KeyBytes);
 
 /// The kinds of part. The numbers are part of what stores keep.
 #[derive(Clone, Copy, Eq, PartialEq)]
@@ -87,20 +82,19 @@ impl Key {
     /// An address, IPv6 cut to a /64. An IPv6 address that stands for a public
     /// IPv4 address (mapped, NAT64 `64:ff9b::/96`, SIIT `::ffff:0:0:0/96`,
     /// Teredo, 6to4) is that IPv4 address.
+    #[inline]
     #[must_use]
     pub fn ip(address: IpAddr) -> Self {
         Self::ip_prefix(address, IPV6_PREFIX)
     }
 
     /// An address, IPv6 cut to its first `prefix` bits (at most 128).
+    #[inline]
     #[must_use]
     pub fn ip_prefix(address: IpAddr, prefix: u8) -> Self {
         let address = canonical(address);
         match embedded_ipv4(address).map_or(address, IpAddr::V4) {
-            IpAddr::V4(v4) => {
-                let [a, b, c, d] = v4.octets();
-                Self(SmallVec::from_slice(&[Kind::Ipv4 as u8, 4, a, b, c, d]))
-            }
+            IpAddr::V4(v4) => Self(KeyBytes::short_part(Kind::Ipv4 as u8, v4.octets())),
             IpAddr::V6(v6) => {
                 let prefix = prefix.min(128);
                 let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
@@ -150,15 +144,22 @@ impl Key {
 
     /// Both at once: the key of those who share all parts.
     #[must_use]
-    pub fn and(mut self, other: Self) -> Self {
-        self.0.extend_from_slice(&other.0);
-        self
+    pub fn and(self, other: Self) -> Self {
+        Self(KeyBytes::concat(self.as_bytes(), other.as_bytes()))
     }
 
     /// The encoded parts: what a store may hash or name its state by.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        self.0.as_slice()
+    }
+
+    /// Returns the whole words of its bytes, and those behind as a word, of at most seven
+    /// bytes, with zeros above.
+    #[cfg(feature = "memory")]
+    #[inline]
+    pub(crate) fn words(&self) -> (&[[u8; 8]], [u8; 8]) {
+        self.0.words()
     }
 
     /// The address (IPv6: its network) that the key counts, if it counts one.
@@ -178,11 +179,7 @@ impl Key {
     }
 
     fn part(kind: Kind, payload: &[u8]) -> Self {
-        // Payloads are at most 200 bytes: longer text is digested.
-        let length = u8::try_from(payload.len()).unwrap_or(u8::MAX);
-        let mut bytes = SmallVec::from_slice(&[kind as u8, length]);
-        bytes.extend_from_slice(payload);
-        Self(bytes)
+        Self(KeyBytes::part(kind as u8, payload))
     }
 
     fn text(readable: Kind, digested: Kind, name: &[u8], value: &[u8]) -> Self {
@@ -203,7 +200,7 @@ impl Key {
     }
 
     fn parts(&self) -> impl Iterator<Item = (u8, &[u8])> {
-        let mut rest = self.0.as_slice();
+        let mut rest = self.as_bytes();
         std::iter::from_fn(move || {
             let (&[kind, length], tail) = rest.split_first_chunk()?;
             let (payload, tail) = tail.split_at_checked(usize::from(length))?;

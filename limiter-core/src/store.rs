@@ -42,6 +42,8 @@ use serde::Serialize;
 pub use self::health::{Health, ServerHealth};
 pub use self::look::KeyStates;
 #[cfg(feature = "memory")]
+pub(crate) use self::memory::BucketCheck;
+#[cfg(feature = "memory")]
 pub use self::memory::{MemoryStore, MemoryStoreBuilder};
 #[cfg(feature = "_shared")]
 pub use self::remote::{RemoteStore, RemoteStoreBuilder};

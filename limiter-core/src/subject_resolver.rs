@@ -98,7 +98,7 @@ impl SubjectResolver {
             let spared = !self.never_ban.is_empty()
                 && client.address.is_some_and(|address| self.never_ban.contains(address))
                 && key.address().is_some();
-            subjects.push(Subject { key, bannable: !spared });
+            subjects.push(Subject::new(key).with_bannable(!spared));
         }
         Ok(Resolved::Subjects(subjects))
     }
@@ -141,10 +141,11 @@ impl SubjectResolver {
 
     /// The subject of a key that the caller has made. It is never banned if its
     /// network holds an address of `never_ban`.
+    #[inline]
     pub(crate) fn subject(&self, key: Key) -> Subject {
         let spared = !self.never_ban.is_empty()
             && key.network().is_some_and(|network| self.never_ban.overlap(network));
-        Subject { key, bannable: !spared }
+        Subject::new(key).with_bannable(!spared)
     }
 
     /// Returns true if the key's network holds a trusted proxy.

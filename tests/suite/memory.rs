@@ -19,7 +19,7 @@ use limiter_core::{
 use crate::conformance::clock;
 
 fn address(n: u32) -> Subject {
-    Subject { key: Key::ip(Ipv4Addr::from_bits(n).into()), bannable: true }
+    Subject::new(Key::ip(Ipv4Addr::from_bits(n).into()))
 }
 
 async fn ask(store: &dyn Store, policy: &Policy, subject: &Subject) -> Decision {

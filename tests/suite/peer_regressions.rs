@@ -33,7 +33,7 @@ async fn a_clone_that_is_dropped_takes_nothing_with_it() {
     drop(store.clone());
     let policies = [Policy::new("api", "1/minute".parse::<Quotas>().unwrap()).unwrap()];
     for n in 0..1_000 {
-        let subjects = [Subject { key: Key::ip(Ipv4Addr::from_bits(n).into()), bannable: true }];
+        let subjects = [Subject::new(Key::ip(Ipv4Addr::from_bits(n).into()))];
         let decision = store.decide(Check::new(&policies, &subjects, 1)).await.unwrap();
         assert!(decision.is_allowed(), "{n}");
         // Six keys at a time are live: with a full table a newcomer may inherit usage.

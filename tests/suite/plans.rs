@@ -57,7 +57,7 @@ fn plan(limiter: &Limiter, plan: &str) -> PolicySet {
 }
 
 fn user(name: &str) -> Subjects {
-    [limiter_core::Subject { key: Key::user(name), bannable: true }].into_iter().collect()
+    [limiter_core::Subject::new(Key::user(name))].into_iter().collect()
 }
 
 async fn check(set: &PolicySet, client: &str, cost: u64) -> Decision {

@@ -26,7 +26,7 @@ pub(crate) fn banning<const N: usize>(threshold: u64, statuses: [u16; N]) -> Pol
 }
 
 pub(crate) fn subject(key: Key) -> [Subject; 1] {
-    [Subject { key, bannable: true }]
+    [Subject::new(key)]
 }
 
 pub(crate) async fn admits(store: &RemoteStore, policies: &[Policy], who: &[Subject]) -> bool {

@@ -63,7 +63,7 @@ impl Tables {
 
     /// The rule and the record of a subject that may be banned.
     fn ban_record<'a>(&self, item: Item<'a>, now: Timestamp) -> Option<(&'a BanRule, BanRecord)> {
-        let rule = item.policy.ban().filter(|_| item.subject.bannable)?;
+        let rule = item.policy.ban().filter(|_| item.subject.is_bannable())?;
         let namespaces = item.policy.namespaces();
         let strikes = self.strikes.get(&row(namespaces.strikes, item)).cloned();
         let ban = self.bans.get(&row(namespaces.bans, item)).map(|(_, ban)| *ban);

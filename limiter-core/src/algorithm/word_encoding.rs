@@ -55,6 +55,19 @@ pub(crate) struct WordCheck<S> {
     pub(crate) charged: Option<u64>,
 }
 
+/// A check of a counter by `gcra`: numbers of a word, so that it stays in registers.
+pub(crate) struct GcraCheck {
+    /// The debt, with the cost where it is charged.
+    pub(crate) debt: Grains,
+    pub(crate) wait: Wait,
+    /// The word to write, where something is charged.
+    pub(crate) charged: Option<u64>,
+}
+
+/// A debt in the grain of a quota.
+#[derive(Clone, Copy)]
+pub(crate) struct Grains(u64);
+
 impl WordEncoding {
     pub(crate) fn new(quota: Quota) -> Self {
         let grain = greatest_common_divisor(quota.window_micros(), quota.limit());
@@ -102,7 +115,8 @@ impl WordEncoding {
         origin: Timestamp,
     ) -> Option<WordCheck<S>> {
         if self.quota.algorithm() == Algorithm::Gcra {
-            return self.check_gcra(word, cost, now, origin);
+            let GcraCheck { debt, wait, charged } = self.check_gcra(word, cost, now, origin)?;
+            return Some(WordCheck { usage: self.usage_of_debt(debt, now), wait, charged });
         }
         let usage = self.unpack(word, now, origin);
         let wait = usage.wait(cost);
@@ -117,13 +131,13 @@ impl WordEncoding {
     /// The same of `gcra`, by its [`rule`] in grains: numbers of 64 bits and, if it passes,
     /// no division.
     #[inline]
-    fn check_gcra<S: Arithmetic>(
+    pub(crate) fn check_gcra(
         &self,
         word: u64,
         cost: u64,
         now: Timestamp,
         origin: Timestamp,
-    ) -> Option<WordCheck<S>> {
+    ) -> Option<GcraCheck> {
         let elapsed = self.grains_at(now, origin)?;
         let before = rule::believed(word.saturating_sub(elapsed), self.bucket);
         let after = fits(before.checked_add(cost.checked_mul(self.per_unit)?)?)?;
@@ -132,14 +146,24 @@ impl WordEncoding {
         } else {
             rule::wait(after, self.bucket, self.per_micro)
         };
-        let (ahead, charged) = if wait == Wait::None && cost > 0 {
-            (after, Some(fits(elapsed.checked_add(after)?)?))
-        } else {
-            (before, None)
-        };
-        let debt = Debt::new(&self.quota, u128::from(ahead) * u128::from(self.grain));
-        let usage = Usage { quota: self.quota, now, used: AlgorithmUsage::Gcra(debt) };
-        Some(WordCheck { usage, wait, charged })
+        if wait == Wait::None && cost > 0 {
+            let charged = fits(elapsed.checked_add(after)?)?;
+            return Some(GcraCheck { debt: Grains(after), wait, charged: Some(charged) });
+        }
+        Some(GcraCheck { debt: Grains(before), wait, charged: None })
+    }
+
+    /// Returns the usage of a quota by `gcra` that has that debt.
+    #[inline]
+    pub(crate) fn usage_of_debt<S>(&self, debt: Grains, now: Timestamp) -> Usage<S> {
+        let used = AlgorithmUsage::Gcra(self.debt(debt));
+        Usage { quota: self.quota, now, used }
+    }
+
+    /// Returns true if at most a fifth of the bucket is left beside that debt.
+    #[inline]
+    pub(crate) fn is_near_limit(&self, debt: Grains) -> bool {
+        self.debt(debt).is_near_limit(&self.quota)
     }
 
     /// Returns the usage of a word of this quota at `now`.
@@ -158,15 +182,16 @@ impl WordEncoding {
     /// Returns the same as a state, which a quota of other numbers can read.
     pub(crate) fn state(&self, word: u64, now: Timestamp, origin: Timestamp) -> Option<State> {
         if self.quota.algorithm() == Algorithm::Gcra {
-            return Debt::new(&self.quota, self.debt(word, now, origin))
-                .state_of_burst(self.quota.burst(), now);
+            let debt = self.debt(self.grains_ahead(word, now, origin));
+            return debt.state_of_burst(self.quota.burst(), now);
         }
         self.unpack::<Segments>(word, now, origin).state()
     }
 
     /// Returns the debt of a word.
     pub(super) fn debt_of_word(&self, word: u64, now: Timestamp, origin: Timestamp) -> Debt {
-        Debt::bounded(&self.quota, self.debt(word, now, origin), self.quota.burst())
+        let debt = self.debt(self.grains_ahead(word, now, origin)).debt();
+        Debt::bounded(&self.quota, debt, self.quota.burst())
     }
 
     /// Returns a number of units in a word, counted from its end.
@@ -196,10 +221,14 @@ impl WordEncoding {
         fits(u64::try_from(joined).ok()?)
     }
 
-    fn debt(&self, word: u64, now: Timestamp, origin: Timestamp) -> u128 {
+    #[inline]
+    fn debt(&self, Grains(grains): Grains) -> Debt {
+        Debt::new(&self.quota, u128::from(grains) * u128::from(self.grain))
+    }
+
+    fn grains_ahead(&self, word: u64, now: Timestamp, origin: Timestamp) -> Grains {
         // A clock that stands before the origin has stepped back.
-        let ahead = word.saturating_sub(self.grains_at(now, origin).unwrap_or(0));
-        u128::from(ahead) * u128::from(self.grain)
+        Grains(word.saturating_sub(self.grains_at(now, origin).unwrap_or(0)))
     }
 
     fn grains_at(&self, now: Timestamp, origin: Timestamp) -> Option<u64> {

@@ -172,7 +172,7 @@ pub async fn a_request_strikes_a_group_once(harness: &Harness) {
 pub async fn who_is_never_banned_is_only_limited(harness: &Harness) {
     let rule = rule(1).with_statuses([401]).expect("the case's rule is one");
     let policies = [policy("spared", "2/hour").with_ban(rule)];
-    let spared = Subject { bannable: false, ..harness.subject("client") };
+    let spared = harness.subject("client").with_bannable(false);
     exhaust(harness, &policies, &spared).await;
     refuse(harness, &policies, &spared, 5).await;
     assert_eq!(harness.strike(&policies, &spared, 401).await, None);

@@ -49,7 +49,7 @@ impl Harness {
     #[must_use]
     pub fn subject(&self, name: &str) -> Subject {
         let key = Key::custom("harness", &self.prefix).and(Key::custom("name", name));
-        Subject { key, bannable: true }
+        Subject::new(key)
     }
 
     /// A policy's name that only this harness has.

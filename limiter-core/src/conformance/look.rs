@@ -33,7 +33,7 @@ pub async fn a_look_has_everything_and_changes_nothing(harness: &Harness) {
         assert_eq!((record.strike_count(), record.ban().map(|ban| ban.count)), (0, Some(1)));
     }
     // A key that may not be banned has usage alone.
-    let spared = [Subject { bannable: false, ..client[0].clone() }];
+    let spared = [client[0].clone().with_bannable(false)];
     let KeyStates { states, .. } = look(harness, &policies, &spared).await;
     assert_eq!((states[0].usages()[0].remaining(), states[0].ban_record()), (0, None));
 }

@@ -122,7 +122,7 @@ pub async fn a_ban_of_an_outage_holds_to_the_later_end(harness: &Harness) {
         assert_eq!(banned.verdict(), Verdict::Banned, "{name}");
         assert_eq!(banned.banned_until(), Some(now.after(secs(expected))), "{name}");
     }
-    let spared = Subject { bannable: false, ..harness.subject("spared") };
+    let spared = harness.subject("spared").with_bannable(false);
     let mut outage_usage = usage(harness, &policies[0], 4);
     let until = harness.clock().now().after(secs(100));
     outage_usage.ban(Ban { until, duration: 100_000_000, count: 1 });

@@ -56,7 +56,7 @@ pub async fn hostile_keys_are_told_apart(harness: &Harness) {
     keys.push(Key::custom("a:b", "c"));
     keys.push(Key::custom("a", "b:c"));
     for key in keys {
-        let subject = Subject { key: of_trial.clone().and(key), bannable: true };
+        let subject = Subject::new(of_trial.clone().and(key));
         assert!(harness.check(&policies, &subject, 1).await.is_allowed(), "{}", subject.key);
         assert!(!harness.check(&policies, &subject, 1).await.is_allowed(), "{}", subject.key);
     }

@@ -59,7 +59,7 @@ fn setup(given: &[Given]) -> Setup {
         if *bans {
             policy = policy.with_ban(rule.clone());
         }
-        let subject = Subject { key: Key::user(&at.to_string()), bannable: true };
+        let subject = Subject::new(Key::user(&at.to_string()));
         let states: Vec<_> = policy
             .quotas()
             .iter()

@@ -11,9 +11,7 @@ use crate::{
 /// The status of one quota of one policy, after the request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct QuotaStatus {
-    policy: u32,
-    index: u16,
-    pub(crate) shadow: bool,
+    place: Place,
     pub(crate) usage: Usage<Summary>,
     /// How long the request has to wait, in microseconds: a [`Wait`] in one
     /// word, `NEVER` for one that asks for more than the quota ever holds.
@@ -21,6 +19,24 @@ pub struct QuotaStatus {
 }
 
 const NEVER: u64 = u64::MAX;
+
+/// The position of a policy: 32 bits; of its quota: 16 bits; and a bit for shadow mode. One
+/// word, since a decision is moved right after it is written: see `KeyBytes`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Place(u64);
+
+const QUOTA_AT: u32 = 32;
+const SHADOW: u64 = 1 << 48;
+
+impl Place {
+    /// Nobody has 65,536 policies in one check, or quotas in one policy.
+    #[inline]
+    const fn new(at: QuotaPosition, shadow: bool) -> Self {
+        let policy = at.policy as u64 & 0xffff_ffff;
+        let quota = (at.quota as u64 & 0xffff) << QUOTA_AT;
+        Self(policy | quota | if shadow { SHADOW } else { 0 })
+    }
+}
 
 impl QuotaStatus {
     /// Returns the status of a quota under which the request has to wait so long.
@@ -31,7 +47,7 @@ impl QuotaStatus {
             Wait::Micros(micros) => micros,
             Wait::Never => NEVER,
         };
-        Self { policy: narrow(at.policy), index: narrow(at.quota), shadow, usage, wait }
+        Self { place: Place::new(at, shadow), usage, wait }
     }
 
     #[inline]
@@ -57,17 +73,18 @@ impl QuotaStatus {
     /// The position of the policy among those checked.
     #[must_use]
     pub const fn policy(&self) -> usize {
-        self.policy as usize
+        (self.place.0 & 0xffff_ffff) as usize
     }
 
     /// The same status, of the policy at another position.
     pub(super) fn moved_to(self, policy: usize) -> Self {
-        Self { policy: narrow(policy), ..self }
+        let at = QuotaPosition { policy, quota: self.index() };
+        Self { place: Place::new(at, self.is_shadow()), ..self }
     }
 
     /// The position of the quota among those of its policy.
     pub(crate) const fn index(&self) -> usize {
-        self.index as usize
+        (self.place.0 >> QUOTA_AT & 0xffff) as usize
     }
 
     /// The quota.
@@ -117,7 +134,7 @@ impl QuotaStatus {
     /// Returns true if the policy is in shadow mode.
     #[must_use]
     pub const fn is_shadow(&self) -> bool {
-        self.shadow
+        self.place.0 & SHADOW != 0
     }
 }
 
@@ -126,9 +143,4 @@ impl QuotaStatus {
 pub(crate) struct QuotaPosition {
     pub(crate) policy: usize,
     pub(crate) quota: usize,
-}
-
-/// Nobody has 65,536 policies in one check, or quotas in one policy.
-fn narrow<N: TryFrom<usize> + Default>(position: usize) -> N {
-    N::try_from(position).unwrap_or_default()
 }

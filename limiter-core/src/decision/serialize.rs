@@ -24,7 +24,8 @@ use crate::{algorithm::Wait, time::micros};
 /// ```
 impl Serialize for Decision {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let shown: Vec<&QuotaStatus> = self.quotas.iter().filter(|quota| !quota.shadow).collect();
+        let shown: Vec<&QuotaStatus> =
+            self.quotas.iter().filter(|quota| !quota.is_shadow()).collect();
         let mut fields = serializer.serialize_struct("Decision", 5)?;
         fields.serialize_field("verdict", &self.verdict)?;
         fields.serialize_field("decided_at", &self.now)?;

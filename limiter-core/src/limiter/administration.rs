@@ -30,7 +30,7 @@ impl Limiter {
     pub async fn ban(&self, policy: &str, key: &Key, duration: Duration) -> Result<(), Error> {
         let rules = self.rules();
         let subject = rules.identity.subject(key.clone());
-        if !subject.bannable || rules.identity.is_proxy(key) {
+        if !subject.is_bannable() || rules.identity.is_proxy(key) {
             return Err(Error::NeverBanned);
         }
         self.change_ban(policy, key, BanChange::Ban(duration)).await?;

@@ -10,6 +10,8 @@ use super::{
     check_span::{check_span, record_verdict},
     record_decision::DecidedBy,
 };
+#[cfg(feature = "memory")]
+use crate::store::BucketCheck;
 use crate::{
     check::Check,
     decision::Decision,
@@ -40,7 +42,21 @@ impl PolicySet {
             assert_eq!(active.len(), self.policies().len(), "each policy needs its subject");
             return Answer::Pending(Box::pin(async move { self.check(&active, cost).await }));
         }
-        match self.check_at_once(subjects, cost) {
+        // Each way returns by itself: a decision that comes together from several is copied.
+        #[cfg(feature = "memory")]
+        if let Some(decision) = self.check_open_bucket(subjects, cost) {
+            return Answer::ready(Ok(decision));
+        }
+        self.check_in_full(subjects, cost)
+    }
+
+    #[inline(never)]
+    fn check_in_full<'a>(
+        &'a self,
+        subjects: &'a Subjects,
+        cost: u64,
+    ) -> Answer<'a, Decision, Error> {
+        match self.check_in_memory(subjects, cost) {
             Some(decision) => Answer::ready(Ok(decision)),
             None => self.check_by_store(subjects, cost),
         }
@@ -83,8 +99,44 @@ impl PolicySet {
     /// Decides the check at once if the store is this process's memory. Otherwise
     /// returns `None`, and nothing has happened.
     #[inline]
-    #[cfg_attr(not(feature = "memory"), allow(unused_variables, clippy::unused_self))]
     pub(super) fn check_at_once(&self, subjects: &Subjects, cost: u64) -> Option<Decision> {
+        #[cfg(feature = "memory")]
+        if let Some(decision) = self.check_open_bucket(subjects, cost) {
+            return Some(decision);
+        }
+        self.check_in_memory(subjects, cost)
+    }
+
+    /// Decides and records the commonest check: see [`MemoryStore::check_open_bucket`].
+    ///
+    /// [`MemoryStore::check_open_bucket`]: crate::MemoryStore::check_open_bucket
+    #[cfg(feature = "memory")]
+    #[allow(clippy::inline_always, reason = "see there")]
+    #[inline(always)]
+    fn check_open_bucket(&self, subjects: &Subjects, cost: u64) -> Option<Decision> {
+        let memory = self.inner().memory.as_ref()?;
+        let check = Check::new(self.policies(), subjects, cost);
+        let checked = memory.check_open_bucket(&check).ok()?;
+        if !checked.is_admitted() {
+            return Some(self.record_refused(&check, checked));
+        }
+        if cost > 0 {
+            self.record_one_admitted(checked.is_near_limit());
+        }
+        Some(checked.into())
+    }
+
+    #[cfg(feature = "memory")]
+    #[inline(never)]
+    fn record_refused(&self, check: &Check<'_>, checked: BucketCheck<'_>) -> Decision {
+        let decision = checked.into();
+        self.record_decision(check, &decision, DecidedBy::Store);
+        decision
+    }
+
+    /// Decides a check of any kind, if the store is this process's memory.
+    #[cfg_attr(not(feature = "memory"), allow(unused_variables, clippy::unused_self))]
+    fn check_in_memory(&self, subjects: &Subjects, cost: u64) -> Option<Decision> {
         if self.policies().is_empty() {
             return Some(Decision::uncounted());
         }
@@ -93,7 +145,7 @@ impl PolicySet {
             let memory = self.inner().memory.as_ref()?;
             let check = Check::new(self.policies(), subjects, cost);
             // An error is met again, and dealt with, on the way through the store.
-            let decision = memory.decide_at_once(&check).ok()?;
+            let decision = memory.decide_any(&check).ok()?;
             self.record_decision(&check, &decision, DecidedBy::Store);
             Some(decision)
         }

@@ -203,7 +203,7 @@ fn check_id(check: &Check<'_>) -> CacheKey {
     let part = |item: Item<'_>| CacheKeyPart {
         namespace: item.policy.limits(),
         key: item.subject.key.clone(),
-        bannable: item.subject.bannable,
+        bannable: item.subject.is_bannable(),
     };
     CacheKey { parts: check.items().map(part).collect(), cost: check.cost() }
 }
@@ -214,7 +214,7 @@ fn ban_id(item: Item<'_>) -> CacheKey {
 }
 
 fn can_be_banned(item: &Item<'_>) -> bool {
-    item.policy.mode() == Mode::Enforce && item.subject.bannable && item.policy.ban().is_some()
+    item.policy.mode() == Mode::Enforce && item.subject.is_bannable() && item.policy.ban().is_some()
 }
 
 /// Returns true if a refusal of this check may be a strike.

@@ -13,8 +13,6 @@ use std::{
     time::Instant,
 };
 
-use smallvec::SmallVec;
-
 use crate::{
     algorithm::{State, Usage},
     check::{Check, Item},
@@ -24,6 +22,7 @@ use crate::{
     outage_usage::OutageUsage,
     policy::{OnStoreError, Policy, QuotaId},
     quota::Quota,
+    short_list::ShortList,
     store::Store,
     time::Timestamp,
 };
@@ -41,7 +40,7 @@ pub(super) struct LastSeen {
 /// The usage of each quota of a policy, by the store's clock.
 struct Seen {
     policy: Policy,
-    quotas: SmallVec<[QuotaStatus; 1]>,
+    quotas: ShortList<QuotaStatus>,
     now: Timestamp,
     at: Instant,
 }

@@ -161,14 +161,12 @@ impl PolicySet {
     }
 
     /// Subjects that all are that key, whatever the policies say.
+    #[inline]
     #[must_use]
     pub fn subjects_of(&self, key: &Key) -> Subjects {
         self.inner().note_given_keys();
         // By the set's own rules, as a request; the newest ones would take a lock.
-        let subject = || self.0.rules.identity.subject(key.clone());
-        let mut subjects = Subjects::new();
-        self.0.policies.iter().for_each(|_| subjects.push(subject()));
-        subjects
+        self.0.policies.iter().map(|_| self.0.rules.identity.subject(key.clone())).collect()
     }
 
     /// The subjects without those of policies that are off.

@@ -42,14 +42,20 @@ impl PolicySet {
     /// with nothing recorded, if it is another.
     #[inline]
     fn record_admitted(&self, cost: u64, decision: &Decision) -> bool {
-        let ([counters], [first, ..]) = (self.counters(), decision.quotas()) else { return false };
+        let ([_], [first, ..]) = (self.counters(), decision.quotas()) else { return false };
         if !decision.is_allowed_without_bans() || first.is_shadow() {
             return false;
         }
         if cost > 0 {
-            counters.add(allowed(decision.quotas().iter().any(QuotaStatus::is_near_limit)));
+            self.record_one_admitted(decision.quotas().iter().any(QuotaStatus::is_near_limit));
         }
         true
+    }
+
+    /// Records that the one policy of a set admits a request.
+    #[inline]
+    pub(super) fn record_one_admitted(&self, is_near_limit: bool) {
+        self.counters().iter().for_each(|counters| counters.add(allowed(is_near_limit)));
     }
 
     /// Records any decision.
@@ -195,7 +201,7 @@ impl PolicyPart<'_> {
     /// Counts the strike of a refusal. Of the policies that share it, the first counts it.
     fn record_strike(&self, counter: PolicyCounter) {
         let strikes = |item: &Item<'_>| {
-            let rule = item.policy.ban().filter(|_| item.subject.bannable);
+            let rule = item.policy.ban().filter(|_| item.subject.is_bannable());
             rule.is_some_and(BanRule::strikes_on_refusal)
         };
         let mut before = self.check.items().enumerate().take(self.policy);

@@ -124,7 +124,7 @@ impl Ledger {
     ) {
         let strikes = policy.ban().is_some_and(|rule| rule.strikes_on(status));
         let is_strike =
-            strikes && subject.bannable && self.is_first_strike(limiter, policy, subject);
+            strikes && subject.is_bannable() && self.is_first_strike(limiter, policy, subject);
         let account = self.account(limiter, policy, subject);
         account.strikes |= is_strike;
         account.counts_for_good |= policy.counts_for_good(status);

@@ -148,7 +148,7 @@ struct Shown<'a, 'd> {
 impl<'a, 'd> Shown<'a, 'd> {
     fn of_style(&self, style: HeaderStyle) -> impl Iterator<Item = &'d QuotaStatus> {
         self.decision.quotas.iter().filter(move |status| {
-            !status.shadow
+            !status.is_shadow()
                 && self.texts.policies[status.policy()].headers().contains(style)
                 && !is_superseded(self.superseded, status.policy())
         })

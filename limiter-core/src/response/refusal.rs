@@ -242,7 +242,7 @@ impl DecidedRefusal {
 
     /// The enforced quotas that refuse.
     fn refusing(&self) -> impl Iterator<Item = &QuotaStatus> {
-        self.decision.quotas.iter().filter(|status| !status.shadow && status.refuses())
+        self.decision.quotas.iter().filter(|status| !status.is_shadow() && status.refuses())
     }
 
     /// The policies that refuse or ban, each with its subject.

@@ -43,7 +43,7 @@ pub(super) async fn look_by_checks<S: Store + ?Sized>(
         let ban = store.ban(item).await?;
         let now = decision.decided_at();
         let usage = |status: &QuotaStatus| Usage::at(*status.quota(), status.usage.state(), now);
-        let rule = item.policy.ban().filter(|_| item.subject.bannable);
+        let rule = item.policy.ban().filter(|_| item.subject.is_bannable());
         looked.now = looked.now.max(now);
         looked.states.push(PriorState {
             levels: decision.quotas.iter().map(usage).collect(),

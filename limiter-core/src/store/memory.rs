@@ -27,6 +27,7 @@ mod table;
 use std::{fmt, sync::Arc};
 
 pub use self::builder::MemoryStoreBuilder;
+pub(crate) use self::fast_path::BucketCheck;
 use self::{
     bans::Bans, counter_ids::CounterIds, key_hash::KeyHasher, locking::Location, table::Table,
 };

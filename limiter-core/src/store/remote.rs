@@ -177,7 +177,7 @@ impl Store for RemoteStore {
     }
 
     fn change_ban<'a>(&'a self, item: Item<'a>, change: BanChange) -> Answer<'a, ()> {
-        if item.policy.ban().is_none() || !item.subject.bannable {
+        if item.policy.ban().is_none() || !item.subject.is_bannable() {
             return Answer::ready(Ok(()));
         }
         Answer::Pending(Box::pin(

@@ -181,7 +181,7 @@ mod probe {
             let probe: Arc<dyn Probe> = Arc::new(Self {
                 store: Arc::clone(store),
                 policies: [Policy::probe()],
-                subjects: [Subject { key, bannable: true }],
+                subjects: [Subject::new(key)],
             });
             spawn_prober(breaker, &probe);
             Some(probe)

@@ -181,7 +181,7 @@ pub(super) fn steps_of_one_rule() -> impl Strategy<Value = Vec<Step>> {
 pub(super) fn subject(sequence: &str, key: u8) -> Subject {
     // The last one is never banned.
     let key_of = Key::custom("sequence", sequence).and(Key::user(&key.to_string()));
-    Subject { key: key_of, bannable: key < 2 }
+    Subject::new(key_of).with_bannable(key < 2)
 }
 
 /// Returns the answer of a step, as text with every field.

@@ -75,8 +75,9 @@ impl CountedRequest {
 
     /// Leaves out reserved strikes of those who cannot be banned.
     pub(super) fn without_vain_reservations(self) -> Self {
-        let is_wanted =
-            |(policy, subject): &(&Policy, &Subject)| subject.bannable || !policy.is_reservation();
+        let is_wanted = |(policy, subject): &(&Policy, &Subject)| {
+            subject.is_bannable() || !policy.is_reservation()
+        };
         if self.items().all(|item| is_wanted(&item)) {
             return self;
         }

@@ -190,7 +190,7 @@ impl ExplainedPolicy {
             policy: policy.name().to_owned(),
             mode: if policy.mode() == Mode::Shadow { "shadow" } else { "enforce" },
             key: subject.key.to_string(),
-            never_banned: match (policy.ban(), subject.bannable) {
+            never_banned: match (policy.ban(), subject.is_bannable()) {
                 (None, _) => Some("the policy has no ban rule"),
                 (Some(_), false) => Some("the address is in never_ban or trusted_proxies"),
                 (Some(_), true) => None,

@@ -24,7 +24,7 @@ fn charge(log: &ReconciliationLog, policy: &Policy, keys: std::ops::Range<u32>, 
 }
 
 fn subject(number: u32) -> Subject {
-    Subject { key: Key::user(&number.to_string()), bannable: true }
+    Subject::new(Key::user(&number.to_string()))
 }
 
 fn take(log: &ReconciliationLog, policy: &Policy, number: u32) -> Option<OutageUsage> {

@@ -134,7 +134,7 @@ impl Shared {
         location: Location,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, Declined> {
-        let is_bannable = item.subject.bannable && item.policy.ban().is_some();
+        let is_bannable = item.subject.is_bannable() && item.policy.ban().is_some();
         if !is_bannable || !self.bans.has_any(location.bucket) {
             return Ok(None);
         }

@@ -121,7 +121,7 @@ impl Shared {
 
     pub(super) fn change_ban(&self, item: Item<'_>, change: BanChange) -> Result<(), StoreError> {
         let Some(rule) = item.policy.ban() else { return Ok(()) };
-        if item.subject.bannable {
+        if item.subject.is_bannable() {
             let mut locked = self.lock(std::iter::once(item))?;
             let now = self.clock.now();
             let before = locked.record(0, item, rule, now);
@@ -157,7 +157,7 @@ impl Locked<'_> {
         let usage =
             |(counter, id): (&Counter, &Id)| self.segments.read(*location, &counter.spec, *id, now);
         let levels: Levels = counters.map(usage).collect();
-        let rule = item.policy.ban().filter(|_| item.subject.bannable);
+        let rule = item.policy.ban().filter(|_| item.subject.is_bannable());
         let offender = rule.map(|rule| self.record(at, item, rule, now));
         PriorState { levels, offender }
     }

@@ -34,18 +34,20 @@ impl KeyHasher {
 
     #[inline]
     pub(super) fn hash(&self, key: &Key) -> u64 {
-        let bytes = key.as_bytes();
-        let [first, others @ ..] = &self.coefficients;
-        let (words, tail) = bytes.as_chunks();
-        let words = words.iter().map(|word| u64::from_le_bytes(*word));
+        let (words, rest) = key.words();
         if words.len() >= WORDS {
-            return self.hash_long(bytes);
+            return self.hash_long(key.as_bytes());
         }
-        // Keys of different lengths are never mistaken: see `last_word`.
-        let words = words.chain([last_word(tail, bytes.len())]);
-        let sum = words.zip(others).fold(*first, |sum, (word, coefficient)| {
-            sum.wrapping_add(coefficient.wrapping_mul(word.into()))
-        });
+        // At most seven bytes, and above them the length of the key, which tells a key from
+        // one that ends with zeros more.
+        let last = u64::from_le_bytes(rest) | (key.as_bytes().len() as u64) << 56;
+        let [first, others @ ..] = &self.coefficients;
+        let term = |word: u64, at: usize| others[at].wrapping_mul(word.into());
+        let sum = first.wrapping_add(term(last, words.len()));
+        let sum = words
+            .iter()
+            .enumerate()
+            .fold(sum, |sum, (at, word)| sum.wrapping_add(term(u64::from_le_bytes(*word), at)));
         mix((sum >> 64) as u64)
     }
 
@@ -56,14 +58,6 @@ impl KeyHasher {
         hasher.write(bytes);
         hasher.finish()
     }
-}
-
-/// Returns the bytes behind the last whole word, at most seven, and the length of the
-/// key, which tells a key from one that ends with zeros more.
-#[inline]
-fn last_word(tail: &[u8], length: usize) -> u64 {
-    let bytes = tail.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
-    bytes | (length as u64) << 56
 }
 
 /// Stafford's variant 13 of the finalizer of MurmurHash3: a bijection, so that it makes

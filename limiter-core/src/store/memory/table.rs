@@ -62,9 +62,15 @@ impl Bucket {
     /// Returns the slot of that tag, written by a quota of the same numbers.
     #[inline]
     pub(super) fn find(&self, digest: u64, tag: Tag) -> Option<&Slot> {
-        let is_own = |slot: &&Slot| slot.tag() == tag;
-        let first = self.0[digest as usize % LINES].iter().find(is_own);
-        first.or_else(|| self.slots_from(digest).skip(LINE).find(is_own))
+        // The place within the first line is computed: to search it slot by slot, the
+        // processor guesses every second time wrong. A bucket has a tag once.
+        let line = &self.0[digest as usize % LINES];
+        let at = (1..LINE).map(|at| if line[at].tag() == tag { at } else { 0 }).sum::<usize>();
+        let slot = &line[at % LINE];
+        if slot.tag() == tag {
+            return Some(slot);
+        }
+        self.slots_from(digest).skip(LINE).find(|slot| slot.tag() == tag)
     }
 
     pub(super) fn is_empty(&self) -> bool {

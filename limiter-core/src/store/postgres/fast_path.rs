@@ -95,7 +95,7 @@ impl FastPath {
         let Some(units) = units.filter(|units| *units <= quota.burst()) else { return };
         let scope = item.namespaces();
         let name = |kind, scope| name(&item.client, &storage_key::part(kind, scope));
-        let bannable = item.policy.ban().is_some() && item.subject.bannable;
+        let bannable = item.policy.ban().is_some() && item.subject.is_bannable();
         let known = self.quotas.iter().position(|known| *known == quota);
         self.charges.push(Charge {
             counter: name('c', scope.counters),

@@ -88,7 +88,7 @@ impl ScriptCall {
     fn has_one_template(&self, other: &Self) -> bool {
         let (one, other) = (&*self.run, &*other.run);
         let alike = |(one, other): (&NamedItem, &NamedItem)| {
-            one.policy.is(&other.policy) && one.subject.bannable == other.subject.bannable
+            one.policy.is(&other.policy) && one.subject.is_bannable() == other.subject.is_bannable()
         };
         one.operation == other.operation
             && one.items.len() == other.items.len()

@@ -207,7 +207,7 @@ mod tests {
             quota("5/1d", Algorithm::StrictWindow).with_segments(3).unwrap(),
         ]);
         let policy = Policy::new("api", quotas.unwrap()).unwrap();
-        let subject = Subject { key: Key::global(), bannable: true };
+        let subject = Subject::new(Key::global());
         NamedItem { policy, subject, client: "global".to_owned() }
     }
 

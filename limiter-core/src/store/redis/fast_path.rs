@@ -64,7 +64,7 @@ impl<'a> Fast<'a> {
 
     /// Returns true if the ban is read.
     fn has_bans(&self) -> bool {
-        self.mark.is_none() && self.item.policy.ban().is_some() && self.item.subject.bannable
+        self.mark.is_none() && self.item.policy.ban().is_some() && self.item.subject.is_bannable()
     }
 }
 

@@ -147,7 +147,7 @@ impl NamedItem {
 
     fn is_same(&self, other: &Self) -> bool {
         self.client == other.client
-            && self.subject.bannable == other.subject.bannable
+            && self.subject.is_bannable() == other.subject.is_bannable()
             && self.policy.is(&other.policy)
     }
 

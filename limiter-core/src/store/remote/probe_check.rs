@@ -66,7 +66,7 @@ impl<E: BatchExecutor> Probed<'_, E> {
 
     /// Does one operation. Returns what follows from it for a check.
     async fn run(&self, operation: Operation) -> Result<Verdict, StoreError> {
-        let subject = Subject { key: Key::custom("probe", self.client), bannable: true };
+        let subject = Subject::new(Key::custom("probe", self.client));
         let client = self.client.to_owned();
         let items = vec![NamedItem { policy: Policy::probe(), subject, client }];
         let deadline = Instant::now() + self.timeout;

@@ -116,7 +116,7 @@ fn item_numbers(numbers: &mut Vec<u64>, item: Item<'_>, cost: u64) {
         quota_numbers(numbers, quota, *id, cost);
     }
     if let Some(rule) = item.policy.ban() {
-        rule_numbers(numbers, rule, item.subject.bannable);
+        rule_numbers(numbers, rule, item.subject.is_bannable());
     }
 }
 

@@ -93,7 +93,7 @@ impl<'r, V> Rows<'r, V> {
         #[cfg(feature = "mysql")]
         self.clients.push(client);
         let counter = self.counter(('c', scope.counters, client), name);
-        let bannable = item.policy.ban().is_some() && item.subject.bannable;
+        let bannable = item.policy.ban().is_some() && item.subject.is_bannable();
         let offender = bannable.then(|| {
             let strikes = self.counter(('s', scope.strikes, client), name);
             let bans = &mut self.bans;

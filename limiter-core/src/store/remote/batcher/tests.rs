@@ -124,7 +124,7 @@ fn policy() -> Policy {
 }
 
 fn request(policy: &Policy, client: &str, cost: u64) -> StoreRequest {
-    let subject = Subject { key: Key::user(client), bannable: true };
+    let subject = Subject::new(Key::user(client));
     let item = NamedItem { policy: policy.clone(), subject, client: client.to_owned() };
     StoreRequest::new(Operation::Decide(cost), vec![item], None, Instant::now() + TIMEOUT)
 }

@@ -109,6 +109,13 @@ impl Decision {
         Self { verdict, now, quotas, bans }
     }
 
+    /// Returns the decision that quotas which do not refuse come to.
+    #[cfg(feature = "memory")]
+    #[inline]
+    pub(crate) const fn admitted(now: Timestamp, quotas: ShortList<QuotaStatus>) -> Self {
+        Self { verdict: Verdict::Allowed, now, quotas, bans: None }
+    }
+
     /// Returns the decision of one enforced quota, without a ban.
     #[cfg(feature = "memory")]
     #[inline]

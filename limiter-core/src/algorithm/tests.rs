@@ -265,10 +265,17 @@ proptest! {
             prop_assert_eq!(&read, &counter.level(now + step));
             let wait = read.wait(cost);
             let after = if wait == Wait::None { read.charge(cost) } else { read };
-            if let Some(check) = encoding.check::<Segments>(word, cost, later, origin) {
+            if let Some(check) = encoding.check(word, cost, later, origin) {
                 let charged = (wait == Wait::None).then(|| encoding.pack(&after, origin)).flatten();
                 prop_assert_eq!((check.wait, check.charged), (wait, charged));
-                prop_assert_eq!(check.usage, after);
+                let (word_before, word) = (word, charged.unwrap_or(word));
+                prop_assert_eq!(encoding.unpack::<Segments>(word, later, origin), after.clone());
+                if encoding.is_gcra() {
+                    let checked = encoding.check_gcra(word_before, cost, later, origin).unwrap();
+                    let usage: Usage = encoding.usage_of_debt(checked.debt, later);
+                    prop_assert_eq!(&usage, &after);
+                    prop_assert_eq!(encoding.is_near_limit(checked.debt), after.is_near_limit());
+                }
             } else {
                 prop_assert_eq!(encoding.pack(&after, origin), None);
             }

@@ -47,9 +47,7 @@ pub(crate) struct WordEncoding {
 }
 
 /// A check of one counter, decided by its word.
-pub(crate) struct WordCheck<S> {
-    /// The usage, with the cost where it is charged.
-    pub(crate) usage: Usage<S>,
+pub(crate) struct WordCheck {
     pub(crate) wait: Wait,
     /// The word to write, where something is charged.
     pub(crate) charged: Option<u64>,
@@ -107,29 +105,27 @@ impl WordEncoding {
     /// Checks `cost` units against a word of this quota, and charges them if they fit.
     /// `None` where the usage has no word then.
     #[inline]
-    pub(crate) fn check<S: Arithmetic>(
+    pub(crate) fn check(
         &self,
         word: u64,
         cost: u64,
         now: Timestamp,
         origin: Timestamp,
-    ) -> Option<WordCheck<S>> {
-        if self.quota.algorithm() == Algorithm::Gcra {
-            let GcraCheck { debt, wait, charged } = self.check_gcra(word, cost, now, origin)?;
-            return Some(WordCheck { usage: self.usage_of_debt(debt, now), wait, charged });
+    ) -> Option<WordCheck> {
+        if self.is_gcra() {
+            let GcraCheck { wait, charged, .. } = self.check_gcra(word, cost, now, origin)?;
+            return Some(WordCheck { wait, charged });
         }
-        let usage = self.unpack(word, now, origin);
+        let usage = self.unpack::<Segments>(word, now, origin);
         let wait = usage.wait(cost);
         if wait != Wait::None || cost == 0 {
-            return Some(WordCheck { usage, wait, charged: None });
+            return Some(WordCheck { wait, charged: None });
         }
-        let usage = usage.charge(cost);
-        let charged = self.pack(&usage, origin)?;
-        Some(WordCheck { usage, wait, charged: Some(charged) })
+        Some(WordCheck { wait, charged: Some(self.pack(&usage.charge(cost), origin)?) })
     }
 
-    /// The same of `gcra`, by its [`rule`] in grains: numbers of 64 bits and, if it passes,
-    /// no division.
+    /// Checks by the [`rule`] of `gcra` in grains: numbers of 64 bits and, if it passes, no
+    /// division.
     #[inline]
     pub(crate) fn check_gcra(
         &self,
@@ -146,28 +142,14 @@ impl WordEncoding {
         } else {
             rule::wait(after, self.bucket, self.per_micro)
         };
-        if wait == Wait::None && cost > 0 {
-            let charged = fits(elapsed.checked_add(after)?)?;
-            return Some(GcraCheck { debt: Grains(after), wait, charged: Some(charged) });
+        if wait != Wait::None || cost == 0 {
+            return Some(GcraCheck { debt: Grains(before), wait, charged: None });
         }
-        Some(GcraCheck { debt: Grains(before), wait, charged: None })
-    }
-
-    /// Returns the usage of a quota by `gcra` that has that debt.
-    #[inline]
-    pub(crate) fn usage_of_debt<S>(&self, debt: Grains, now: Timestamp) -> Usage<S> {
-        let used = AlgorithmUsage::Gcra(self.debt(debt));
-        Usage { quota: self.quota, now, used }
-    }
-
-    /// Returns true if at most a fifth of the bucket is left beside that debt.
-    #[inline]
-    pub(crate) fn is_near_limit(&self, debt: Grains) -> bool {
-        self.debt(debt).is_near_limit(&self.quota)
+        let charged = fits(elapsed.checked_add(after)?)?;
+        Some(GcraCheck { debt: Grains(after), wait, charged: Some(charged) })
     }
 
     /// Returns the usage of a word of this quota at `now`.
-    #[inline]
     pub(crate) fn unpack<S: Arithmetic>(
         &self,
         word: u64,
@@ -179,9 +161,26 @@ impl WordEncoding {
         Usage { quota, now, used }
     }
 
+    #[inline]
+    pub(crate) fn is_gcra(&self) -> bool {
+        self.quota.algorithm() == Algorithm::Gcra
+    }
+
+    /// Returns the usage of a quota by `gcra` that has that debt.
+    #[inline]
+    pub(crate) fn usage_of_debt<S>(&self, debt: Grains, now: Timestamp) -> Usage<S> {
+        Usage { quota: self.quota, now, used: AlgorithmUsage::Gcra(self.debt(debt)) }
+    }
+
+    /// Returns true if at most a fifth of the bucket is left beside that debt.
+    #[inline]
+    pub(crate) fn is_near_limit(&self, debt: Grains) -> bool {
+        self.debt(debt).is_near_limit(&self.quota)
+    }
+
     /// Returns the same as a state, which a quota of other numbers can read.
     pub(crate) fn state(&self, word: u64, now: Timestamp, origin: Timestamp) -> Option<State> {
-        if self.quota.algorithm() == Algorithm::Gcra {
+        if self.is_gcra() {
             let debt = self.debt(self.grains_ahead(word, now, origin));
             return debt.state_of_burst(self.quota.burst(), now);
         }
@@ -189,6 +188,7 @@ impl WordEncoding {
     }
 
     /// Returns the debt of a word.
+    #[inline]
     pub(super) fn debt_of_word(&self, word: u64, now: Timestamp, origin: Timestamp) -> Debt {
         let debt = self.debt(self.grains_ahead(word, now, origin)).debt();
         Debt::bounded(&self.quota, debt, self.quota.burst())

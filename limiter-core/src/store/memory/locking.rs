@@ -47,6 +47,13 @@ struct LockedSegment<'a> {
     state: MutexGuard<'a, SegmentState>,
 }
 
+impl<'a> LockedSegment<'a> {
+    #[inline]
+    fn lock(shared: &'a Shared, number: usize) -> Self {
+        Self { number, state: shared.table.segment(number).lock() }
+    }
+}
+
 struct Claim<'a> {
     bucket: usize,
     slot: &'a Slot,
@@ -62,6 +69,13 @@ enum Content {
 }
 
 impl<'a> LockedSegments<'a> {
+    /// Locks the segment of one bucket.
+    #[inline]
+    pub(super) fn lock_one(shared: &'a Shared, location: Location) -> Self {
+        let segment = LockedSegment::lock(shared, segment_of(location.bucket));
+        Self { shared, segments: SmallVec::from_buf([segment]), claims: SmallVec::new() }
+    }
+
     /// Locks the segments of those buckets in the order of their numbers, so that
     /// two checks that cross never wait for each other.
     pub(super) fn lock(shared: &'a Shared, locations: impl Iterator<Item = Location>) -> Self {
@@ -69,12 +83,8 @@ impl<'a> LockedSegments<'a> {
             locations.map(|location| segment_of(location.bucket)).collect();
         numbers.sort_unstable();
         numbers.dedup();
-        let lock = |number| {
-            let state = shared.table.segment(number).lock();
-            LockedSegment { number, state }
-        };
-        let segments = numbers.into_iter().map(lock).collect();
-        Self { shared, segments, claims: SmallVec::new() }
+        let segments = numbers.into_iter().map(|number| LockedSegment::lock(shared, number));
+        Self { shared, segments: segments.collect(), claims: SmallVec::new() }
     }
 
     /// Returns what a key has used of a counter, and claims its slot. Without a

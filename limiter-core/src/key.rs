@@ -27,6 +27,7 @@
 
 mod bytes;
 mod display;
+mod keyed_hash;
 mod names;
 mod spec;
 
@@ -37,6 +38,7 @@ use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 
 use self::bytes::KeyBytes;
+pub(crate) use self::keyed_hash::KeyHasher;
 pub use self::{
     names::ParseKeyError,
     spec::{KeyPart, KeySpec},
@@ -156,9 +158,8 @@ impl Key {
 
     /// Returns the whole words of its bytes, and those behind as a word, of at most seven
     /// bytes, with zeros above.
-    #[cfg(feature = "memory")]
     #[inline]
-    pub(crate) fn words(&self) -> (&[[u8; 8]], [u8; 8]) {
+    fn words(&self) -> (&[[u8; 8]], [u8; 8]) {
         self.0.words()
     }
 

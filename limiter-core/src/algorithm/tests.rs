@@ -272,9 +272,10 @@ proptest! {
                 prop_assert_eq!(encoding.unpack::<Segments>(word, later, origin), after.clone());
                 if encoding.is_gcra() {
                     let checked = encoding.check_gcra(word_before, cost, later, origin).unwrap();
-                    let usage: Usage = encoding.usage_of_debt(checked.debt, later);
+                    let debt = if charged.is_some() { checked.after } else { checked.before };
+                    let usage: Usage = encoding.usage_of_debt(debt, later);
                     prop_assert_eq!(&usage, &after);
-                    prop_assert_eq!(encoding.is_near_limit(checked.debt), after.is_near_limit());
+                    prop_assert_eq!(encoding.is_near_limit(debt), after.is_near_limit());
                 }
             } else {
                 prop_assert_eq!(encoding.pack(&after, origin), None);

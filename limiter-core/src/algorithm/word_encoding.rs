@@ -55,8 +55,9 @@ pub(crate) struct WordCheck {
 
 /// A check of a counter by `gcra`: numbers of a word, so that it stays in registers.
 pub(crate) struct GcraCheck {
-    /// The debt, with the cost where it is charged.
-    pub(crate) debt: Grains,
+    /// The debt without the cost, and with it.
+    pub(crate) before: Grains,
+    pub(crate) after: Grains,
     pub(crate) wait: Wait,
     /// The word to write, where something is charged.
     pub(crate) charged: Option<u64>,
@@ -142,11 +143,10 @@ impl WordEncoding {
         } else {
             rule::wait(after, self.bucket, self.per_micro)
         };
-        if wait != Wait::None || cost == 0 {
-            return Some(GcraCheck { debt: Grains(before), wait, charged: None });
-        }
-        let charged = fits(elapsed.checked_add(after)?)?;
-        Some(GcraCheck { debt: Grains(after), wait, charged: Some(charged) })
+        let (before, after, word) = (Grains(before), Grains(after), elapsed.checked_add(after)?);
+        let is_charged = wait == Wait::None && cost > 0;
+        let charged = if is_charged { Some(fits(word)?) } else { None };
+        Some(GcraCheck { before, after, wait, charged })
     }
 
     /// Returns the usage of a word of this quota at `now`.

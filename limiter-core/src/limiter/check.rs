@@ -123,13 +123,13 @@ impl PolicySet {
         if cost > 0 {
             self.record_one_admitted(checked.is_near_limit());
         }
-        Some(checked.into())
+        Some(checked.admission())
     }
 
     #[cfg(feature = "memory")]
     #[inline(never)]
     fn record_refused(&self, check: &Check<'_>, checked: BucketCheck<'_>) -> Decision {
-        let decision = checked.into();
+        let decision = checked.refusal();
         self.record_decision(check, &decision, DecidedBy::Store);
         decision
     }

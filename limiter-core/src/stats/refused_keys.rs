@@ -14,14 +14,17 @@ mod summary;
 use std::{
     cmp::Reverse,
     collections::{HashMap, VecDeque},
-    hash::{BuildHasher, RandomState},
     sync::{Mutex, PoisonError, TryLockError},
 };
 
 use serde::Serialize;
 
 use self::summary::{Entry, Summary};
-use crate::{key::Key, quota::Quota, time::Timestamp};
+use crate::{
+    key::{Key, KeyHasher},
+    quota::Quota,
+    time::Timestamp,
+};
 
 /// Minutes that are kept.
 const SLICES: usize = 10;
@@ -54,7 +57,7 @@ pub struct RefusedKey {
 pub(crate) struct RefusedKeys {
     slices: Mutex<VecDeque<Slice>>,
     /// A key's digest is the same in all slices.
-    hasher: RandomState,
+    hasher: KeyHasher,
 }
 
 /// The refusals of one minute.
@@ -68,7 +71,7 @@ struct Slice {
 impl RefusedKeys {
     /// Notes a refusal. Returns false if another thread holds the lock: it is not noted.
     pub(crate) fn note(&self, key: &Key, quota: Option<Quota>, now: Timestamp) -> bool {
-        let digest = self.hasher.hash_one(key.as_bytes());
+        let digest = self.hasher.hash(key);
         let mut slices = match self.slices.try_lock() {
             Ok(slices) => slices,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),

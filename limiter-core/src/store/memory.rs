@@ -5,7 +5,6 @@
 //! | `fast_path` | checks that need no lock, and those that need no strikes |
 //! | `general_path` | all other checks, strikes and changes by hand, under locks |
 //! | `table`, `slot` | where a key's state is, and how a slot is charged and passed on |
-//! | `key_hash` | the keyed hash that says where a key is |
 //! | `locking` | the locked segments of a check, and the slots that it has claimed |
 //! | `eviction`, `displaced_sketch` | who makes room for a newcomer, and what is remembered of it |
 //! | `bans` | bans in force and past, under a cap of their own |
@@ -19,7 +18,6 @@ mod displaced_sketch;
 mod eviction;
 mod fast_path;
 mod general_path;
-mod key_hash;
 mod locking;
 mod slot;
 mod table;
@@ -28,16 +26,14 @@ use std::{fmt, sync::Arc};
 
 pub use self::builder::MemoryStoreBuilder;
 pub(crate) use self::fast_path::BucketCheck;
-use self::{
-    bans::Bans, counter_ids::CounterIds, key_hash::KeyHasher, locking::Location, table::Table,
-};
+use self::{bans::Bans, counter_ids::CounterIds, locking::Location, table::Table};
 use super::{Answer, BanPage, Banned, KeyStates, Store};
 use crate::{
     ban::{Ban, BanChange},
     check::{Check, Item},
     decision::Decision,
     error::StoreError,
-    key::Key,
+    key::{Key, KeyHasher},
     policy::Policy,
     settlement::{Settled, SettledItem},
     stats::EntryStats,

@@ -44,25 +44,37 @@ pub(crate) struct BucketCheck<'a> {
     now: Timestamp,
     debt: Grains,
     wait: Wait,
+    banned_until: Option<Timestamp>,
 }
 
 impl BucketCheck<'_> {
     #[inline]
     pub(crate) fn is_admitted(self) -> bool {
-        self.wait == Wait::None
+        self.wait == Wait::None && self.banned_until.is_none()
     }
 
     #[inline]
     pub(crate) fn is_near_limit(self) -> bool {
         self.encoding.is_near_limit(self.debt)
     }
-}
 
-impl From<BucketCheck<'_>> for Decision {
+    /// Returns the decision of a check that is admitted.
     #[inline]
-    fn from(BucketCheck { encoding, now, debt, wait }: BucketCheck<'_>) -> Self {
-        let usage = encoding.usage_of_debt(debt, now);
-        Self::of_quota(now, QuotaStatus::new(FIRST, false, wait, usage))
+    pub(crate) fn admission(self) -> Decision {
+        Decision::of_quota(self.now, self.status())
+    }
+
+    /// Returns the decision of a check that is refused.
+    #[cold]
+    pub(crate) fn refusal(self) -> Decision {
+        let ban = self.banned_until.map(|until| PolicyBan { policy: 0, until });
+        Decision::of(self.now, ban, ShortList::of_one(self.status()))
+    }
+
+    #[inline]
+    fn status(self) -> QuotaStatus {
+        let usage = self.encoding.usage_of_debt(self.debt, self.now);
+        QuotaStatus::new(FIRST, false, self.wait, usage)
     }
 }
 
@@ -70,13 +82,13 @@ impl MemoryStore {
     /// Decides a check: by a fast path, or else by the general one.
     pub(crate) fn decide_at_once(&self, check: &Check<'_>) -> Result<Decision, StoreError> {
         match self.check_open_bucket(check) {
-            Ok(checked) => Ok(checked.into()),
+            Ok(checked) if checked.is_admitted() => Ok(checked.admission()),
+            Ok(checked) => Ok(checked.refusal()),
             Err(Declined) => self.decide_any(check),
         }
     }
 
-    /// Decides the commonest check, without a lock: of one quota by `gcra`, of a key that is
-    /// not banned.
+    /// Decides the commonest check, of one quota by `gcra`, without a lock.
     ///
     /// It is compiled into its caller, with all that it calls and for this algorithm alone:
     /// a decision that functions or branches hand on is copied by each, which took a third
@@ -95,15 +107,18 @@ impl MemoryStore {
             return Err(Declined);
         }
         self.0.decide_without_lock(item, counter, |location, payload, now| {
-            if self.0.slotted_ban(item, location, now)?.is_some() {
-                return Err(Declined);
-            }
             let checked = encoding.check_gcra(payload, check.cost(), now, self.0.origin);
-            let GcraCheck { debt, wait, charged } = checked.ok_or(Declined)?;
+            let GcraCheck { before, after, wait, charged } = checked.ok_or(Declined)?;
+            let banned_until = self.0.slotted_ban(item, location, now)?;
+            if banned_until.is_some() {
+                let refused = BucketCheck { encoding, now, debt: before, wait, banned_until };
+                return Ok((None, refused));
+            }
             if wait != Wait::None && check.may_strike() {
                 return Err(Declined);
             }
-            Ok((charged, BucketCheck { encoding, now, debt, wait }))
+            let debt = if charged.is_some() { after } else { before };
+            Ok((charged, BucketCheck { encoding, now, debt, wait, banned_until }))
         })
     }
 

@@ -11,29 +11,32 @@ use std::{
     hash::{BuildHasher, Hasher, RandomState},
 };
 
-use crate::key::Key;
+use super::Key;
 
 /// Words of the longest key that is hashed by coefficients.
 const WORDS: usize = 8;
 
 /// Hashes keys under a secret of this process.
 #[derive(Debug)]
-pub(super) struct KeyHasher {
+pub(crate) struct KeyHasher {
     /// One that is added, and one for each word.
     coefficients: [u128; WORDS + 1],
     long: RandomState,
 }
 
-impl KeyHasher {
-    pub(super) fn new() -> Self {
+impl Default for KeyHasher {
+    /// Returns a hasher with a secret of its own.
+    fn default() -> Self {
         let long = RandomState::new();
         let half = |n: usize| u128::from(long.hash_one(n));
         let coefficients = array::from_fn(|n| half(2 * n) << 64 | half(2 * n + 1));
         Self { coefficients, long }
     }
+}
 
+impl KeyHasher {
     #[inline]
-    pub(super) fn hash(&self, key: &Key) -> u64 {
+    pub(crate) fn hash(&self, key: &Key) -> u64 {
         let (words, rest) = key.words();
         if words.len() >= WORDS {
             return self.hash_long(key.as_bytes());
@@ -82,7 +85,7 @@ mod tests {
         const KEYS: u32 = 1 << 16;
         const PARTS: usize = 64;
         for _ in 0..50 {
-            let hasher = KeyHasher::new();
+            let hasher = KeyHasher::default();
             for shift in [0, 8, 16] {
                 let (mut high, mut low) = ([0; PARTS], [0; PARTS]);
                 for n in 0..KEYS {
@@ -98,7 +101,7 @@ mod tests {
 
     #[test]
     fn keys_of_every_length_differ() {
-        let hasher = KeyHasher::new();
+        let hasher = KeyHasher::default();
         let texts = (0..200).map(|length| "a".repeat(length));
         let keys = texts.flat_map(|text| {
             let zeros = Key::endpoint("GET", &text.replace('a', "\0"));

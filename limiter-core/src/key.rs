@@ -27,7 +27,7 @@
 
 mod bytes;
 mod display;
-mod keyed_hash;
+mod in_memory_hash;
 mod names;
 mod spec;
 
@@ -38,7 +38,7 @@ use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 
 use self::bytes::KeyBytes;
-pub(crate) use self::keyed_hash::KeyHasher;
+pub(crate) use self::in_memory_hash::KeyHasher;
 pub use self::{
     names::ParseKeyError,
     spec::{KeyPart, KeySpec},

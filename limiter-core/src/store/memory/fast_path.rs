@@ -4,9 +4,9 @@
 //! A check of one quota whose slot is there takes no lock: it reads the slot, then
 //! the clock, decides, and charges by one compare-and-swap. (A clock that were
 //! read first would refuse by an instant before charges that it sees.) A check of
-//! several quotas of a key, whose slots are there, takes the lock of their segment
-//! and charges them in place if it is admitted. A newcomer and a check of several
-//! keys take the locks of their segments. Everything else takes the general path: a
+//! several quotas, whose slots are there, takes the locks of their segments
+//! and charges them in place if it is admitted. A newcomer
+//! takes the locks as well. Everything else takes the general path: a
 //! refusal that strikes, a shadow policy, usage owed from an outage.
 
 use std::hint::black_box;
@@ -78,6 +78,13 @@ impl BucketCheck<'_> {
     }
 }
 
+/// The word of a counter that a check has claimed.
+struct ClaimedWord<'a> {
+    at: QuotaPosition,
+    encoding: &'a WordEncoding,
+    word: u64,
+}
+
 impl MemoryStore {
     /// Decides a check: by a fast path, or else by the general one.
     pub(crate) fn decide_at_once(&self, check: &Check<'_>) -> Result<Decision, StoreError> {
@@ -127,10 +134,16 @@ impl MemoryStore {
     pub(crate) fn decide_any(&self, check: &Check<'_>) -> Result<Decision, StoreError> {
         if check.is_simple() {
             let by_words = match check.only_item() {
-                Some(item) => self.0.decide_one_key(check, item),
-                None => Err(Declined),
+                Some(item) if let [counter] = &item.policy.counters().quotas[..] => {
+                    self.0.decide_one_quota(check, item, counter)
+                }
+                _ => self.0.admit_by_words(check),
             };
-            if let Ok(decision) = by_words.or_else(|Declined| self.0.decide_locked(check)) {
+            // Without `or_else`, by which each is copied.
+            if let Ok(decision) = by_words {
+                return Ok(decision);
+            }
+            if let Ok(decision) = self.0.decide_locked(check) {
                 return Ok(decision);
             }
         }
@@ -181,13 +194,6 @@ impl Shared {
         }
     }
 
-    fn decide_one_key(&self, check: &Check<'_>, item: Item<'_>) -> Result<Decision, Declined> {
-        match &item.policy.counters().quotas[..] {
-            [counter] => self.decide_one_quota(check, item, counter),
-            counters => self.admit_by_words(check, item, counters),
-        }
-    }
-
     /// Decides a check of one quota of any kind, whose key may be banned.
     fn decide_one_quota(
         &self,
@@ -213,36 +219,40 @@ impl Shared {
         Ok(Decision::of(now, ban, ShortList::of_one(status)))
     }
 
-    /// Admits a check of several quotas of one key, if the slots of all are there and
-    /// none refuses, under the lock of their segment.
-    fn admit_by_words(
-        &self,
-        check: &Check<'_>,
-        item: Item<'_>,
-        counters: &[Counter],
-    ) -> Result<Decision, Declined> {
-        let location = self.location(&item.subject.key);
-        let mut locked = LockedSegments::lock_one(self, location);
-        let mut words: SmallVec<[u64; 4]> = SmallVec::new();
-        for Counter { spec, id } in counters {
-            let id = self.counter_ids.cached(id).ok_or(Declined)?;
-            let tag = Tag::counter(location.digest, spec.namespace, id);
-            let own = location.of(spec.namespace, &self.table);
-            words.push(locked.claim_own(own, tag).ok_or(Declined)?);
+    /// Admits a check of several quotas, if the slots of all are there and none refuses, under
+    /// the locks of their segments.
+    fn admit_by_words(&self, check: &Check<'_>) -> Result<Decision, Declined> {
+        let mut locations: SmallVec<[Location; 2]> = SmallVec::new();
+        check.items().for_each(|item| locations.push(self.location(&item.subject.key)));
+        let mut locked = match locations[..] {
+            [location] => LockedSegments::lock_one(self, location),
+            _ => LockedSegments::lock(self, locations.iter().copied()),
+        };
+        let mut claimed: SmallVec<[ClaimedWord<'_>; 4]> = SmallVec::new();
+        for (policy, (item, location)) in check.items().zip(&locations).enumerate() {
+            for (quota, Counter { spec, id }) in item.policy.counters().quotas.iter().enumerate() {
+                let id = self.counter_ids.cached(id).ok_or(Declined)?;
+                let tag = Tag::counter(location.digest, spec.namespace, id);
+                let own = location.of(spec.namespace, &self.table);
+                let word = locked.claim_own(own, tag).ok_or(Declined)?;
+                let at = QuotaPosition { policy, quota };
+                claimed.push(ClaimedWord { at, encoding: &spec.encoding, word });
+            }
         }
         let now = self.clock.now();
-        if self.slotted_ban(item, location, now)?.is_some() {
-            return Err(Declined);
+        for (item, location) in check.items().zip(&locations) {
+            if self.slotted_ban(item, *location, now)?.is_some() {
+                return Err(Declined);
+            }
         }
-        for (word, Counter { spec, .. }) in words.iter_mut().zip(counters) {
-            let checked = spec.encoding.check(*word, check.cost(), now, self.origin);
+        for ClaimedWord { encoding, word, .. } in &mut claimed {
+            let checked = encoding.check(*word, check.cost(), now, self.origin);
             *word = checked.and_then(|checked| checked.charged).ok_or(Declined)?;
         }
-        locked.write_claimed(&words);
-        let mut statuses = ShortList::with_capacity(counters.len());
-        for (quota, (word, Counter { spec, .. })) in words.iter().zip(counters).enumerate() {
-            let at = QuotaPosition { policy: 0, quota };
-            let usage = spec.encoding.unpack(*word, now, self.origin);
+        locked.write_claimed(claimed.iter().map(|claimed| claimed.word));
+        let mut statuses = ShortList::with_capacity(claimed.len());
+        for ClaimedWord { at, encoding, word } in claimed {
+            let usage = encoding.unpack(word, now, self.origin);
             statuses.push(QuotaStatus::new(at, false, Wait::None, usage));
         }
         Ok(Decision::admitted(now, statuses))

@@ -113,18 +113,22 @@ impl<'a> LockedSegments<'a> {
     }
 
     /// Claims the slot of exactly that tag, written by a quota of the same numbers, and
-    /// returns its payload.
+    /// returns its payload; `None` if it is not there, or claimed by this check already.
+    #[inline]
     pub(super) fn claim_own(&mut self, location: Location, tag: Tag) -> Option<u64> {
         let slot = self.bucket(location.bucket).find(location.digest, tag)?;
+        if slot.is_claimed() {
+            return None;
+        }
         let payload = slot.claim();
         self.claims.push(Claim { bucket: location.bucket, slot, tag, payload });
         Some(payload)
     }
 
     /// Gives the claimed slots these payloads, in the order of the claims.
-    pub(super) fn write_claimed(&mut self, payloads: &[u64]) {
+    pub(super) fn write_claimed(&mut self, payloads: impl Iterator<Item = u64>) {
         for (claim, payload) in self.claims.iter_mut().zip(payloads) {
-            claim.payload = *payload;
+            claim.payload = payload;
         }
     }
 

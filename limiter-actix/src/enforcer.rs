@@ -10,11 +10,11 @@ use actix_web::{HttpMessage, HttpResponse, dev::ServiceRequest, http::header::He
 use limiter_core::{Admission, AdmitOptions, Answer, Limiter, Permit, PolicySet, Refusal};
 
 use crate::{
+    extractor::{Uncounted, permit},
+    limiter_per_worker::ListenerLimiter,
     rate_limit::{Options, PlanOf, RateLimit, Source},
-    rate_limited::{Uncounted, permit},
     request::ActixRequest,
     response::{RefusedByLimiter, add_missing_fields, refusal_response_with},
-    shared_limiter::ListenerLimiter,
     unmatched_exemptions::warn_of_unmatched,
 };
 

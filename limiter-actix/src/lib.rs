@@ -103,13 +103,13 @@
 
 pub mod cookbook;
 mod enforcer;
+mod extractor;
 mod future;
+mod limiter_per_worker;
 mod rate_limit;
-mod rate_limited;
 mod request;
 mod response;
 mod service;
-mod shared_limiter;
 mod unmatched_exemptions;
 
 pub use limiter_core;
@@ -128,9 +128,9 @@ pub use limiter_core::{MemoryStore, MemoryStoreBuilder};
 pub use limiter_core::{RemoteStore, RemoteStoreBuilder};
 
 pub use crate::{
+    extractor::{RateLimited, permit},
     future::RateLimitFuture,
     rate_limit::RateLimit,
-    rate_limited::{RateLimited, permit},
     request::{User, admit, client_ip, explain},
     response::{Refused, refusal_response},
     service::RateLimitService,

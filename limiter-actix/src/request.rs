@@ -5,7 +5,7 @@ use std::{borrow::Cow, net::IpAddr};
 use actix_web::{HttpMessage, HttpRequest, web};
 use limiter_core::{AdmitOptions, Error, Explanation, Limiter, Permit, PolicySet, RequestInfo};
 
-use crate::{rate_limited::permit, response::Refused};
+use crate::{extractor::permit, response::Refused};
 
 /// The user whom the application has found a request to be from, for policies
 /// that count by `"user"`.

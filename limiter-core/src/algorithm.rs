@@ -7,18 +7,18 @@
 //!
 //! Each algorithm is a file that implements [`Arithmetic`].
 
+#[cfg(feature = "memory")]
+mod displaced_usage_bound;
 mod fixed_window;
 mod gcra;
 mod integer_math;
-#[cfg(feature = "_shared")]
-mod leased_usage;
 mod outage_units;
+#[cfg(feature = "_shared")]
+mod partly_used_charge;
 mod sliding_window;
 mod state;
 mod strict_window;
 mod traits;
-#[cfg(feature = "memory")]
-mod usage_upper_bound;
 #[cfg(feature = "memory")]
 mod word_encoding;
 
@@ -33,14 +33,14 @@ pub(crate) use self::strict_window::{Segments, Summary};
 use self::traits::Counting;
 pub use self::traits::Mark;
 pub(crate) use self::traits::{Arithmetic, Wait};
-use self::{fixed_window::Window, gcra::Debt, sliding_window::Windows};
 #[cfg(feature = "memory")]
 pub(crate) use self::{
+    displaced_usage_bound::{Ring, UsageBound},
     outage_units::PackedUsage,
     state::Numbers,
-    usage_upper_bound::{Ring, UsageBound},
     word_encoding::{GcraCheck, Grains, MAX_WORD, WordCheck, WordEncoding},
 };
+use self::{fixed_window::Window, gcra::Debt, sliding_window::Windows};
 use crate::{quota::Quota, time::Timestamp};
 
 /// A quota of one key at one instant.

@@ -25,7 +25,7 @@
 
 mod record;
 mod rule;
-mod threshold;
+mod rule_builder;
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ pub(crate) use self::record::CLOCK_SKEW;
 pub use self::{
     record::{Ban, BanRecord},
     rule::BanRule,
-    threshold::{BanThreshold, BanThresholdWithin},
+    rule_builder::{BanThreshold, BanThresholdWithin},
 };
 use crate::name::words;
 

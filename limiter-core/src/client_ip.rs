@@ -39,10 +39,10 @@
 
 mod counted_key;
 mod display;
-mod forwarded;
+mod explained_source;
 mod forwarding_header;
+mod hop_grammar;
 mod misconfiguration;
-mod source;
 mod trusted_hops;
 
 use std::net::IpAddr;

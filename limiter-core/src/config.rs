@@ -34,14 +34,14 @@
 //!
 #![doc = include_str!("../docs/configuration.md")]
 
+mod comparable_settings;
 mod deserialize;
 mod environment;
-mod error;
+mod error_message;
 mod list_files;
 mod policy;
 mod raw_value;
 mod root;
-mod setting_values;
 mod value_parsers;
 
 use std::{
@@ -183,10 +183,10 @@ impl Config {
         let variables = RocketVariables::find(figment, key);
         match figment.find_value(key) {
             Ok(Value::Dict(..)) => {}
-            Ok(_) => return Err(error::no_table(key, figment)),
+            Ok(_) => return Err(error_message::no_table(key, figment)),
             Err(error) if error.missing() && variables.is_some() => {}
-            Err(error) if error.missing() => return Err(error::missing(key, figment)),
-            Err(error) => return Err(error::describe(error, figment, None)),
+            Err(error) if error.missing() => return Err(error_message::missing(key, figment)),
+            Err(error) => return Err(error_message::describe(error, figment, None)),
         }
         let focused = figment.focus(key);
         match variables {
@@ -197,9 +197,10 @@ impl Config {
 
     fn extract(figment: &Figment, at: Option<&str>) -> Result<Self, ConfigError> {
         let Checked(config) =
-            figment.extract().map_err(|error| error::describe(error, figment, at))?;
-        let place = error::places(figment.metadata(), at.unwrap_or_default());
-        let (texts, files) = (setting_values::texts(figment), error::files(figment.metadata()));
+            figment.extract().map_err(|error| error_message::describe(error, figment, at))?;
+        let place = error_message::places(figment.metadata(), at.unwrap_or_default());
+        let (texts, files) =
+            (comparable_settings::texts(figment), error_message::files(figment.metadata()));
         let mut config = Self { place, texts, files, ..config };
         config.resolve_list_files(figment);
         config.read_list_files()?;

@@ -1,12 +1,12 @@
 //! Errors: before the start ([`ConfigError`]), and while deciding
 //! ([`Error`]).
 
-mod notation;
+mod from_texts;
 mod unknown_policy;
 
 use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
-pub(crate) use self::notation::from_texts;
+pub(crate) use self::from_texts::from_texts;
 pub use self::unknown_policy::UnknownPolicy;
 
 /// The error of a limiter that cannot be built as configured.

@@ -28,8 +28,8 @@
 mod bytes;
 mod display;
 mod in_memory_hash;
-mod names;
 mod spec;
+mod text_form;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -38,10 +38,10 @@ use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 
 use self::bytes::KeyBytes;
-pub(crate) use self::in_memory_hash::KeyHasher;
+pub(crate) use self::in_memory_hash::InMemoryHasher;
 pub use self::{
-    names::ParseKeyError,
     spec::{KeyPart, KeySpec},
+    text_form::ParseKeyError,
 };
 pub use crate::networks::IPV6_PREFIX;
 use crate::networks::{canonical, embedded_ipv4};

@@ -31,9 +31,9 @@ mod administration;
 mod admission;
 mod admit_options;
 mod builder;
-mod check;
-mod check_all;
+mod check_many;
 mod check_span;
+mod check_steps;
 #[cfg(feature = "memory")]
 mod deny_cache;
 mod explain;

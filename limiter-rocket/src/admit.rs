@@ -5,8 +5,8 @@ use limiter_core::{Admission, AdmitOptions, Answer, Exemptions, Permit, PolicySe
 use rocket::{Request, http::Cookie};
 
 use crate::{
-    refusal_responder::Refused, request::RocketRequest, request_state::RequestState,
-    response::ANSWERED_BY_HANDLER,
+    answer_refusal::ANSWERED_BY_HANDLER, refusal_responder::Refused, request::RocketRequest,
+    request_state::RequestState,
 };
 
 /// Admits a request by hand, from a handler or a guard, for limits that are known

@@ -17,13 +17,13 @@ use rocket::figment::Figment;
 #[cfg(feature = "config")]
 use crate::configuration::BuildAgain;
 use crate::{
-    before_routing::BeforeRouting,
+    answer_refusal::{CatcherFairing, add_field, answer_refusal},
+    catch_all_route::BeforeRouting,
     launch_check::{report, warn_of_what_has_no_effect},
     limiter_state::LimiterState,
-    lingering::linger,
+    lingering_close::linger,
     request::RocketRequest,
     request_state::RequestState,
-    response::{CatcherFairing, add_field, answer_refusal},
 };
 
 /// Sets a limiter up, shows clients what is left of each policy that counted

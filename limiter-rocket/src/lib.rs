@@ -102,7 +102,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod admit;
-mod before_routing;
+mod answer_refusal;
+mod catch_all_route;
 #[cfg(feature = "config")]
 mod configuration;
 pub mod cookbook;
@@ -111,13 +112,12 @@ mod guard;
 mod guard_policies;
 mod launch_check;
 mod limiter_state;
-mod lingering;
+mod lingering_close;
 #[cfg(feature = "rocket_okapi")]
 mod openapi;
 mod refusal_responder;
 mod request;
 mod request_state;
-mod response;
 
 pub use limiter_core;
 #[cfg(feature = "config")]

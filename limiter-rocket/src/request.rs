@@ -89,7 +89,7 @@ fn next_route<'r>(request: &'r Request<'_>) -> Option<&'r Route> {
     route.filter(|route| route.format.is_none() && route.uri.query().is_none())
 }
 
-/// Returns true if the route is that of [`BeforeRouting`](crate::before_routing::BeforeRouting).
+/// Returns true if the route is that of [`BeforeRouting`](crate::catch_all_route::BeforeRouting).
 pub(crate) const fn is_before_routing(route: &Route) -> bool {
     route.rank == isize::MIN
 }

@@ -21,10 +21,10 @@
 //! counts. `n` segments instead of `n + 1`, as elsewhere, admit twice the limit in a
 //! window. (Figma counts so: "An alternative approach to rate limiting", 2017.)
 
-mod segments_by_age;
+mod outage_segments;
 mod summary;
 
-use self::segments_by_age::AgedSegment;
+use self::outage_segments::AgedSegment;
 pub(crate) use self::summary::Summary;
 #[cfg(feature = "memory")]
 use super::Numbers;

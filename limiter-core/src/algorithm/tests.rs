@@ -1,7 +1,7 @@
 //! Exact instants, and the promises that hold for every algorithm.
 
 mod give_back;
-mod worst_case;
+mod refund_abuse;
 
 use std::time::Duration;
 

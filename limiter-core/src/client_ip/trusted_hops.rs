@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::forwarded::Hop;
+use super::hop_grammar::Hop;
 use crate::error::ConfigError;
 
 /// The most proxies a request may have passed.

@@ -1,9 +1,9 @@
 //! Variables of the environment as configuration: [`Environment`], and those of
 //! Rocket.
 
-mod notation;
-mod rocket;
+mod rocket_variables;
 mod unread;
+mod variable_value;
 
 use std::{env, ffi::OsString};
 
@@ -12,9 +12,9 @@ use figment::{
     value::{Dict, Map, Value},
 };
 
-use self::notation::parse;
-pub(super) use self::rocket::RocketVariables;
+pub(super) use self::rocket_variables::RocketVariables;
 pub(super) use self::unread::{check_unread, warn_once};
+use self::variable_value::parse;
 
 /// The variables that begin with a prefix: `LIMITER_POLICIES__API__QUOTA` is
 /// `policies.api.quota`.

@@ -1,3 +1,5 @@
+//! Cases of bans by hand and by refusals: they are found, end, are lifted, and are listed.
+
 use super::harness::{Harness, policy, rule, secs};
 use crate::{Ban, BanChange, Check, Clock, OutageUsage, Subject};
 

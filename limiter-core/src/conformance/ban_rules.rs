@@ -1,3 +1,5 @@
+//! Cases of ban rules: which refusals strike, when a ban begins, and how long it holds.
+
 use std::time::Duration;
 
 use super::harness::{Harness, policy, rule, secs, wait};

@@ -1,3 +1,5 @@
+//! The harness of a case: a store, its clock, names that no other case has, and short calls.
+
 use std::{
     sync::{
         Arc,

@@ -1,3 +1,5 @@
+//! Cases of `Store::look`, which reads usage, strikes and bans and changes nothing.
+
 use super::harness::{Harness, policy, rule, secs};
 use crate::{
     Algorithm, BanChange, Check, Item, KeyStates, Mode, Policy, Quota, Quotas, Subject,

@@ -1,3 +1,5 @@
+//! Cases of the usage of an outage, which a check brings along to be charged first.
+
 use std::time::Duration;
 
 use super::{

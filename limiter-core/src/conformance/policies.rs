@@ -1,3 +1,5 @@
+//! Cases of checks by several policies: all are charged or none.
+
 use super::{
     harness::{Harness, policy, secs, wait},
     quotas::{align, counted_by},

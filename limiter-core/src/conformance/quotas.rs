@@ -1,3 +1,5 @@
+//! Cases of each algorithm: what passes, what is left, and how long to wait.
+
 use std::time::Duration;
 
 use super::harness::{Harness, policy, secs, wait};

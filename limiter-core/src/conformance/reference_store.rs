@@ -1,3 +1,5 @@
+//! The reference: a store without bound that runs the pure functions on maps.
+
 use std::{collections::HashMap, sync::Mutex};
 
 use crate::{

@@ -1,3 +1,5 @@
+//! Cases of settlement: units given back or charged behind, into the window they are of.
+
 use std::time::Duration;
 
 use super::{

@@ -6,7 +6,7 @@ use std::{
     sync::OnceLock,
 };
 
-use super::{Key, Kind, names::part_name, split_name};
+use super::{Key, Kind, split_name, text_form::part_name};
 
 impl fmt::Display for Key {
     /// The [name](Key::name); of parts that have none the text, escaped, or

@@ -1,4 +1,4 @@
-//! Keyed hash of a key: [`KeyHasher`].
+//! Keyed hash of a key: [`InMemoryHasher`].
 //!
 //! Keys of less than 64 bytes, which are nearly all, are hashed by vector
 //! multiply-shift (Dietzfelbinger, 1996) under random coefficients of 128 bits: two
@@ -18,13 +18,13 @@ const WORDS: usize = 8;
 
 /// Hashes keys under a secret of this process.
 #[derive(Debug)]
-pub(crate) struct KeyHasher {
+pub(crate) struct InMemoryHasher {
     /// One that is added, and one for each word.
     coefficients: [u128; WORDS + 1],
     long: RandomState,
 }
 
-impl Default for KeyHasher {
+impl Default for InMemoryHasher {
     /// Returns a hasher with a secret of its own.
     fn default() -> Self {
         let long = RandomState::new();
@@ -34,7 +34,7 @@ impl Default for KeyHasher {
     }
 }
 
-impl KeyHasher {
+impl InMemoryHasher {
     #[inline]
     pub(crate) fn hash(&self, key: &Key) -> u64 {
         let (words, rest) = key.words();
@@ -85,7 +85,7 @@ mod tests {
         const KEYS: u32 = 1 << 16;
         const PARTS: usize = 64;
         for _ in 0..50 {
-            let hasher = KeyHasher::default();
+            let hasher = InMemoryHasher::default();
             for shift in [0, 8, 16] {
                 let (mut high, mut low) = ([0; PARTS], [0; PARTS]);
                 for n in 0..KEYS {
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn keys_of_every_length_differ() {
-        let hasher = KeyHasher::default();
+        let hasher = InMemoryHasher::default();
         let texts = (0..200).map(|length| "a".repeat(length));
         let keys = texts.flat_map(|text| {
             let zeros = Key::endpoint("GET", &text.replace('a', "\0"));

@@ -6,9 +6,9 @@
 //! already is charged no more than the difference; a CORS preflight counts
 //! apart; the store decides the rest.
 
-mod counted_request;
+mod request_to_count;
 
-pub(super) use self::counted_request::CountedRequest;
+pub(super) use self::request_to_count::RequestToCount;
 use super::{AdmitOptions, Permit, PolicySet};
 use crate::{
     error::Error,
@@ -44,11 +44,11 @@ impl Admission {
 impl PolicySet {
     /// Returns the request as it would be counted; `None` if it would not be. No counter of
     /// the statistics has it.
-    pub(super) fn counted_request(
+    pub(super) fn request_to_count(
         &self,
         request: &dyn RequestInfo,
         AdmitOptions { key, cost, .. }: &AdmitOptions,
-    ) -> Result<Option<CountedRequest>, Error> {
+    ) -> Result<Option<RequestToCount>, Error> {
         if self.policies().is_empty() {
             return Ok(None);
         }
@@ -69,7 +69,7 @@ impl PolicySet {
         has_key: bool,
         cost: Option<u64>,
         subjects: Subjects,
-    ) -> CountedRequest {
+    ) -> RequestToCount {
         let preflight = is_preflight(request);
         let policies = if preflight { self.for_preflights().clone() } else { self.clone() };
         if has_key {
@@ -77,7 +77,7 @@ impl PolicySet {
         }
         let lacks_user = !has_key && policies.counts_users() && self.lacks_user(request);
         let cost = if preflight { 1 } else { cost.unwrap_or(1) };
-        CountedRequest { policies, subjects, cost, lacks_user }
+        RequestToCount { policies, subjects, cost, lacks_user }
     }
 
     /// Admits a request or refuses it. Resolves the client, applies the lists

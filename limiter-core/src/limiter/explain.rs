@@ -12,7 +12,7 @@ pub use self::explanation::{
     AnsweredBy, ExplainedAnswer, ExplainedBan, ExplainedClient, ExplainedPolicy, ExplainedQuota,
     ExplainedStrikes, Explanation,
 };
-use super::{AdmitOptions, PolicySet, admission::CountedRequest};
+use super::{AdmitOptions, PolicySet, admission::RequestToCount};
 use crate::{
     check::{Check, Item},
     client_ip::Resolution,
@@ -58,7 +58,7 @@ impl PolicySet {
     ) -> BoxFuture<'static, Explanation> {
         let set = self.current();
         let client = ExplainedClient::of(&set.rules().identity, request);
-        let explanation = match set.counted_request(request, options) {
+        let explanation = match set.request_to_count(request, options) {
             Ok(Some(counted)) => {
                 return Box::pin(async move { counted.explain(client).await });
             }
@@ -74,12 +74,12 @@ impl PolicySet {
     pub fn explain_key(&self, key: &Key, cost: u64) -> BoxFuture<'static, Explanation> {
         let policies = self.current();
         let subjects = policies.subjects_of(key);
-        let counted = CountedRequest { policies, subjects, cost, lacks_user: false };
+        let counted = RequestToCount { policies, subjects, cost, lacks_user: false };
         Box::pin(async move { counted.explain(ExplainedClient::default()).await })
     }
 }
 
-impl CountedRequest {
+impl RequestToCount {
     async fn explain(self, client: ExplainedClient) -> Explanation {
         let Self { policies: set, subjects, cost, .. } = self;
         if set.policies().is_empty() {

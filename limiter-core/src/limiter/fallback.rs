@@ -1,7 +1,7 @@
 //! Decisions while the store cannot answer, policy by policy.
 
 mod explain_outage;
-mod local_check;
+mod locally_counted_items;
 
 use std::{
     sync::{
@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::local_check::LocalCheck;
+use self::locally_counted_items::LocallyCounted;
 #[cfg(not(feature = "memory"))]
 use super::without_memory_store::{DenyCache, LastSeen, ReconciliationLog};
 #[cfg(feature = "memory")]
@@ -188,7 +188,7 @@ impl Fallback {
         if let Some(error) = Self::refuse_undecided(check, error) {
             return Err(error);
         }
-        let local = LocalCheck::of(check, self.local_share());
+        let local = LocallyCounted::of(check, self.local_share());
         if local.positions.is_empty() {
             return Ok(Decision::uncounted());
         }

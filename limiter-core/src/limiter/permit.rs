@@ -14,7 +14,7 @@ use std::{
 
 use smallvec::SmallVec;
 
-use super::{Limiter, PolicySet, admission::CountedRequest, request_ledger::Ledger};
+use super::{Limiter, PolicySet, admission::RequestToCount, request_ledger::Ledger};
 use crate::{
     check::{Check, Subject},
     decision::Decision,
@@ -59,11 +59,11 @@ const MAX_SUPERSEDED: usize = 62;
 
 impl Permit {
     #[inline]
-    pub(super) fn new(request: CountedRequest, decision: Decision, previous: Option<Self>) -> Self {
+    pub(super) fn new(request: RequestToCount, decision: Decision, previous: Option<Self>) -> Self {
         if let Some(previous) = &previous {
             previous.supersede(&request);
         }
-        let CountedRequest { policies, subjects, cost, lacks_user } = request;
+        let RequestToCount { policies, subjects, cost, lacks_user } = request;
         let (superseded, ledger) = (AtomicU64::new(0), Mutex::new(None));
         Self(Arc::new(Inner {
             policies,
@@ -79,7 +79,7 @@ impl Permit {
 
     /// A permit for policies that all have counted the request before: it shows
     /// the statuses of then.
-    pub(super) fn of_counted(request: CountedRequest, previous: &Self) -> Self {
+    pub(super) fn of_counted(request: RequestToCount, previous: &Self) -> Self {
         let mut decision = Decision::uncounted();
         for (at, (policy, subject)) in request.items().enumerate() {
             let limiter = request.policies.limiter();
@@ -89,7 +89,7 @@ impl Permit {
                 decision.take_statuses(permit.decision(), position, at);
             }
         }
-        let CountedRequest { policies, subjects, .. } = request;
+        let RequestToCount { policies, subjects, .. } = request;
         Self(Arc::new(Inner {
             policies,
             subjects,
@@ -213,7 +213,7 @@ impl Permit {
     }
 
     /// Leaves the fields of what that request counts to its own permit.
-    fn supersede(&self, request: &CountedRequest) {
+    fn supersede(&self, request: &RequestToCount) {
         for (policy, subject) in request.items() {
             for permit in self.chain() {
                 let position = permit.position(request.policies.limiter(), policy, subject);

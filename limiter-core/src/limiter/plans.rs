@@ -6,15 +6,15 @@
 //! again is bounded: an application that gives each client limits of its own is slower,
 //! and warned of, and does not fill the memory.
 
-mod interned;
+mod derived_cache;
 
 use std::{
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use self::interned::CAPACITY;
-pub(super) use self::interned::Interned;
+use self::derived_cache::CAPACITY;
+pub(super) use self::derived_cache::DerivedCache;
 use super::{Limiter, PolicySet};
 use crate::{
     error::UnknownPolicy,
@@ -127,7 +127,7 @@ impl Limiter {
 #[derive(Debug, Default)]
 pub(super) struct Plans {
     /// By the address of a policy, which lives as long as its plan, and quotas.
-    policies: Interned<(usize, Quotas), Plan>,
+    policies: DerivedCache<(usize, Quotas), Plan>,
     recent: Mutex<Recent>,
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock, RwLock};
 use smallvec::SmallVec;
 
 pub(super) use self::current::Origin;
-use super::{Fallback, Inner, Limiter, plans::Interned, rules::Rules};
+use super::{Fallback, Inner, Limiter, plans::DerivedCache, rules::Rules};
 use crate::{
     decision::{Decision, QuotaStatus},
     error::Error,
@@ -50,15 +50,15 @@ struct Set {
     /// The set that counts CORS preflights, made when first needed.
     preflights: OnceLock<PolicySet>,
     /// The sets with other quotas for the policy at each position.
-    plans: OnceLock<Box<[Interned<Quotas, PolicySet>]>>,
+    plans: OnceLock<Box<[DerivedCache<Quotas, PolicySet>]>>,
     /// The newest set, if this one is not.
     latest: RwLock<Option<PolicySet>>,
 }
 
 impl PolicySet {
     /// Returns the sets with other quotas for the policy at that position.
-    pub(super) fn plans(&self, position: usize) -> &Interned<Quotas, Self> {
-        let plans = || self.0.policies.iter().map(|_| Interned::default()).collect();
+    pub(super) fn plans(&self, position: usize) -> &DerivedCache<Quotas, Self> {
+        let plans = || self.0.policies.iter().map(|_| DerivedCache::default()).collect();
         &self.0.plans.get_or_init(plans)[position]
     }
 

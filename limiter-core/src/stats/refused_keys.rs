@@ -21,7 +21,7 @@ use serde::Serialize;
 
 use self::summary::{Entry, Summary};
 use crate::{
-    key::{Key, KeyHasher},
+    key::{InMemoryHasher, Key},
     quota::Quota,
     time::Timestamp,
 };
@@ -57,7 +57,7 @@ pub struct RefusedKey {
 pub(crate) struct RefusedKeys {
     slices: Mutex<VecDeque<Slice>>,
     /// A key's digest is the same in all slices.
-    hasher: KeyHasher,
+    hasher: InMemoryHasher,
 }
 
 /// The refusals of one minute.

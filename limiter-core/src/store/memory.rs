@@ -33,7 +33,7 @@ use crate::{
     check::{Check, Item},
     decision::Decision,
     error::StoreError,
-    key::{Key, KeyHasher},
+    key::{InMemoryHasher, Key},
     policy::Policy,
     settlement::{Settled, SettledItem},
     stats::EntryStats,
@@ -114,7 +114,7 @@ struct Shared {
     may_step_back: bool,
     /// The instant from which slots count time.
     origin: Timestamp,
-    hasher: KeyHasher,
+    hasher: InMemoryHasher,
     table: Table,
     counter_ids: CounterIds,
     bans: Bans,

@@ -13,7 +13,7 @@ use sqlx::{
 };
 
 use super::sql::{
-    Dialect, SqlError, TextRows, join, number,
+    Dialect, SqlError, TextRows, join, number, text_encoding,
     transaction::{self, Transactional, statements},
 };
 use crate::store::remote::{
@@ -23,7 +23,6 @@ use crate::store::remote::{
     builder::server_timeout,
     counter_states::CounterStates,
     state_rows::{Changes, LoadedRows, Rows},
-    text_encoding,
 };
 
 const SCHEMA: &str = include_str!("mysql/tables.sql");

@@ -13,8 +13,6 @@ pub(super) mod script_params;
 pub(super) mod state_rows;
 pub(super) mod storage_key;
 pub(super) mod store_thread;
-#[cfg(feature = "_sql")]
-pub(super) mod text_encoding;
 mod url;
 
 use std::{

@@ -10,6 +10,7 @@ mod executor;
 mod migrate;
 mod pool;
 mod sweep;
+pub(super) mod text_encoding;
 pub(super) mod transaction;
 
 use std::{fmt, sync::Arc, time::Duration};

@@ -10,7 +10,7 @@ use sqlx::{
 };
 
 use super::sql::{
-    Dialect, SqlError, TextRows,
+    Dialect, SqlError, TextRows, text_encoding,
     transaction::{self, Transactional, statements},
 };
 use crate::{
@@ -22,7 +22,6 @@ use crate::{
         builder::server_timeout,
         counter_states::CounterStates,
         state_rows::{Changes, LoadedRows, Rows},
-        text_encoding,
     },
     time::wall_clock,
 };

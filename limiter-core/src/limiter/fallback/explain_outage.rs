@@ -1,6 +1,6 @@
 //! Decisions without the store, for an explanation: nothing is counted.
 
-use super::{Fallback, at_once, local_check::LocalCheck};
+use super::{Fallback, at_once, locally_counted_items::LocallyCounted};
 use crate::{
     check::{Check, Item},
     decide::{PriorState, decide},
@@ -37,7 +37,7 @@ impl Fallback {
         if let Some(error) = Self::refuse_undecided(check, error) {
             return nothing(Err(error), AnsweredBy::Fallback);
         }
-        let local = LocalCheck::of(check, self.local_share());
+        let local = LocallyCounted::of(check, self.local_share());
         let part = Check::new(&local.policies, &local.subjects, check.cost());
         let Some(KeyStates { now, states }) = self.look(&part) else {
             return nothing(Ok(Decision::uncounted()), AnsweredBy::Fallback);

@@ -1,15 +1,15 @@
 //! Leases in virtual time.
 
 mod interplay;
-mod nodes;
 mod properties;
+mod simulated_nodes;
 mod simulation;
 
 use std::{sync::Barrier, thread};
 
 use futures_executor::block_on;
 
-use self::nodes::Nodes;
+use self::simulated_nodes::Nodes;
 use super::{SHARD_KEYS, SHARDS};
 use crate::{Algorithm, Key, Policy};
 

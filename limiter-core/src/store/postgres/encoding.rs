@@ -11,9 +11,9 @@ use crate::{
     algorithm::State,
     policy::{Policy, QuotaId},
     quota::Algorithm,
-    store::remote::{
-        counter_states::{CounterStates, QuotaState},
-        text_encoding,
+    store::{
+        remote::counter_states::{CounterStates, QuotaState},
+        sql::text_encoding,
     },
 };
 

@@ -1,13 +1,13 @@
 //! The rows that one atomic step reads and writes, each once: rows of a SQL database, or
 //! keys of Redis.
 
-mod exchange;
+mod versioned_rows;
 
 use std::collections::HashMap;
 
 use smallvec::SmallVec;
 
-pub(in crate::store) use self::exchange::{
+pub(in crate::store) use self::versioned_rows::{
     BanRow, Changes, CounterRow, LoadedRow, LoadedRows, Names,
 };
 use super::{

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_executor::block_on;
 
-use super::{fixed, nodes::Nodes, policy, with_slice};
+use super::{fixed, policy, simulated_nodes::Nodes, with_slice};
 use crate::{BanRule, Key, Mode, OnStoreError, Policy};
 
 #[test]

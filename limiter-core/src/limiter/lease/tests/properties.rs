@@ -1,6 +1,6 @@
 //! Random requests on several nodes: never more than the limit, whatever the algorithm.
 
-use super::nodes::{Meter, Nodes, Random};
+use super::simulated_nodes::{Meter, Nodes, Random};
 use crate::{Algorithm, Policy};
 
 /// The phases of a run: microseconds between requests, and the most that one costs.

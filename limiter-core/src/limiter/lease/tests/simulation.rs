@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap, fmt::Write};
 
-use super::nodes::{Meter, Nodes, Random, START, SWEEP};
+use super::simulated_nodes::{Meter, Nodes, Random, START, SWEEP};
 use crate::{Algorithm, Policy, Quota};
 
 /// Requests a second that each node gets.

@@ -1,7 +1,7 @@
 //! The batcher in front of a server that keeps one counter a client, and that is slow,
 //! or fails, when set so.
 
-mod deadlines;
+mod moving_deadlines;
 
 use std::{
     collections::HashMap,

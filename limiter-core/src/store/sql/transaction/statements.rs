@@ -7,11 +7,8 @@ use std::collections::HashMap;
 use crate::{
     ban::Ban,
     store::{
-        remote::{
-            state_rows::{BanRow, Changes, CounterRow, LoadedRow, LoadedRows, Names},
-            text_encoding,
-        },
-        sql::{TextRows, join},
+        remote::state_rows::{BanRow, Changes, CounterRow, LoadedRow, LoadedRows, Names},
+        sql::{TextRows, join, text_encoding},
     },
 };
 

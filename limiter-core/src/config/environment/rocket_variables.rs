@@ -8,7 +8,7 @@ use figment::{
     value::{Dict, Map, Value},
 };
 
-use super::{insert, notation::parse, prefix_of_variables};
+use super::{insert, prefix_of_variables, variable_value::parse};
 
 /// Rocket's variables: `ROCKET_LIMITER={policies={api={...}}}`, and
 /// `ROCKET_LIMITER__POLICIES__API__QUOTA`, which its figment has as one flat key

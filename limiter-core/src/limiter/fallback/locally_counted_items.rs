@@ -8,13 +8,13 @@ use crate::{
 
 /// Items that count in memory, and their positions in the check.
 #[derive(Default)]
-pub(super) struct LocalCheck {
+pub(super) struct LocallyCounted {
     pub(super) positions: Vec<usize>,
     pub(super) policies: Vec<Policy>,
     pub(super) subjects: Subjects,
 }
 
-impl LocalCheck {
+impl LocallyCounted {
     pub(super) fn of(check: &Check<'_>, share: u32) -> Self {
         let mut local = Self::default();
         for (position, item) in check.items().enumerate() {

@@ -14,7 +14,7 @@ use crate::{
 /// A request that is to be counted by all policies of a set, or by a part of
 /// them, at one cost.
 #[derive(Clone)]
-pub(in crate::limiter) struct CountedRequest {
+pub(in crate::limiter) struct RequestToCount {
     pub(in crate::limiter) policies: PolicySet,
     pub(in crate::limiter) subjects: Subjects,
     pub(in crate::limiter) cost: u64,
@@ -24,11 +24,11 @@ pub(in crate::limiter) struct CountedRequest {
 
 /// A part of a request's policies, and what is left to charge them.
 struct Charge {
-    request: CountedRequest,
+    request: RequestToCount,
     units: u64,
 }
 
-impl CountedRequest {
+impl RequestToCount {
     /// Admits a request that no limit has seen before.
     pub(super) fn admit_first(self) -> Answer<'static, Admission, Refusal> {
         let units = self.cost;

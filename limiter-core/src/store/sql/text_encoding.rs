@@ -14,8 +14,11 @@ use std::fmt::Write as _;
 
 use smallvec::SmallVec;
 
-use super::counter_states::{CounterStates, QuotaState};
-use crate::{algorithm::State, policy::QuotaId};
+use crate::{
+    algorithm::State,
+    policy::QuotaId,
+    store::remote::counter_states::{CounterStates, QuotaState},
+};
 
 /// Returns the states of a counter. Behind the last one comes `!` and when the row
 /// expires.

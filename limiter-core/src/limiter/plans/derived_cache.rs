@@ -15,7 +15,7 @@ pub(super) const CAPACITY: usize = 1_000;
 /// Values that are made once for each key: [`CAPACITY`] of them, then a new one takes
 /// the place of the one that was not used for longest.
 #[derive(Debug)]
-pub(in crate::limiter) struct Interned<K, V> {
+pub(in crate::limiter) struct DerivedCache<K, V> {
     entries: RwLock<HashMap<K, Entry<V>, BuildHasherDefault<PlanHasher>>>,
     /// How many were inserted so far: the time by which uses are dated, so that finding
     /// a value writes only the first time after an insertion.
@@ -28,13 +28,13 @@ struct Entry<V> {
     used: AtomicU64,
 }
 
-impl<K, V> Default for Interned<K, V> {
+impl<K, V> Default for DerivedCache<K, V> {
     fn default() -> Self {
         Self { entries: RwLock::default(), inserted: AtomicU64::new(0) }
     }
 }
 
-impl<K: Clone + Eq + Hash, V: Clone> Interned<K, V> {
+impl<K: Clone + Eq + Hash, V: Clone> DerivedCache<K, V> {
     pub(super) fn get(&self, key: &K) -> Option<V> {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
         let entry = entries.get(key)?;
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn the_value_that_was_not_used_for_longest_goes() {
-        let interned = Interned::default();
+        let interned = DerivedCache::default();
         for key in 0..CAPACITY {
             interned.insert(key, key);
         }

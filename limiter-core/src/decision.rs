@@ -1,6 +1,7 @@
 //! The result of a check: [`Decision`], with the status of each quota.
 
 mod quota_status;
+mod retry;
 mod serialize;
 
 use std::time::Duration;
@@ -9,7 +10,7 @@ use serde::Serialize;
 use smallvec::SmallVec;
 
 pub(crate) use self::quota_status::QuotaPosition;
-pub use self::quota_status::QuotaStatus;
+pub use self::{quota_status::QuotaStatus, retry::Retry};
 use crate::{
     algorithm::{Usage, Wait},
     short_list::ShortList,
@@ -28,28 +29,6 @@ pub enum Verdict {
     Limited,
     /// Its key is banned: 403, unless the policy says 429.
     Banned,
-}
-
-/// How long the same request has to wait, if nothing else arrives.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum Retry {
-    /// Not at all.
-    Now,
-    /// Exactly so long: it passes then, and not a microsecond earlier.
-    After(Duration),
-    /// For ever: its cost is more than the quota ever holds.
-    Never,
-}
-
-impl Retry {
-    const fn after(wait: Wait) -> Self {
-        match wait {
-            Wait::None => Self::Now,
-            Wait::Micros(micros) => Self::After(Duration::from_micros(micros)),
-            Wait::Never => Self::Never,
-        }
-    }
 }
 
 /// The answer to one check of one or several policies.

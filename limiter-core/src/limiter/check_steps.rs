@@ -44,7 +44,7 @@ impl PolicySet {
         }
         // Each way returns by itself: a decision that comes together from several is copied.
         #[cfg(feature = "memory")]
-        if let Some(decision) = self.check_open_bucket(subjects, cost) {
+        if let Some(decision) = self.check_one_bucket(subjects, cost) {
             return Answer::ready(Ok(decision));
         }
         self.check_in_full(subjects, cost)
@@ -101,22 +101,22 @@ impl PolicySet {
     #[inline]
     pub(super) fn check_at_once(&self, subjects: &Subjects, cost: u64) -> Option<Decision> {
         #[cfg(feature = "memory")]
-        if let Some(decision) = self.check_open_bucket(subjects, cost) {
+        if let Some(decision) = self.check_one_bucket(subjects, cost) {
             return Some(decision);
         }
         self.check_in_memory(subjects, cost)
     }
 
-    /// Decides and records the commonest check: see [`MemoryStore::check_open_bucket`].
+    /// Decides and records the commonest check: see [`MemoryStore::check_one_bucket`].
     ///
-    /// [`MemoryStore::check_open_bucket`]: crate::MemoryStore::check_open_bucket
+    /// [`MemoryStore::check_one_bucket`]: crate::MemoryStore::check_one_bucket
     #[cfg(feature = "memory")]
     #[allow(clippy::inline_always, reason = "see there")]
     #[inline(always)]
-    fn check_open_bucket(&self, subjects: &Subjects, cost: u64) -> Option<Decision> {
+    fn check_one_bucket(&self, subjects: &Subjects, cost: u64) -> Option<Decision> {
         let memory = self.inner().memory.as_ref()?;
         let check = Check::new(self.policies(), subjects, cost);
-        let checked = memory.check_open_bucket(&check).ok()?;
+        let checked = memory.check_one_bucket(&check).ok()?;
         if !checked.is_admitted() {
             return Some(self.record_refused(&check, checked));
         }

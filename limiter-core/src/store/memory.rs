@@ -2,7 +2,8 @@
 //!
 //! | file | what it has |
 //! |---|---|
-//! | `fast_path` | checks that need no lock, and those that need no strikes |
+//! | `one_bucket` | the commonest check, without a lock |
+//! | `fast_path` | other checks that need no lock, and those that need no strikes |
 //! | `general_path` | all other checks, strikes and changes by hand, under locks |
 //! | `table`, `slot` | where a key's state is, and how a slot is charged and passed on |
 //! | `locking` | the locked segments of a check, and the slots that it has claimed |
@@ -19,13 +20,14 @@ mod eviction;
 mod fast_path;
 mod general_path;
 mod locking;
+mod one_bucket;
 mod slot;
 mod table;
 
 use std::{fmt, sync::Arc};
 
 pub use self::builder::MemoryStoreBuilder;
-pub(crate) use self::fast_path::BucketCheck;
+pub(crate) use self::one_bucket::BucketCheck;
 use self::{bans::Bans, counter_ids::CounterIds, locking::Location, table::Table};
 use super::{Answer, BanPage, Banned, KeyStates, Store};
 use crate::{

@@ -4,10 +4,10 @@
 //! A check of one quota whose slot is there takes no lock: it reads the slot, then
 //! the clock, decides, and charges by one compare-and-swap. (A clock that were
 //! read first would refuse by an instant before charges that it sees.) A check of
-//! several quotas, whose slots are there, takes the locks of their segments
-//! and charges them in place if it is admitted. A newcomer
-//! takes the locks as well. Everything else takes the general path: a
-//! refusal that strikes, a shadow policy, usage owed from an outage.
+//! several quotas, whose slots are there, takes the locks of their segments and charges
+//! them in place if it is admitted. A newcomer takes the locks as well. Everything else
+//! takes the general path: a refusal that strikes, a shadow policy, usage owed from an
+//! outage.
 
 use std::hint::black_box;
 
@@ -20,63 +20,20 @@ use super::{
     slot::{Slot, Tag},
 };
 use crate::{
-    algorithm::{GcraCheck, Grains, Wait, WordCheck, WordEncoding},
+    algorithm::{Wait, WordCheck, WordEncoding},
     check::{Check, Item},
     decide::decide_without_strikes,
     decision::{Decision, PolicyBan, QuotaPosition, QuotaStatus},
     error::StoreError,
     policy::Counter,
     short_list::ShortList,
-    time::Timestamp,
 };
 
 /// A check that a fast path cannot decide; nothing was done.
 pub(crate) struct Declined;
 
 /// The place of the only quota of a check.
-const FIRST: QuotaPosition = QuotaPosition { policy: 0, quota: 0 };
-
-/// A check of one quota by `gcra`, as it was decided: few numbers, of which its caller makes
-/// the decision in the end.
-#[derive(Clone, Copy)]
-pub(crate) struct BucketCheck<'a> {
-    encoding: &'a WordEncoding,
-    now: Timestamp,
-    debt: Grains,
-    wait: Wait,
-    banned_until: Option<Timestamp>,
-}
-
-impl BucketCheck<'_> {
-    #[inline]
-    pub(crate) fn is_admitted(self) -> bool {
-        self.wait == Wait::None && self.banned_until.is_none()
-    }
-
-    #[inline]
-    pub(crate) fn is_near_limit(self) -> bool {
-        self.encoding.is_near_limit(self.debt)
-    }
-
-    /// Returns the decision of a check that is admitted.
-    #[inline]
-    pub(crate) fn admission(self) -> Decision {
-        Decision::of_quota(self.now, self.status())
-    }
-
-    /// Returns the decision of a check that is refused.
-    #[cold]
-    pub(crate) fn refusal(self) -> Decision {
-        let ban = self.banned_until.map(|until| PolicyBan { policy: 0, until });
-        Decision::of(self.now, ban, ShortList::of_one(self.status()))
-    }
-
-    #[inline]
-    fn status(self) -> QuotaStatus {
-        let usage = self.encoding.usage_of_debt(self.debt, self.now);
-        QuotaStatus::new(FIRST, false, self.wait, usage)
-    }
-}
+pub(super) const FIRST: QuotaPosition = QuotaPosition { policy: 0, quota: 0 };
 
 /// The word of a counter that a check has claimed.
 struct ClaimedWord<'a> {
@@ -88,45 +45,11 @@ struct ClaimedWord<'a> {
 impl MemoryStore {
     /// Decides a check: by a fast path, or else by the general one.
     pub(crate) fn decide_at_once(&self, check: &Check<'_>) -> Result<Decision, StoreError> {
-        match self.check_open_bucket(check) {
+        match self.check_one_bucket(check) {
             Ok(checked) if checked.is_admitted() => Ok(checked.admission()),
             Ok(checked) => Ok(checked.refusal()),
             Err(Declined) => self.decide_any(check),
         }
-    }
-
-    /// Decides the commonest check, of one quota by `gcra`, without a lock.
-    ///
-    /// It is compiled into its caller, with all that it calls and for this algorithm alone:
-    /// a decision that functions or branches hand on is copied by each, which took a third
-    /// of a check. (With the windows in the same function, a check by `gcra` took a third
-    /// more, and theirs hardly less.)
-    #[allow(clippy::inline_always, reason = "measured")]
-    #[inline(always)]
-    pub(crate) fn check_open_bucket<'a>(
-        &self,
-        check: &Check<'a>,
-    ) -> Result<BucketCheck<'a>, Declined> {
-        let item = check.only_item().filter(|_| check.is_simple()).ok_or(Declined)?;
-        let [counter] = &item.policy.counters().quotas[..] else { return Err(Declined) };
-        let encoding = &counter.spec.encoding;
-        if !encoding.is_gcra() {
-            return Err(Declined);
-        }
-        self.0.decide_without_lock(item, counter, |location, payload, now| {
-            let checked = encoding.check_gcra(payload, check.cost(), now, self.0.origin);
-            let GcraCheck { before, after, wait, charged } = checked.ok_or(Declined)?;
-            let banned_until = self.0.slotted_ban(item, location, now)?;
-            if banned_until.is_some() {
-                let refused = BucketCheck { encoding, now, debt: before, wait, banned_until };
-                return Ok((None, refused));
-            }
-            if wait != Wait::None && check.may_strike() {
-                return Err(Declined);
-            }
-            let debt = if charged.is_some() { after } else { before };
-            Ok((charged, BucketCheck { encoding, now, debt, wait, banned_until }))
-        })
     }
 
     /// Decides a check of any kind.
@@ -166,34 +89,6 @@ impl MemoryStore {
 }
 
 impl Shared {
-    /// Decides a check of one quota by its word, without a lock. `decide` returns the word
-    /// to write, if one is, and what is returned.
-    #[allow(clippy::inline_always, reason = "see check_open_bucket")]
-    #[inline(always)]
-    fn decide_without_lock<D>(
-        &self,
-        item: Item<'_>,
-        Counter { spec, id }: &Counter,
-        decide: impl Fn(Location, u64, Timestamp) -> Result<(Option<u64>, D), Declined>,
-    ) -> Result<D, Declined> {
-        let id = self.counter_ids.cached(id).ok_or(Declined)?;
-        let location = self.location(&item.subject.key);
-        let tag = Tag::counter(location.digest, spec.namespace, id);
-        let bucket = location.of(spec.namespace, &self.table).bucket;
-        let slot = self.table.bucket(bucket).find(location.digest, tag).ok_or(Declined)?;
-        loop {
-            let read = slot.read(tag).ok_or(Declined)?;
-            let (charged, decided) = decide(location, read.payload(), self.clock.now())?;
-            let is_done = match charged {
-                Some(word) => slot.replace(read, word),
-                None => slot.is_still(read),
-            };
-            if is_done {
-                return Ok(decided);
-            }
-        }
-    }
-
     /// Decides a check of one quota of any kind, whose key may be banned.
     fn decide_one_quota(
         &self,

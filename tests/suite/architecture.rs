@@ -94,6 +94,26 @@ fn docs_begin_with_a_noun_or_a_verb() {
     assert!(found.is_empty(), "{found:#?}");
 }
 
+/// Each `name.rs` in the documents for contributors is a file.
+#[test]
+fn documents_name_files_that_exist() {
+    let files = files(&["limiter-core", "limiter-actix", "limiter-rocket", "examples", "tests"]);
+    let exists = |name: &str| {
+        files.iter().any(|(path, _)| format!("/{path}").ends_with(&format!("/{name}")))
+    };
+    let mut missing = Vec::new();
+    for document in ["ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "tests/README.md"] {
+        let text = std::fs::read_to_string(format!("{ROOT}/{document}")).expect("it is there");
+        let names = text.split('`').skip(1).step_by(2).filter(|name| {
+            let is_file = [".rs", ".lua", ".sql"].iter().any(|end| name.ends_with(end));
+            is_file && !name.contains(['*', '<', ' ', '{'])
+        });
+        missing
+            .extend(names.filter(|name| !exists(name)).map(|name| format!("{document}: {name}")));
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
 #[test]
 fn circles_and_long_functions_are_found() {
     let imports = |pairs: &[(&str, &str)]| {

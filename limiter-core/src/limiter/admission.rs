@@ -12,8 +12,10 @@ pub(super) use self::request_to_count::RequestToCount;
 use super::{AdmitOptions, Permit, PolicySet};
 use crate::{
     error::Error,
+    key::Key,
     request::{RequestInfo, Subjects, is_preflight},
     response::Refusal,
+    stats::counters::LimiterCounter,
     store::Answer,
     subject_resolver::Resolved,
 };
@@ -128,6 +130,42 @@ impl PolicySet {
             None => self.admit_now(request, options),
             Some(set) => set.admit_now(request, options),
         }
+    }
+
+    /// Finds whom each policy counts in a request: by its own key, or by the
+    /// one that is given. This and [`check`](Self::check) are parts of
+    /// [`admit`](Self::admit), for requests that are none of a framework: use `admit`,
+    /// or an adapter's function of that name, for all others.
+    ///
+    /// Here the exempt endpoints and the lists apply, and in `check` quotas, bans and
+    /// strikes for refusals. In neither: preflights are counted as any request, a
+    /// policy is charged each time, no response strikes, and nothing is logged of
+    /// users that come too late.
+    /// `None` if the request passes uncounted: its endpoint is
+    /// exempt, the client's address is on the allow list, or all policies are off.
+    ///
+    /// # Errors
+    /// [`Error::Blocked`] if the address is on the block list. If the client's
+    /// address is needed, for these lists or by a policy, and there is none, or a
+    /// trusted proxy wrote a header that names no address.
+    pub fn resolve_subjects(
+        &self,
+        request: &dyn RequestInfo,
+        key: Option<&Key>,
+    ) -> Result<Option<Subjects>, Error> {
+        if self.policies().is_empty() {
+            return Ok(None);
+        }
+        let resolved = self.rules().identity.subjects(self.policies(), request, key);
+        let counter = match resolved {
+            Ok(Resolved::Subjects(subjects)) => return Ok(Some(subjects)),
+            Ok(Resolved::ExemptEndpoint) => LimiterCounter::ExemptEndpoint,
+            Ok(Resolved::AllowListed) => LimiterCounter::AllowListed,
+            Err(Error::Blocked) => LimiterCounter::Blocked,
+            Err(_) => LimiterCounter::Unidentified,
+        };
+        self.inner().counters.add(counter);
+        resolved.map(|_| None)
     }
 
     /// Admits a request by the rules of this set.

@@ -10,14 +10,12 @@ pub(super) use self::current::Origin;
 use super::{Fallback, Inner, Limiter, plans::DerivedCache, rules::Rules};
 use crate::{
     decision::{Decision, QuotaStatus},
-    error::Error,
     key::Key,
     policy::Policy,
     quota::Quotas,
-    request::{RequestInfo, Subjects},
+    request::Subjects,
     response::{Fields, ratelimit_headers::SetTexts},
-    stats::counters::{LimiterCounter, PolicyCounters},
-    subject_resolver::Resolved,
+    stats::counters::PolicyCounters,
 };
 
 /// Policies that are decided together, from [`Limiter::policy`] or
@@ -122,42 +120,6 @@ impl PolicySet {
     #[must_use]
     pub fn limiter(&self) -> &Limiter {
         &self.0.limiter
-    }
-
-    /// Finds whom each policy counts in a request: by its own key, or by the
-    /// one that is given. This and [`check`](Self::check) are parts of
-    /// [`admit`](Self::admit), for requests that are none of a framework: use `admit`,
-    /// or an adapter's function of that name, for all others.
-    ///
-    /// Here the exempt endpoints and the lists apply, and in `check` quotas, bans and
-    /// strikes for refusals. In neither: preflights are counted as any request, a
-    /// policy is charged each time, no response strikes, and nothing is logged of
-    /// users that come too late.
-    /// `None` if the request passes uncounted: its endpoint is
-    /// exempt, the client's address is on the allow list, or all policies are off.
-    ///
-    /// # Errors
-    /// [`Error::Blocked`] if the address is on the block list. If the client's
-    /// address is needed, for these lists or by a policy, and there is none, or a
-    /// trusted proxy wrote a header that names no address.
-    pub fn resolve_subjects(
-        &self,
-        request: &dyn RequestInfo,
-        key: Option<&Key>,
-    ) -> Result<Option<Subjects>, Error> {
-        if self.0.policies.is_empty() {
-            return Ok(None);
-        }
-        let resolved = self.0.rules.identity.subjects(&self.0.policies, request, key);
-        let counter = match resolved {
-            Ok(Resolved::Subjects(subjects)) => return Ok(Some(subjects)),
-            Ok(Resolved::ExemptEndpoint) => LimiterCounter::ExemptEndpoint,
-            Ok(Resolved::AllowListed) => LimiterCounter::AllowListed,
-            Err(Error::Blocked) => LimiterCounter::Blocked,
-            Err(_) => LimiterCounter::Unidentified,
-        };
-        self.inner().counters.add(counter);
-        resolved.map(|_| None)
     }
 
     /// Subjects that all are that key, whatever the policies say.

@@ -28,7 +28,11 @@ use std::{fmt, sync::Arc};
 
 pub use self::builder::MemoryStoreBuilder;
 pub(crate) use self::one_bucket::BucketCheck;
-use self::{bans::Bans, counter_ids::CounterIds, locking::Location, table::Table};
+use self::{
+    bans::Bans,
+    counter_ids::CounterIds,
+    table::{Location, Table},
+};
 use super::{Answer, BanPage, Banned, KeyStates, Store};
 use crate::{
     ban::{Ban, BanChange},

@@ -16,9 +16,9 @@ use std::{
 use super::{
     Shared,
     fast_path::Declined,
-    locking::{Location, LockedSegments},
+    locking::LockedSegments,
     slot::{Slot, Tag},
-    table::{Segment, segment_of},
+    table::{Location, Segment, segment_of},
 };
 use crate::{
     algorithm::MAX_WORD,

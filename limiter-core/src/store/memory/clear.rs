@@ -4,9 +4,9 @@ use std::iter;
 
 use super::{
     MemoryStore, Shared,
-    locking::{Location, LockedSegments},
+    locking::LockedSegments,
     slot::Tag,
-    table::SegmentState,
+    table::{Location, SegmentState},
 };
 
 impl MemoryStore {

@@ -16,10 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    Shared,
-    locking::{Location, LockedSegments},
-};
+use super::{Shared, locking::LockedSegments, table::Location};
 use crate::{
     error::StoreError,
     policy::{CachedId, Counter, CounterSpec},

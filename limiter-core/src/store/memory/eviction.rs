@@ -4,8 +4,9 @@
 use smallvec::SmallVec;
 
 use super::{
-    locking::{Location, LockedSegments},
+    locking::LockedSegments,
     slot::{Slot, Tag},
+    table::{Location, WAYS},
 };
 use crate::{algorithm::Usage, time::Timestamp};
 
@@ -24,7 +25,7 @@ impl<'a> LockedSegments<'a> {
     pub(super) fn make_room(&mut self, location: Location, now: Timestamp) -> Option<&'a Slot> {
         let ways = self.shared.table.ways();
         // A tiny table uses the first slots alone, whatever the digest.
-        let digest = if ways < super::table::WAYS { 0 } else { location.digest };
+        let digest = if ways < WAYS { 0 } else { location.digest };
         let slots = self.bucket(location.bucket).slots_from(digest).take(ways);
         if let Some(free) = slots.clone().find(|slot| slot.tag().is_free()) {
             free.claim();

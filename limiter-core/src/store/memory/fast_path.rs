@@ -16,8 +16,9 @@ use smallvec::SmallVec;
 use super::{
     MemoryStore, Shared,
     counter_ids::Id,
-    locking::{Location, LockedSegments},
+    locking::LockedSegments,
     slot::{Slot, Tag},
+    table::Location,
 };
 use crate::{
     algorithm::{Wait, WordCheck, WordEncoding},

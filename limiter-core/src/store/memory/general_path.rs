@@ -4,12 +4,7 @@
 
 use smallvec::SmallVec;
 
-use super::{
-    Shared,
-    counter_ids::Id,
-    locking::{Location, LockedSegments},
-    slot::Tag,
-};
+use super::{Shared, counter_ids::Id, locking::LockedSegments, slot::Tag, table::Location};
 use crate::{
     algorithm::Usage,
     ban::BanChange,

@@ -9,30 +9,13 @@ use super::{
     Shared,
     counter_ids::Id,
     slot::{Slot, Tag},
-    table::{Bucket, SegmentState, Table, segment_of},
+    table::{Bucket, Location, SegmentState, segment_of},
 };
 use crate::{
     algorithm::{Arithmetic, State, Usage},
     policy::CounterSpec,
     time::Timestamp,
 };
-
-/// Where everything of one key is.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Location {
-    /// The keyed hash of the key.
-    pub(super) digest: u64,
-    /// The number of its bucket, as the key alone chooses it.
-    pub(super) bucket: usize,
-}
-
-impl Location {
-    /// Returns where the key's state of that namespace is.
-    #[inline]
-    pub(super) fn of(self, namespace: u64, table: &Table) -> Self {
-        Self { bucket: table.bucket_beside(self.bucket, namespace), ..self }
-    }
-}
 
 /// Segments under their locks. Slots that were read in them are claimed until
 /// they are written; what is left is released unchanged at the end.

@@ -8,8 +8,8 @@
 use super::{
     MemoryStore, Shared,
     fast_path::{Declined, FIRST},
-    locking::Location,
     slot::Tag,
+    table::Location,
 };
 use crate::{
     algorithm::{GcraCheck, Grains, Wait, WordEncoding},

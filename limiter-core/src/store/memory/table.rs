@@ -46,6 +46,23 @@ const BUCKETS: usize = 4;
 /// Segments of a chunk.
 const CHUNK: usize = 64;
 
+/// Where everything of one key is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Location {
+    /// The keyed hash of the key.
+    pub(super) digest: u64,
+    /// The number of its bucket, as the key alone chooses it.
+    pub(super) bucket: usize,
+}
+
+impl Location {
+    /// Returns where the key's state of that namespace is.
+    #[inline]
+    pub(super) fn of(self, namespace: u64, table: &Table) -> Self {
+        Self { bucket: table.bucket_beside(self.bucket, namespace), ..self }
+    }
+}
+
 /// The slots in which the state of a key may be.
 #[derive(Debug, Default)]
 #[repr(align(64))]

@@ -127,7 +127,8 @@ impl Shared {
     ///
     /// # Errors
     /// If there may be a ban that only the general path finds.
-    #[inline]
+    #[allow(clippy::inline_always, reason = "see one_bucket")]
+    #[inline(always)]
     pub(super) fn slotted_ban(
         &self,
         item: Item<'_>,
@@ -138,6 +139,16 @@ impl Shared {
         if !is_bannable || !self.bans.has_any(location.bucket) {
             return Ok(None);
         }
+        self.find_slotted_ban(item, location, now)
+    }
+
+    #[inline(never)]
+    fn find_slotted_ban(
+        &self,
+        item: Item<'_>,
+        location: Location,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, Declined> {
         let location = location.of(item.policy.namespaces().bans, &self.table);
         let tag = Tag::ban(location.digest, item.policy.namespaces().bans);
         match self.table.bucket(location.bucket).find_same(location.digest, tag) {

@@ -17,6 +17,7 @@ use super::{
     MemoryStore, Shared,
     counter_ids::Id,
     locking::LockedSegments,
+    one_bucket::FoundSlot,
     slot::{Slot, Tag},
     table::Location,
 };
@@ -98,21 +99,24 @@ impl Shared {
         counter: &Counter,
     ) -> Result<Decision, Declined> {
         let encoding = &counter.spec.encoding;
-        let decide = |location, payload, now| {
-            let checked = encoding.check(payload, check.cost(), now, self.origin);
+        let FoundSlot { location, slot, tag } = self.find_slot(item, counter)?;
+        loop {
+            let read = slot.read(tag).ok_or(Declined)?;
+            let now = self.clock.now();
+            let checked = encoding.check(read.payload(), check.cost(), now, self.origin);
             let WordCheck { wait, charged } = checked.ok_or(Declined)?;
             let banned_until = self.slotted_ban(item, location, now)?;
+            let charged = charged.filter(|_| banned_until.is_none());
             if wait != Wait::None && banned_until.is_none() && check.may_strike() {
                 return Err(Declined);
             }
-            let charged = charged.filter(|_| banned_until.is_none());
-            Ok((charged, (charged.unwrap_or(payload), now, wait, banned_until)))
-        };
-        let (word, now, wait, banned_until) = self.decide_without_lock(item, counter, decide)?;
-        let usage = encoding.unpack(word, now, self.origin);
-        let status = QuotaStatus::new(FIRST, false, wait, usage);
-        let ban = banned_until.map(|until| PolicyBan { policy: 0, until });
-        Ok(Decision::of(now, ban, ShortList::of_one(status)))
+            if slot.write_checked(read, charged) {
+                let usage = encoding.unpack(charged.unwrap_or(read.payload()), now, self.origin);
+                let status = QuotaStatus::new(FIRST, false, wait, usage);
+                let ban = banned_until.map(|until| PolicyBan { policy: 0, until });
+                return Ok(Decision::of(now, ban, ShortList::of_one(status)));
+            }
+        }
     }
 
     /// Admits a check of several quotas, if the slots of all are there and none refuses, under

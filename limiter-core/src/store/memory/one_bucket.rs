@@ -8,7 +8,7 @@
 use super::{
     MemoryStore, Shared,
     fast_path::{Declined, FIRST},
-    slot::Tag,
+    slot::{Slot, Tag},
     table::Location,
 };
 use crate::{
@@ -76,49 +76,46 @@ impl MemoryStore {
         if !encoding.is_gcra() {
             return Err(Declined);
         }
-        self.0.decide_without_lock(item, counter, |location, payload, now| {
-            let checked = encoding.check_gcra(payload, check.cost(), now, self.0.origin);
+        let FoundSlot { location, slot, tag } = self.0.find_slot(item, counter)?;
+        loop {
+            let read = slot.read(tag).ok_or(Declined)?;
+            let now = self.0.clock.now();
+            let checked = encoding.check_gcra(read.payload(), check.cost(), now, self.0.origin);
             let GcraCheck { before, after, wait, charged } = checked.ok_or(Declined)?;
             let banned_until = self.0.slotted_ban(item, location, now)?;
-            if banned_until.is_some() {
-                let refused = BucketCheck { encoding, now, debt: before, wait, banned_until };
-                return Ok((None, refused));
-            }
-            if wait != Wait::None && check.may_strike() {
+            let charged = charged.filter(|_| banned_until.is_none());
+            if wait != Wait::None && banned_until.is_none() && check.may_strike() {
                 return Err(Declined);
             }
-            let debt = if charged.is_some() { after } else { before };
-            Ok((charged, BucketCheck { encoding, now, debt, wait, banned_until }))
-        })
+            if slot.write_checked(read, charged) {
+                let debt = if charged.is_some() { after } else { before };
+                return Ok(BucketCheck { encoding, now, debt, wait, banned_until });
+            }
+        }
     }
 }
 
+/// The slot of a counter's key.
+pub(super) struct FoundSlot<'a> {
+    pub(super) location: Location,
+    pub(super) slot: &'a Slot,
+    pub(super) tag: Tag,
+}
+
 impl Shared {
-    /// Decides a check of one quota by its word, without a lock. `decide` returns the word
-    /// to write, if one is, and what is returned.
+    /// Returns the slot of a counter's key, if it is there.
     #[allow(clippy::inline_always, reason = "see the module")]
     #[inline(always)]
-    pub(super) fn decide_without_lock<D>(
+    pub(super) fn find_slot(
         &self,
         item: Item<'_>,
         Counter { spec, id }: &Counter,
-        decide: impl Fn(Location, u64, Timestamp) -> Result<(Option<u64>, D), Declined>,
-    ) -> Result<D, Declined> {
+    ) -> Result<FoundSlot<'_>, Declined> {
         let id = self.counter_ids.cached(id).ok_or(Declined)?;
         let location = self.location(&item.subject.key);
         let tag = Tag::counter(location.digest, spec.namespace, id);
         let bucket = location.of(spec.namespace, &self.table).bucket;
         let slot = self.table.bucket(bucket).find(location.digest, tag).ok_or(Declined)?;
-        loop {
-            let read = slot.read(tag).ok_or(Declined)?;
-            let (charged, decided) = decide(location, read.payload(), self.clock.now())?;
-            let is_done = match charged {
-                Some(word) => slot.replace(read, word),
-                None => slot.is_still(read),
-            };
-            if is_done {
-                return Ok(decided);
-            }
-        }
+        Ok(FoundSlot { location, slot, tag })
     }
 }

@@ -153,26 +153,25 @@ impl Slot {
     /// Returns the word, if the slot has that tag and is not claimed.
     ///
     /// The word is loaded before the tag: where a word of the owner before is
-    /// seen together with the tag of the present one, [`Self::replace`] and
-    /// [`Self::is_still`] fail, since the owner's change came in between.
+    /// seen together with the tag of the present one, [`Self::write_checked`]
+    /// fails, since the owner's change came in between.
     #[inline]
     pub(super) fn read(&self, tag: Tag) -> Option<Word> {
         let word = Word(self.word.load(Acquire));
         (self.tag() == tag && !word.is_claimed()).then_some(word)
     }
 
-    /// Puts another payload in place of the one that was read; false if it has
-    /// changed since.
+    /// Ends a check of the word that was read: puts the payload that it has charged in its
+    /// place, if it has. Returns false if the word has changed since.
     #[inline]
-    pub(super) fn replace(&self, read: Word, payload: u64) -> bool {
-        let new = Word::new(payload, read.0);
-        self.word.compare_exchange(read.0, new.0, AcqRel, Relaxed).is_ok()
-    }
-
-    /// Returns true if the word is still the one that was read.
-    #[inline]
-    pub(super) fn is_still(&self, read: Word) -> bool {
-        self.word.load(Acquire) == read.0
+    pub(super) fn write_checked(&self, read: Word, charged: Option<u64>) -> bool {
+        match charged {
+            Some(payload) => {
+                let new = Word::new(payload, read.0);
+                self.word.compare_exchange(read.0, new.0, AcqRel, Relaxed).is_ok()
+            }
+            None => self.word.load(Acquire) == read.0,
+        }
     }
 
     /// Claims the slot and returns its payload. Under the segment's lock, as are

@@ -77,7 +77,8 @@ impl Bucket {
     }
 
     /// Returns the slot of that tag, written by a quota of the same numbers.
-    #[inline]
+    #[allow(clippy::inline_always, reason = "see one_bucket")]
+    #[inline(always)]
     pub(super) fn find(&self, digest: u64, tag: Tag) -> Option<&Slot> {
         // The place within the first line is computed: to search it slot by slot, the
         // processor guesses every second time wrong. A bucket has a tag once.
@@ -87,6 +88,12 @@ impl Bucket {
         if slot.tag() == tag {
             return Some(slot);
         }
+        self.find_behind(digest, tag)
+    }
+
+    /// Returns the slot of that tag, if it is not in the line to begin with.
+    #[inline(never)]
+    fn find_behind(&self, digest: u64, tag: Tag) -> Option<&Slot> {
         self.slots_from(digest).skip(LINE).find(|slot| slot.tag() == tag)
     }
 

@@ -4,8 +4,6 @@ mod quota_status;
 mod retry;
 mod serialize;
 
-use std::time::Duration;
-
 use serde::Serialize;
 use smallvec::SmallVec;
 
@@ -280,7 +278,7 @@ impl Decision {
 
     /// Returns the same refusal, `age` later.
     #[cfg(feature = "memory")]
-    pub(crate) fn aged(&self, age: Duration) -> Self {
+    pub(crate) fn aged(&self, age: std::time::Duration) -> Self {
         let now = self.now.after(age);
         let aged = |status: &QuotaStatus| status.at(now);
         let ban = self.ban();

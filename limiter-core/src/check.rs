@@ -12,7 +12,7 @@ pub struct Subject {
     bannable: Bannable,
 }
 
-/// A whole word, as all of a subject is: see [`Key`].
+/// True or false in a whole word, as all of a subject is whole words: see `KeyBytes`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u64)]
 enum Bannable {

@@ -93,14 +93,6 @@ impl Decision {
         Self { verdict: Verdict::Allowed, now, quotas, bans: None }
     }
 
-    /// Returns the decision of one enforced quota, without a ban.
-    #[cfg(feature = "memory")]
-    #[inline]
-    pub(crate) fn of_quota(now: Timestamp, status: QuotaStatus) -> Self {
-        let verdict = if status.refuses() { Verdict::Limited } else { Verdict::Allowed };
-        Self { verdict, now, quotas: ShortList::of_one(status), bans: None }
-    }
-
     /// Adds the bans that the check has brought, of which `enforced` is the one under an
     /// enforced policy that ends last, and those under shadow policies that were in
     /// force.

@@ -1,7 +1,5 @@
 //! Removal of everything that a store keeps, for the tests of an application.
 
-use std::iter;
-
 use super::{
     MemoryStore, Shared,
     locking::LockedSegments,
@@ -41,7 +39,7 @@ impl MemoryStore {
 impl Shared {
     fn clear_bucket(&self, bucket: usize) {
         let location = Location { digest: 0, bucket };
-        let mut locked = LockedSegments::lock(self, iter::once(location));
+        let mut locked = LockedSegments::lock_one(self, location);
         for slot in locked.bucket(bucket).slots_from(0).filter(|slot| !slot.tag().is_free()) {
             let (tag, payload) = (slot.tag(), slot.claim());
             locked.forget_wide(bucket, tag, payload);

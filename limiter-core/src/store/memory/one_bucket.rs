@@ -45,7 +45,7 @@ impl BucketCheck<'_> {
     /// Returns the decision of a check that is admitted.
     #[inline]
     pub(crate) fn admission(self) -> Decision {
-        Decision::of_quota(self.now, self.status())
+        Decision::admitted(self.now, ShortList::of_one(self.status()))
     }
 
     /// Returns the decision of a check that is refused.

@@ -2,6 +2,8 @@
 //!
 //! Both trips are scripts of several statements, sent as text.
 
+mod statements;
+
 use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use futures_core::future::BoxFuture;
@@ -14,7 +16,7 @@ use sqlx::{
 
 use super::sql::{
     Dialect, SqlError, TextRows, join, number, text_encoding,
-    transaction::{self, Transactional, statements},
+    transaction::{self, Transactional},
 };
 use crate::store::remote::{
     RemoteStoreBuilder,
@@ -208,8 +210,7 @@ impl Transactional for MySql {
         changes: &Changes<'_>,
         _: usize,
     ) -> Result<bool, sqlx::Error> {
-        let replaced = |column: &str| format!("VALUES({column})");
-        let sql = statements::write(&self.prefix, changes, "ON DUPLICATE KEY UPDATE", replaced);
+        let sql = statements::write(&self.prefix, changes);
         Self::rows(connection, sql + "COMMIT").await.map(|_| true)
     }
 

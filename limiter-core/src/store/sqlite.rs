@@ -1,17 +1,24 @@
 //! SQLite: a file of this host, one writer at a time.
+//!
+//! A step is two prepared scripts, one that begins the transaction and reads and one that
+//! writes and commits. All rows go in as JSON, and come out as one row: sqlx sends each
+//! row by itself from the connection's thread, which took most of a step's time.
+
+mod statements;
 
 use std::{str::FromStr, sync::Arc, time::Duration};
 
 use futures_core::future::BoxFuture;
 use futures_util::FutureExt;
 use sqlx::{
-    AssertSqlSafe, ConnectOptions, Row, SqliteConnection, raw_sql,
+    AssertSqlSafe, ConnectOptions, Row, SqliteConnection, query, query_as, raw_sql,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
+use self::statements::{ChangedRows, Statements};
 use super::sql::{
     Dialect, SqlError, TextRows, text_encoding,
-    transaction::{self, Transactional, statements},
+    transaction::{self, Transactional},
 };
 use crate::{
     error::StoreError,
@@ -32,12 +39,20 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
 
 const SCHEMA: &str = include_str!("sqlite/tables.sql");
 
+/// Bytes of a page in a new file. A step writes a page for each row that it changes, none
+/// of them neighbours: of SQLite's 4,096 bytes each most would be written for nothing.
+const PAGE_SIZE: u32 = 1_024;
+
+/// Pages of the journal after which it is copied into the file: 8 MB.
+const CHECKPOINT_PAGES: &str = "8000";
+
 #[derive(Debug)]
 struct Sqlite {
     options: SqliteConnectOptions,
     /// How long a check waits for the locks of others.
     busy_timeout: Duration,
     prefix: String,
+    statements: Statements,
 }
 
 pub(in crate::store) fn schema(prefix: &str) -> String {
@@ -51,12 +66,15 @@ pub(in crate::store) async fn connect(
         .map_err(|_| "the URL is none of a SQLite file; write sqlite://path/to/file")?;
     let options = options
         .create_if_missing(true)
+        .page_size(PAGE_SIZE)
+        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
         .journal_mode(SqliteJournalMode::Wal)
         // A crash of the host may lose the last changes, one of the server none.
         .synchronous(SqliteSynchronous::Normal)
         .disable_statement_logging();
     let busy_timeout = server_timeout(builder.timeout);
-    let sqlite = Sqlite { options, busy_timeout, prefix: builder.prefix.clone() };
+    let prefix = builder.prefix.clone();
+    let sqlite = Sqlite { options, busy_timeout, statements: Statements::new(&prefix), prefix };
     super::sql::connect(sqlite, builder, 1).await
 }
 
@@ -155,10 +173,19 @@ impl Transactional for Sqlite {
         _: usize,
     ) -> Result<LoadedRows, sqlx::Error> {
         let names = rows.names();
-        let begin = if rows.is_look() { "BEGIN" } else { "BEGIN IMMEDIATE" };
-        let sql = format!("{begin}; {}", statements::select(&self.prefix, &names));
-        let rows = Self::rows(connection, sql).await?;
-        Ok(LoadedRows { now: Some(wall_clock().as_micros()), ..statements::loaded(rows, &names) })
+        let sql = if rows.is_look() { &self.statements.look } else { &self.statements.read };
+        let loaded: Vec<(Option<String>, Option<String>)> =
+            query_as(AssertSqlSafe(Arc::clone(sql)))
+                .bind(statements::array(&names.counters))
+                .bind(statements::array(&names.bans))
+                .fetch_all(connection)
+                .await?;
+        let (counters, bans) = loaded.into_iter().next().unwrap_or_default();
+        Ok(LoadedRows {
+            now: Some(wall_clock().as_micros()),
+            counters: statements::loaded(counters, names.counters.len()),
+            bans: statements::loaded(bans, names.bans.len()),
+        })
     }
 
     async fn write(
@@ -167,10 +194,19 @@ impl Transactional for Sqlite {
         changes: &Changes<'_>,
         _: usize,
     ) -> Result<bool, sqlx::Error> {
-        let replaced = |column: &str| format!("excluded.{column}");
-        let sql =
-            statements::write(&self.prefix, changes, "ON CONFLICT (name) DO UPDATE SET", replaced);
-        Self::rows(connection, sql + "COMMIT").await.map(|_| true)
+        // To write no rows would take the lock all the same, which a look has not.
+        if changes.is_empty() {
+            return Self::rows(connection, "COMMIT".to_owned()).await.map(|_| true);
+        }
+        let ChangedRows { counters, bans, gone_counters, gone_bans } = ChangedRows::of(changes);
+        query(AssertSqlSafe(Arc::clone(&self.statements.write)))
+            .bind(counters)
+            .bind(bans)
+            .bind(gone_counters)
+            .bind(gone_bans)
+            .execute(connection)
+            .await?;
+        Ok(true)
     }
 
     /// A busy file has been waited for already.

@@ -5,9 +5,6 @@
 //! caller derives the decision. MySQL and SQLite lock before they read; PostgreSQL
 //! compares versions as it writes, and locks where that has failed.
 
-#[cfg(any(feature = "mysql", feature = "sqlite"))]
-pub(in crate::store) mod statements;
-
 use super::{Dialect, error::SqlError, name};
 use crate::{
     store::remote::{

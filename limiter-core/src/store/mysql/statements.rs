@@ -1,4 +1,4 @@
-//! Statements that read and write rows by literals, for MySQL and SQLite.
+//! Statements that read and write rows by literals.
 //!
 //! Input: names of rows, and changes. Output: SQL, and the rows that it has returned.
 
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The SELECT of rows by their names: two columns.
-pub(in crate::store) fn select(prefix: &str, names: &Names<'_>) -> String {
+pub(super) fn select(prefix: &str, names: &Names<'_>) -> String {
     let counters = quoted(&names.counters);
     let mut sql = format!(
         "SELECT name, CONCAT(state, '!', expires_at) FROM {prefix}_counters \
@@ -30,7 +30,7 @@ pub(in crate::store) fn select(prefix: &str, names: &Names<'_>) -> String {
 }
 
 /// The rows that it has returned; and in one more, "now", the instant.
-pub(in crate::store) fn loaded(rows: TextRows, names: &Names<'_>) -> LoadedRows {
+pub(super) fn loaded(rows: TextRows, names: &Names<'_>) -> LoadedRows {
     let mut rows: HashMap<String, String> = rows.into_iter().collect();
     let now = rows.get("now").and_then(|now| now.parse().ok());
     let mut load = |name: &&str| {
@@ -42,14 +42,7 @@ pub(in crate::store) fn loaded(rows: TextRows, names: &Names<'_>) -> LoadedRows 
 }
 
 /// The SQL that makes changes, each statement with a semicolon behind it.
-/// `upsert` is how an INSERT goes on where the row is there, to set each column to
-/// what `replaced` says.
-pub(in crate::store) fn write(
-    prefix: &str,
-    changes: &Changes<'_>,
-    upsert: &str,
-    replaced: fn(&str) -> String,
-) -> String {
+pub(super) fn write(prefix: &str, changes: &Changes<'_>) -> String {
     let (mut counters, mut gone_counters) = (Vec::new(), Vec::new());
     for CounterRow { name, states, expires_at, .. } in &changes.counters {
         match states {
@@ -70,31 +63,22 @@ pub(in crate::store) fn write(
             None => gone_bans.push(*name),
         }
     }
-    let insert = |table: &str, columns: &[&str], rows: &[String]| {
-        insert(&format!("{prefix}_{table}"), columns, rows, upsert, replaced)
-    };
-    let delete = |table: &str, names: &[&str]| delete(&format!("{prefix}_{table}"), names);
-    insert("counters", &["state", "expires_at"], &counters)
-        + &insert("bans", &["ends_at", "duration", "ban_count", "expires_at"], &bans)
-        + &delete("counters", &gone_counters)
-        + &delete("bans", &gone_bans)
+    let (counter_table, ban_table) = (format!("{prefix}_counters"), format!("{prefix}_bans"));
+    upsert(&counter_table, &["state", "expires_at"], &counters)
+        + &upsert(&ban_table, &["ends_at", "duration", "ban_count", "expires_at"], &bans)
+        + &delete(&counter_table, &gone_counters)
+        + &delete(&ban_table, &gone_bans)
 }
 
-fn insert(
-    table: &str,
-    columns: &[&str],
-    rows: &[String],
-    upsert: &str,
-    replaced: fn(&str) -> String,
-) -> String {
+fn upsert(table: &str, columns: &[&str], rows: &[String]) -> String {
     if rows.is_empty() {
         return String::new();
     }
     format!(
-        "INSERT INTO {table} (name,{}) VALUES {} {upsert} {};",
+        "INSERT INTO {table} (name,{}) VALUES {} ON DUPLICATE KEY UPDATE {};",
         columns.join(","),
         rows.join(","),
-        join(columns.iter().map(|column| format!("{column}={}", replaced(column))))
+        join(columns.iter().map(|column| format!("{column}=VALUES({column})")))
     )
 }
 

@@ -34,7 +34,7 @@ mod tests {
     use limiter_actix::{Policy, RateLimit};
 
     use super::*;
-    use crate::testing::send;
+    use crate::test_helpers::send;
 
     #[actix_web::test]
     async fn an_account_has_its_limit_and_an_address_too() {

@@ -26,7 +26,7 @@ mod tests {
     use limiter_actix::{Limiter, Policy, RateLimit};
 
     use super::*;
-    use crate::testing::send;
+    use crate::test_helpers::send;
 
     #[actix_web::test]
     async fn a_refusal_can_be_read_by_scripts() {

@@ -40,7 +40,7 @@ mod tests {
     use limiter_actix::Policy;
 
     use super::*;
-    use crate::testing::send;
+    use crate::test_helpers::send;
 
     #[actix_web::test]
     async fn a_request_takes_its_tokens() {

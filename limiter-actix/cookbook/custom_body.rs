@@ -32,7 +32,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::testing::send;
+    use crate::test_helpers::send;
 
     #[actix_web::test]
     async fn the_body_is_ours_and_the_fields_are_added() {

@@ -31,7 +31,7 @@ mod tests {
     use limiter_actix::{Limiter, Policy, RateLimit};
 
     use super::*;
-    use crate::testing::send;
+    use crate::test_helpers::send;
 
     #[actix_web::test]
     async fn people_read_html_and_programs_json() {

@@ -47,7 +47,7 @@ mod tests {
     use limiter_actix::RateLimit;
 
     use super::*;
-    use crate::testing::send;
+    use crate::test_helpers::send;
 
     #[actix_web::test]
     async fn wrong_passwords_are_limited_and_right_ones_are_not() {

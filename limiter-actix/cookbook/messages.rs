@@ -43,7 +43,7 @@ mod tests {
     use limiter_actix::{Limiter, Policy, RateLimit, RateLimited};
 
     use super::*;
-    use crate::testing::send;
+    use crate::test_helpers::send;
 
     #[actix_web::test]
     async fn each_message_counts_for_whom_the_request_did() {

@@ -27,7 +27,7 @@ mod tests {
     use limiter_actix::Config;
 
     use super::*;
-    use crate::testing::send;
+    use crate::test_helpers::send;
 
     #[actix_web::test]
     async fn each_plan_has_its_limit() {

@@ -36,7 +36,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::testing::send;
+    use crate::test_helpers::send;
 
     #[actix_web::test]
     async fn a_refusal_by_one_charges_none() {

@@ -41,7 +41,7 @@ mod tests {
     use limiter_actix::{Config, Limiter, RateLimit};
 
     use super::*;
-    use crate::testing::send;
+    use crate::test_helpers::send;
 
     #[actix_web::test]
     async fn users_are_counted_apart_and_strangers_by_address() {

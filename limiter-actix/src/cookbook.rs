@@ -11,19 +11,19 @@
 //! # Strikes by hand
 //! A form that answers a wrong password with 200.
 //! ```ignore
-#![doc = include_str!("../cookbook/login_form.rs")]
+#![doc = include_str!("../cookbook/login_form_answers_200.rs")]
 //! ```
 //!
 //! # Failures cost nothing
 //! Requests that the server answers with 5xx are given back.
 //! ```ignore
-#![doc = include_str!("../cookbook/refund.rs")]
+#![doc = include_str!("../cookbook/refund_on_5xx.rs")]
 //! ```
 //!
 //! # A budget of tokens
 //! For answers that stream.
 //! ```ignore
-#![doc = include_str!("../cookbook/token_budget.rs")]
+#![doc = include_str!("../cookbook/charge_while_streaming.rs")]
 //! ```
 //!
 //! # API plans
@@ -107,5 +107,5 @@
 //! # Tests of your own
 //! A clock that they move, a store that is emptied.
 //! ```ignore
-#![doc = include_str!("../cookbook/own_tests.rs")]
+#![doc = include_str!("../cookbook/testing_your_app.rs")]
 //! ```

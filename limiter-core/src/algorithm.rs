@@ -12,6 +12,8 @@ mod displaced_usage_bound;
 mod fixed_window;
 mod gcra;
 mod integer_math;
+#[cfg(feature = "memory")]
+mod memory_word;
 mod outage_units;
 #[cfg(feature = "_shared")]
 mod partly_used_charge;
@@ -19,8 +21,6 @@ mod sliding_window;
 mod state;
 mod strict_window;
 mod traits;
-#[cfg(feature = "memory")]
-mod word_encoding;
 
 #[cfg(test)]
 mod tests;
@@ -36,9 +36,9 @@ pub(crate) use self::traits::{Arithmetic, Wait};
 #[cfg(feature = "memory")]
 pub(crate) use self::{
     displaced_usage_bound::{Ring, UsageBound},
+    memory_word::{GcraCheck, Grains, MAX_WORD, WordCheck, WordEncoding},
     outage_units::PackedUsage,
     state::Numbers,
-    word_encoding::{GcraCheck, Grains, MAX_WORD, WordCheck, WordEncoding},
 };
 use self::{fixed_window::Window, gcra::Debt, sliding_window::Windows};
 use crate::{quota::Quota, time::Timestamp};

@@ -41,7 +41,7 @@ mod counted_key;
 mod display;
 mod explained_source;
 mod forwarding_header;
-mod hop_grammar;
+mod header_grammar;
 mod misconfiguration;
 mod trusted_hops;
 

@@ -68,7 +68,7 @@ pub mod decide;
 mod decision;
 mod error;
 pub mod events;
-mod exemptions;
+mod exempt_endpoints;
 #[cfg(feature = "memory")]
 mod expiring_cache;
 pub mod guide;
@@ -104,7 +104,7 @@ pub use crate::{
     decision::{Decision, QuotaStatus, Retry, Verdict},
     error::{ConfigError, ConfigErrorKind, Error, StoreError, StoreErrorKind, UnknownPolicy},
     events::{BanCause, Event, EventStream, Observer},
-    exemptions::Exemptions,
+    exempt_endpoints::Exemptions,
     key::{Key, KeyPart, KeySpec, ParseKeyError},
     limiter::{
         Admission, AdmitOptions, AnsweredBy, ExplainedAnswer, ExplainedBan, ExplainedClient,

@@ -31,7 +31,7 @@ mod administration;
 mod admission;
 mod admit_options;
 mod builder;
-mod check_many;
+mod check_all;
 mod check_span;
 mod check_steps;
 #[cfg(feature = "memory")]
@@ -85,7 +85,7 @@ pub(crate) use self::{
 use crate::{
     error::{Error, UnknownPolicy},
     events::Observers,
-    exemptions::Exemptions,
+    exempt_endpoints::Exemptions,
     key::Key,
     limiter::{
         fallback::Fallback,

@@ -11,7 +11,7 @@ use crate::{
     check::Subject,
     client_ip::{ClientIp, ProxyWarning, Resolution},
     error::{ConfigError, Error},
-    exemptions::Exemptions,
+    exempt_endpoints::Exemptions,
     key::{Key, KeyPart, KeySpec},
     networks::Networks,
     policy::Policy,

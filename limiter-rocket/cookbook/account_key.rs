@@ -62,7 +62,7 @@ mod tests {
     use rocket::routes;
 
     use super::*;
-    use crate::testing::client;
+    use crate::test_helpers::client;
 
     #[test]
     fn an_account_has_its_limit_and_an_address_too() {

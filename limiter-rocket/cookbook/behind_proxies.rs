@@ -34,7 +34,7 @@ mod tests {
     use rocket::{http::Header, routes};
 
     use super::*;
-    use crate::testing::client;
+    use crate::test_helpers::client;
 
     #[test]
     fn what_a_client_wrote_itself_is_never_reached_and_health_checks_are_exempt() {

@@ -39,7 +39,7 @@ mod tests {
     use rocket::{catchers, http::Accept, local::blocking::Client, routes};
 
     use super::*;
-    use crate::testing::{field, rocket};
+    use crate::test_helpers::{field, rocket};
 
     #[test]
     fn people_read_html_and_programs_json() {

@@ -31,7 +31,7 @@ mod tests {
     use rocket::{get, local::blocking::Client, routes};
 
     use super::*;
-    use crate::testing::{field, rocket};
+    use crate::test_helpers::{field, rocket};
 
     #[get("/")]
     fn index(_limit: RateLimited) -> &'static str {

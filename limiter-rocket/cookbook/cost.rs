@@ -33,7 +33,7 @@ mod tests {
     use rocket::routes;
 
     use super::*;
-    use crate::testing::{client, field};
+    use crate::test_helpers::{client, field};
 
     #[test]
     fn a_request_takes_its_tokens() {

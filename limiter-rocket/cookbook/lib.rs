@@ -5,18 +5,18 @@
 pub mod account_key;
 pub mod behind_proxies;
 pub mod catchers;
+pub mod charge_while_streaming;
 pub mod cors;
 pub mod cost;
 pub mod login;
-pub mod login_form;
+pub mod login_form_answers_200;
 pub mod messages;
-pub mod own_tests;
 pub mod plans;
 pub mod profiles;
-pub mod refund;
+pub mod refund_on_5xx;
 pub mod several_policies;
-pub mod token_budget;
+pub mod testing_your_app;
 pub mod users;
 
 #[cfg(test)]
-mod testing;
+mod test_helpers;

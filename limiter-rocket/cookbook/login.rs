@@ -36,7 +36,7 @@ mod tests {
     use rocket::routes;
 
     use super::*;
-    use crate::testing::client;
+    use crate::test_helpers::client;
 
     #[test]
     fn wrong_passwords_are_limited_and_right_ones_are_not() {

@@ -41,7 +41,7 @@ mod tests {
     use rocket::{State, get, routes};
 
     use super::*;
-    use crate::testing::client;
+    use crate::test_helpers::client;
 
     /// Stands for the handler that upgrades: it counts five messages at once.
     #[get("/chat")]

@@ -67,7 +67,7 @@ mod tests {
     use rocket::{http::Header, routes};
 
     use super::*;
-    use crate::testing::client;
+    use crate::test_helpers::client;
 
     #[test]
     fn each_plan_has_its_limit() {

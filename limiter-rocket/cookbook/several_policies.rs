@@ -25,7 +25,7 @@ mod tests {
     use rocket::routes;
 
     use super::*;
-    use crate::testing::{client, field};
+    use crate::test_helpers::{client, field};
 
     #[test]
     fn a_refusal_by_one_charges_none() {

@@ -42,7 +42,7 @@ mod tests {
     use rocket::{http::Header, routes};
 
     use super::*;
-    use crate::testing::client;
+    use crate::test_helpers::client;
 
     #[test]
     fn users_are_counted_apart() {

@@ -5,11 +5,11 @@ mod at_once;
 mod attacks;
 mod by_hand;
 mod charges;
+mod charges_while_streaming;
 mod lost;
 mod resets;
 mod stopped;
 mod storm;
-mod streams;
 
 use std::time::Duration;
 

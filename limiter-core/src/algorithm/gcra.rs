@@ -7,7 +7,7 @@
 //! `window`, and one microsecond pays back exactly `limit`.
 
 mod debt;
-pub(super) mod rule;
+pub(super) mod wait_time;
 
 pub(super) use self::debt::Debt;
 use self::debt::{MAX_LEAD, capacity, cost_of};
@@ -53,7 +53,7 @@ impl Arithmetic for Debt {
 
     #[inline]
     fn wait(&self, quota: &Quota, _: Timestamp, cost: u64) -> Wait {
-        rule::wait(self.debt() + cost_of(quota, cost), capacity(quota), self.rate())
+        wait_time::wait(self.debt() + cost_of(quota, cost), capacity(quota), self.rate())
     }
 
     #[inline]

@@ -90,7 +90,7 @@ pub(crate) trait Arithmetic: Sized {
     /// Returns the microseconds until nothing is used any more.
     fn reset_after(&self, quota: &Quota, now: Timestamp) -> u64;
 
-    /// Returns the state's word in the memory store: see [`word_encoding`].
+    /// Returns the state's word in the memory store: see [`memory_word`].
     #[cfg(feature = "memory")]
     fn word(&self, encoding: &WordEncoding, now: Timestamp, origin: Timestamp) -> Option<u64>;
 

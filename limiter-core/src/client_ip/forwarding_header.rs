@@ -1,6 +1,6 @@
 //! The one header that is believed.
 
-use super::hop_grammar::{Hop, forwarded_hops, list_hops, parse_node, parse_with_port};
+use super::header_grammar::{Hop, forwarded_hops, list_hops, parse_node, parse_with_port};
 use crate::{error::ConfigError, name::is_field_name};
 
 /// The most bytes of forwarding headers that are read.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::hop_grammar::Hop;
+use super::header_grammar::Hop;
 use crate::error::ConfigError;
 
 /// The most proxies a request may have passed.

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     client_ip::{ClientIp, EVERYONE, wrong_hops},
     error::ConfigError,
-    exemptions::Exemptions,
+    exempt_endpoints::Exemptions,
     limiter::{ReloadMode, RuleSettings, SettingTexts},
     networks::Networks,
     policy::{Mode, Policy, check_together},

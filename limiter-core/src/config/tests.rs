@@ -1,6 +1,6 @@
 mod docs;
 mod mistakes;
-mod shared_store;
+mod remote_store;
 
 use super::*;
 use crate::{Algorithm, BanAnswer, HeaderStyle, Mode, OnStoreError, Quota};

@@ -21,7 +21,7 @@ use crate::{
     client_ip::ClientIp,
     error::ConfigError,
     events::{AddedObserver, Observer, Observers},
-    exemptions::Exemptions,
+    exempt_endpoints::Exemptions,
     networks::Networks,
     policy::{Mode, Policy},
     store::{

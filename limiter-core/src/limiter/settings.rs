@@ -4,7 +4,7 @@ use super::rules::Rules;
 use crate::{
     client_ip::ClientIp,
     error::ConfigError,
-    exemptions::Exemptions,
+    exempt_endpoints::Exemptions,
     networks::Networks,
     policy::{Mode, Policy, check_together},
     subject_resolver::SubjectResolver,

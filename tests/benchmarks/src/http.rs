@@ -1,13 +1,13 @@
 //! Cost that a limit adds to a request, in actix-web and in Rocket.
 
-mod http_server;
+mod server_process;
 mod instructions;
-mod run_server;
+mod server_apps;
 
 use std::{process::Command, time::Duration};
 
-pub(crate) use self::run_server::serve;
-use self::{http_server::HttpServer, instructions::Added};
+pub(crate) use self::server_apps::serve;
+use self::{server_process::HttpServer, instructions::Added};
 use crate::{
     chart::{Chart, Group, Kind},
     options::Pace,

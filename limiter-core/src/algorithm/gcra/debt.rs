@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::rule::believed;
+use super::wait_time::believed;
 use crate::algorithm::div_ceil;
 #[cfg(feature = "redis")]
 use crate::algorithm::div_rem;

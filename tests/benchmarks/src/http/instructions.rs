@@ -3,7 +3,7 @@
 
 use std::{fs, process::Command};
 
-use super::{SERVERS, http_server::HttpServer};
+use super::{SERVERS, server_process::HttpServer};
 use crate::{options::Pace, suite::servers::kept_folder};
 
 /// Requests that are not counted.

@@ -23,7 +23,7 @@ mod tests {
     use rocket::routes;
 
     use super::*;
-    use crate::testing::{client, field};
+    use crate::test_helpers::{client, field};
 
     #[test]
     fn what_fails_costs_nothing() {

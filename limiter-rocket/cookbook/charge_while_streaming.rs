@@ -31,7 +31,7 @@ mod tests {
     use rocket::routes;
 
     use super::*;
-    use crate::testing::client;
+    use crate::test_helpers::client;
 
     #[test]
     fn each_token_is_charged_and_the_last_answer_is_not_cut() {

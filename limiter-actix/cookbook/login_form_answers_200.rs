@@ -37,7 +37,7 @@ mod tests {
     use limiter_actix::{Limiter, RateLimit};
 
     use super::*;
-    use crate::testing::send;
+    use crate::test_helpers::send;
 
     #[actix_web::test]
     async fn errors_in_the_page_ban() {

@@ -37,7 +37,7 @@ mod tests {
     use rocket::routes;
 
     use super::*;
-    use crate::testing::client;
+    use crate::test_helpers::client;
 
     #[test]
     fn errors_in_the_page_ban() {

@@ -23,7 +23,7 @@ mod tests {
     use limiter_actix::{Limiter, RateLimit};
 
     use super::*;
-    use crate::testing::send;
+    use crate::test_helpers::send;
 
     #[actix_web::test]
     async fn what_fails_costs_nothing() {

@@ -56,7 +56,7 @@ mod tests {
     use limiter_actix::{Limiter, Policy, RateLimit};
 
     use super::*;
-    use crate::testing::send;
+    use crate::test_helpers::send;
 
     #[actix_web::test]
     async fn each_token_is_charged_and_the_last_answer_is_not_cut() {

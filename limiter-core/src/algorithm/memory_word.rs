@@ -18,7 +18,7 @@
 
 use super::{
     AlgorithmUsage, Arithmetic, Segments, State, Usage, Wait, algorithm_usage, by_algorithm,
-    gcra::{Debt, rule},
+    gcra::{Debt, wait_time},
 };
 use crate::{
     quota::{Algorithm, Quota},
@@ -125,7 +125,7 @@ impl WordEncoding {
         Some(WordCheck { wait, charged: Some(self.pack(&usage.charge(cost), origin)?) })
     }
 
-    /// Checks by the [`rule`] of `gcra` in grains: numbers of 64 bits and, if it passes, no
+    /// Checks by the [rule](wait_time) of `gcra` in grains: numbers of 64 bits and, if it passes, no
     /// division.
     #[inline]
     pub(crate) fn check_gcra(
@@ -136,12 +136,12 @@ impl WordEncoding {
         origin: Timestamp,
     ) -> Option<GcraCheck> {
         let elapsed = self.grains_at(now, origin)?;
-        let before = rule::believed(word.saturating_sub(elapsed), self.bucket);
+        let before = wait_time::believed(word.saturating_sub(elapsed), self.bucket);
         let after = fits(before.checked_add(cost.checked_mul(self.per_unit)?)?)?;
         let wait = if cost > self.quota.burst() {
             Wait::Never
         } else {
-            rule::wait(after, self.bucket, self.per_micro)
+            wait_time::wait(after, self.bucket, self.per_micro)
         };
         let (before, after, word) = (Grains(before), Grains(after), elapsed.checked_add(after)?);
         let is_charged = wait == Wait::None && cost > 0;

@@ -71,7 +71,8 @@ async fn all_state_has_a_time_to_live_and_recovers_one() {
     }
     for key in keys {
         let milliseconds: i64 = connection.pttl(&key).unwrap();
-        assert!((1..=3_700_000).contains(&milliseconds), "{key}: {milliseconds}");
+        // An hour, twice the time that state is kept beyond its use, and a second.
+        assert!((1..=3_721_000).contains(&milliseconds), "{key}: {milliseconds}");
     }
 }
 

@@ -13,7 +13,7 @@
 //! strikes = number number number       the state of a sliding window
 //! ban     = until duration count       8 bytes each
 //! ```
-//! A counter of one gcra quota has 40 bytes, as `lua/fast_path.lua` reads them. Where
+//! A counter of gcra quotas has 32 bytes each and 8, as `lua/fast_path.lua` reads them. Where
 //! `until` lies late enough, a change leaves it and the time to live as they are.
 //!
 //! Replies have the states of an item's quotas alone, in their order, without `until`.
@@ -40,8 +40,10 @@ const ID: usize = 4;
 /// The bytes of a number of a state.
 const NUMBER: usize = 7;
 
-/// The bytes of a counter of one gcra quota.
-pub(super) const GCRA_COUNTER: usize = ID + 4 * NUMBER + 8;
+/// Returns the bytes of a counter of so many gcra quotas.
+pub(super) const fn gcra_counter(quotas: usize) -> usize {
+    quotas * (ID + 4 * NUMBER) + 8
+}
 
 /// Reads numbers, one after the other.
 pub(super) struct Numbers<'a>(&'a [u8]);
@@ -142,7 +144,7 @@ fn read_counter(mut numbers: Numbers<'_>) -> Option<CounterStates> {
 
 /// Returns the bytes of a counter, or of strikes.
 pub(super) fn write_states(states: &CounterStates) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(GCRA_COUNTER);
+    let mut bytes = Vec::with_capacity(gcra_counter(1));
     let mut states = states.iter().peekable();
     while let Some(QuotaState { id, state, until }) = states.next() {
         let is_strikes = *id == QuotaId::STRIKES;
@@ -248,7 +250,7 @@ mod tests {
         let bytes = write_states(&counter);
         let mut terms = Vec::new();
         write_terms(&mut terms, id, quota);
-        assert_eq!((bytes.len(), &bytes[..18]), (GCRA_COUNTER, &terms[..]));
+        assert_eq!((bytes.len(), &bytes[..18]), (gcra_counter(1), &terms[..]));
         assert_eq!(Numbers::new(&bytes).state(id), Some(Some(state)));
     }
 

@@ -1,14 +1,11 @@
-//! The fast path: checks that one gcra quota alone decides, and charges of such a quota
-//! that are given back, as parameters of `fast_path.lua`, and its replies.
+//! The fast path: checks of one policy that gcra quotas alone decide, and charges of one
+//! such quota that are given back, as parameters of `fast_path.lua`, and its replies.
 
 use std::sync::Arc;
 
-use redis::{Cmd, ErrorKind, RedisError, RedisResult, Value};
-use smallvec::smallvec;
-
 use super::{
     command::{ScriptCall, write_name},
-    encoding::{self, GCRA_COUNTER, Numbers},
+    encoding::{self, Numbers, gcra_counter},
     scripts::Script,
 };
 use crate::{
@@ -24,13 +21,12 @@ use crate::{
     },
     time::Timestamp,
 };
+use redis::{Cmd, ErrorKind, RedisError, RedisResult, Value};
 
 /// The part of a request that the fast path does.
 #[derive(Clone, Copy)]
 struct Fast<'a> {
     item: &'a NamedItem,
-    quota: &'a Quota,
-    id: QuotaId,
     /// Units to take, or to give back.
     units: u64,
     /// The mark of what is given back.
@@ -41,25 +37,32 @@ impl<'a> Fast<'a> {
     /// Returns what the fast path does for a request; none if that takes more.
     fn of(request: &'a StoreRequest) -> Option<Self> {
         let [item] = &request.items[..] else { return None };
-        let ([quota], [id]) = (&item.policy.quotas()[..], item.policy.quota_ids()) else {
-            return None;
-        };
-        let id = *id;
-        if quota.algorithm() != Algorithm::Gcra {
+        let quotas = &item.policy.quotas()[..];
+        if quotas.iter().any(|quota| quota.algorithm() != Algorithm::Gcra) {
             return None;
         }
         match request.operation {
             Operation::Decide(cost) | Operation::Charge(cost) => {
-                let is_fast =
-                    item.policy.mode() == Mode::Enforce && (1..=quota.burst()).contains(&cost);
-                is_fast.then_some(Self { item, quota, id, units: cost, mark: None })
+                let may_pass = cost > 0 && quotas.iter().all(|quota| cost <= quota.burst());
+                let is_fast = may_pass && item.policy.mode() == Mode::Enforce;
+                is_fast.then_some(Self { item, units: cost, mark: None })
             }
-            Operation::Settle => {
+            Operation::Settle if quotas.len() == 1 => {
                 let (units, mark) = request.refund()?;
-                Some(Self { item, quota, id, units, mark: Some(mark) })
+                Some(Self { item, units, mark: Some(mark) })
             }
             _ => None,
         }
+    }
+
+    /// Returns the quotas, each with its id.
+    fn quotas(&self) -> impl Iterator<Item = (&'a Quota, QuotaId)> {
+        self.item.policy.quotas().iter().zip(self.item.policy.quota_ids().iter().copied())
+    }
+
+    /// Returns the bytes of its counter.
+    fn counter_length(&self) -> usize {
+        gcra_counter(self.item.policy.quota_ids().len())
     }
 
     /// Returns true if the ban is read.
@@ -105,7 +108,7 @@ pub(super) fn command(
 fn parameters(calls: &[Arc<ScriptCall>]) -> Vec<u8> {
     let now = calls.first().and_then(|call| call.request().now);
     let groups: Vec<_> = calls.chunk_by(|one, other| one.is_decided_as(other)).collect();
-    let mut parameters = Vec::with_capacity(24 + 106 * groups.len());
+    let mut parameters = Vec::with_capacity(24 + 114 * groups.len());
     let own_now = now.unwrap_or_default().as_micros();
     encoding::write(&mut parameters, [ttl_grace(now), own_now, groups.len() as u64]);
     for group in groups {
@@ -118,8 +121,11 @@ fn parameters(calls: &[Arc<ScriptCall>]) -> Vec<u8> {
         let times = if fast.mark.is_some() { 0 } else { group[0].times() };
         encoding::write(&mut parameters, [group.len() as u64, times.into()]);
         encoding::write(&mut parameters, flags);
-        encoding::write_terms(&mut parameters, fast.id, fast.quota);
-        encoding::write(&mut parameters, fast_quota(fast.quota, fast.units));
+        encoding::write(&mut parameters, [fast.quotas().count() as u64]);
+        for (quota, id) in fast.quotas() {
+            encoding::write_terms(&mut parameters, id, quota);
+            encoding::write(&mut parameters, fast_quota(quota, fast.units));
+        }
         for call in group.iter().filter(|_| fast.mark.is_some()) {
             let marks = call.refunds().flat_map(|(_, mark)| [mark.at, mark.fraction]);
             encoding::write(&mut parameters, std::iter::once(call.times().into()).chain(marks));
@@ -133,21 +139,20 @@ fn parameters(calls: &[Arc<ScriptCall>]) -> Vec<u8> {
 pub(super) fn replies(answer: Value, calls: &[Arc<ScriptCall>]) -> RedisResult<Vec<Option<Reply>>> {
     let unreadable = || RedisError::from((ErrorKind::UnexpectedReturnType, "an unknown answer"));
     let Value::BulkString(bytes) = answer else { return Err(unreadable()) };
-    let (clock, records) = bytes.split_first_chunk().ok_or_else(unreadable)?;
-    if records.len() != GCRA_COUNTER * calls.len() {
-        return Err(unreadable());
-    }
+    let (clock, mut records) = bytes.split_first_chunk().ok_or_else(unreadable)?;
     let clock = Timestamp::from_micros(u64::from_be_bytes(*clock));
-    let reply = |(call, record): (&Arc<ScriptCall>, &[u8])| {
+    let mut reply = |call: &Arc<ScriptCall>| {
         let now = call.request().now.unwrap_or(clock);
+        let fast = Fast::of(call.request())?;
+        let (record, rest) = records.split_at_checked(fast.counter_length())?;
+        records = rest;
         if record[0] == u8::MAX {
             return Some(None);
         }
-        let fast = Fast::of(call.request())?;
-        let state = Numbers::new(record).state(fast.id)?;
-        let kept = vec![StoredState { now, states: smallvec![state], ..StoredState::default() }];
-        Some(Some(Reply { now, kept }))
+        let mut numbers = Numbers::new(record);
+        let states = fast.quotas().map(|(_, id)| numbers.state(id)).collect::<Option<_>>()?;
+        Some(Some(Reply { now, kept: vec![StoredState { now, states, ..StoredState::default() }] }))
     };
-    let replies = calls.iter().zip(records.chunks_exact(GCRA_COUNTER)).map(reply);
-    replies.collect::<Option<_>>().ok_or_else(unreadable)
+    let replies: Option<Vec<_>> = calls.iter().map(&mut reply).collect();
+    replies.filter(|_| records.is_empty()).ok_or_else(unreadable)
 }

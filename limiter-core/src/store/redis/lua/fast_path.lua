@@ -1,30 +1,28 @@
--- Fast path: decides checks that are decided by one gcra quota alone, each as
--- often as its group says, and gives charges of such a quota back, in one atomic
--- step. Mirrors Debt::at, Debt::wait, Debt::charge and Debt::give_back of
+-- Fast path: decides checks of one policy that are decided by its gcra quotas alone, each
+-- as often as its group says, and gives charges of a single such quota back, in one
+-- atomic step. Mirrors Debt::at, Debt::wait, Debt::charge and Debt::give_back of
 -- algorithm/gcra.rs.
 --
 -- It leaves alone, as undecided, what takes more: a ban in force, a refusal that
--- strikes, a counter that was written by another quota or by several. check.lua decides
--- those.
+-- strikes, a counter that was written by other quotas. check.lua decides those.
 --
 -- KEYS  for each check: the counter, and the ban, where its group has bans; no
 --       counter twice
 -- ARGV  [1] numbers of eight bytes each, but for the terms:
 --             slack own_now groups group*
---             group = checks times has_bans strikes quota refunds*
+--             group = checks times has_bans strikes quotas quota* refunds*
 --             refunds = count mark*   of each key, where times is 0
 --             mark  = at fraction     of a charge to give back
 --             quota = terms LIMIT COST .. MOST_REST, see script_params.rs
---             terms = the first 18 bytes of its counter: id, limit and burst
+--             terms = the first 18 bytes of its state: id, limit and burst
 --           where the slack is the time that state is kept beyond its use, in
 --           microseconds, and own_now the instant by the store's own clock, or 0
 -- Returns one string: the server's time, or 0 if it was not needed, then for each
--- check the counter as it was before, 40 bytes (see encoding.rs): zeros if there was
--- none, and the highest byte throughout if the check is undecided.
+-- check the counter as it was before, 32 bytes a quota and 8 (see encoding.rs): zeros if
+-- there was none, and the highest byte throughout if the check is undecided.
 
 local call, pack, unpacked = redis.call, struct.pack, struct.unpack
-local floor, format = math.floor, string.format
-local NOTHING, UNDECIDED, EMPTY = string.rep('\0', 40), string.rep('\255', 40), string.rep('\0', 14)
+local floor, format, max = math.floor, string.format, math.max
 
 local parameters = ARGV[1]
 local slack, own_now, groups, place = unpacked('>I8I8I8', parameters)
@@ -35,26 +33,88 @@ if own_now == 0 then
   now = clock
 end
 
+-- Of each quota of a group behind the first: parameters, and the debt of the key at hand.
+-- (The first has locals of its own, and tables are made where they are needed: with all in
+-- tables, a check of one quota took a sixth longer.)
+local terms_of, limits, costs, cost_rests, fulls, full_rests, mosts, most_rests
+local wholes, rests, next_wholes, next_rests, quotas
+
+-- Reads the parameters of the further quotas. Returns the place behind them.
+local function read_parameters(place)
+  if not wholes then
+    terms_of, limits, costs, cost_rests, fulls, full_rests = {}, {}, {}, {}, {}, {}
+    mosts, most_rests, wholes, rests, next_wholes, next_rests = {}, {}, {}, {}, {}, {}
+  end
+  for q = 2, quotas do
+    terms_of[q], limits[q], costs[q], cost_rests[q], fulls[q], full_rests[q], mosts[q], most_rests[q], place =
+      unpacked('>c18I8I8I8I8I8I8I8', parameters, place)
+  end
+  return place
+end
+
+-- Reads the debts of the further quotas from a record. Returns the instant until which
+-- it is kept, and true if all of its quotas are those of the group.
+local function read_further(record)
+  local behind, are_same = 33, true
+  for q = 2, quotas do
+    local terms, tat, rest
+    terms, tat, rest, behind = unpacked('>c18I7I7', record, behind)
+    local whole = tat - now
+    are_same = are_same and terms == terms_of[q]
+    if whole < 0 or whole > mosts[q] or (whole == mosts[q] and rest > most_rests[q]) then
+      whole, rest = 0, 0
+    end
+    wholes[q], rests[q] = whole, rest
+  end
+  return unpacked('>I8', record, behind), are_same
+end
+
+-- Returns true if the further quotas admit a check. Their next debts are those after it.
+local function further_pass()
+  for q = 2, quotas do
+    local whole, rest = wholes[q] + costs[q], rests[q] + cost_rests[q]
+    if rest >= limits[q] then whole, rest = whole + 1, rest - limits[q] end
+    if whole > fulls[q] or (whole == fulls[q] and rest > full_rests[q]) then return false end
+    next_wholes[q], next_rests[q] = whole, rest
+  end
+  return true
+end
+
+-- Returns the states of all quotas and their longest debt, those of the first given.
+local function with_further(states, longest)
+  for q = 2, quotas do
+    states = states .. pack('>c18I7I7', terms_of[q], now + wholes[q], rests[q])
+    longest = max(longest, wholes[q])
+  end
+  return states, longest
+end
+
 -- One table for what is kept and for what is returned. (A key of another type is
 -- as one that is not there.)
 local found, key = call('MGET', unpack(KEYS)), 1
 for _ = 1, groups do
-  local checks, times, has_bans, strikes, terms, limit, cost, cost_rest, full, full_rest,
-    most, most_rest, next_place =
-    unpacked('>I8I8I8I8c18I8I8I8I8I8I8I8', parameters, place)
-  place = next_place
+  local checks, times, has_bans, strikes, terms, limit, cost, cost_rest, full, full_rest, most, most_rest
+  checks, times, has_bans, strikes, quotas, terms, limit, cost, cost_rest, full, full_rest, most, most_rest, place =
+    unpacked('>I8I8I8I8I8c18I8I8I8I8I8I8I8', parameters, place)
+  if quotas > 1 then place = read_parameters(place) end
+  local size = 32 * quotas + 8
   for _ = 1, checks do
     local record, whole, rest, kept_until, is_decided = found[key], 0, 0, 0, true
-    if record and #record == 40 then
+    if record and #record == size then
       local kept_terms, tat, fraction
       kept_terms, tat, fraction, kept_until = unpacked('>c18I7I7I8', record)
       is_decided = kept_terms == terms
       if tat >= now then whole, rest = tat - now, fraction end
       if whole > most or (whole == most and rest > most_rest) then whole, rest = 0, 0 end
-    elseif record then
-      is_decided = false
+      if quotas > 1 then
+        local are_same
+        kept_until, are_same = read_further(record)
+        is_decided = is_decided and are_same
+      end
     else
-      found[key] = NOTHING
+      is_decided = not record
+      for q = 2, quotas do wholes[q], rests[q] = 0, 0 end
+      found[key] = string.rep('\0', size)
     end
     local admitted = 0
     if has_bans == 1 then
@@ -83,25 +143,31 @@ for _ = 1, groups do
       local next_whole, next_rest = whole + cost, rest + cost_rest
       if next_rest >= limit then next_whole, next_rest = next_whole + 1, next_rest - limit end
       if next_whole > full or (next_whole == full and next_rest > full_rest) then break end
+      if quotas > 1 then
+        if not further_pass() then break end
+        wholes, next_wholes, rests, next_rests = next_wholes, wholes, next_rests, rests
+      end
       whole, rest, admitted = next_whole, next_rest, admitted + 1
     end
     if admitted < times and strikes == 1 then is_decided = false end
 
     if not is_decided then
-      found[key] = UNDECIDED
+      found[key] = string.rep('\255', size)
     elseif admitted > 0 and whole == 0 and rest == 0 then
       -- All of it was given back. An arrival time of now would be a debt for a clock
       -- that steps back: zeros are none. The key is not removed, since the next check
       -- would have to make it anew, which takes longer than to write to it.
-      call('SETRANGE', KEYS[key], 18, EMPTY)
+      call('SETRANGE', KEYS[key], 18, string.rep('\0', 14))
     elseif admitted > 0 then
-      if own_now == 0 and kept_until >= now + whole + slack then
+      local states, longest = pack('>c18I7I7', terms, now + whole, rest), whole
+      if quotas > 1 then states, longest = with_further(states, longest) end
+      if own_now == 0 and kept_until >= now + longest + slack then
         -- It lives long enough: the time to live stays as it is.
-        call('SETRANGE', KEYS[key], 18, pack('>I7I7', now + whole, rest))
+        call('SETRANGE', KEYS[key], 0, states)
       else
-        local lasts = whole + 1 + 2 * slack
+        local lasts = longest + 1 + 2 * slack
         call('SETEX', KEYS[key], format('%.0f', floor(lasts / 1000000) + 1),
-          pack('>c18I7I7I8', terms, now + whole, rest, now + lasts))
+          states .. pack('>I8', now + lasts))
       end
     end
     key = key + 1 + has_bans

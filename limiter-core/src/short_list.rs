@@ -100,7 +100,12 @@ impl<T> FromIterator<T> for ShortList<T> {
         let Some(first) = elements.next() else { return Self::new() };
         match elements.next() {
             None => Self::of_one(first),
-            Some(second) => Self(Repr::Many([first, second].into_iter().chain(elements).collect())),
+            Some(second) => {
+                let mut all = Vec::with_capacity(2 + elements.size_hint().0);
+                all.extend([first, second]);
+                all.extend(elements);
+                Self(Repr::Many(all))
+            }
         }
     }
 }

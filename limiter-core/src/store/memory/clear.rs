@@ -39,7 +39,7 @@ impl MemoryStore {
 impl Shared {
     fn clear_bucket(&self, bucket: usize) {
         let location = Location { digest: 0, bucket };
-        let mut locked = LockedSegments::lock_one(self, location);
+        let mut locked = LockedSegments::lock(self, std::iter::once(location));
         for slot in locked.bucket(bucket).slots_from(0).filter(|slot| !slot.tag().is_free()) {
             let (tag, payload) = (slot.tag(), slot.claim());
             locked.forget_wide(bucket, tag, payload);

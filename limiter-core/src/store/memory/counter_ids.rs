@@ -213,7 +213,7 @@ impl Shared {
                 continue;
             }
             let location = Location { digest: 0, bucket };
-            let mut locked = LockedSegments::lock_one(self, location);
+            let mut locked = LockedSegments::lock(self, std::iter::once(location));
             for slot in locked.bucket(bucket).slots_from(0) {
                 let Some(id) = slot.tag().id() else { continue };
                 if !locked.free_if_expired(bucket, slot, now) {

@@ -124,10 +124,7 @@ impl Shared {
     fn admit_by_words(&self, check: &Check<'_>) -> Result<Decision, Declined> {
         let mut locations: SmallVec<[Location; 2]> = SmallVec::new();
         check.items().for_each(|item| locations.push(self.location(&item.subject.key)));
-        let mut locked = match locations[..] {
-            [location] => LockedSegments::lock_one(self, location),
-            _ => LockedSegments::lock(self, locations.iter().copied()),
-        };
+        let mut locked = LockedSegments::lock(self, locations.iter().copied());
         let mut claimed: SmallVec<[ClaimedWord<'_>; 4]> = SmallVec::new();
         for (policy, (item, location)) in check.items().zip(&locations).enumerate() {
             for (quota, Counter { spec, id }) in item.policy.counters().quotas.iter().enumerate() {

@@ -52,22 +52,33 @@ enum Content {
 }
 
 impl<'a> LockedSegments<'a> {
-    /// Locks the segment of one bucket.
-    #[inline]
-    pub(super) fn lock_one(shared: &'a Shared, location: Location) -> Self {
-        let segment = LockedSegment::lock(shared, segment_of(location.bucket));
-        Self { shared, segments: SmallVec::from_buf([segment]), claims: SmallVec::new() }
-    }
-
     /// Locks the segments of those buckets in the order of their numbers, so that
     /// two checks that cross never wait for each other.
-    pub(super) fn lock(shared: &'a Shared, locations: impl Iterator<Item = Location>) -> Self {
-        let mut numbers: SmallVec<[usize; 4]> =
-            locations.map(|location| segment_of(location.bucket)).collect();
+    #[inline]
+    pub(super) fn lock(
+        shared: &'a Shared,
+        locations: impl Iterator<Item = Location> + Clone,
+    ) -> Self {
+        let numbers = locations.map(|location| segment_of(location.bucket));
+        // Mostly there is one: a key's counters are in one segment, whatever the policy.
+        let mut others = numbers.clone();
+        let segments = match others.next() {
+            Some(first) if others.all(|number| number == first) => {
+                SmallVec::from_buf([LockedSegment::lock(shared, first)])
+            }
+            _ => Self::lock_in_order(shared, numbers.collect()),
+        };
+        Self { shared, segments, claims: SmallVec::new() }
+    }
+
+    #[inline(never)]
+    fn lock_in_order(
+        shared: &'a Shared,
+        mut numbers: SmallVec<[usize; 4]>,
+    ) -> SmallVec<[LockedSegment<'a>; 1]> {
         numbers.sort_unstable();
         numbers.dedup();
-        let segments = numbers.into_iter().map(|number| LockedSegment::lock(shared, number));
-        Self { shared, segments: segments.collect(), claims: SmallVec::new() }
+        numbers.into_iter().map(|number| LockedSegment::lock(shared, number)).collect()
     }
 
     /// Returns what a key has used of a counter, and claims its slot. Without a

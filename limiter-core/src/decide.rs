@@ -29,8 +29,6 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use smallvec::SmallVec;
-
 pub use crate::{
     algorithm::{Mark, Usage},
     ban::BanRecord,
@@ -177,7 +175,7 @@ pub fn decide(check: &Check<'_>, priors: &[PriorState], now: Timestamp) -> Outco
     let brought = bans_brought(check, &changes, now);
     let enforced = |ban: &PolicyBan| check.item(ban.policy).policy.mode() == Mode::Enforce;
     let new_ban = last_to_end(brought.iter().copied().filter(enforced));
-    let shadow = if admitted { shadow_bans(check, priors, now) } else { SmallVec::new() };
+    let shadow = if admitted { shadow_bans(check, priors, now) } else { ShortList::new() };
     let decision = Decision::of(now, old_ban, statuses(check, priors, &changes))
         .with_bans(new_ban, brought, shadow);
     Outcome { decision, changes }
@@ -212,23 +210,19 @@ fn last_to_end(bans: impl Iterator<Item = PolicyBan>) -> Option<PolicyBan> {
 }
 
 /// Returns the bans that this check has brought, one an offender: that of its last policy.
-fn bans_brought(check: &Check<'_>, changes: &[Change], now: Timestamp) -> SmallVec<[PolicyBan; 1]> {
-    let mut bans = SmallVec::new();
+fn bans_brought(check: &Check<'_>, changes: &[Change], now: Timestamp) -> ShortList<PolicyBan> {
+    let mut bans: Vec<PolicyBan> = Vec::new();
     for (policy, (item, change)) in check.items().zip(changes).enumerate() {
         let Change::Struck(offender) = change else { continue };
         let Some(until) = offender.banned_until(now) else { continue };
-        bans.retain(|ban: &mut PolicyBan| !check.item(ban.policy).is_same_offender(&item));
+        bans.retain(|ban| !check.item(ban.policy).is_same_offender(&item));
         bans.push(PolicyBan { policy, until });
     }
-    bans
+    bans.into_iter().collect()
 }
 
 /// Returns the bans in force under shadow policies.
-fn shadow_bans(
-    check: &Check<'_>,
-    priors: &[PriorState],
-    now: Timestamp,
-) -> SmallVec<[PolicyBan; 1]> {
+fn shadow_bans(check: &Check<'_>, priors: &[PriorState], now: Timestamp) -> ShortList<PolicyBan> {
     let items = check.items().zip(priors).enumerate();
     let shadow = items.filter(|(_, (item, _))| item.policy.mode() == Mode::Shadow);
     shadow.filter_map(|(policy, (_, prior))| ban_in_force(policy, prior, now)).collect()

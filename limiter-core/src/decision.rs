@@ -4,9 +4,6 @@ mod quota_status;
 mod retry;
 mod serialize;
 
-use serde::Serialize;
-use smallvec::SmallVec;
-
 pub(crate) use self::quota_status::QuotaPosition;
 pub use self::{quota_status::QuotaStatus, retry::Retry};
 use crate::{
@@ -14,6 +11,7 @@ use crate::{
     short_list::ShortList,
     time::Timestamp,
 };
+use serde::Serialize;
 
 /// The outcome of a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
@@ -52,9 +50,9 @@ struct Bans {
     /// True if this check brought it.
     is_new: bool,
     /// Those that this check brought, under enforced and shadow policies.
-    brought: SmallVec<[PolicyBan; 1]>,
+    brought: ShortList<PolicyBan>,
     /// Those under shadow policies that were in force before.
-    shadow: SmallVec<[PolicyBan; 1]>,
+    shadow: ShortList<PolicyBan>,
     /// True if it was decided in memory, while the store was away.
     is_of_fallback: bool,
 }
@@ -99,8 +97,8 @@ impl Decision {
     pub(crate) fn with_bans(
         self,
         enforced: Option<PolicyBan>,
-        brought: SmallVec<[PolicyBan; 1]>,
-        shadow: SmallVec<[PolicyBan; 1]>,
+        brought: ShortList<PolicyBan>,
+        shadow: ShortList<PolicyBan>,
     ) -> Self {
         if brought.is_empty() && shadow.is_empty() {
             return self;
@@ -262,7 +260,7 @@ impl Decision {
         }
         if let Some(bans) = &mut self.bans {
             let Bans { enforced, brought, shadow, .. } = &mut **bans;
-            for ban in enforced.iter_mut().chain(brought).chain(shadow) {
+            for ban in enforced.iter_mut().chain(&mut brought[..]).chain(&mut shadow[..]) {
                 ban.policy = positions[ban.policy];
             }
         }

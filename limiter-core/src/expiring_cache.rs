@@ -12,9 +12,8 @@ use std::{
 };
 
 use moka::{Expiry, policy::EvictionPolicy, sync::Cache};
-use smallvec::SmallVec;
 
-use crate::key::Key;
+use crate::{key::Key, short_list::ShortList};
 
 /// A cache of values of one type, which are kept as any value.
 pub(crate) struct ExpiringCache<V> {
@@ -25,7 +24,7 @@ pub(crate) struct ExpiringCache<V> {
 /// Namespaces or limits of policies, each with the key that it counts.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct CacheKey {
-    pub(crate) parts: SmallVec<[CacheKeyPart; 1]>,
+    pub(crate) parts: ShortList<CacheKeyPart>,
     /// The cost of a check, where it matters.
     pub(crate) cost: u64,
 }
@@ -41,7 +40,7 @@ pub(crate) struct CacheKeyPart {
 impl CacheKey {
     pub(crate) fn of(namespace: u64, key: &Key) -> Self {
         let part = CacheKeyPart { namespace, key: key.clone(), bannable: false };
-        Self { parts: SmallVec::from_iter([part]), cost: 0 }
+        Self { parts: ShortList::of_one(part), cost: 0 }
     }
 }
 

@@ -1,7 +1,5 @@
 //! Outage usage: units admitted while the store was away, charged to it afterwards.
 
-use smallvec::SmallVec;
-
 #[cfg(feature = "memory")]
 use crate::{
     algorithm::{Arithmetic, PackedUsage},
@@ -24,7 +22,7 @@ use crate::{
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct OutageUsage {
     now: Timestamp,
-    quotas: SmallVec<[QuotaUsage; 1]>,
+    quotas: ShortList<QuotaUsage>,
     ban: Option<Ban>,
 }
 

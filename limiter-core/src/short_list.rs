@@ -1,7 +1,9 @@
 //! A list that is short nearly always: [`ShortList`].
 
 use std::{
-    fmt, iter, mem,
+    fmt,
+    hash::{Hash, Hasher},
+    iter, mem,
     ops::{Deref, DerefMut},
     option, slice, vec,
 };
@@ -92,6 +94,12 @@ impl<T: PartialEq> PartialEq for ShortList<T> {
 }
 
 impl<T: Eq> Eq for ShortList<T> {}
+
+impl<T: Hash> Hash for ShortList<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self[..].hash(state);
+    }
+}
 
 impl<T> FromIterator<T> for ShortList<T> {
     #[inline]

@@ -4,8 +4,6 @@ mod current;
 
 use std::sync::{Arc, OnceLock, RwLock};
 
-use smallvec::SmallVec;
-
 pub(super) use self::current::Origin;
 use super::{Fallback, Inner, Limiter, plans::DerivedCache, rules::Rules};
 use crate::{
@@ -15,6 +13,7 @@ use crate::{
     quota::Quotas,
     request::Subjects,
     response::{Fields, ratelimit_headers::SetTexts},
+    short_list::ShortList,
     stats::counters::PolicyCounters,
 };
 
@@ -36,7 +35,7 @@ struct Set {
     /// True for each requested policy that is in `policies`.
     is_on: Vec<bool>,
     /// The counters of each policy.
-    counters: SmallVec<[Arc<PolicyCounters>; 1]>,
+    counters: ShortList<Arc<PolicyCounters>>,
     texts: Arc<SetTexts>,
     /// True if one of the policies counts by user.
     counts_users: bool,

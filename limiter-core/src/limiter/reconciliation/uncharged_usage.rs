@@ -21,11 +21,11 @@ use std::{
     time::Duration,
 };
 
-use smallvec::SmallVec;
-
 use self::entry::{Entry, WaitingQuota};
 
-use crate::{check::Item, outage_usage::OutageUsage, policy::Policy, time::Timestamp};
+use crate::{
+    check::Item, outage_usage::OutageUsage, policy::Policy, short_list::ShortList, time::Timestamp,
+};
 
 /// The average number of entries of a shard when the table is full.
 const SHARD: usize = 256;
@@ -219,7 +219,7 @@ impl Shard {
         Some(PendingUsage { usage: OutageUsage::unpack(policy, packed, now), waits })
     }
 
-    fn of_other_quotas(&self, place: Range<usize>, policy: &Policy) -> SmallVec<[Entry; 1]> {
+    fn of_other_quotas(&self, place: Range<usize>, policy: &Policy) -> ShortList<Entry> {
         self.entries[place].iter().filter(|entry| !entry.is_of(policy)).copied().collect()
     }
 

@@ -11,6 +11,7 @@ use crate::{
     policy::Policy,
     quota::Quota,
     settlement::{Marks, Settled},
+    short_list::ShortList,
     time::Timestamp,
 };
 
@@ -41,7 +42,7 @@ pub(super) struct Account {
 pub(in crate::limiter) struct Charge {
     pub(in crate::limiter) units: u64,
     /// One a quota; none where the units are nowhere.
-    pub(in crate::limiter) quotas: SmallVec<[ChargedQuota; 1]>,
+    pub(in crate::limiter) quotas: ShortList<ChargedQuota>,
     pub(in crate::limiter) place: ChargePlace,
     /// The instant of the charge, by the clock of that place.
     pub(in crate::limiter) at: Timestamp,
@@ -99,7 +100,7 @@ impl Charge {
 
     /// Returns units that were charged nowhere.
     pub(in crate::limiter) fn lost(units: u64) -> Self {
-        Self { units, quotas: SmallVec::new(), place: ChargePlace::Lost, at: Timestamp::default() }
+        Self { units, quotas: ShortList::new(), place: ChargePlace::Lost, at: Timestamp::default() }
     }
 
     /// Adds a charge whose units follow those of this one directly; false if they do not.
@@ -160,7 +161,7 @@ impl Account {
             let oldest = self.charges.remove(0);
             let next = &mut self.charges[0];
             next.units = next.units.saturating_add(oldest.units);
-            (next.quotas, next.place) = (SmallVec::new(), ChargePlace::Lost);
+            (next.quotas, next.place) = (ShortList::new(), ChargePlace::Lost);
         }
         self.charges.push(charge);
     }
@@ -173,7 +174,7 @@ impl Account {
             let last = self.charges.last_mut()?;
             let refund = Charge { units: too_many.min(last.units), ..last.clone() };
             last.units -= refund.units;
-            for ChargedQuota { quota, mark } in &mut last.quotas {
+            for ChargedQuota { quota, mark } in &mut last.quotas[..] {
                 *mark = mark.before(quota, refund.units);
             }
             if last.units == 0 {

@@ -2,8 +2,6 @@
 //! runs the pure functions, and writes what they changed. It decides whatever a
 //! fast path declines, and every strike and change by hand.
 
-use smallvec::SmallVec;
-
 use super::{Shared, counter_ids::Id, locking::LockedSegments, slot::Tag, table::Location};
 use crate::{
     algorithm::Usage,
@@ -15,6 +13,7 @@ use crate::{
     error::StoreError,
     policy::Counter,
     settlement::{Settled, SettledItem, settle},
+    short_list::ShortList,
     store::KeyStates,
     time::Timestamp,
 };
@@ -23,13 +22,13 @@ use crate::{
 struct Found {
     location: Location,
     /// One a quota.
-    quotas: SmallVec<[Id; 1]>,
+    quotas: ShortList<Id>,
     strikes: Option<Id>,
 }
 
 /// Items with their segments locked.
 struct Locked<'a> {
-    found: SmallVec<[Found; 1]>,
+    found: ShortList<Found>,
     segments: LockedSegments<'a>,
 }
 
@@ -44,7 +43,7 @@ impl Shared {
     ) -> Result<Locked<'_>, StoreError> {
         loop {
             let token = self.counter_ids.token();
-            let found: Result<SmallVec<[Found; 1]>, _> =
+            let found: Result<ShortList<Found>, _> =
                 items.clone().map(|item| self.find(item)).collect();
             let found = found?;
             let locations = found.iter().map(|found| found.location);
@@ -76,7 +75,7 @@ impl Shared {
                 locked.write_record(at, item, record, now);
             }
         }
-        let priors: SmallVec<[PriorState; 1]> =
+        let priors: ShortList<PriorState> =
             check.items().enumerate().map(|(at, item)| locked.prior(at, item, now)).collect();
         let outcome = decide(check, &priors, now);
         for ((at, item), change) in check.items().enumerate().zip(&outcome.changes) {

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use super::operation::Operation;
 #[cfg(feature = "redis")]
-use crate::{algorithm::Mark, settlement::Adjustment};
+use crate::{algorithm::Mark, settlement::Adjustment, short_list::ShortList};
 use crate::{
     algorithm::State,
     ban::Ban,
@@ -187,10 +187,10 @@ pub(in crate::store) fn outcome<'a>(
     cost: u64,
     now: Timestamp,
 ) -> Outcome {
-    let (policies, subjects): (SmallVec<[Policy; 1]>, SmallVec<[Subject; 1]>) =
+    let (policies, subjects): (ShortList<Policy>, ShortList<Subject>) =
         items.map(|item| (item.policy.clone(), item.subject.clone())).unzip();
     let check = Check::new(&policies, &subjects, cost);
-    let priors: SmallVec<[PriorState; 1]> =
+    let priors: ShortList<PriorState> =
         check.items().zip(kept).map(|(item, kept)| kept.prior(item)).collect();
     decide(&check, &priors, now)
 }

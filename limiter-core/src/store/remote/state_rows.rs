@@ -5,8 +5,6 @@ mod versioned_rows;
 
 use std::collections::HashMap;
 
-use smallvec::SmallVec;
-
 pub(in crate::store) use self::versioned_rows::{
     BanRow, Changes, CounterRow, LoadedRow, LoadedRows, Names,
 };
@@ -18,6 +16,7 @@ use super::{
 use crate::{
     ban::Ban,
     policy::{Policy, QuotaId},
+    short_list::ShortList,
     time::Timestamp,
 };
 
@@ -67,7 +66,7 @@ impl<'r, V> Rows<'r, V> {
     pub(in crate::store) fn of(
         requests: impl Iterator<Item = &'r StoreRequest>,
         name: RowName<'_>,
-    ) -> (Self, Vec<SmallVec<[Places; 1]>>) {
+    ) -> (Self, Vec<ShortList<Places>>) {
         let mut rows = Self {
             places: HashMap::new(),
             counters: Vec::new(),

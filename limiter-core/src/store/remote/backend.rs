@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use super::operation::Operation;
 #[cfg(feature = "redis")]
-use crate::{algorithm::Mark, settlement::Adjustment, short_list::ShortList};
+use crate::{algorithm::Mark, settlement::Adjustment};
 use crate::{
     algorithm::State,
     ban::Ban,
@@ -18,6 +18,7 @@ use crate::{
     outage_usage::OutageUsage,
     policy::{Namespaces, Policy},
     settlement::Settlement,
+    short_list::ShortList,
     store::ServerHealth,
     time::Timestamp,
 };

@@ -50,6 +50,7 @@ macro_rules! conformance_tests {
             windows_at_a_set_time_take_outage_usage
             a_sliding_window_rounds_up
             a_bucket_fills_to_its_burst
+            a_bucket_may_take_a_lifetime_to_drain
             a_limit_of_one_passes_once
             a_cost_is_charged_whole_or_not_at_all
             more_than_there_ever_is_never_passes
@@ -95,6 +96,7 @@ macro_rules! conformance_tests {
             a_ban_of_an_outage_is_escalated_from
             algorithms_may_be_mixed
             what_is_given_back_was_never_charged
+            a_limit_cut_to_a_billionth_keeps_what_was_used
             nothing_is_given_back_into_another_window
             what_time_has_paid_back_is_not_given_back_again
             a_charge_beyond_the_limit_is_waited_for

@@ -52,7 +52,7 @@ pub const MAX_SEGMENTS: u8 = 60;
 
 /// The longest time a full bucket may take to drain (a hundred years), so that
 /// every instant a store keeps stays below 2^53 microseconds until 2155.
-const MAX_DRAIN: u128 = 36_525 * 86_400 * 1_000_000;
+pub(crate) const MAX_DRAIN: u128 = 36_525 * 86_400 * 1_000_000;
 
 /// `limit` units per `window`, counted by one [`Algorithm`].
 ///

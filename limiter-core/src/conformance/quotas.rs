@@ -128,6 +128,20 @@ pub async fn a_bucket_fills_to_its_burst(harness: &Harness) {
     assert!(!harness.check(&policies, &client, 1).await.is_allowed());
 }
 
+/// A bucket that takes ninety years to drain forgets no unit before.
+pub async fn a_bucket_may_take_a_lifetime_to_drain(harness: &Harness) {
+    let policies = [policy("lifetime", "1/3650d burst 9")];
+    let client = harness.subject("client");
+    for _ in 0..9 {
+        assert!(harness.check(&policies, &client, 1).await.is_allowed());
+    }
+    let refused = harness.check(&policies, &client, 1).await;
+    assert_eq!(wait(&refused), secs(3_650 * 86_400));
+    harness.advance(secs(3_650 * 86_400));
+    assert!(harness.check(&policies, &client, 1).await.is_allowed());
+    assert!(!harness.check(&policies, &client, 1).await.is_allowed());
+}
+
 /// No burst of two after a rest.
 pub async fn a_limit_of_one_passes_once(harness: &Harness) {
     for algorithm in Algorithm::ALL.iter().copied() {

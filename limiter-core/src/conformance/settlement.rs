@@ -50,6 +50,20 @@ pub async fn what_is_given_back_was_never_charged(harness: &Harness) {
     }
 }
 
+/// What was used by a limit that was cut to a billionth since would take longer to pay back
+/// than any bucket: it counts as the longest debt, and not as none.
+pub async fn a_limit_cut_to_a_billionth_keeps_what_was_used(harness: &Harness) {
+    let client = harness.subject("client");
+    let charged = harness.check(&[policy("cut", "1000000000/hour")], &client, 1_000_000_000).await;
+    assert!(charged.is_allowed());
+    let cut = [policy("cut", "1/hour")];
+    assert!(!harness.check(&cut, &client, 1).await.is_allowed());
+    for _ in 0..2 {
+        assert_eq!(adjust(harness, &cut[0], &client, refund(&charged, 0, 1)).await, [0]);
+        assert!(!harness.check(&cut, &client, 1).await.is_allowed());
+    }
+}
+
 /// `2/1s` in a fixed window, charged at 0.9 s and given back at 1.1 s: the second window
 /// admits exactly 2.
 pub async fn nothing_is_given_back_into_another_window(harness: &Harness) {

@@ -6,7 +6,7 @@ use super::wait_time::believed;
 use crate::algorithm::div_ceil;
 #[cfg(feature = "redis")]
 use crate::algorithm::div_rem;
-use crate::quota::{MAX_WINDOW, Quota};
+use crate::quota::{MAX_DRAIN, Quota};
 
 /// How far the arrival time lies ahead of now, in `1 / limit` microseconds.
 ///
@@ -22,8 +22,9 @@ pub(in crate::algorithm) struct Debt {
     rate: u64,
 }
 
-/// An arrival time further ahead is none of a quota's.
-pub(super) const MAX_LEAD: u64 = 2 * MAX_WINDOW.as_micros() as u64;
+/// An arrival time further ahead is none of a quota's: two buckets of those that take
+/// longest to drain, in microseconds.
+pub(super) const MAX_LEAD: u64 = 2 * MAX_DRAIN as u64;
 
 /// How far a reader's clock may be behind that of a charge beyond the limit, in
 /// microseconds.

@@ -28,6 +28,9 @@ local pack, unpacked = struct.pack, struct.unpack
 -- windows, too.
 local GCRA, FIXED, STRICT = 0, 1, 3
 
+-- An arrival time further ahead is none of a quota's: see MAX_LEAD of algorithm/gcra.
+local MAX_LEAD = 6311520000000000
+
 -- All parameters, and the instant of what is being decided.
 local parameters, now = { unpacked('>' .. string.rep('I8', #ARGV[1] / 8), ARGV[1]) }, 0
 
@@ -104,8 +107,7 @@ local function level_at(q, packed, place)
   if kind == GCRA then
     local former_limit, former_burst, tat, rest, behind = unpacked('>I7I7I7I7', packed, place)
     local whole = tat - now
-    -- Further ahead than twice the longest window: no arrival time.
-    if whole < 0 or whole > 632448000000000 or former_limit == 0 then return behind, 0, 0 end
+    if whole < 0 or whole > MAX_LEAD or former_limit == 0 then return behind, 0, 0 end
     if former_limit ~= limit then whole, rest = muldiv(whole, former_limit, rest, limit) end
     local most, most_rest = parameters[q + MOST], parameters[q + MOST_REST]
     if former_burst > parameters[q + BURST] then
@@ -176,7 +178,9 @@ local function packed_level(q, one, two, three)
   local id, kind, window = parameters[q + ID], parameters[q + ALGORITHM], parameters[q + WINDOW]
   if kind == GCRA then
     if one == 0 and two == 0 then return unused(id), 0 end
-    return pack('>I4I7I7I7I7', id, parameters[q + LIMIT], burst_to_keep(q, one, two), now + one, two), one + 1
+    local burst = burst_to_keep(q, one, two)
+    if one >= MAX_LEAD then one, two = MAX_LEAD, 0 end
+    return pack('>I4I7I7I7I7', id, parameters[q + LIMIT], burst, now + one, two), one + 1
   end
   if kind == FIXED then
     if two == 0 then return unused(id), 0 end

@@ -1,13 +1,13 @@
 //! Cost that a limit adds to a request, in actix-web and in Rocket.
 
-mod server_process;
 mod instructions;
 mod server_apps;
+mod server_process;
 
 use std::{process::Command, time::Duration};
 
 pub(crate) use self::server_apps::serve;
-use self::{server_process::HttpServer, instructions::Added};
+use self::{instructions::Added, server_process::HttpServer};
 use crate::{
     chart::{Chart, Group, Kind},
     options::Pace,
@@ -74,8 +74,21 @@ pub(crate) fn measure(pace: &Pace) -> Vec<Section> {
                 a limit. Ours keeps the decision for the handler, and answers a refusal with a \
                 problem document; actix-governor keeps nothing for the handler, every key for good, \
                 and answers with a line of text. Instructions are counted by callgrind.";
-    vec![Section { title: "HTTP", note: note.to_owned(), rows, charts: vec![chart] }]
+    vec![Section {
+        title: "HTTP",
+        note: note.to_owned(),
+        rows,
+        limits: LIMITS,
+        charts: vec![chart],
+    }]
 }
+
+const LIMITS: &str = "\
+of the instructions added to an admitted request of actix-web, the two fields take about 1,900, inside actix-web and in \
+their text, the check 500, finding the client and its policies 700, the future around the handler 400, and the rest is \
+the permit that the handler may take, and what is allocated for all of it. A refusal saves the handler, and writes a \
+problem document and five fields. In Rocket most is its header map, which hashes each name letter by letter, for each \
+field that is looked up or added; a refusal goes through its catchers, and has five fields.";
 
 fn throughput(pace: &Pace) -> Rounds {
     let servers = SERVERS.map(|(name, status)| (HttpServer::start(name, redis_url()), status));

@@ -25,6 +25,8 @@ pub(crate) struct Section {
     /// Explains how to read the table.
     pub(crate) note: String,
     pub(crate) rows: Vec<Row>,
+    /// Says what limits the rows that miss their targets.
+    pub(crate) limits: &'static str,
     pub(crate) charts: Vec<Chart>,
 }
 
@@ -88,6 +90,9 @@ impl Section {
             let (ratio, target, met) = (row.ratio(), row.target(), row.met());
             let _ = writeln!(text, "| {work} | {ours} | {beside} | {ratio} | {target} | {met} |");
         }
+        if self.rows.iter().any(|row| row.excess() > 1.0) {
+            let _ = writeln!(text, "\n*What the rows that say no are limited by:* {}", self.limits);
+        }
         text
     }
 }
@@ -117,17 +122,23 @@ impl Row {
         }
     }
 
-    fn met(&self) -> &'static str {
-        let met = |ratio: &f64| match self.target {
-            Some(Target::AtMost(most)) => *ratio <= most,
-            Some(Target::AtLeast(least)) => *ratio >= least,
-            None => true,
-        };
+    /// Says if the target is met, and if not, by what factor it is missed.
+    fn met(&self) -> String {
         match (self.target, self.ratios.as_slice()) {
-            (None, _) | (_, []) => "",
-            (_, ratios) if ratios.iter().all(met) => "yes",
-            _ => "**no**",
+            (None, _) | (_, []) => String::new(),
+            _ if self.excess() <= 1.0 => "yes".to_owned(),
+            _ => format!("**no**, by {:.2}", self.excess()),
         }
+    }
+
+    /// Returns the factor by which the worst ratio misses the target; at most 1 if none does.
+    fn excess(&self) -> f64 {
+        let excess = |ratio: &f64| match self.target {
+            Some(Target::AtMost(most)) => ratio / most,
+            Some(Target::AtLeast(least)) => least / ratio,
+            None => 0.0,
+        };
+        self.ratios.iter().map(excess).fold(0.0, f64::max)
     }
 }
 

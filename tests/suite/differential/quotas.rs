@@ -5,13 +5,14 @@ use std::time::Duration;
 use limiter_core::{Algorithm, Policy, Quota, Quotas};
 use proptest::prelude::*;
 
-/// Small ones, which a few requests exhaust, and some whose products are far
-/// beyond 2^53.
+/// Small ones, which a few requests exhaust, some whose products are far beyond 2^53, and
+/// some that take up to eighty years to drain.
 pub(super) fn quota() -> impl Strategy<Value = Quota> {
     let windows = prop_oneof![1u64..200, Just(1_000), Just(7_777)];
     let small = (1u64..9, windows, 1u64..15);
     let large = (LARGE - 9..LARGE, Just(86_400_000_007u64), LARGE - 9..LARGE);
-    prop_oneof![9 => small, 1 => large].prop_map(|(limit, window, burst)| {
+    let slow = (Just(1), Just(3_650 * 86_400_000_000), 1u64..9);
+    prop_oneof![9 => small, 1 => large, 1 => slow].prop_map(|(limit, window, burst)| {
         let quota = Quota::new(limit, Duration::from_micros(window)).unwrap();
         quota.with_burst(burst).unwrap()
     })
@@ -29,8 +30,10 @@ pub(super) fn quotas() -> impl Strategy<Value = Quotas> {
         Algorithm::Gcra => quota,
         other => with_algorithm(quota.limit(), quota.window(), other, segments),
     });
-    prop::collection::vec(prop_oneof![9 => counted, 1 => aligned()], 1..4)
-        .prop_map(|quotas| distinct(quotas.into_iter()))
+    let mixed = prop::collection::vec(prop_oneof![9 => counted, 1 => aligned()], 1..4);
+    // Those of gcra alone go through fast paths.
+    let buckets = prop::collection::vec(quota(), 1..4);
+    prop_oneof![2 => mixed, 1 => buckets].prop_map(|quotas| distinct(quotas.into_iter()))
 }
 
 /// Windows that begin at a set time: the clock stands at such an instant when a sequence

@@ -48,8 +48,12 @@ pub(crate) fn measure(pace: &Pace) -> Vec<Section> {
                 [\"5xx\"]`: the response to each is a 500, so that its units are given back before \
                 the next request, or a 200."
         .to_owned();
-    vec![Section { title: "Every request settled", note, rows, charts: Vec::new() }]
+    vec![Section { title: "Every request settled", note, rows, limits: LIMITS, charts: Vec::new() }]
 }
+
+const LIMITS: &str = "\
+a refund is a second call, which carries the mark of its own charge, so that those of one key are no single number; on a \
+cluster all of one key's go to one server.";
 
 impl Ours {
     /// Admits a request of that client, and records its response.

@@ -47,8 +47,14 @@ pub(crate) fn measure(pace: &Pace) -> Vec<Section> {
         version("postgres"),
         version("mariadbd")
     );
-    vec![Section { title: "On SQL databases", note, rows, charts: vec![chart] }]
+    vec![Section { title: "On SQL databases", note, rows, limits: LIMITS, charts: vec![chart] }]
 }
+
+const LIMITS: &str = "\
+on PostgreSQL and MariaDB the processors: of two, PostgreSQL keeps one busy and ours 0.7. MariaDB takes 1.3 ms for 64 \
+checks: 0.2 to lock, 0.6 to read 192 names (by `JSON_TABLE` as long), 0.5 to write. SQLite has one writer at a time: of \
+1.0 ms for 64 checks half is its own, 64 rows on as many pages, and a batch waits for the one before. One in flight: \
+the way to the store's own thread and back, as on Redis.";
 
 const LOADS: [(&str, Load); 4] = [
     ("10 k keys", Load::of(KEYS)),

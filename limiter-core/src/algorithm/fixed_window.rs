@@ -117,6 +117,11 @@ impl Counting for Window {
         charge_beyond(&mut self.used, units)
     }
 
+    #[cfg(feature = "_shared")]
+    fn same_window_for(&self, _: &Quota, _: Timestamp) -> Option<u64> {
+        Some(self.left)
+    }
+
     /// Once another window has begun, the units of that mark are gone.
     fn give_back(&mut self, quota: &Quota, now: Timestamp, units: u64, mark: Mark) {
         if self.start(quota, now) == mark.at {

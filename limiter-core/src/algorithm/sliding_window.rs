@@ -144,6 +144,11 @@ impl Counting for Windows {
         charge_beyond(&mut self.current, units)
     }
 
+    #[cfg(feature = "_shared")]
+    fn same_window_for(&self, quota: &Quota, now: Timestamp) -> Option<u64> {
+        Some(self.left(quota, now))
+    }
+
     /// The window of that mark may be the previous one by now. Later its units are gone.
     fn give_back(&mut self, quota: &Quota, _: Timestamp, units: u64, mark: Mark) {
         if self.start == mark.at {

@@ -112,6 +112,22 @@ pub(super) trait Counting: Arithmetic {
     /// Gives back what is still there of `units` of the charge of that mark.
     fn give_back(&mut self, quota: &Quota, now: Timestamp, units: u64, mark: Mark);
 
+    /// Gives back the last `units` of a charge, of the usage right after it.
+    #[cfg(feature = "_shared")]
+    fn give_back_last(&mut self, quota: &Quota, now: Timestamp, units: u64) {
+        let mark = self.mark(quota, now);
+        self.give_back(quota, now, units, mark);
+    }
+
+    /// Returns the microseconds for which a charge would go into the same window as one
+    /// now; `None` for a bucket. (Leases ask the [`Summary`](super::Summary) of a strict
+    /// window.)
+    #[cfg(feature = "_shared")]
+    fn same_window_for(&self, quota: &Quota, now: Timestamp) -> Option<u64> {
+        let _ = (quota, now);
+        None
+    }
+
     /// Returns the mark of the units before the last `units` of a charge: in a window
     /// they are in the same place.
     fn mark_before(quota: &Quota, mark: Mark, units: u64) -> Mark {

@@ -29,16 +29,22 @@ impl Summary {
         Self { used: segments.total(), start, next }
     }
 
-    /// Takes units out of the segment that was charged last.
+    /// See [`Counting::give_back_last`](super::super::Counting::give_back_last).
     #[cfg(feature = "_shared")]
-    pub(in crate::algorithm) const fn give_back_newest(&mut self, units: u64) {
+    pub(in crate::algorithm) fn give_back_last(&mut self, _: &Quota, _: Timestamp, units: u64) {
         self.used = self.used.saturating_sub(units);
     }
 
-    /// When the segment ends that was charged last.
+    /// See [`Counting::same_window_for`](super::super::Counting::same_window_for): until the
+    /// segment ends that was charged last.
     #[cfg(feature = "_shared")]
-    pub(in crate::algorithm) const fn newest_end(&self, quota: &Quota) -> u64 {
-        self.start.saturating_add(length(quota))
+    pub(in crate::algorithm) fn same_window_for(
+        &self,
+        quota: &Quota,
+        now: Timestamp,
+    ) -> Option<u64> {
+        let end = self.start.saturating_add(length(quota));
+        Some(end.saturating_sub(now.as_micros()))
     }
 }
 

@@ -50,7 +50,7 @@ pub async fn what_is_given_back_was_never_charged(harness: &Harness) {
     }
 }
 
-/// What was used by a limit that was cut to a billionth since would take longer to pay back
+/// Usage of a limit that was cut to a billionth since would take longer to pay back
 /// than any bucket: it counts as the longest debt, and not as none.
 pub async fn a_limit_cut_to_a_billionth_keeps_what_was_used(harness: &Harness) {
     let client = harness.subject("client");

@@ -119,7 +119,7 @@ impl Counting for Window {
 
     #[cfg(feature = "_shared")]
     fn same_window_for(&self, _: &Quota, _: Timestamp) -> Option<u64> {
-        Some(self.left)
+        Some(self.next_end())
     }
 
     /// Once another window has begun, the units of that mark are gone.

@@ -26,8 +26,8 @@ fn added(quota: &Quota, share: &QuotaUsage, their_now: Timestamp) -> Debt {
 
 impl Debt {
     /// Returns the state that a quota of that burst has left: whoever reads it bounds it.
-    /// A limit that was cut by a millionth may leave more than [`MAX_LEAD`], which counts as
-    /// that much.
+    /// A limit that was cut to a millionth may leave more than [`MAX_LEAD`], which counts as
+    /// [`MAX_LEAD`].
     pub(super) fn state_of_burst(self, burst: u64, now: Timestamp) -> Option<State> {
         let limit = self.rate();
         let (whole, fraction) = div_rem(self.debt(), limit);

@@ -9,6 +9,8 @@ mod error_advice;
 mod executor;
 mod migrate;
 mod pool;
+#[cfg(any(feature = "mysql", feature = "sqlite"))]
+pub(super) mod row_literals;
 mod sweep;
 pub(super) mod text_encoding;
 pub(super) mod transaction;

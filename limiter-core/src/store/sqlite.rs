@@ -15,7 +15,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
-use self::statements::{ChangedRows, Statements};
+use self::statements::Statements;
 use super::sql::{
     Dialect, SqlError, TextRows, text_encoding,
     transaction::{self, Transactional},
@@ -200,7 +200,7 @@ impl Transactional for Sqlite {
         if changes.is_empty() {
             return Self::rows(connection, "COMMIT".to_owned()).await.map(|_| true);
         }
-        let ChangedRows { counters, bans, gone_counters, gone_bans } = ChangedRows::of(changes);
+        let [counters, bans, gone_counters, gone_bans] = statements::changed_rows(changes);
         query(AssertSqlSafe(Arc::clone(&self.statements.write)))
             .bind(counters)
             .bind(bans)

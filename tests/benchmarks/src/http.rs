@@ -87,8 +87,8 @@ const LIMITS: &str = "\
 of the instructions added to an admitted request of actix-web, the two fields take about 1,900, inside actix-web and in \
 their text, the check 500, finding the client and its policies 700, the future around the handler 400, and the rest is \
 the permit that the handler may take, and what is allocated for all of it. A refusal saves the handler, and writes a \
-problem document and five fields. In Rocket most is its header map, which hashes each name letter by letter, for each \
-field that is looked up or added; a refusal goes through its catchers, and has five fields.";
+problem document and five fields. In Rocket a quarter is allocations; a refusal goes through its catchers, and has five \
+fields, so that another quarter is hashes of header names, letter by letter.";
 
 fn throughput(pace: &Pace) -> Rounds {
     let servers = SERVERS.map(|(name, status)| (HttpServer::start(name, redis_url()), status));

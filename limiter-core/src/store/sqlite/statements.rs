@@ -2,15 +2,14 @@
 //!
 //! Input: names of rows, and changes. Output: arguments, and the rows that were read.
 
-use std::{fmt::Write as _, sync::Arc};
+use std::sync::Arc;
 
-use crate::{
-    ban::Ban,
-    store::{
-        remote::state_rows::{BanRow, Changes, CounterRow, LoadedRow},
-        sql::{join, text_encoding},
-    },
+use crate::store::{
+    remote::state_rows::{Changes, LoadedRow},
+    sql::row_literals::{ChangedRows, Notation, quoted},
 };
+
+const JSON: Notation = Notation { open: '[', quote: '"', close: ']' };
 
 /// The scripts of a step.
 #[derive(Debug)]
@@ -20,7 +19,7 @@ pub(super) struct Statements {
     pub(super) read: Arc<str>,
     /// The same without the lock, where nothing will be written.
     pub(super) look: Arc<str>,
-    /// Writes and commits. Arguments: those of [`ChangedRows`].
+    /// Writes and commits. Arguments: those of [`changed_rows`].
     pub(super) write: Arc<str>,
 }
 
@@ -56,54 +55,15 @@ impl Statements {
     }
 }
 
-/// The changes of a step, each kind as an array in JSON.
-pub(super) struct ChangedRows {
-    pub(super) counters: String,
-    pub(super) bans: String,
-    pub(super) gone_counters: String,
-    pub(super) gone_bans: String,
+/// Returns the changes of a step, as arguments of the script that writes.
+pub(super) fn changed_rows(changes: &Changes<'_>) -> [String; 4] {
+    let ChangedRows { counters, bans, gone_counters, gone_bans } = ChangedRows::of(changes, &JSON);
+    [counters, bans, gone_counters, gone_bans].map(|list| format!("[{list}]"))
 }
 
-impl ChangedRows {
-    pub(super) fn of(changes: &Changes<'_>) -> Self {
-        let (mut counters, mut gone_counters) = (Vec::new(), Vec::new());
-        for CounterRow { name, states, expires_at, .. } in &changes.counters {
-            match states {
-                Some(states) => {
-                    let state = text_encoding::write_states(states, *expires_at);
-                    counters.push(format!(r#"["{name}","{state}",{expires_at}]"#));
-                }
-                None => gone_counters.push(*name),
-            }
-        }
-        let (mut bans, mut gone_bans) = (Vec::new(), Vec::new());
-        for BanRow { name, ban, expires_at, .. } in &changes.bans {
-            match ban {
-                Some(Ban { until, duration, count }) => {
-                    let until = until.as_micros();
-                    bans.push(format!(r#"["{name}",{until},{duration},{count},{expires_at}]"#));
-                }
-                None => gone_bans.push(*name),
-            }
-        }
-        Self {
-            counters: format!("[{}]", join(counters)),
-            bans: format!("[{}]", join(bans)),
-            gone_counters: array(&gone_counters),
-            gone_bans: array(&gone_bans),
-        }
-    }
-}
-
-/// Returns names as an array in JSON. Their characters are plain, so that none is escaped.
+/// Returns names as an array.
 pub(super) fn array(names: &[&str]) -> String {
-    let mut text = String::from("[");
-    for (at, name) in names.iter().enumerate() {
-        let comma = if at > 0 { "," } else { "" };
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{comma}\"{name}\"");
-    }
-    text + "]"
+    format!("[{}]", quoted(names, JSON.quote))
 }
 
 /// Returns the rows that were read of `count` names: each a line, which begins with the

@@ -62,10 +62,9 @@ pub(crate) fn measure(pace: &Pace) -> Vec<Section> {
 
 const LIMITS: &str = "\
 with many in flight, the server's one thread, which is busy for 85 % of the time: 6.5 µs a check, of which the script \
-takes 3.4 and the rest goes to reading the names of its keys. With few in flight or one, the way to the store's own \
+takes 3.4 and the rest is the command with the names of its keys. With few in flight or one, the way to the store's own \
 thread and back, two changes of threads of about 20 µs each on a virtual machine whose processors sleep in between: the \
-peers call from the thread that serves requests, and then lose answers while it is busy (ours did, at 10,000 connections, \
-before it had that thread). Banned clients are answered from the deny cache, whose look-up is all that is left.";
+peers call from the thread that serves requests. Ours did as well, and lost answers while 10,000 connections kept it busy.";
 
 struct Stage<'a> {
     ours: Ours,

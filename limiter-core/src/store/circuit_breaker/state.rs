@@ -17,6 +17,7 @@ pub(super) struct State {
     /// Failures in a row, and when the first of them was sent.
     failures: u32,
     first_failure_sent: Option<Instant>,
+    last_failure: Option<Instant>,
     /// The outage that is reported, if there is one.
     outage: Option<Outage>,
     /// The shortest time that it stays open when it opens in the probation.
@@ -59,6 +60,7 @@ impl State {
             recent: 0,
             failures: 0,
             first_failure_sent: None,
+            last_failure: None,
             outage: None,
             hold: Duration::ZERO,
             own_probe: OwnProbe { interval: OWN_PROBE_INTERVAL, next: None },
@@ -108,17 +110,29 @@ impl State {
     }
 
     pub(super) fn call_failed(&mut self, sent: Instant, now: Instant, error: &StoreError) {
+        if let Some(outage) = &mut self.outage {
+            outage.reason = error.to_string();
+        }
+        if self.is_same_failure(sent, now) {
+            return;
+        }
+        self.last_failure = Some(now);
         self.recent = self.recent << 1 | 1;
         self.failures += 1;
         if self.failures == 1 {
             self.first_failure_sent = Some(sent);
         }
-        if let Some(outage) = &mut self.outage {
-            outage.reason = error.to_string();
-        }
         if !self.is_open() && self.trips(now) {
             self.open(now, error);
         }
+    }
+
+    /// Returns true if a call was under way when the last one failed, and has failed at once,
+    /// too. A server that closes all connections, to be back at once, fails one call of each
+    /// at the same moment, which says no more than one of them.
+    fn is_same_failure(&self, sent: Instant, now: Instant) -> bool {
+        let is_late = (now - sent) * 2 >= self.timeout;
+        !is_late && self.last_failure.is_some_and(|last| sent < last)
     }
 
     /// Returns true if the failures are enough to open.

@@ -37,6 +37,20 @@ fn it_opens_after_five_failures_in_a_row() {
     assert!(matches!(state.permission(now, false), Permission::Reject(_)));
 }
 
+/// As where a server closes all connections.
+#[test]
+fn calls_that_fail_together_are_one_failure() {
+    let (mut state, start) = (State::new(TIMEOUT), Instant::now());
+    for round in 0..5 {
+        assert!(!state.is_open(), "{round}");
+        let sent = start + round * millis(10);
+        for call in 0..20 {
+            state.call_failed(sent + call * millis(1) / 20, sent + millis(5), &refused());
+        }
+    }
+    assert!(state.is_open());
+}
+
 #[test]
 fn it_opens_after_two_where_nothing_is_answered() {
     let (mut state, now) = (State::new(TIMEOUT), Instant::now());

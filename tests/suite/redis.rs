@@ -3,6 +3,7 @@
 mod batching;
 mod compare_and_set;
 mod connections;
+mod runtimes;
 mod start;
 mod unix_socket;
 

@@ -41,6 +41,8 @@ use self::{
     state::{Permission, State},
 };
 use super::health::ServerHealth;
+#[cfg(feature = "_shared")]
+use super::runtime_lag::RuntimeLag;
 use crate::{error::StoreError, events::StoreObservers, stats::store_calls::CallCounters};
 
 /// A call that takes that much longer than its timeout shows that this process
@@ -69,7 +71,7 @@ pub(crate) struct CircuitBreaker {
     #[cfg(feature = "_shared")]
     opened: Arc<tokio::sync::Notify>,
     #[cfg(feature = "_shared")]
-    lag: super::runtime_lag::RuntimeLag,
+    lag: RuntimeLag,
 }
 
 impl CircuitBreaker {
@@ -90,7 +92,7 @@ impl CircuitBreaker {
             #[cfg(feature = "_shared")]
             opened: Arc::default(),
             #[cfg(feature = "_shared")]
-            lag: super::runtime_lag::RuntimeLag::new(),
+            lag: RuntimeLag::new(),
         })
     }
 
@@ -113,26 +115,25 @@ impl CircuitBreaker {
         }
     }
 
-    /// Notes that a call is handed to the connection now.
+    /// Notes that a call is handed to the connection now, on the runtime of the prober.
     pub(crate) fn start_call(&self) -> CallGuard<'_> {
         #[cfg(feature = "_shared")]
-        self.lag.watch();
+        return self.start_call_on(&self.lag);
+        #[cfg(not(feature = "_shared"))]
         CallGuard { breaker: self, sent: Instant::now() }
+    }
+
+    /// Notes that a call is handed to the connection now, on the runtime of that lag.
+    #[cfg(feature = "_shared")]
+    pub(super) fn start_call_on<'a>(&'a self, lag: &'a RuntimeLag) -> CallGuard<'a> {
+        lag.watch();
+        CallGuard { breaker: self, sent: Instant::now(), lag }
     }
 
     /// Returns true if the server has answered any call, be it with an error, since `then`.
     #[cfg(feature = "_shared")]
     pub(crate) fn has_answered_since(&self, then: Instant) -> bool {
         self.last_answer() > then
-    }
-
-    /// Returns true if this process has been too slow, within the time of a call, to say
-    /// that the server is.
-    pub(crate) fn is_lagging(&self) -> bool {
-        #[cfg(feature = "_shared")]
-        return self.lag.has_lagged_within(self.timeout);
-        #[cfg(not(feature = "_shared"))]
-        false
     }
 
     /// The health, as reported.
@@ -247,9 +248,9 @@ impl CircuitBreaker {
         is_open || is_closed && is_reported
     }
 
-    /// The meter of the lag, for the task that measures.
-    pub(super) fn lag_meter(&self) -> Arc<super::runtime_lag::LagMeter> {
-        self.lag.meter()
+    /// The lag of the runtime that the prober runs on.
+    pub(super) const fn lag(&self) -> &RuntimeLag {
+        &self.lag
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) trait Probe: Send + Sync {
 /// Outside of a Tokio runtime.
 pub(super) fn spawn_prober(breaker: &Arc<CircuitBreaker>, probe: &Arc<dyn Probe>) {
     breaker.set_prober();
-    tokio::spawn(breaker.lag_meter().measure());
+    tokio::spawn(breaker.lag().meter().measure());
     let opened = breaker.opened();
     let (breaker, probe) = (Arc::downgrade(breaker), Arc::downgrade(probe));
     tokio::spawn(async move {

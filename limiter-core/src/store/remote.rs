@@ -70,7 +70,9 @@ use crate::{
 /// Under load checks are batched, with the answers that they would have had alone: what
 /// comes while calls are under way goes by the next one. What finds nothing under way goes
 /// at once, alone; there is no timer. Calls are made by a thread of the store's own, so that
-/// a server whose threads are all busy reads its answers in time.
+/// a server whose threads are all busy reads its answers in time. A call of Redis needs no
+/// other thread in calm: each Tokio runtime that checks often has a connection besides, which
+/// it uses while it keeps up.
 ///
 /// # What it promises
 /// The same answers as every other store, field by field, by the clock of the
@@ -148,7 +150,7 @@ impl fmt::Debug for RemoteStore {
 impl Store for RemoteStore {
     fn decide<'a>(&'a self, check: Check<'a>) -> Answer<'a, Decision> {
         Answer::Pending(Box::pin(async move {
-            let before = self.0.within(self.0.decide(&check)).await?;
+            let before = self.0.decide(&check).await?;
             let kept = check.items().zip(&before.kept);
             let priors: Vec<_> = kept.map(|(item, kept)| kept.prior(item)).collect();
             // The database has decided by the same rule, and has written.
@@ -167,7 +169,7 @@ impl Store for RemoteStore {
 
     fn settle<'a>(&'a self, items: Vec<SettledItem<'a>>) -> Answer<'a, Vec<Settled>> {
         Answer::Pending(Box::pin(async move {
-            let before = self.0.within(self.0.settle(&items)).await?;
+            let before = self.0.settle(&items).await?;
             let kept = items.iter().zip(&before.kept);
             let outcomes = kept.map(|(item, kept)| settle(item, &kept.prior(item.item), kept.now));
             Ok(outcomes.map(|outcome| outcome.settled).collect())
@@ -196,7 +198,7 @@ impl Store for RemoteStore {
     fn look<'a>(&'a self, items: Vec<Item<'a>>) -> Answer<'a, KeyStates> {
         Answer::Pending(Box::pin(async move {
             let request = self.0.request(Operation::Look, items.iter().copied());
-            let Reply { now, kept } = self.0.within(self.0.perform(request)).await?;
+            let Reply { now, kept } = self.0.perform(request).await?;
             let states = items.iter().zip(&kept).map(|(item, kept)| kept.prior(*item)).collect();
             Ok(KeyStates::new(now, states))
         }))
@@ -255,7 +257,7 @@ impl Inner {
 
     async fn run(&self, operation: Operation, item: Item<'_>) -> Result<(), StoreError> {
         let request = self.request(operation, std::iter::once(item));
-        self.within(self.perform(request)).await.map(|_| ())
+        self.perform(request).await.map(|_| ())
     }
 
     /// A request of this instant.

@@ -4,6 +4,8 @@ use std::{sync::atomic::Ordering, time::Instant};
 
 use super::{CircuitBreaker, LAG};
 use crate::error::StoreError;
+#[cfg(feature = "_shared")]
+use crate::store::runtime_lag::RuntimeLag;
 
 /// A call that is on its way. Dropped before it ends, it says nothing about the
 /// server.
@@ -11,6 +13,8 @@ use crate::error::StoreError;
 pub(crate) struct CallGuard<'a> {
     pub(super) breaker: &'a CircuitBreaker,
     pub(super) sent: Instant,
+    #[cfg(feature = "_shared")]
+    pub(super) lag: &'a RuntimeLag,
 }
 
 impl CallGuard<'_> {
@@ -20,7 +24,7 @@ impl CallGuard<'_> {
         let (breaker, now) = (self.breaker, Instant::now());
         breaker.note_answer(now);
         let took = now - self.sent;
-        if took > breaker.timeout + LAG && !breaker.is_lagging() {
+        if took > breaker.timeout + LAG && !self.is_lagging() {
             breaker.calls.failed(took);
             let error = StoreError::new(format!("it answered after {took:?}"));
             breaker.failed(self.sent, now, &error);
@@ -47,11 +51,20 @@ impl CallGuard<'_> {
         }
         // Without any answer for long, it is the server after all.
         let silent = now.saturating_duration_since(breaker.last_answer());
-        let lags = took > breaker.timeout + LAG || breaker.is_lagging();
+        let lags = took > breaker.timeout + LAG || self.is_lagging();
         if is_late && lags && silent < 10 * breaker.timeout {
             return false;
         }
         breaker.failed(self.sent, now, error);
         true
+    }
+
+    /// Returns true if this process has been too slow, within the time of a call, to say
+    /// that the server is.
+    fn is_lagging(&self) -> bool {
+        #[cfg(feature = "_shared")]
+        return self.lag.has_lagged_within(self.breaker.timeout);
+        #[cfg(not(feature = "_shared"))]
+        false
     }
 }

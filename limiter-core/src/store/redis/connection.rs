@@ -30,6 +30,7 @@ const MAX_SENDS: u32 = 3;
 const MIN_AGE: Duration = Duration::from_millis(500);
 
 /// Where the server is.
+#[derive(Clone)]
 pub(super) enum Source {
     Server(Box<ConnectionInfo>),
     /// The master that Sentinel names when asked: anew for each connection.
@@ -92,6 +93,11 @@ impl Connection {
     /// Returns whether there is a connection now.
     pub(super) fn is_connected(&self) -> bool {
         matches!(*self.state.borrow(), State::Connected(_))
+    }
+
+    /// Returns whether the runtime that it was started on has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        self.state.has_changed().is_err()
     }
 
     /// Drops the connection, if there is one, for another one.

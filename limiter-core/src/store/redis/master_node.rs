@@ -9,6 +9,7 @@ use redis::{ConnectionInfo, Value};
 use super::{
     connection::{Connection, Source},
     error::CallError,
+    runtime_batchers::{RedisBatcher, RuntimeBatchers},
     script_runner::ScriptRunner,
     url::host_and_port,
 };
@@ -29,7 +30,9 @@ use crate::{
 pub(super) struct Master {
     /// Where it is; of a service of Sentinel the first sentinel.
     info: ConnectionInfo,
-    batcher: Batcher<Arc<ScriptRunner>>,
+    /// The batcher of the store's thread.
+    batcher: RedisBatcher,
+    runtime_batchers: Arc<RuntimeBatchers>,
     /// Kept for the prober, which ends with it.
     probe: Arc<dyn Probe>,
 }
@@ -50,11 +53,16 @@ impl Master {
         settings: &BreakerSettings,
     ) -> Self {
         let timeout = settings.timeout;
-        let runner = Arc::new(runner(Connection::start(source, timeout)));
+        let runner = Arc::new(runner(Connection::start(source.clone(), timeout)));
         let breaker = CircuitBreaker::new(format!("Redis at {}", info.addr()), settings);
-        let probe: Arc<dyn Probe> = Arc::new(MasterProbe { runner: Arc::clone(&runner), timeout });
+        let runtime_batchers = Arc::new(RuntimeBatchers::new(source, Arc::clone(&breaker)));
+        let probe: Arc<dyn Probe> = Arc::new(MasterProbe {
+            runner: Arc::clone(&runner),
+            runtime_batchers: Arc::clone(&runtime_batchers),
+            timeout,
+        });
         spawn_prober(&breaker, &probe);
-        Self { info, batcher: Batcher::new(runner, breaker, timeout), probe }
+        Self { info, batcher: Batcher::new(runner, breaker, timeout), runtime_batchers, probe }
     }
 
     pub(super) fn runner(&self) -> &ScriptRunner {
@@ -66,7 +74,11 @@ impl Master {
     }
 
     pub(super) fn health(&self) -> ServerHealth {
-        self.batcher.health()
+        let mut health = self.batcher.health();
+        let batchers = self.runtime_batchers.all();
+        let retries = batchers.iter().map(|batcher| batcher.executor().connection().retries());
+        health.calls.retries += retries.sum::<u64>();
+        health
     }
 
     pub(super) const fn info(&self) -> &ConnectionInfo {
@@ -84,7 +96,10 @@ impl Master {
 
     /// Does one step, at once or together with others that wait.
     pub(super) async fn run(&self, request: StoreRequest) -> Result<Reply, StoreError> {
-        self.batcher.run(request).await
+        match self.runtime_batchers.of_caller(self.runner()) {
+            Some(batcher) => batcher.run(request).await,
+            None => self.batcher.run(request).await,
+        }
     }
 
     /// Sends one command that only reads.
@@ -131,6 +146,7 @@ impl Master {
 /// The probe of one master.
 struct MasterProbe {
     runner: Arc<ScriptRunner>,
+    runtime_batchers: Arc<RuntimeBatchers>,
     timeout: Duration,
 }
 
@@ -145,6 +161,9 @@ impl Probe for MasterProbe {
 
     fn reconnect(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
+            for batcher in self.runtime_batchers.all() {
+                batcher.executor().connection().discard();
+            }
             self.runner.connection().discard();
             let _ = self.runner.connection().ready().await;
         })

@@ -99,6 +99,11 @@ impl ScriptRunner {
         Self { connection, scripts: Arc::clone(scripts), cluster }
     }
 
+    /// Returns one for the same server over another connection.
+    pub(super) fn over(&self, connection: Connection) -> Self {
+        Self::new(connection, &self.scripts, self.cluster.clone())
+    }
+
     pub(super) const fn connection(&self) -> &Connection {
         &self.connection
     }

@@ -18,6 +18,7 @@ use super::{
 const SENTINEL_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The sentinels of a service.
+#[derive(Clone)]
 pub(super) struct Sentinel {
     pub(super) sentinels: Vec<ConnectionInfo>,
     pub(super) service: String,

@@ -27,8 +27,10 @@ mod client_queue;
 mod concurrency;
 mod deadline;
 mod fair_queue;
+mod load;
 mod replay_decisions;
 mod request_group;
+mod turn;
 mod worker;
 
 use std::{
@@ -43,13 +45,15 @@ use self::{
     batch::Batch,
     concurrency::ConcurrencyLimit,
     fair_queue::FairQueue,
+    load::Load,
     request_group::Ticket,
+    turn::{Turn, Turns},
     worker::{WorkerSlot, serve},
 };
 use super::backend::{Reply, StoreRequest};
 use crate::{
     error::StoreError,
-    store::{ServerHealth, circuit_breaker::CircuitBreaker},
+    store::{ServerHealth, circuit_breaker::CircuitBreaker, runtime_lag::RuntimeLag},
 };
 
 /// When a request may be tried again that was refused as overload.
@@ -63,6 +67,10 @@ struct Inner<E> {
     breaker: Arc<CircuitBreaker>,
     timeout: Duration,
     runtime: Handle,
+    /// The lag of the runtime, where it is not the one that the breaker's prober runs on.
+    lag: Option<RuntimeLag>,
+    turns: Turns,
+    load: Load,
     state: Mutex<State>,
 }
 
@@ -83,8 +91,8 @@ impl State {
 }
 
 impl<E: BatchExecutor> Batcher<E> {
-    /// A batcher whose tasks run on the runtime of the caller. `timeout` is the
-    /// longest time that a call may take.
+    /// A batcher whose tasks run on the runtime of the caller, as the breaker's prober
+    /// does. `timeout` is the longest time that a call may take.
     ///
     /// # Panics
     /// Outside of a Tokio runtime.
@@ -93,6 +101,30 @@ impl<E: BatchExecutor> Batcher<E> {
         breaker: Arc<CircuitBreaker>,
         timeout: Duration,
     ) -> Self {
+        Self::start(executor, breaker, timeout, None)
+    }
+
+    /// The same on another runtime than the prober's, whose lag is measured, too.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime.
+    #[cfg(feature = "redis")]
+    pub(in crate::store) fn on_other_runtime(
+        executor: E,
+        breaker: Arc<CircuitBreaker>,
+        timeout: Duration,
+    ) -> Self {
+        let lag = RuntimeLag::new();
+        tokio::spawn(lag.meter().measure());
+        Self::start(executor, breaker, timeout, Some(lag))
+    }
+
+    fn start(
+        executor: E,
+        breaker: Arc<CircuitBreaker>,
+        timeout: Duration,
+        lag: Option<RuntimeLag>,
+    ) -> Self {
         let limits = executor.limits();
         let state = State {
             queue: FairQueue::new(limits),
@@ -100,7 +132,8 @@ impl<E: BatchExecutor> Batcher<E> {
             concurrency: ConcurrencyLimit::new(&limits),
         };
         let (runtime, state) = (Handle::current(), Mutex::new(state));
-        Self(Arc::new(Inner { executor, breaker, timeout, runtime, state }))
+        let (turns, load) = (Turns::default(), Load::default());
+        Self(Arc::new(Inner { executor, breaker, timeout, runtime, lag, turns, load, state }))
     }
 
     /// The executor of the batches.
@@ -109,7 +142,6 @@ impl<E: BatchExecutor> Batcher<E> {
     }
 
     /// The server's circuit breaker.
-    #[cfg(any(feature = "_sql", test))]
     pub(in crate::store) fn breaker(&self) -> &Arc<CircuitBreaker> {
         &self.0.breaker
     }
@@ -121,6 +153,18 @@ impl<E: BatchExecutor> Batcher<E> {
         health
     }
 
+    /// Returns how many requests wait or are in flight.
+    #[cfg(feature = "redis")]
+    pub(in crate::store) fn load(&self) -> usize {
+        self.0.load.get()
+    }
+
+    /// Returns true if the runtime has lagged within that time.
+    #[cfg(feature = "redis")]
+    pub(in crate::store) fn has_lagged_within(&self, period: Duration) -> bool {
+        self.0.lag().has_lagged_within(period)
+    }
+
     /// Returns the state before the request, which is decided in a batch.
     ///
     /// # Errors
@@ -130,6 +174,7 @@ impl<E: BatchExecutor> Batcher<E> {
     pub(in crate::store) async fn run(&self, request: StoreRequest) -> Result<Reply, StoreError> {
         let inner = &self.0;
         inner.breaker.check()?;
+        let _counted = inner.load.count();
         let (deadline, since) = (request.deadline, Instant::now());
         // Dropped here, where it was made: `free` on the store's thread took an eighth of it.
         let request = Arc::new(request);
@@ -139,6 +184,12 @@ impl<E: BatchExecutor> Batcher<E> {
             Some(Err(_)) => Err(StoreError::new("the task that sent it has ended")),
             None => Err(inner.expired(mark.is_sent(), since)),
         }
+    }
+}
+
+impl<E> Clone for Batcher<E> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
     }
 }
 
@@ -185,7 +236,7 @@ impl<E: BatchExecutor> Inner<E> {
         deadline: Instant,
         waited: Duration,
     ) -> Result<Vec<Reply>, StoreError> {
-        let (guard, sent) = (self.breaker.start_call(), Instant::now());
+        let (guard, sent) = (self.breaker.start_call_on(self.lag()), Instant::now());
         self.breaker.calls().batched(batch.iter().map(|entry| u64::from(entry.times)).sum());
         let answer = match self.in_time(self.executor.execute(batch), sent, deadline).await {
             Some(Ok(replies)) if replies.len() != batch.len() => Err(unanswered()),
@@ -206,12 +257,15 @@ impl<E: BatchExecutor> Inner<E> {
         result
     }
 
-    /// Sends a batch, and replies to those who wait.
-    async fn send(&self, batch: Batch) {
+    /// Sends a batch, and replies to those who wait. Returns the turn of the next one.
+    async fn send<'a>(&'a self, batch: Batch, turn: Option<Turn<'a>>) -> Turn<'a> {
         let sent = Instant::now();
         let waited = sent.saturating_duration_since(batch.oldest);
         let deadline = sent + 2 * self.timeout;
-        let (clients, refusals) = match self.call(&batch.entries, deadline, waited).await {
+        let call = self.call(&batch.entries, deadline, waited);
+        let answer = turn::give_up_in_flight(turn, call).await;
+        let turn = self.turns.next().await;
+        let (clients, refusals) = match answer {
             Ok(replies) => {
                 let wanted = self.state().queue.has_equal(&batch);
                 batch.reply(replies, &wanted, sent)
@@ -223,21 +277,7 @@ impl<E: BatchExecutor> Inner<E> {
             state.queue.answer_refused(&refusal);
         }
         state.queue.finish(&clients);
-    }
-
-    /// The error of a request whose deadline has passed. Where the server has answered
-    /// others since the request came, the wait for its turn was too long, or this
-    /// process was too slow: no failure of the server.
-    fn expired(&self, was_sent: bool, since: Instant) -> StoreError {
-        let is_overload = self.breaker.has_answered_since(since) || self.breaker.is_lagging();
-        match (was_sent, is_overload) {
-            (true, true) => StoreError::overloaded_in_flight(RETRY_AFTER),
-            (true, false) => StoreError::new(format!("no answer within {:?}", self.timeout)),
-            (false, true) => StoreError::overloaded(RETRY_AFTER),
-            (false, false) => {
-                StoreError::not_applied(format!("no call was answered within {:?}", self.timeout))
-            }
-        }
+        turn
     }
 }
 

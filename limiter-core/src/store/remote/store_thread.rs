@@ -5,6 +5,9 @@
 //! of the database would be read as late, and a healthy server would look slow. So
 //! connections, batches, probes and timers are tasks of a thread that does nothing else.
 //! It sleeps while nothing is called.
+//!
+//! To wake it and to be woken by it takes 20 µs each on a virtual machine. Redis, which is
+//! faster than that, is called without it in calm: see `redis/runtime_batchers.rs`.
 
 use std::{io, thread};
 

@@ -3,15 +3,24 @@
 //! process is too slow to see it in time, clients would be refused for what the server
 //! has long decided.
 
-use std::{pin::pin, time::Instant};
+use std::{
+    pin::pin,
+    time::{Duration, Instant},
+};
 
 use tokio::time::timeout_at;
 
-use super::{BatchExecutor, Inner};
-use crate::store::circuit_breaker::LAG;
+use super::{BatchExecutor, Inner, RETRY_AFTER};
+use crate::{
+    error::StoreError,
+    store::{circuit_breaker::LAG, runtime_lag::RuntimeLag},
+};
 
 /// How often a deadline moves, by the timeout of a call each time.
 const MAX_MOVES: u32 = 2;
+
+/// The time after a deadline that a late process has to read what has come before it.
+const GRACE: Duration = Duration::from_millis(5);
 
 impl<E: BatchExecutor> Inner<E> {
     /// Waits for the answer to a request that came at `since`, or to a call that was sent
@@ -27,7 +36,14 @@ impl<E: BatchExecutor> Inner<E> {
             if let Ok(answer) = timeout_at(deadline.into(), &mut answer).await {
                 return Some(answer);
             }
-            if moves == MAX_MOVES || !self.is_late_by_itself(since, deadline) {
+            if deadline.elapsed() <= LAG && !self.is_lagging() {
+                break;
+            }
+            let grace = Instant::now() + GRACE;
+            if let Ok(answer) = timeout_at(grace.into(), &mut answer).await {
+                return Some(answer);
+            }
+            if moves == MAX_MOVES || !self.breaker.has_answered_since(since) {
                 break;
             }
             deadline = Instant::now() + self.timeout;
@@ -35,9 +51,28 @@ impl<E: BatchExecutor> Inner<E> {
         None
     }
 
-    /// Returns true if the server has answered others since then, and this process lags.
-    fn is_late_by_itself(&self, since: Instant, deadline: Instant) -> bool {
-        let lags = deadline.elapsed() > LAG || self.breaker.is_lagging();
-        lags && self.breaker.has_answered_since(since)
+    /// The error of a request whose deadline has passed. Where the server has answered
+    /// others since the request came, the wait for its turn was too long, or this
+    /// process was too slow: no failure of the server.
+    pub(super) fn expired(&self, was_sent: bool, since: Instant) -> StoreError {
+        let is_overload = self.breaker.has_answered_since(since) || self.is_lagging();
+        match (was_sent, is_overload) {
+            (true, true) => StoreError::overloaded_in_flight(RETRY_AFTER),
+            (true, false) => StoreError::new(format!("no answer within {:?}", self.timeout)),
+            (false, true) => StoreError::overloaded(RETRY_AFTER),
+            (false, false) => {
+                StoreError::not_applied(format!("no call was answered within {:?}", self.timeout))
+            }
+        }
+    }
+
+    /// Returns true if the runtime has lagged within the time of a call.
+    pub(super) fn is_lagging(&self) -> bool {
+        self.lag().has_lagged_within(self.timeout)
+    }
+
+    /// The lag of the runtime that the calls are made on.
+    pub(super) fn lag(&self) -> &RuntimeLag {
+        self.lag.as_ref().unwrap_or(self.breaker.lag())
     }
 }

@@ -36,6 +36,7 @@ impl<E: BatchExecutor> WorkerSlot<E> {
 /// Sends batches as long as anything waits.
 pub(super) async fn serve<E: BatchExecutor>(mut slot: WorkerSlot<E>) {
     let inner = &slot.inner;
+    let mut turn = None;
     loop {
         let batch = {
             let mut state = inner.state();
@@ -50,9 +51,10 @@ pub(super) async fn serve<E: BatchExecutor>(mut slot: WorkerSlot<E>) {
         if batch.is_empty() {
             break;
         }
-        inner.send(batch).await;
+        turn = Some(inner.send(batch, turn).await);
         // Clients that have just got an answer may send the next request at once.
         yield_now().await;
     }
+    drop(turn);
     slot.is_done = true;
 }

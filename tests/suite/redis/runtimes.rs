@@ -1,0 +1,279 @@
+//! Runtimes that ask often have a connection of their own: in calm their requests take it, and
+//! otherwise that of the store's thread, so that a busy runtime loses no answer and holds up
+//! nobody.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::TcpStream,
+    sync::{Barrier, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+use limiter_core::{Check, Key, Policy, RemoteStore, Store};
+use redis::{Connection, cmd};
+use tokio::{
+    runtime,
+    task::{JoinSet, yield_now},
+};
+
+use super::{connection, connections::close_and_wait, ports};
+use crate::{
+    databases::{builder, store, unique},
+    remote::{admits, policy, subject},
+    servers::{start_cluster, start_redis},
+};
+
+/// Requests after which a runtime has its connection, and some more.
+const OFTEN: u32 = 100;
+
+fn runtime() -> runtime::Runtime {
+    runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// Checks so often that the runtime gets its connection, and waits until that is there.
+async fn warm_up(store: &RemoteStore, policies: &[Policy]) {
+    for _ in 0..OFTEN {
+        assert!(admits(store, policies, &subject(Key::user("warm-up"))).await);
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+}
+
+/// The ports of the clients that call a script of a server, one for each call.
+struct Monitor(mpsc::Receiver<u16>);
+
+impl Monitor {
+    fn start(url: &str) -> Self {
+        let mut stream = TcpStream::connect(("127.0.0.1", ports(url)[0])).unwrap();
+        stream.write_all(b"MONITOR\r\n").unwrap();
+        let (callers, received) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
+                let line = String::from_utf8_lossy(&line);
+                if line.contains("\"EVALSHA\"") {
+                    let port = line.split(']').next().and_then(|client| client.rsplit(':').next());
+                    let _ = callers.send(port.unwrap().parse().unwrap());
+                }
+            }
+        });
+        Self(received)
+    }
+
+    /// Returns the callers since the last time.
+    async fn callers(&self) -> Vec<u16> {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        self.0.try_iter().collect()
+    }
+}
+
+/// How many clients are connected, but for the one that asks.
+fn clients(connection: &mut Connection) -> usize {
+    let clients: String = cmd("CLIENT").arg(&["LIST", "TYPE", "normal"]).query(connection).unwrap();
+    clients.lines().count() - 1
+}
+
+#[test]
+fn a_busy_runtime_takes_the_connection_of_the_store() {
+    let url = start_redis();
+    let (policies, alice) = ([policy("100000/hour")], subject(Key::user("alice")));
+    let monitor = Monitor::start(&url);
+    runtime().block_on(async {
+        let store = store(&url, &unique("busy")).await;
+        assert!(admits(&store, &policies, &alice).await);
+        let of_store = *monitor.callers().await.last().unwrap();
+        warm_up(&store, &policies).await;
+        monitor.callers().await;
+        // In calm.
+        for _ in 0..10 {
+            assert!(admits(&store, &policies, &alice).await);
+        }
+        let callers = monitor.callers().await;
+        assert!(callers.len() == 10 && !callers.contains(&of_store), "{callers:?} {of_store}");
+        // Many at once.
+        let mut tasks = JoinSet::new();
+        for user in 0..1_000 {
+            let (store, policies) = (store.clone(), policies.clone());
+            let who = subject(Key::user(&user.to_string()));
+            tasks.spawn(async move { admits(&store, &policies, &who).await });
+        }
+        assert!(tasks.join_all().await.iter().all(|is_admitted| *is_admitted));
+        assert!(monitor.callers().await.contains(&of_store));
+        // Something keeps the thread while a request is under way.
+        let busy = async {
+            yield_now().await;
+            thread::sleep(Duration::from_millis(200));
+        };
+        let (is_admitted, ()) = tokio::join!(admits(&store, &policies, &alice), busy);
+        assert!(is_admitted);
+        monitor.callers().await;
+        assert!(admits(&store, &policies, &alice).await);
+        assert_eq!(monitor.callers().await, [of_store]);
+        // And not any longer. A tick has to be in time first.
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
+        assert!(admits(&store, &policies, &alice).await);
+        assert_eq!(monitor.callers().await, callers[..1]);
+    });
+}
+
+/// Far beyond the timeout.
+#[test]
+fn an_answer_is_read_by_a_runtime_that_was_busy() {
+    let url = start_redis();
+    let (policies, alice) = ([policy("9/hour")], subject(Key::user("alice")));
+    runtime().block_on(async {
+        let store = builder(&url, &unique("answer")).timeout(Duration::from_millis(200));
+        let store = store.connect().await.unwrap();
+        warm_up(&store, &[policy("1000/hour")]).await;
+        for remaining in (5..9).rev() {
+            let busy = async {
+                yield_now().await;
+                thread::sleep(Duration::from_secs(1));
+            };
+            let check = Check::new(&policies, &alice, 1);
+            let (decision, ()) = tokio::join!(store.decide(check), busy);
+            assert_eq!(decision.unwrap().quotas()[0].remaining(), remaining);
+        }
+        let failed = store.health().into_iter().flatten().map(|server| server.calls.failed);
+        assert_eq!(failed.sum::<u64>(), 0, "the server was not late");
+    });
+}
+
+#[test]
+fn a_busy_runtime_holds_up_no_other() {
+    let url = start_redis();
+    let store = runtime().block_on(store(&url, &unique("other")));
+    let policies = [policy("1000000/hour")];
+    let both_are_warm = Barrier::new(2);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            runtime().block_on(async {
+                warm_up(&store, &policies).await;
+                both_are_warm.wait();
+                let busy = async {
+                    yield_now().await;
+                    thread::sleep(Duration::from_secs(2));
+                };
+                let carol = subject(Key::user("carol"));
+                tokio::join!(admits(&store, &policies, &carol), busy)
+            })
+        });
+        scope.spawn(|| {
+            runtime().block_on(async {
+                warm_up(&store, &policies).await;
+                both_are_warm.wait();
+                let start = Instant::now();
+                while start.elapsed() < Duration::from_secs(1) {
+                    let sent = Instant::now();
+                    // The client of the other runtime, whose check may be under way.
+                    assert!(admits(&store, &policies, &subject(Key::user("carol"))).await);
+                    assert!(sent.elapsed() < Duration::from_millis(500), "{:?}", sent.elapsed());
+                }
+            });
+        });
+    });
+}
+
+#[test]
+fn a_runtime_that_ends_leaves_no_connection() {
+    let url = start_redis();
+    let mut server = connection(&url);
+    let store = runtime().block_on(store(&url, &unique("ends")));
+    let before = clients(&mut server);
+    for _ in 0..100 {
+        runtime().block_on(warm_up(&store, &[policy("1000000/hour")]));
+    }
+    assert!(clients(&mut server) <= before + 1, "{} {before}", clients(&mut server));
+    // One that asks seldom has none.
+    runtime().block_on(async {
+        let before = clients(&mut server);
+        let is_admitted = admits(&store, &[policy("9/hour")], &subject(Key::user("alice"))).await;
+        assert!(is_admitted && clients(&mut server) == before);
+    });
+}
+
+#[test]
+fn a_runtime_without_io_takes_the_connection_of_the_store() {
+    let url = start_redis();
+    let store = runtime().block_on(store(&url, &unique("io")));
+    let mut server = connection(&url);
+    let before = clients(&mut server);
+    runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+        for _ in 0..3 {
+            warm_up(&store, &[policy("1000000/hour")]).await;
+        }
+    });
+    assert_eq!(clients(&mut server), before);
+}
+
+#[test]
+fn connections_of_runtimes_are_closed() {
+    let url = start_redis();
+    closed_under_load(&url, || vec![connection(&url)]);
+}
+
+#[test]
+fn connections_of_runtimes_are_closed_on_a_cluster() {
+    let url = start_cluster();
+    closed_under_load(&url, || ports(&url).into_iter().map(super::at).collect());
+}
+
+/// The limit is kept while the servers close all connections again and again: several runtimes
+/// ask, for a few clients. A check that was under way may fail, charged or not.
+fn closed_under_load(url: &str, servers: impl Fn() -> Vec<Connection>) {
+    let (limit, checks) = (2_000, 3_000);
+    let store = runtime().block_on(store(url, &unique("closed")));
+    let policies = [policy(&format!("{limit}/day burst {limit}"))];
+    let clients = ["alice", "bob", "carol", "dave"];
+    let outcomes: Vec<Outcomes> = thread::scope(|scope| {
+        let ask = || runtime().block_on(ask(&store, &policies, &clients, checks));
+        let runtimes: Vec<_> = (0..3).map(|_| scope.spawn(ask)).collect();
+        while runtimes.iter().any(|runtime| !runtime.is_finished()) {
+            close_and_wait(servers());
+            thread::sleep(Duration::from_millis(20));
+        }
+        runtimes.into_iter().map(|runtime| runtime.join().unwrap()).collect()
+    });
+    let sum = |count: fn(&Outcomes) -> usize| outcomes.iter().map(count).sum::<usize>();
+    let (admitted, failed) = (sum(|outcomes| outcomes.admitted), sum(|outcomes| outcomes.failed));
+    // What a bucket drains meanwhile is less than one for each client.
+    let expected = clients.len() * limit..=clients.len() * (limit + 1);
+    assert!(admitted <= *expected.end(), "{admitted}");
+    assert!(expected.contains(&(admitted + failed).min(*expected.end())), "{admitted} {failed}");
+    assert!(failed < 3 * clients.len() * checks / 20, "{failed}");
+}
+
+/// How many checks were admitted, and how many got no answer.
+#[derive(Default)]
+struct Outcomes {
+    admitted: usize,
+    failed: usize,
+}
+
+/// Sends so many checks of each client, one after the other.
+async fn ask(
+    store: &RemoteStore,
+    policies: &[Policy],
+    clients: &[&str],
+    checks: usize,
+) -> Outcomes {
+    let mut tasks = JoinSet::new();
+    for client in clients {
+        let (store, policies) = (store.clone(), policies.to_vec());
+        let who = subject(Key::user(client));
+        tasks.spawn(async move {
+            let mut outcomes = Outcomes::default();
+            for _ in 0..checks {
+                match store.decide(Check::new(&policies, &who, 1)).await {
+                    Ok(decision) => outcomes.admitted += usize::from(decision.is_allowed()),
+                    Err(_) => outcomes.failed += 1,
+                }
+            }
+            outcomes
+        });
+    }
+    let all = tasks.join_all().await.into_iter();
+    all.fold(Outcomes::default(), |sum, client| Outcomes {
+        admitted: sum.admitted + client.admitted,
+        failed: sum.failed + client.failed,
+    })
+}

@@ -142,6 +142,7 @@ impl<E: BatchExecutor> Batcher<E> {
     }
 
     /// The server's circuit breaker.
+    #[cfg(any(feature = "_sql", test))]
     pub(in crate::store) fn breaker(&self) -> &Arc<CircuitBreaker> {
         &self.0.breaker
     }

@@ -115,6 +115,12 @@ impl CircuitBreaker {
         }
     }
 
+    /// Returns true if it is closed, and no call has failed of late.
+    #[cfg(feature = "redis")]
+    pub(super) fn is_calm(&self) -> bool {
+        self.calm.load(Ordering::Relaxed)
+    }
+
     /// Notes that a call is handed to the connection now, on the runtime of the prober.
     pub(crate) fn start_call(&self) -> CallGuard<'_> {
         #[cfg(feature = "_shared")]

@@ -75,12 +75,22 @@ pub(super) struct Live {
 }
 
 impl Connection {
-    /// Starts to connect, on the runtime of the caller.
-    pub(super) fn start(source: Source, call_timeout: Duration) -> Self {
+    /// Starts to connect, on the runtime of the caller. A call that takes longer than a
+    /// `response_timeout` ends with an error.
+    pub(super) fn start(
+        source: Source,
+        call_timeout: Duration,
+        response_timeout: Option<Duration>,
+    ) -> Self {
         let (sender, state) = watch::channel(State::Connecting);
         let wanted = Arc::new(Notify::new());
-        let task =
-            ReconnectTask { source, state: sender, wanted: Arc::clone(&wanted), call_timeout };
+        let task = ReconnectTask {
+            source,
+            state: sender,
+            wanted: Arc::clone(&wanted),
+            call_timeout,
+            response_timeout,
+        };
         tokio::spawn(task.run());
         Self { state, wanted, retries: Arc::default() }
     }

@@ -22,6 +22,7 @@ use crate::{
         remote::{
             backend::{Reply, StoreRequest},
             batcher::Batcher,
+            builder::server_timeout,
             probe_check::{probe, probe_client},
         },
     },
@@ -53,7 +54,11 @@ impl Master {
         settings: &BreakerSettings,
     ) -> Self {
         let timeout = settings.timeout;
-        let runner = Arc::new(runner(Connection::start(source.clone(), timeout)));
+        let runner = Arc::new(runner(Connection::start(
+            source.clone(),
+            timeout,
+            Some(server_timeout(timeout)),
+        )));
         let breaker = CircuitBreaker::new(format!("Redis at {}", info.addr()), settings);
         let runtime_batchers = Arc::new(RuntimeBatchers::new(source, Arc::clone(&breaker)));
         let probe: Arc<dyn Probe> = Arc::new(MasterProbe {

@@ -16,7 +16,7 @@ use super::{
     byte_stream::{self, Opened},
     connection::{Failure, Live, Source, State},
 };
-use crate::store::remote::builder::{CONNECT_TIMEOUT, server_timeout};
+use crate::store::remote::builder::CONNECT_TIMEOUT;
 
 /// The pauses between attempts to connect that fail, each twice the last one:
 /// a server that is back is in use again within the longest.
@@ -36,6 +36,8 @@ pub(super) struct ReconnectTask {
     /// Ends a pause between two attempts.
     pub(super) wanted: Arc<Notify>,
     pub(super) call_timeout: Duration,
+    /// The longest time until an answer, if the connection is to watch it.
+    pub(super) response_timeout: Option<Duration>,
 }
 
 impl ReconnectTask {
@@ -68,7 +70,7 @@ impl ReconnectTask {
     async fn connect(&self, attempt: u64, patience: Duration) -> Result<Opened, Failure> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
-            .set_response_timeout(Some(server_timeout(self.call_timeout)));
+            .set_response_timeout(self.response_timeout);
         let connect = async {
             match &self.source {
                 Source::Server(info) => byte_stream::open(info, config).await,

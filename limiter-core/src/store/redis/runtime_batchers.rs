@@ -9,7 +9,9 @@
 //! - requests beyond [`MAX_LOAD`] of a runtime at a time, as in a storm,
 //! - those of a runtime that has [lagged](RuntimeLag) within a second, because something
 //!   keeps its threads busy,
-//! - those of a runtime that has sent fewer than [`WARM_UP`], or whose connection is away.
+//! - those of a runtime that has sent fewer than [`WARM_UP`], or whose connection is away,
+//! - all of them once a call has failed, until many have succeeded: a runtime that was too
+//!   busy to read an answer is no witness against the server.
 //!
 //! Probes, looks at a cluster and all that is rare are the store thread's, too. Runtimes
 //! share nothing but the circuit breaker, so that one that is busy holds up no other: each
@@ -82,7 +84,7 @@ impl RuntimeBatchers {
         }
         let entry = self.entry(runtime)?;
         match entry.batcher.get() {
-            Some(batcher) if is_usable(batcher) => Some(batcher.clone()),
+            Some(batcher) if self.breaker.is_calm() && is_usable(batcher) => Some(batcher.clone()),
             Some(_) => None,
             None => {
                 self.warm_up(&entry, runner);
@@ -128,7 +130,7 @@ impl RuntimeBatchers {
             return;
         }
         let timeout = self.breaker.timeout();
-        let connection = Connection::start(self.source.clone(), timeout);
+        let connection = Connection::start(self.source.clone(), timeout, None);
         let runner = Arc::new(runner.over(connection));
         let batcher = Batcher::on_other_runtime(runner, Arc::clone(&self.breaker), timeout);
         let _ = entry.batcher.set(batcher);

@@ -104,7 +104,8 @@ impl<E: BatchExecutor> Batcher<E> {
         Self::start(executor, breaker, timeout, None)
     }
 
-    /// The same on another runtime than the prober's, whose lag is measured, too.
+    /// The same on another runtime than the prober's, whose lag is measured, too. The executor
+    /// has no timeouts of its own.
     ///
     /// # Panics
     /// Outside of a Tokio runtime.
@@ -262,7 +263,7 @@ impl<E: BatchExecutor> Inner<E> {
     async fn send<'a>(&'a self, batch: Batch, turn: Option<Turn<'a>>) -> Turn<'a> {
         let sent = Instant::now();
         let waited = sent.saturating_duration_since(batch.oldest);
-        let deadline = sent + 2 * self.timeout;
+        let deadline = sent + self.call_timeout();
         let call = self.call(&batch.entries, deadline, waited);
         let answer = turn::give_up_in_flight(turn, call).await;
         let turn = self.turns.next().await;

@@ -16,8 +16,12 @@ use crate::{
     store::{circuit_breaker::LAG, runtime_lag::RuntimeLag},
 };
 
-/// How often a deadline moves, by the timeout of a call each time.
+/// How often a deadline moves on the store's thread, by the timeout of a call each time.
 const MAX_MOVES: u32 = 2;
+
+/// The same on a runtime of the application: as long as that is too busy to read the answer.
+/// Under 2,000 connections at once a task of Rocket waited for its turn for two seconds.
+const MAX_MOVES_ON_OTHER_RUNTIME: u32 = 100;
 
 /// The time after a deadline that a late process has to read what has come before it.
 const GRACE: Duration = Duration::from_millis(5);
@@ -43,12 +47,27 @@ impl<E: BatchExecutor> Inner<E> {
             if let Ok(answer) = timeout_at(grace.into(), &mut answer).await {
                 return Some(answer);
             }
-            if moves == MAX_MOVES || !self.breaker.has_answered_since(since) {
+            if moves == self.max_moves() || !self.breaker.has_answered_since(since) {
                 break;
             }
             deadline = Instant::now() + self.timeout;
         }
         None
+    }
+
+    const fn max_moves(&self) -> u32 {
+        if self.is_on_other_runtime() { MAX_MOVES_ON_OTHER_RUNTIME } else { MAX_MOVES }
+    }
+
+    /// Returns the longest time of a call. On the store's thread, the executor ends calls
+    /// before that. On another runtime its timers would count the time in which the runtime
+    /// does something else.
+    pub(super) fn call_timeout(&self) -> Duration {
+        if self.is_on_other_runtime() { self.timeout } else { 2 * self.timeout }
+    }
+
+    const fn is_on_other_runtime(&self) -> bool {
+        self.lag.is_some()
     }
 
     /// The error of a request whose deadline has passed. Where the server has answered

@@ -101,7 +101,7 @@ impl Master {
 
     /// Does one step, at once or together with others that wait.
     pub(super) async fn run(&self, request: StoreRequest) -> Result<Reply, StoreError> {
-        match self.runtime_batchers.of_caller(self.runner()) {
+        match self.runtime_batchers.of_caller(&request, self.runner()) {
             Some(batcher) => batcher.run(request).await,
             None => self.batcher.run(request).await,
         }

@@ -161,6 +161,13 @@ impl<E: BatchExecutor> Batcher<E> {
         self.0.load.get()
     }
 
+    /// Returns true if a request of the same [client](StoreRequest::fair_client) waits or is
+    /// in flight.
+    #[cfg(feature = "redis")]
+    pub(in crate::store) fn has_client_of(&self, request: &StoreRequest) -> bool {
+        self.0.state().queue.has_client(request.fair_client())
+    }
+
     /// Returns true if the runtime has lagged within that time.
     #[cfg(feature = "redis")]
     pub(in crate::store) fn has_lagged_within(&self, period: Duration) -> bool {

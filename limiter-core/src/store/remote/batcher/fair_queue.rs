@@ -57,6 +57,12 @@ impl FairQueue {
         !self.ready.is_empty()
     }
 
+    /// Returns true if a request of that client waits or is in flight.
+    #[cfg(feature = "redis")]
+    pub(super) fn has_client(&self, client: &str) -> bool {
+        self.clients.contains_key(&self.hasher.hash_one(client))
+    }
+
     /// Puts a request behind those of its client. If there is no room, the newest
     /// request of the busiest client is refused, which may be this one.
     pub(super) fn push(
@@ -99,14 +105,15 @@ impl FairQueue {
         self.count(id, waiting, left);
     }
 
-    /// Takes the next batch: one entry of each ready client in turn, as often as there
-    /// is room.
-    pub(super) fn take_batch(&mut self, now: Instant) -> Batch {
+    /// Takes the next batch, of so many entries at most: one entry of each ready client in
+    /// turn, as often as there is room.
+    pub(super) fn take_batch(&mut self, now: Instant, entries: usize) -> Batch {
+        let limits = BatchLimits { entries: entries.min(self.limits.entries), ..self.limits };
         let mut batch = Batch::new(now);
         let mut turns = std::mem::take(&mut self.ready);
         let mut left_out = VecDeque::new();
         while let Some(id) = turns.pop_front() {
-            if batch.is_full(&self.limits) {
+            if batch.is_full(&limits) {
                 left_out.push_back(id);
                 continue;
             }

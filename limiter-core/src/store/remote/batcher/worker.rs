@@ -46,7 +46,7 @@ pub(super) async fn serve<E: BatchExecutor>(mut slot: WorkerSlot<E>) {
             if state.workers > state.concurrency.limit() {
                 break;
             }
-            state.queue.take_batch(Instant::now())
+            state.queue.take_batch(Instant::now(), inner.load.half())
         };
         if batch.is_empty() {
             break;

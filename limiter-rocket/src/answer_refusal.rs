@@ -43,6 +43,9 @@ pub(crate) async fn answer_refusal<'r>(
 
 /// Removes the mark of a handler's answer, and returns whether it was there.
 fn take_mark(response: &mut Response<'_>) -> bool {
+    if !has_field(response, "set-cookie") {
+        return false;
+    }
     let is_mark = |line: &str| line.split('=').next() == Some(ANSWERED_BY_HANDLER);
     let lines: Vec<_> = response.headers().get("set-cookie").map(str::to_owned).collect();
     let others: Vec<_> = lines.iter().filter(|line| !is_mark(line)).collect();
@@ -79,9 +82,15 @@ async fn catch<'r>(status: Status, request: &'r Request<'_>) -> Response<'r> {
 /// Adds a field to a response. A list goes on in another line; of the others the first one
 /// there stays.
 pub(crate) fn add_field(response: &mut Response<'_>, name: &'static str, value: Cow<'_, str>) {
-    if Fields::is_list(name, &value) || !response.headers().contains(name) {
+    if Fields::is_list(name, &value) || !has_field(response, name) {
         response.adjoin_header(Header::new(name, value.into_owned()));
     }
+}
+
+/// Returns true if a response has a field of that name. It looks at each: Rocket's own
+/// look-up hashes a name letter by letter, which takes as long as thirty comparisons.
+fn has_field(response: &Response<'_>, name: &str) -> bool {
+    response.headers().iter().any(|field| field.name() == name)
 }
 
 /// The catcher of refusals where the application has none: it answers refusals

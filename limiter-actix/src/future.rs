@@ -98,16 +98,18 @@ where
                     Self::admitted(service, enforcer, request, admission)
                 }
                 StateProjection::Calling { call, guard } => {
-                    let mut result = ready!(call.poll(context));
-                    let settling = guard.as_mut().map(|guard| guard.record(&result));
-                    let guard = guard.take();
-                    if let Some(settling) = settling.filter(|settling| !settling.is_done()) {
-                        let result = Some(result.map(ServiceResponse::map_into_left_body));
-                        Self::Settling { settling, guard, result }
-                    } else {
+                    let result = ready!(call.poll(context));
+                    let mut result = result.map(ServiceResponse::map_into_left_body);
+                    let mut guard = guard.take();
+                    let settling = match &mut guard {
+                        Some(guard) => guard.record(&result),
+                        None => Settling::done(),
+                    };
+                    if settling.is_done() {
                         guard.iter().for_each(|guard| guard.add_fields(&mut result));
-                        return Poll::Ready(result.map(ServiceResponse::map_into_left_body));
+                        return Poll::Ready(result);
                     }
+                    Self::Settling { settling, guard, result: Some(result) }
                 }
                 StateProjection::Settling { settling, guard, result } => {
                     ready!(Pin::new(settling).poll(context));

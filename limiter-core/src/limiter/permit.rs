@@ -109,6 +109,7 @@ impl Permit {
     }
 
     /// The policies of the decision.
+    #[inline]
     #[must_use]
     pub fn policies(&self) -> &PolicySet {
         &self.0.policies
@@ -147,7 +148,7 @@ impl Permit {
 
     /// This permit, and those that the same request has got before, the first
     /// one last.
-    pub fn chain(&self) -> impl Iterator<Item = &Self> {
+    pub fn chain(&self) -> impl Iterator<Item = &Self> + Clone {
         iter::successors(Some(self), |permit| permit.0.previous.as_ref())
     }
 

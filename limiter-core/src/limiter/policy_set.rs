@@ -41,6 +41,8 @@ struct Set {
     counts_users: bool,
     /// True if one of the policies counts reserved strikes.
     reserves: bool,
+    /// True if the status of a response matters to one of the policies.
+    has_outcomes: bool,
     /// The policies by which slices are charged; empty if one has no lease.
     #[cfg(feature = "_shared")]
     slice_policies: Box<[Policy]>,
@@ -95,7 +97,12 @@ impl PolicySet {
 
     /// Returns true if a response of that status changes what a policy has charged or may give
     /// back, or strikes.
+    #[inline]
     pub(super) fn settles(&self, status: u16) -> bool {
+        self.0.has_outcomes && self.has_outcome(status)
+    }
+
+    fn has_outcome(&self, status: u16) -> bool {
         self.0.policies.iter().any(|policy| {
             !policy.counts(status)
                 || policy.counts_for_good(status)

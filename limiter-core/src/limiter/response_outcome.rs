@@ -1,5 +1,7 @@
 //! Outcome: what an admitted request came to, and what it has cost in the end.
 
+use std::iter;
+
 use super::{
     Limiter, Permit, PolicySet, Settling,
     request_ledger::{Due, Ledger},
@@ -22,21 +24,27 @@ impl Permit {
     /// A request that was given up has no status: 499 stands for a
     /// client that hung up, as in nginx's log, and 500 for a handler that
     /// panicked.
+    #[inline]
     pub fn record_response(&self, status: u16) -> Settling {
-        self.record(std::slice::from_ref(self), status)
+        self.record(iter::once(self), status)
     }
 
     /// Records what the request came to for the policies of this permit and of those that
     /// it has got before, in one operation of the store.
     pub fn record_final_response(&self, status: u16) -> Settling {
-        let permits: Vec<_> = self.chain().cloned().collect();
-        self.record(&permits, status)
+        self.record(self.chain(), status)
     }
 
-    fn record(&self, permits: &[Self], status: u16) -> Settling {
-        if !permits.iter().any(|permit| permit.policies().settles(status)) {
-            return Settling::done();
+    #[inline]
+    fn record<'a>(&self, permits: impl Iterator<Item = &'a Self> + Clone, status: u16) -> Settling {
+        if permits.clone().any(|permit| permit.policies().settles(status)) {
+            self.settle_outcome(permits, status)
+        } else {
+            Settling::done()
         }
+    }
+
+    fn settle_outcome<'a>(&self, permits: impl Iterator<Item = &'a Self>, status: u16) -> Settling {
         self.settle_after(|ledger| {
             for permit in permits {
                 for (policy, subject) in permit.items() {

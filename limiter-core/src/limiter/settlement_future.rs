@@ -72,11 +72,13 @@ impl Runtime {
 
 impl Settling {
     /// Returns a future with nothing to do.
+    #[inline]
     pub fn done() -> Self {
         Self { work: None, runtime: Runtime::default() }
     }
 
     /// Returns true if there is nothing to wait for.
+    #[inline]
     #[must_use]
     pub const fn is_done(&self) -> bool {
         self.work.is_none()
@@ -109,6 +111,7 @@ impl Future for Settling {
 }
 
 impl Drop for Settling {
+    #[inline]
     fn drop(&mut self) {
         if let Some(work) = self.work.take() {
             self.runtime.spawn(work);

@@ -77,6 +77,13 @@ impl Policy {
         self.0.counted.count_for_good(status)
     }
 
+    /// Returns true if the status of a response may give units back, keep them for good, or
+    /// strike.
+    pub(crate) fn has_outcomes(&self) -> bool {
+        let strikes = self.ban().is_some_and(|rule| !rule.statuses().is_empty());
+        self.0.counted != CountedStatuses::All || strikes
+    }
+
     /// Returns true if it counts the reserved strikes of another policy, one a request.
     pub(crate) fn is_reservation(&self) -> bool {
         self.0.is_reservation

@@ -63,6 +63,7 @@ impl PolicySet {
         let counters = policies.iter().map(|policy| counters.of_policy(policy.reported_name()));
         let counters = counters.collect();
         let reserves = policies.iter().any(Policy::is_reservation);
+        let has_outcomes = policies.iter().any(Policy::has_outcomes);
         #[cfg(feature = "_shared")]
         let slice_policies = match policies.iter().all(Policy::is_leased) {
             true => policies.iter().map(Policy::for_slices).collect(),
@@ -78,6 +79,7 @@ impl PolicySet {
             texts,
             counts_users,
             reserves,
+            has_outcomes,
             #[cfg(feature = "_shared")]
             slice_policies,
             preflights: OnceLock::new(),

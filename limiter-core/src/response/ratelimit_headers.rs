@@ -168,11 +168,16 @@ impl<'a, 'd> Shown<'a, 'd> {
     }
 
     fn draft_11(&self) -> Option<String> {
-        let items = self.of_style(HeaderStyle::Draft11).map(|status| {
+        let mut list: Option<String> = None;
+        for status in self.of_style(HeaderStyle::Draft11) {
             let name = self.texts.quota(status).map_or("", |quota| &quota.status_name);
-            status_item(name, status)
-        });
-        items.reduce(|list, item| list + ", " + &item)
+            let item = status_item(name, status);
+            list = Some(match list {
+                None => item,
+                Some(list) => list + ", " + &item,
+            });
+        }
+        list
     }
 
     fn policy_field(&self) -> Option<Cow<'a, str>> {

@@ -196,8 +196,9 @@ impl Refusal {
         let mut problem = ProblemDocument::new(self.kind(), self.status());
         match &*self.0 {
             Inner::Decided(refusal) => {
-                problem.retry_after(self.retry_seconds());
-                if refusal.decision.wait() == Wait::Never {
+                let seconds = self.retry_seconds();
+                problem.retry_after(seconds);
+                if seconds.is_none() && refusal.decision.wait() == Wait::Never {
                     problem.detail(Some("The request costs more than the limit ever admits."));
                 }
                 problem.violated_policies(refusal.violated());

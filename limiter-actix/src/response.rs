@@ -103,12 +103,17 @@ impl<'a> ResponseFields<'a> {
     /// Adds a field. A list goes on in another line; of the others the first one there
     /// stays, which is the inner limiter's or the handler's own.
     pub(crate) fn add(&mut self, name: &'static str, value: Cow<'_, str>) {
-        let (name, is_list) = (field_name(name), Fields::is_list(name, &value));
-        if (self.is_new || is_list || !self.headers.contains_key(&name))
-            && let Some(value) = header_value(value, self.policy_field)
-        {
-            self.headers.append(name, value);
+        if self.has_own(name, &value) {
+            return;
         }
+        if let Some(value) = header_value(value, self.policy_field) {
+            self.headers.append(field_name(name), value);
+        }
+    }
+
+    /// Returns true if the response has a field of that name, of which it has one.
+    fn has_own(&self, name: &'static str, value: &str) -> bool {
+        !self.is_new && !Fields::is_list(name, value) && self.headers.contains_key(field_name(name))
     }
 }
 

@@ -15,6 +15,7 @@ impl<'a> Fields<'a> {
     /// Returns true if a field is a list, which goes on in another line of its name, as
     /// RFC 9651 (section 3.1) allows: nested limits show both. Of all others a response has
     /// one. (Up to draft -07 `ratelimit` is a dictionary.)
+    #[inline]
     #[must_use]
     pub fn is_list(name: &str, value: &str) -> bool {
         name == "ratelimit-policy" || name == "ratelimit" && value.starts_with('"')

@@ -74,6 +74,7 @@ impl SubjectResolver {
 
     /// Returns the subject of each policy, or why the request is not counted.
     /// `given` stands for the policies' own keys.
+    #[inline]
     pub(crate) fn subjects(
         &self,
         policies: &[Policy],
@@ -154,6 +155,7 @@ impl SubjectResolver {
     }
 
     /// The key of an address, IPv6 cut as configured.
+    #[inline]
     pub(crate) fn ip_key(&self, address: IpAddr) -> Key {
         self.client_ip.key(address)
     }
@@ -200,6 +202,7 @@ impl Client<'_> {
         Ok(address)
     }
 
+    #[inline]
     fn address_key(&mut self) -> Result<Key, Error> {
         self.address().map(|address| self.resolver.ip_key(address))
     }

@@ -7,6 +7,7 @@ use crate::key::Key;
 
 impl ClientIp {
     /// The IPv4 address that an IPv6 address stands for.
+    #[inline]
     pub(crate) fn embedded_ipv4(&self, address: IpAddr) -> Option<IpAddr> {
         self.nat64_prefixes.embedded_ipv4(address).map(IpAddr::V4)
     }

@@ -148,6 +148,7 @@ impl PolicySet {
     /// [`Error::Blocked`] if the address is on the block list. If the client's
     /// address is needed, for these lists or by a policy, and there is none, or a
     /// trusted proxy wrote a header that names no address.
+    #[inline]
     pub fn resolve_subjects(
         &self,
         request: &dyn RequestInfo,

@@ -65,6 +65,7 @@ fn behind(prefix: Ipv6Net, address: Ipv6Addr) -> Ipv4Addr {
 ///
 /// `None` for an IPv4 address that is not public: the RFCs forbid it there, so
 /// it would let an address claim to be one of an internal network.
+#[inline]
 pub(crate) fn embedded_ipv4(address: IpAddr) -> Option<Ipv4Addr> {
     let IpAddr::V6(v6) = address else { return None };
     find(v6).filter(|v4| is_public(*v4))

@@ -9,7 +9,7 @@ const WORDS: usize = 3;
 /// The encoded parts of a key. Two are equal if they have the same bytes.
 ///
 /// Short ones are whole words, with zeros behind the bytes. A word that is written at once
-/// can be read back at once, by each move and by the [hash](super::InMemoryHasher); bytes that
+/// can be read back at once, by each move and by the [hash](super::Key::keyed_hash); bytes that
 /// are written one by one are read back as a word only once all of them have left the
 /// processor's store buffer. (Measured: 30 ns of a check of 130.)
 #[derive(Clone, Eq, Hash, PartialEq)]

@@ -1,4 +1,4 @@
-//! Keyed hash of a key: [`InMemoryHasher`].
+//! Keyed hash of a key: [`Key::keyed_hash`].
 //!
 //! Keys of less than 64 bytes, which are nearly all, are hashed by vector
 //! multiply-shift (Dietzfelbinger, 1996) under random coefficients of 128 bits: two
@@ -9,6 +9,7 @@
 use std::{
     array,
     hash::{BuildHasher, Hasher, RandomState},
+    sync::LazyLock,
 };
 
 use super::Key;
@@ -16,9 +17,19 @@ use super::Key;
 /// Words of the longest key that is hashed by coefficients.
 const WORDS: usize = 8;
 
-/// Hashes keys under a secret of this process.
+impl Key {
+    /// Returns its hash under a secret of this process. It is the same for all that hash
+    /// keys, so that whoever has it can hand it on.
+    #[inline]
+    pub(crate) fn keyed_hash(&self) -> u64 {
+        static HASHER: LazyLock<InMemoryHasher> = LazyLock::new(InMemoryHasher::default);
+        HASHER.hash(self)
+    }
+}
+
+/// Hashes keys under a secret of its own.
 #[derive(Debug)]
-pub(crate) struct InMemoryHasher {
+struct InMemoryHasher {
     /// One that is added, and one for each word.
     coefficients: [u128; WORDS + 1],
     long: RandomState,
@@ -36,7 +47,7 @@ impl Default for InMemoryHasher {
 
 impl InMemoryHasher {
     #[inline]
-    pub(crate) fn hash(&self, key: &Key) -> u64 {
+    fn hash(&self, key: &Key) -> u64 {
         let (words, rest) = key.words();
         if words.len() >= WORDS {
             return self.hash_long(key.as_bytes());

@@ -130,7 +130,7 @@ impl PolicySet {
     #[inline(never)]
     fn record_refused(&self, check: &Check<'_>, checked: BucketCheck<'_>) -> Decision {
         let decision = checked.refusal();
-        self.record_decision(check, &decision, DecidedBy::Store);
+        self.record_one_refused(check, &decision, checked.digest(), checked.host_time());
         decision
     }
 

@@ -58,6 +58,22 @@ impl PolicySet {
         self.counters().iter().for_each(|counters| counters.add(allowed(is_near_limit)));
     }
 
+    /// Records that the one policy of a set refuses a request, without a strike and without
+    /// a new ban. `digest` is of its key, `now` is by the clock of this host.
+    #[cfg(feature = "memory")]
+    #[inline]
+    pub(super) fn record_one_refused(
+        &self,
+        check: &Check<'_>,
+        decision: &Decision,
+        digest: u64,
+        now: Timestamp,
+    ) {
+        let part = PolicyPart { set: self, check, decision, policy: 0, item: check.item(0) };
+        part.warn_of_vain_cost();
+        part.record_refused_key(decision.verdict() == Verdict::Banned, digest, now);
+    }
+
     /// Records any decision.
     #[inline(never)]
     fn record_any(&self, check: &Check<'_>, decision: &Decision, by: DecidedBy) {
@@ -165,7 +181,7 @@ impl PolicyPart<'_> {
         let counter =
             if is_banned { PolicyCounter::ShadowBanned } else { PolicyCounter::ShadowLimited };
         self.add(counter);
-        self.note_key(is_banned);
+        self.note_key(is_banned, self.item.subject.key.keyed_hash(), SystemClock.now());
         self.set.report_shadow_refusal(self.policy, &self.item.subject.key);
         true
     }
@@ -178,19 +194,22 @@ impl PolicyPart<'_> {
         let decision = self.decision;
         let had_ban = decision.verdict() == Verdict::Banned && !decision.is_new_ban();
         let refuses = !had_ban && decision.quotas_of(self.policy).any(QuotaStatus::refuses);
-        // Every quota holds one unit.
-        if self.check.cost() > 1 && decision.wait() == Wait::Never {
-            self.set.warn_of_vain_cost(self.policy, self.check.cost(), decision);
-        }
+        self.warn_of_vain_cost();
         if refuses && self.check.cost() > 0 && by != DecidedBy::DenyCache {
             self.record_strike(PolicyCounter::Strikes);
         }
-        if decision.ban().is_some_and(|ban| ban.policy == self.policy) {
-            self.add(PolicyCounter::Banned);
-            self.record_refused_key(true);
-        } else if refuses {
-            self.add(PolicyCounter::Limited);
-            self.record_refused_key(false);
+        let is_banned = decision.ban().is_some_and(|ban| ban.policy == self.policy);
+        if is_banned || refuses {
+            let digest = self.item.subject.key.keyed_hash();
+            self.record_refused_key(is_banned, digest, SystemClock.now());
+        }
+    }
+
+    fn warn_of_vain_cost(&self) {
+        let Self { set, check, decision, policy, .. } = self;
+        // Every quota holds one unit.
+        if check.cost() > 1 && decision.wait() == Wait::Never {
+            set.warn_of_vain_cost(*policy, check.cost(), decision);
         }
     }
 
@@ -216,8 +235,10 @@ impl PolicyPart<'_> {
         }
     }
 
-    fn record_refused_key(&self, is_banned: bool) {
-        self.note_key(is_banned);
+    #[inline]
+    fn record_refused_key(&self, is_banned: bool, digest: u64, now: Timestamp) {
+        self.add(if is_banned { PolicyCounter::Banned } else { PolicyCounter::Limited });
+        self.note_key(is_banned, digest, now);
         let observers = &self.set.inner().observers;
         if observers.want_refusals() {
             observers.observe(&Event::Refused {
@@ -228,10 +249,11 @@ impl PolicyPart<'_> {
         }
     }
 
-    fn note_key(&self, is_banned: bool) {
+    #[inline]
+    fn note_key(&self, is_banned: bool, digest: u64, now: Timestamp) {
         let counters = &self.set.counters()[self.policy];
         let (key, quota) = (&self.item.subject.key, self.refusing_quota(is_banned));
-        if !counters.refused_keys.note(key, quota, SystemClock.now()) {
+        if !counters.refused_keys.note(digest, key, quota, now) {
             counters.add(PolicyCounter::UnnotedRefusals);
         }
     }

@@ -9,6 +9,7 @@
 //! A refusal that finds the summary locked by another thread is not noted, so that
 //! no request waits here.
 
+mod position_table;
 mod summary;
 
 use std::{
@@ -20,11 +21,7 @@ use std::{
 use serde::Serialize;
 
 use self::summary::{Entry, Summary};
-use crate::{
-    key::{InMemoryHasher, Key},
-    quota::Quota,
-    time::Timestamp,
-};
+use crate::{key::Key, quota::Quota, time::Timestamp};
 
 /// Minutes that are kept.
 const SLICES: usize = 10;
@@ -56,8 +53,6 @@ pub struct RefusedKey {
 #[derive(Debug, Default)]
 pub(crate) struct RefusedKeys {
     slices: Mutex<VecDeque<Slice>>,
-    /// A key's digest is the same in all slices.
-    hasher: InMemoryHasher,
 }
 
 /// The refusals of one minute.
@@ -69,9 +64,15 @@ struct Slice {
 }
 
 impl RefusedKeys {
-    /// Notes a refusal. Returns false if another thread holds the lock: it is not noted.
-    pub(crate) fn note(&self, key: &Key, quota: Option<Quota>, now: Timestamp) -> bool {
-        let digest = self.hasher.hash(key);
+    /// Notes a refusal of a key of that [keyed hash](Key::keyed_hash). Returns false if
+    /// another thread holds the lock: it is not noted.
+    pub(crate) fn note(
+        &self,
+        digest: u64,
+        key: &Key,
+        quota: Option<Quota>,
+        now: Timestamp,
+    ) -> bool {
         let mut slices = match self.slices.try_lock() {
             Ok(slices) => slices,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),

@@ -39,7 +39,7 @@ use crate::{
     check::{Check, Item},
     decision::Decision,
     error::StoreError,
-    key::{InMemoryHasher, Key},
+    key::Key,
     policy::Policy,
     settlement::{Settled, SettledItem},
     stats::EntryStats,
@@ -125,7 +125,6 @@ struct Shared {
     may_step_back: bool,
     /// The instant from which slots count time.
     origin: Timestamp,
-    hasher: InMemoryHasher,
     table: Table,
     counter_ids: CounterIds,
     bans: Bans,
@@ -224,7 +223,7 @@ impl Store for MemoryStore {
 impl Shared {
     #[inline]
     fn location(&self, key: &Key) -> Location {
-        let digest = self.hasher.hash(key);
+        let digest = key.keyed_hash();
         Location { digest, bucket: self.table.bucket_of(digest) }
     }
 
@@ -246,7 +245,7 @@ impl Shared {
             StoreError::new(format!("{after:?} is not where a page of bans has ended"))
         })?;
         let now = self.clock.now();
-        let number = |banned: &Banned| self.hasher.hash(&banned.key) | 1;
+        let number = |banned: &Banned| banned.key.keyed_hash() | 1;
         let mut bans: Vec<Banned> =
             self.bans.of(namespace).filter(|banned| banned.ban.holds(now)).collect();
         bans.retain(|banned| number(banned) > after);

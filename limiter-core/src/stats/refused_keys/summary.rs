@@ -1,11 +1,7 @@
 //! The space-saving summary of one minute: up to 256 keys with their counts. A newcomer
 //! takes the place of the key with the smallest count, and that count as its error.
 
-use std::{
-    collections::HashMap,
-    hash::{BuildHasherDefault, Hasher},
-};
-
+use super::position_table::PositionTable;
 use crate::{key::Key, quota::Quota, time::Timestamp};
 
 /// The most keys.
@@ -28,7 +24,7 @@ pub(super) struct Entry {
 #[derive(Debug, Default)]
 pub(super) struct Summary {
     entries: Vec<Entry>,
-    positions: HashMap<u64, usize, BuildHasherDefault<DigestHasher>>,
+    positions: PositionTable,
     /// At most the smallest count. Counts only grow, so that the search for an entry
     /// with it goes round once before it has to be found anew.
     smallest: u64,
@@ -37,24 +33,31 @@ pub(super) struct Summary {
 
 impl Summary {
     pub(super) fn note(&mut self, digest: u64, key: &Key, quota: Option<Quota>, now: Timestamp) {
-        if let Some(position) = self.positions.get(&digest) {
-            let entry = &mut self.entries[*position];
+        if let Some(position) = self.positions.get(digest) {
+            let entry = &mut self.entries[position];
             entry.count += 1;
             (entry.last_seen, entry.quota) = (now, quota);
             return;
         }
-        let error = self.floor();
-        let (key, count) = (key.clone(), error + 1);
-        let entry = Entry { digest, key, count, error, first_seen: now, last_seen: now, quota };
+        self.add(digest, key, quota, now);
+    }
+
+    /// Adds a key that is not there.
+    #[inline(never)]
+    fn add(&mut self, digest: u64, key: &Key, quota: Option<Quota>, now: Timestamp) {
+        let key = key.clone();
+        let new = Entry { digest, key, count: 1, error: 0, first_seen: now, last_seen: now, quota };
         if self.entries.len() < CAPACITY {
             self.positions.insert(digest, self.entries.len());
-            self.entries.push(entry);
-        } else {
-            let position = self.least_frequent();
-            self.positions.remove(&self.entries[position].digest);
-            self.positions.insert(digest, position);
-            self.entries[position] = entry;
+            self.entries.push(new);
+            return;
         }
+        let position = self.least_frequent();
+        let place = &mut self.entries[position];
+        let Entry { digest: displaced, count: error, .. } = *place;
+        *place = Entry { count: error + 1, error, ..new };
+        self.positions.remove(displaced);
+        self.positions.insert(digest, position);
     }
 
     pub(super) fn entries(&self) -> &[Entry] {
@@ -83,32 +86,10 @@ impl Summary {
     }
 }
 
-/// Digests are hashed already.
-#[derive(Debug, Default)]
-struct DigestHasher(u64);
-
-impl Hasher for DigestHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        // Only for types that are no `u64`.
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, digest: u64) {
-        self.0 = digest;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
 #[cfg(test)]
 impl Summary {
-    /// The bytes that it takes, at most: a map has up to twice as many places as entries.
+    /// The bytes that it takes, at most.
     pub(super) fn size(&self) -> usize {
-        let place = size_of::<(u64, usize)>() + 1;
-        self.entries.capacity() * size_of::<Entry>() + 2 * self.positions.capacity() * place
+        self.entries.capacity() * size_of::<Entry>() + PositionTable::SIZE
     }
 }

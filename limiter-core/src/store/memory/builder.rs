@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::{MemoryStore, Shared, bans::Bans, counter_ids::CounterIds, table::Table};
 use crate::{
-    key::InMemoryHasher,
     store::memory_capacity::{MAX_ENTRIES, MemoryLimits},
     time::{Clock, SystemClock, Timestamp},
 };
@@ -51,7 +50,6 @@ impl MemoryStoreBuilder {
             origin: Timestamp::from_micros(clock.now().as_micros().saturating_sub(behind)),
             clock,
             may_step_back: !is_real_time,
-            hasher: InMemoryHasher::default(),
             bans: Bans::new(self.max_bans, table.segments(), is_real_time),
             table,
             counter_ids: CounterIds::new(),

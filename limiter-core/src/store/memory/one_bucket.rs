@@ -17,13 +17,15 @@ use crate::{
     decision::{Decision, PolicyBan, QuotaStatus},
     policy::Counter,
     short_list::ShortList,
-    time::Timestamp,
+    time::{Clock, SystemClock, Timestamp},
 };
 
 /// A check of one quota by `gcra`, as it was decided: few numbers, of which its caller makes
 /// the decision in the end.
 #[derive(Clone, Copy)]
 pub(crate) struct BucketCheck<'a> {
+    store: &'a Shared,
+    digest: u64,
     encoding: &'a WordEncoding,
     now: Timestamp,
     debt: Grains,
@@ -40,6 +42,18 @@ impl BucketCheck<'_> {
     #[inline]
     pub(crate) fn is_near_limit(self) -> bool {
         self.encoding.is_near_limit(self.debt)
+    }
+
+    /// The [keyed hash](crate::Key) of the key.
+    #[inline]
+    pub(crate) fn digest(self) -> u64 {
+        self.digest
+    }
+
+    /// When it was decided, by the clock of this host.
+    #[inline]
+    pub(crate) fn host_time(self) -> Timestamp {
+        if self.store.may_step_back { SystemClock.now() } else { self.now }
     }
 
     /// Returns the decision of a check that is admitted.
@@ -67,7 +81,7 @@ impl MemoryStore {
     #[allow(clippy::inline_always, reason = "see the module")]
     #[inline(always)]
     pub(crate) fn check_one_bucket<'a>(
-        &self,
+        &'a self,
         check: &Check<'a>,
     ) -> Result<BucketCheck<'a>, Declined> {
         let item = check.only_item().filter(|_| check.is_simple()).ok_or(Declined)?;
@@ -89,7 +103,8 @@ impl MemoryStore {
             }
             if slot.write_checked(read, charged) {
                 let debt = if charged.is_some() { after } else { before };
-                return Ok(BucketCheck { encoding, now, debt, wait, banned_until });
+                let (store, digest) = (&*self.0, location.digest);
+                return Ok(BucketCheck { store, digest, encoding, now, debt, wait, banned_until });
             }
         }
     }

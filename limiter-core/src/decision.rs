@@ -1,9 +1,11 @@
 //! The result of a check: [`Decision`], with the status of each quota.
 
+mod outcome;
 mod quota_status;
 mod retry;
 mod serialize;
 
+use self::outcome::Outcome;
 pub(crate) use self::quota_status::QuotaPosition;
 pub use self::{quota_status::QuotaStatus, retry::Retry};
 use crate::{
@@ -35,19 +37,17 @@ pub enum Verdict {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[must_use = "a refusal is no error: nothing is enforced unless the decision is looked at"]
 pub struct Decision {
-    pub(crate) verdict: Verdict,
+    outcome: Outcome,
     pub(crate) now: Timestamp,
     pub(crate) quotas: ShortList<QuotaStatus>,
     /// In a box of its own, since few decisions have one and all are moved.
     bans: Option<Box<Bans>>,
 }
 
-/// The bans that a check has met or brought. Few decisions have any.
+/// What else there is of the bans that a check has met or brought. Few decisions have any.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 struct Bans {
-    /// The one that ends last of those in force.
-    enforced: Option<PolicyBan>,
-    /// True if this check brought it.
+    /// True if this check brought the ban in force.
     is_new: bool,
     /// Those that this check brought, under enforced and shadow policies.
     brought: ShortList<PolicyBan>,
@@ -75,20 +75,19 @@ impl Decision {
         quotas: ShortList<QuotaStatus>,
     ) -> Self {
         let refuses = |status: &QuotaStatus| !status.is_shadow() && status.refuses();
-        let verdict = match ban {
-            Some(_) => Verdict::Banned,
-            None if quotas.iter().any(refuses) => Verdict::Limited,
-            None => Verdict::Allowed,
+        let outcome = match ban {
+            Some(ban) => Outcome::banned(ban),
+            None if quotas.iter().any(refuses) => Outcome::limited(),
+            None => Outcome::allowed(),
         };
-        let bans = ban.map(|ban| Box::new(Bans { enforced: Some(ban), ..Bans::default() }));
-        Self { verdict, now, quotas, bans }
+        Self { outcome, now, quotas, bans: None }
     }
 
     /// Returns the decision that quotas which do not refuse come to.
     #[cfg(feature = "memory")]
     #[inline]
     pub(crate) const fn admitted(now: Timestamp, quotas: ShortList<QuotaStatus>) -> Self {
-        Self { verdict: Verdict::Allowed, now, quotas, bans: None }
+        Self { outcome: Outcome::allowed(), now, quotas, bans: None }
     }
 
     /// Adds the bans that the check has brought, of which `enforced` is the one under an
@@ -103,12 +102,11 @@ impl Decision {
         if brought.is_empty() && shadow.is_empty() {
             return self;
         }
-        let verdict = if enforced.is_some() { Verdict::Banned } else { self.verdict };
+        let outcome = enforced.map_or(self.outcome, Outcome::banned);
         let is_new = enforced.is_some();
         let is_of_fallback = self.is_of_fallback();
-        let enforced = enforced.or(self.ban());
-        let bans = Bans { enforced, is_new, brought, shadow, is_of_fallback };
-        Self { verdict, bans: Some(Box::new(bans)), ..self }
+        let bans = Bans { is_new, brought, shadow, is_of_fallback };
+        Self { outcome, bans: Some(Box::new(bans)), ..self }
     }
 
     /// Returns the refusal of a ban that was known without a call to the store.
@@ -126,13 +124,13 @@ impl Decision {
     /// The verdict.
     #[must_use]
     pub const fn verdict(&self) -> Verdict {
-        self.verdict
+        self.outcome.verdict()
     }
 
     /// Returns true if the request passes.
     #[must_use]
     pub fn is_allowed(&self) -> bool {
-        self.verdict == Verdict::Allowed
+        self.verdict() == Verdict::Allowed
     }
 
     /// How long the same request has to wait: until every quota that refuses
@@ -155,8 +153,8 @@ impl Decision {
     }
 
     /// The ban in force that ends last.
-    pub(crate) fn ban(&self) -> Option<PolicyBan> {
-        self.bans.as_ref().and_then(|bans| bans.enforced)
+    pub(crate) const fn ban(&self) -> Option<PolicyBan> {
+        self.outcome.ban()
     }
 
     /// The bans that began with this request, under enforced and shadow policies.
@@ -207,7 +205,7 @@ impl Decision {
     /// Returns true if the request passes without any ban.
     #[inline]
     pub(crate) const fn is_allowed_without_bans(&self) -> bool {
-        matches!(self.verdict, Verdict::Allowed) && self.bans.is_none()
+        matches!(self.verdict(), Verdict::Allowed) && self.bans.is_none()
     }
 
     /// The statuses of the quotas of one policy.
@@ -258,9 +256,12 @@ impl Decision {
         for status in self.quotas.iter_mut() {
             *status = status.moved_to(positions[status.policy()]);
         }
+        if let Some(PolicyBan { policy, until }) = self.ban() {
+            self.outcome = Outcome::banned(PolicyBan { policy: positions[policy], until });
+        }
         if let Some(bans) = &mut self.bans {
-            let Bans { enforced, brought, shadow, .. } = &mut **bans;
-            for ban in enforced.iter_mut().chain(&mut brought[..]).chain(&mut shadow[..]) {
+            let Bans { brought, shadow, .. } = &mut **bans;
+            for ban in brought.iter_mut().chain(&mut shadow[..]) {
                 ban.policy = positions[ban.policy];
             }
         }
@@ -272,6 +273,6 @@ impl Decision {
         let now = self.now.after(age);
         let aged = |status: &QuotaStatus| status.at(now);
         let ban = self.ban();
-        Self { verdict: self.verdict, ..Self::of(now, ban, self.quotas.iter().map(aged).collect()) }
+        Self { outcome: self.outcome, ..Self::of(now, ban, self.quotas.iter().map(aged).collect()) }
     }
 }

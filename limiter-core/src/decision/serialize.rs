@@ -27,7 +27,7 @@ impl Serialize for Decision {
         let shown: Vec<&QuotaStatus> =
             self.quotas.iter().filter(|quota| !quota.is_shadow()).collect();
         let mut fields = serializer.serialize_struct("Decision", 5)?;
-        fields.serialize_field("verdict", &self.verdict)?;
+        fields.serialize_field("verdict", &self.verdict())?;
         fields.serialize_field("decided_at", &self.now)?;
         fields.serialize_field("retry_after_micros", &wait_micros(self.wait()))?;
         fields.serialize_field("banned_until", &self.banned_until())?;

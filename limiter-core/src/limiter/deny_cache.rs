@@ -129,13 +129,13 @@ impl DenyCache {
     /// Keeps what the store, called at `sent`, has answered, if that is a refusal that
     /// ends; else forgets what it has answered before.
     pub(super) fn put(&self, check: &Check<'_>, decision: &Decision, sent: Instant) {
-        if decision.verdict == Verdict::Allowed && !self.is_used() {
+        if decision.verdict() == Verdict::Allowed && !self.is_used() {
             return;
         }
         self.put_ban(check, decision, sent);
         match decision.wait() {
-            Wait::Micros(wait) if decision.verdict != Verdict::Allowed => {
-                let answers = decision.verdict == Verdict::Banned || !may_strike(check);
+            Wait::Micros(wait) if decision.verdict() != Verdict::Allowed => {
+                let answers = decision.verdict() == Verdict::Banned || !may_strike(check);
                 let entry = Entry::new(decision, sent, Duration::from_micros(wait), answers);
                 self.used.store(true, Ordering::Relaxed);
                 self.refusals.insert(check_id(check), entry, Some(Duration::from_micros(wait)));
@@ -151,7 +151,7 @@ impl DenyCache {
                 let entry = Entry::new(decision, sent, ban.until.since(decision.now), true);
                 let holds = Some(entry.holds);
                 self.bans.insert(ban_id(item), entry, holds);
-            } else if decision.verdict != Verdict::Banned {
+            } else if decision.verdict() != Verdict::Banned {
                 // The store knows of none any more.
                 self.bans.remove(&ban_id(item));
             }

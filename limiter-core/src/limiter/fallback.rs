@@ -113,7 +113,7 @@ impl Fallback {
         if self.local_share() == 1 {
             self.last_seen.put(check, decision);
         }
-        if decision.verdict == Verdict::Allowed && self.local.get().is_some() {
+        if decision.verdict() == Verdict::Allowed && self.local.get().is_some() {
             for item in check.items() {
                 self.forget(item);
             }

@@ -81,7 +81,7 @@ impl SetTexts {
         superseded: u64,
         write: &mut dyn FnMut(&'static str, Cow<'a, str>),
     ) {
-        if decision.verdict == Verdict::Banned {
+        if decision.verdict() == Verdict::Banned {
             return;
         }
         let shown = Shown { texts: self, decision, superseded };

@@ -76,6 +76,6 @@ impl<E: BatchExecutor> Probed<'_, E> {
         let none = || StoreError::new("the server answered another number of requests");
         let Reply { now, kept } = replies.pop().ok_or_else(none)?;
         let Operation::Decide(cost) = operation else { return Ok(Verdict::Allowed) };
-        Ok(outcome(request.items.iter(), &kept, cost, now).decision.verdict)
+        Ok(outcome(request.items.iter(), &kept, cost, now).decision.verdict())
     }
 }

@@ -155,6 +155,13 @@ impl<'a> Check<'a> {
 }
 
 impl Item<'_> {
+    /// Returns true if its policy bans, and its subject may be banned.
+    #[cfg(feature = "memory")]
+    #[inline]
+    pub(crate) fn may_be_banned(&self) -> bool {
+        self.subject.is_bannable() && self.policy.ban().is_some()
+    }
+
     /// Returns true if both strike and ban the same: one policy or group, and one key.
     pub(crate) fn is_same_offender(&self, other: &Self) -> bool {
         self.policy.namespaces().bans == other.policy.namespaces().bans

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `one_bucket` | the commonest check, without a lock |
 //! | `fast_path` | other checks that need no lock, and those that need no strikes |
+//! | `banned` | the refusal of a banned key, without a lock |
 //! | `general_path` | all other checks, strikes and changes by hand, under locks |
 //! | `table`, `slot` | where a key's state is, and how a slot is charged and passed on |
 //! | `locking` | the locked segments of a check, and the slots that it has claimed |
@@ -11,6 +12,7 @@
 //! | `bans` | bans in force and past, under a cap of their own |
 //! | `counter_ids` | the ids that stand for quotas in a slot |
 
+mod banned;
 mod bans;
 mod builder;
 mod clear;

@@ -135,8 +135,7 @@ impl Shared {
         location: Location,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, Declined> {
-        let is_bannable = item.subject.is_bannable() && item.policy.ban().is_some();
-        if !is_bannable || !self.bans.has_any(location.bucket) {
+        if !item.may_be_banned() || !self.bans.has_any(location.bucket) {
             return Ok(None);
         }
         self.find_slotted_ban(item, location, now)
@@ -219,7 +218,7 @@ impl Shared {
         locked.make_room(location, now)
     }
 
-    fn segment(&self, location: Location) -> &Segment {
+    pub(super) fn segment(&self, location: Location) -> &Segment {
         self.table.segment(segment_of(location.bucket))
     }
 }

@@ -8,7 +8,10 @@ use super::{
     slot::{Slot, Tag},
     table::{Location, WAYS},
 };
-use crate::{algorithm::Usage, time::Timestamp};
+use crate::{
+    algorithm::{Arithmetic, Usage},
+    time::Timestamp,
+};
 
 /// The least indebted of the slots that one counter has in a bucket: that of
 /// the smallest payload.
@@ -34,7 +37,7 @@ impl<'a> LockedSegments<'a> {
         let candidates = candidates(slots.filter(|slot| !slot.is_claimed()));
         let slot = self.least_indebted(location, &candidates, now)?;
         let (tag, payload) = (slot.tag(), slot.claim());
-        self.remember(location, tag, payload, now);
+        self.displace(location, tag, payload, now);
         Some(slot)
     }
 
@@ -86,15 +89,26 @@ impl<'a> LockedSegments<'a> {
         if usage.is_expired() { Some(0) } else { Some(usage.fill().max(1)) }
     }
 
-    /// Remembers what a displaced key has used.
-    fn remember(&mut self, location: Location, tag: Tag, payload: u64, now: Timestamp) {
+    /// Remembers what a displaced key has used, and forgets its state.
+    fn displace(&mut self, location: Location, tag: Tag, payload: u64, now: Timestamp) {
         if let Some(spec) = tag.id().and_then(|id| self.shared.counter_ids.spec(id))
             && spec.is_remembered
         {
             let usage: Usage = self.usage(location.bucket, tag, payload, &spec, now);
-            self.state(location.bucket).displaced.insert(tag, &usage);
+            self.remember(location, tag, &usage);
         }
         self.forget_wide(location.bucket, tag, payload);
+    }
+
+    /// Remembers what a key has used that has no slot from now on.
+    pub(super) fn remember<S: Arithmetic>(
+        &mut self,
+        location: Location,
+        tag: Tag,
+        usage: &Usage<S>,
+    ) {
+        self.shared.segment(location).set_has_displaced(true);
+        self.state(location.bucket).displaced.insert(tag, usage);
     }
 }
 

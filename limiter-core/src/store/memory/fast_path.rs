@@ -58,6 +58,9 @@ impl MemoryStore {
     #[inline(never)]
     pub(crate) fn decide_any(&self, check: &Check<'_>) -> Result<Decision, StoreError> {
         if check.is_simple() {
+            if let Ok(refusal) = self.0.refuse_banned(check) {
+                return Ok(refusal);
+            }
             let by_words = match check.only_item() {
                 Some(item) if let [counter] = &item.policy.counters().quotas[..] => {
                     self.0.decide_one_quota(check, item, counter)

@@ -152,7 +152,7 @@ impl<'a> LockedSegments<'a> {
             Some(slot) => self.put(location, slot, tag, content),
             // All slots of the bucket are this check's own, or have bans.
             None if spec.is_remembered => {
-                self.state(location.bucket).displaced.insert(tag, usage);
+                self.remember(location, tag, usage);
             }
             None => {}
         }

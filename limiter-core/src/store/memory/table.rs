@@ -12,7 +12,8 @@
 //!    line 2  │ │tag word  ×4 │ │tag word  ×4 │                         │
 //!    line 3  │ │tag word  ×4 │ │tag word  ×4 │                         │
 //!            │ └─────────────┘ └─────────────┘                         │
-//!            │ hides_bans   lock: wide states, displaced usage         │
+//!            │ hides_bans, has_displaced                               │
+//!            │ lock: wide states, displaced usage                      │
 //!            └─────────────────────────────────────────────────────────┘
 //! ```
 //!
@@ -113,6 +114,8 @@ pub(super) struct Segment {
     buckets: [Bucket; BUCKETS],
     /// True if a ban in force may have no slot.
     hides_bans: AtomicBool,
+    /// True if a key may have usage in the sketch, and no slot.
+    has_displaced: AtomicBool,
     state: Mutex<SegmentState>,
 }
 
@@ -134,6 +137,14 @@ impl Segment {
     #[inline]
     pub(super) fn hides_bans(&self) -> bool {
         self.hides_bans.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn has_displaced(&self) -> bool {
+        self.has_displaced.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_has_displaced(&self, has: bool) {
+        self.has_displaced.store(has, Ordering::Relaxed);
     }
 
     pub(super) fn set_hides_bans(&self, hides: bool) {

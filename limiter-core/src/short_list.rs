@@ -44,6 +44,13 @@ impl<T> ShortList<T> {
         Self(Repr::One(element))
     }
 
+    /// Returns a list of those elements.
+    #[cfg(feature = "memory")]
+    #[inline]
+    pub(crate) const fn of_many(elements: Vec<T>) -> Self {
+        Self(Repr::Many(elements))
+    }
+
     /// Adds an element at the end.
     #[inline]
     pub fn push(&mut self, element: T) {

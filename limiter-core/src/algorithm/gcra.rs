@@ -85,6 +85,7 @@ impl Arithmetic for Debt {
     }
 
     #[cfg(feature = "memory")]
+    #[inline]
     fn of_word(encoding: &WordEncoding, word: u64, now: Timestamp, origin: Timestamp) -> Self {
         encoding.debt_of_word(word, now, origin)
     }

@@ -150,6 +150,7 @@ impl WordEncoding {
     }
 
     /// Returns the usage of a word of this quota at `now`.
+    #[inline]
     pub(crate) fn unpack<S: Arithmetic>(
         &self,
         word: u64,
@@ -190,8 +191,8 @@ impl WordEncoding {
     /// Returns the debt of a word.
     #[inline]
     pub(super) fn debt_of_word(&self, word: u64, now: Timestamp, origin: Timestamp) -> Debt {
-        let debt = self.debt(self.grains_ahead(word, now, origin)).debt();
-        Debt::bounded(&self.quota, debt, self.quota.burst())
+        let Grains(ahead) = self.grains_ahead(word, now, origin);
+        self.debt(Grains(wait_time::believed(ahead, self.bucket)))
     }
 
     /// Returns a number of units in a word, counted from its end.

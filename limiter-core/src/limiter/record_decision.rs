@@ -38,21 +38,28 @@ impl PolicySet {
         }
     }
 
-    /// Records the commonest decision, that one enforced policy admits. Returns false,
-    /// with nothing recorded, if it is another.
+    /// Records the commonest decision, that enforced policies admit which have all counted.
+    /// Returns false, with nothing recorded, if it is another.
     #[inline]
     fn record_admitted(&self, cost: u64, decision: &Decision) -> bool {
-        let ([_], [first, ..]) = (self.counters(), decision.quotas()) else { return false };
-        if !decision.is_allowed_without_bans() || first.is_shadow() {
+        let (counters, quotas) = (self.counters(), decision.quotas());
+        // In one pass, since the quotas of a policy follow one another.
+        let of_policies = || quotas.chunk_by(|one, next| one.policy() == next.policy());
+        let all_counted = of_policies().map(|quotas| quotas[0].policy()).eq(0..counters.len());
+        let is_shadow = quotas.iter().any(QuotaStatus::is_shadow);
+        if !decision.is_allowed_without_bans() || is_shadow || !all_counted {
             return false;
         }
         if cost > 0 {
-            self.record_one_admitted(decision.quotas().iter().any(QuotaStatus::is_near_limit));
+            for (counters, quotas) in counters.iter().zip(of_policies()) {
+                counters.add(allowed(quotas.iter().any(QuotaStatus::is_near_limit)));
+            }
         }
         true
     }
 
     /// Records that the one policy of a set admits a request.
+    #[cfg(feature = "memory")]
     #[inline]
     pub(super) fn record_one_admitted(&self, is_near_limit: bool) {
         self.counters().iter().for_each(|counters| counters.add(allowed(is_near_limit)));

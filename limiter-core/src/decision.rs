@@ -44,7 +44,7 @@ pub struct Decision {
     bans: Option<Box<Bans>>,
 }
 
-/// What else there is of the bans that a check has met or brought. Few decisions have any.
+/// The bans that a check has brought or met beside the one in force. Few decisions have any.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 struct Bans {
     /// True if this check brought the ban in force.

@@ -1,4 +1,4 @@
-//! What a check came to, in two words: [`Outcome`].
+//! The verdict of a check and its ban, in two words: [`Outcome`].
 
 use std::fmt;
 
@@ -32,7 +32,7 @@ impl Outcome {
         Self { verdict: Verdict::Limited as u64, ..Self::allowed() }
     }
 
-    /// Nobody has 2^56 policies.
+    /// Returns the outcome of that ban. Nobody has 2^56 policies.
     #[inline]
     pub(super) const fn banned(PolicyBan { policy, until }: PolicyBan) -> Self {
         let verdict = Verdict::Banned as u64 | (policy as u64) << POLICY_AT;

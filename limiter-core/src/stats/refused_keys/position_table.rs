@@ -5,7 +5,8 @@
 //! a flood of new keys each takes the place of another, and a `HashMap` was built anew
 //! every few hundred of them.
 
-use super::summary::CAPACITY;
+/// The most digests.
+pub(super) const CAPACITY: usize = 256;
 
 const PLACES: usize = 2 * CAPACITY;
 

@@ -1,11 +1,8 @@
 //! The space-saving summary of one minute: up to 256 keys with their counts. A newcomer
 //! takes the place of the key with the smallest count, and that count as its error.
 
-use super::position_table::PositionTable;
+use super::position_table::{CAPACITY, PositionTable};
 use crate::{key::Key, quota::Quota, time::Timestamp};
-
-/// The most keys.
-pub(super) const CAPACITY: usize = 256;
 
 /// A key, and what is known of its refusals.
 #[derive(Clone, Debug)]

@@ -44,13 +44,13 @@ impl BucketCheck<'_> {
         self.encoding.is_near_limit(self.debt)
     }
 
-    /// The [keyed hash](crate::Key) of the key.
+    /// Returns the [keyed hash](crate::Key::keyed_hash) of the key.
     #[inline]
     pub(crate) fn digest(self) -> u64 {
         self.digest
     }
 
-    /// When it was decided, by the clock of this host.
+    /// Returns the instant at which it was decided, by the clock of this host.
     #[inline]
     pub(crate) fn host_time(self) -> Timestamp {
         if self.store.may_step_back { SystemClock.now() } else { self.now }

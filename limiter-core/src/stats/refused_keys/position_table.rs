@@ -46,8 +46,8 @@ impl PositionTable {
         self.0.positions[at] = position as u16 + 1;
     }
 
-    /// Removes a digest that is there, and moves each place behind it into the gap that is looked for
-    /// from there or before.
+    /// Removes a digest that is there. One behind it whose search would end at the gap moves
+    /// into it.
     pub(super) fn remove(&mut self, digest: u64) {
         let mut gap = self.find(digest);
         let Places { digests, positions } = &mut *self.0;

@@ -23,7 +23,7 @@ const LIMITS: &str = "\
 of a check among 1,000 keys (65 ns where governor took 35), samples of a profile found 16 ns in the key and the subject, 5 \
 in their hash, 6 in the clock, 8 in waiting for the slot's cache line, and 10 in handing the decision with its numbers to \
 the caller; the rest is the comparison, the swap and the statistics. With more keys, waiting for memory is most of it for \
-both. `check_all` hides that wait, and not the work. A refusal is also noted among the keys refused most, 40 ns under a \
+both. `check_all` hides that wait, and not the work. A refusal is also noted among the keys refused most, 25 ns under a \
 lock that is not waited for. Several quotas are charged under the lock of a segment: 70 ns once, and 25 to 30 for each. A \
 newcomer to a full store displaces another key under that lock, and what it had used is added to a sketch.";
 

@@ -232,7 +232,7 @@ impl Inner {
     /// Returns the prior state of a check. Outage usage is charged first, in a step of
     /// its own, within the same timeout.
     async fn decide(&self, check: &Check<'_>) -> Result<Reply, StoreError> {
-        let mut did_something = false;
+        let (mut did_something, deadline) = (false, Instant::now() + self.timeout);
         let done = |did_something: bool, error: StoreError| match did_something {
             true => StoreError::new(error),
             false => error,
@@ -240,12 +240,14 @@ impl Inner {
         for (_, item, outage_usage) in check.outage_usage() {
             let request = self.request(Operation::Reconcile, std::iter::once(item));
             let outage_usage = vec![outage_usage.clone()];
-            let reconciled = self.perform(StoreRequest { outage_usage, ..request }).await;
+            let reconciled = self.perform(StoreRequest { outage_usage, deadline, ..request }).await;
             reconciled.map_err(|error| done(did_something, error))?;
             did_something = true;
         }
         let request = self.request(Operation::Decide(check.cost()), check.items());
-        self.perform(request).await.map_err(|error| done(did_something, error))
+        self.perform(StoreRequest { deadline, ..request })
+            .await
+            .map_err(|error| done(did_something, error))
     }
 
     /// Returns the prior state of settled items.

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use limiter_core::{Check, Key, Policy, RemoteStore, Store};
+use limiter_core::{Check, Key, Policy, RemoteStore, Store, StoreErrorKind};
 use redis::{Connection, cmd};
 use tokio::{
     runtime,
@@ -135,6 +135,26 @@ fn an_answer_is_read_by_a_runtime_that_was_busy() {
         }
         let failed = store.health().into_iter().flatten().map(|server| server.calls.failed);
         assert_eq!(failed.sum::<u64>(), 0, "the server was not late");
+    });
+}
+
+/// As in a handler without `async`: the thread sleeps that would read the answer.
+#[test]
+fn a_thread_that_waits_for_itself_gets_an_error() {
+    let url = start_redis();
+    let (policies, alice) = ([policy("9/hour")], subject(Key::user("alice")));
+    runtime().block_on(async {
+        let store = store(&url, &unique("itself")).await;
+        warm_up(&store, &[policy("1000/hour")]).await;
+        let runtime = runtime::Handle::current();
+        let check = || {
+            let decide = async || store.decide(Check::new(&policies, &alice, 1)).await;
+            thread::scope(|scope| scope.spawn(|| runtime.block_on(decide())).join().unwrap())
+        };
+        let error = check().unwrap_err();
+        assert!(matches!(error.kind(), StoreErrorKind::Overloaded { .. }), "{error}");
+        // The store's thread answers from then on.
+        assert!(check().unwrap().is_allowed());
     });
 }
 

@@ -113,14 +113,13 @@ impl State {
         if let Some(outage) = &mut self.outage {
             outage.reason = error.to_string();
         }
-        if self.is_same_failure(sent, now) {
-            return;
-        }
-        self.last_failure = Some(now);
         self.recent = self.recent << 1 | 1;
-        self.failures += 1;
-        if self.failures == 1 {
-            self.first_failure_sent = Some(sent);
+        if !self.is_same_failure(sent, now) {
+            self.last_failure = Some(now);
+            self.failures += 1;
+            if self.failures == 1 {
+                self.first_failure_sent = Some(sent);
+            }
         }
         if !self.is_open() && self.trips(now) {
             self.open(now, error);
@@ -128,8 +127,8 @@ impl State {
     }
 
     /// Returns true if a call was under way when the last one failed, and has failed at once,
-    /// too. A server that closes all connections, to be back at once, fails one call of each
-    /// at the same moment, which says no more than one of them.
+    /// too: in a row they are one. A server that closes all connections, to be back at once,
+    /// fails one call of each at the same moment, which says little more than one of them.
     fn is_same_failure(&self, sent: Instant, now: Instant) -> bool {
         let is_late = (now - sent) * 2 >= self.timeout;
         !is_late && self.last_failure.is_some_and(|last| sent < last)

@@ -39,14 +39,20 @@ fn it_opens_after_five_failures_in_a_row() {
 
 /// As where a server closes all connections.
 #[test]
-fn calls_that_fail_together_are_one_failure() {
+fn calls_that_fail_together_are_one_failure_in_a_row() {
+    let fail = |state: &mut State, sent, times| {
+        (0..times).for_each(|_| state.call_failed(sent, sent + millis(5), &refused()));
+    };
     let (mut state, start) = (State::new(TIMEOUT), Instant::now());
+    fail(&mut state, start, 9);
+    assert!(!state.is_open());
+    // They count among the last calls.
+    fail(&mut state, start, 1);
+    assert!(state.is_open());
+    let mut state = State::new(TIMEOUT);
     for round in 0..5 {
         assert!(!state.is_open(), "{round}");
-        let sent = start + round * millis(10);
-        for call in 0..20 {
-            state.call_failed(sent + call * millis(1) / 20, sent + millis(5), &refused());
-        }
+        fail(&mut state, start + round * millis(10), 1);
     }
     assert!(state.is_open());
 }

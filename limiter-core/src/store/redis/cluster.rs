@@ -12,7 +12,7 @@ use std::{
 };
 
 use redis::ConnectionInfo;
-use tokio::{sync::Notify, time::timeout};
+use tokio::{runtime::Handle, sync::Notify, time::timeout};
 
 use super::{
     connection::{Connection, Source},
@@ -41,6 +41,8 @@ pub(super) struct Cluster {
     breaker_settings: BreakerSettings,
     map: RwLock<Arc<SlotMap>>,
     outdated: Notify,
+    /// The runtime of the store's thread, on which connections are made.
+    runtime: Handle,
 }
 
 impl Cluster {
@@ -51,10 +53,14 @@ impl Cluster {
         scripts: &Arc<Scripts>,
         breaker_settings: BreakerSettings,
     ) -> Result<Arc<Self>, CallError> {
-        let (map, scripts) = (SlotMap::default(), Arc::clone(scripts));
-        let map = RwLock::new(Arc::new(map));
-        let cluster =
-            Arc::new(Self { seeds, scripts, breaker_settings, map, outdated: Notify::new() });
+        let cluster = Arc::new(Self {
+            seeds,
+            scripts: Arc::clone(scripts),
+            breaker_settings,
+            map: RwLock::default(),
+            outdated: Notify::new(),
+            runtime: Handle::current(),
+        });
         cluster.set_map(cluster.map().ask_anew(&cluster).await?);
         tokio::spawn(follow(Arc::downgrade(&cluster)));
         Ok(cluster)
@@ -93,8 +99,9 @@ impl Cluster {
         Some(master)
     }
 
-    /// Starts to connect to the node at that address.
+    /// Starts to connect to the node at that address, whatever runtime has met it first.
     pub(super) fn start_master(self: &Arc<Self>, host: &str, port: u16) -> Arc<Master> {
+        let _entered = self.runtime.enter();
         let info = url::at(&self.seeds[0], host.to_owned(), port);
         let source = Source::Server(Box::new(info.clone()));
         let runner =

@@ -95,6 +95,11 @@ impl Connection {
         Self { state, wanted, retries: Arc::default() }
     }
 
+    /// Counts what is sent again with that of another connection.
+    pub(super) fn counting_with(self, other: &Self) -> Self {
+        Self { retries: Arc::clone(&other.retries), ..self }
+    }
+
     /// Returns once there is a connection, or why there is none.
     pub(super) async fn ready(&self) -> RedisResult<()> {
         self.live().await.map(|_| ())

@@ -79,11 +79,7 @@ impl Master {
     }
 
     pub(super) fn health(&self) -> ServerHealth {
-        let mut health = self.batcher.health();
-        let batchers = self.runtime_batchers.all();
-        let retries = batchers.iter().map(|batcher| batcher.executor().connection().retries());
-        health.calls.retries += retries.sum::<u64>();
-        health
+        self.batcher.health()
     }
 
     pub(super) const fn info(&self) -> &ConnectionInfo {

@@ -25,21 +25,32 @@
 
 use std::{
     sync::{
-        Arc, OnceLock, PoisonError, RwLock,
-        atomic::{AtomicU32, Ordering},
+        Arc, OnceLock, PoisonError, RwLock, Weak,
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
 
-use tokio::runtime::{self, Handle};
+use tokio::{
+    runtime::{self, Handle},
+    sync::Notify,
+    time::sleep,
+};
 
 use super::{
     connection::{Connection, Source},
     script_runner::ScriptRunner,
+    scripts::is_scripted,
 };
-use crate::store::{
-    circuit_breaker::CircuitBreaker,
-    remote::{backend::StoreRequest, batcher::Batcher},
+use crate::{
+    error::StoreError,
+    store::{
+        circuit_breaker::CircuitBreaker,
+        remote::{
+            backend::{Reply, StoreRequest},
+            batcher::Batcher,
+        },
+    },
 };
 
 /// The batcher of one runtime, or of the store's thread.
@@ -58,12 +69,15 @@ const MAX_RUNTIMES: usize = 64;
 /// A runtime that has lagged within that time takes the store's thread.
 const LAG_PERIOD: Duration = Duration::from_secs(1);
 
+/// A runtime that has answered nothing for that time, while it was asked, is stuck.
+const STUCK_AFTER: Duration = Duration::from_secs(10);
+
 /// The batchers of the runtimes that ask one server.
 pub(super) struct RuntimeBatchers {
     source: Source,
     breaker: Arc<CircuitBreaker>,
     /// The runtime of the store's thread.
-    store_thread: runtime::Id,
+    store_thread: Handle,
     entries: RwLock<Vec<Arc<Entry>>>,
 }
 
@@ -72,12 +86,21 @@ struct Entry {
     runtime: runtime::Id,
     requests: AtomicU32,
     batcher: OnceLock<RedisBatcher>,
+    /// True while its threads have answered nothing for long.
+    is_stuck: AtomicBool,
+    got_stuck: Notify,
+}
+
+/// The batcher of a runtime, with its entry.
+pub(super) struct RuntimeBatcher {
+    entry: Arc<Entry>,
+    batcher: RedisBatcher,
 }
 
 impl RuntimeBatchers {
     /// Keeps the batchers of all runtimes but that of the caller.
     pub(super) fn new(source: Source, breaker: Arc<CircuitBreaker>) -> Self {
-        let store_thread = Handle::current().id();
+        let store_thread = Handle::current();
         Self { source, breaker, store_thread, entries: RwLock::default() }
     }
 
@@ -87,22 +110,21 @@ impl RuntimeBatchers {
         &self,
         request: &StoreRequest,
         runner: &ScriptRunner,
-    ) -> Option<RedisBatcher> {
+    ) -> Option<RuntimeBatcher> {
         let runtime = Handle::try_current().ok()?.id();
-        if runtime == self.store_thread {
+        if runtime == self.store_thread.id() || !is_scripted(request.operation) {
             return None;
         }
         let entry = self.entry(runtime)?;
-        match entry.batcher.get() {
-            Some(batcher) => {
-                let takes = self.breaker.is_calm() && is_usable(batcher);
-                (takes && !batcher.has_client_of(request)).then(|| batcher.clone())
-            }
-            None => {
-                self.warm_up(&entry, runner);
-                None
-            }
-        }
+        let Some(batcher) = entry.batcher.get().cloned() else {
+            self.warm_up(&entry, runner);
+            return None;
+        };
+        let takes = self.breaker.is_calm()
+            && !entry.is_stuck.load(Ordering::Relaxed)
+            && is_usable(&batcher)
+            && !batcher.has_client_of(request);
+        takes.then_some(RuntimeBatcher { entry, batcher })
     }
 
     /// Returns the batchers there are.
@@ -115,8 +137,12 @@ impl RuntimeBatchers {
     fn entry(&self, runtime: runtime::Id) -> Option<Arc<Entry>> {
         let find =
             |entries: &[Arc<Entry>]| entries.iter().find(|entry| entry.runtime == runtime).cloned();
-        if let Some(entry) = find(&self.entries.read().unwrap_or_else(PoisonError::into_inner)) {
-            return Some(entry);
+        {
+            let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+            let known = find(&entries);
+            if known.is_some() || is_full(&entries) {
+                return known;
+            }
         }
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = find(&entries) {
@@ -130,14 +156,14 @@ impl RuntimeBatchers {
         if entries.len() == MAX_RUNTIMES {
             return None;
         }
-        let (requests, batcher) = (AtomicU32::new(0), OnceLock::new());
-        entries.push(Arc::new(Entry { runtime, requests, batcher }));
-        entries.last().cloned()
+        let entry = Arc::new(Entry::new(runtime));
+        entries.push(Arc::clone(&entry));
+        Some(entry)
     }
 
     /// Counts a request of a runtime without a batcher, and makes it one once it is worth
     /// it.
-    fn warm_up(&self, entry: &Entry, runner: &ScriptRunner) {
+    fn warm_up(&self, entry: &Arc<Entry>, runner: &ScriptRunner) {
         if entry.requests.fetch_add(1, Ordering::Relaxed) + 1 != WARM_UP {
             return;
         }
@@ -146,14 +172,59 @@ impl RuntimeBatchers {
         let runner = Arc::new(runner.over(connection));
         let batcher = Batcher::on_other_runtime(runner, Arc::clone(&self.breaker), timeout);
         let _ = entry.batcher.set(batcher);
+        self.store_thread.spawn(watch(Arc::downgrade(entry)));
     }
 }
 
 impl Entry {
+    fn new(runtime: runtime::Id) -> Self {
+        let (requests, batcher) = (AtomicU32::new(0), OnceLock::new());
+        let (is_stuck, got_stuck) = (AtomicBool::new(false), Notify::new());
+        Self { runtime, requests, batcher, is_stuck, got_stuck }
+    }
+
     /// Returns true if the runtime of its batcher has ended.
     fn has_ended(&self) -> bool {
         self.batcher.get().is_some_and(|batcher| batcher.executor().connection().has_ended())
     }
+}
+
+impl RuntimeBatcher {
+    /// Returns the state before the request, which is decided in a batch.
+    ///
+    /// # Errors
+    /// Those of a batcher. A request whose own thread waits for it, asleep, keeps its runtime
+    /// from reading the answer, and even from seeing its deadline: it ends as overload.
+    pub(super) async fn run(&self, request: StoreRequest) -> Result<Reply, StoreError> {
+        tokio::select! {
+            biased;
+            answer = self.batcher.run(request) => answer,
+            () = self.entry.got_stuck.notified() => Err(StoreError::overloaded_in_flight(LAG_PERIOD)),
+        }
+    }
+}
+
+/// Watches a runtime from the store's thread, until it ends.
+async fn watch(entry: Weak<Entry>) {
+    let mut finished_before = None;
+    loop {
+        sleep(STUCK_AFTER).await;
+        let Some(entry) = entry.upgrade().filter(|entry| !entry.has_ended()) else { return };
+        let Some(batcher) = entry.batcher.get() else { return };
+        let finished = (batcher.load() > 0).then(|| batcher.finished());
+        let is_stuck = finished.is_some() && finished == finished_before;
+        entry.is_stuck.store(is_stuck, Ordering::Relaxed);
+        if is_stuck {
+            entry.got_stuck.notify_waiters();
+        }
+        finished_before = finished;
+    }
+}
+
+/// Returns true if there is no room, and none can be made.
+fn is_full(entries: &[Arc<Entry>]) -> bool {
+    let stays = |entry: &Arc<Entry>| entry.batcher.get().is_some() && !entry.has_ended();
+    entries.len() == MAX_RUNTIMES && entries.iter().all(stays)
 }
 
 /// Returns true if the runtime keeps up, and the server is connected. (A connection has ended

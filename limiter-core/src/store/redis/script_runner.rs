@@ -33,6 +33,8 @@ use crate::{
 /// another is on its way.
 const LIMITS: BatchLimits = BatchLimits {
     entries: 32,
+    // With 16 checks in flight on one thread 100,000 a second instead of 70,000.
+    in_halves: true,
     // Lua takes some thousand numbers at once.
     quotas: 256,
     times: 1_024,
@@ -85,6 +87,10 @@ impl BatchExecutor for Arc<ScriptRunner> {
         })
     }
 
+    fn reconnect(&self) {
+        self.connection.discard();
+    }
+
     fn retries(&self) -> u64 {
         self.connection.retries()
     }
@@ -101,6 +107,7 @@ impl ScriptRunner {
 
     /// Returns one for the same server over another connection.
     pub(super) fn over(&self, connection: Connection) -> Self {
+        let connection = connection.counting_with(&self.connection);
         Self::new(connection, &self.scripts, self.cluster.clone())
     }
 

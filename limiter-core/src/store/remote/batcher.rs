@@ -28,6 +28,8 @@ mod concurrency;
 mod deadline;
 mod fair_queue;
 mod load;
+#[cfg(feature = "redis")]
+mod other_runtime;
 mod replay_decisions;
 mod request_group;
 mod turn;
@@ -104,22 +106,6 @@ impl<E: BatchExecutor> Batcher<E> {
         Self::start(executor, breaker, timeout, None)
     }
 
-    /// The same on another runtime than the prober's, whose lag is measured, too. The executor
-    /// has no timeouts of its own.
-    ///
-    /// # Panics
-    /// Outside of a Tokio runtime.
-    #[cfg(feature = "redis")]
-    pub(in crate::store) fn on_other_runtime(
-        executor: E,
-        breaker: Arc<CircuitBreaker>,
-        timeout: Duration,
-    ) -> Self {
-        let lag = RuntimeLag::new();
-        tokio::spawn(lag.meter().measure());
-        Self::start(executor, breaker, timeout, Some(lag))
-    }
-
     fn start(
         executor: E,
         breaker: Arc<CircuitBreaker>,
@@ -153,25 +139,6 @@ impl<E: BatchExecutor> Batcher<E> {
         let mut health = self.0.breaker.health();
         health.calls.retries = self.0.executor.retries();
         health
-    }
-
-    /// Returns how many requests wait or are in flight.
-    #[cfg(feature = "redis")]
-    pub(in crate::store) fn load(&self) -> usize {
-        self.0.load.get()
-    }
-
-    /// Returns true if a request of the same [client](StoreRequest::fair_client) waits or is
-    /// in flight.
-    #[cfg(feature = "redis")]
-    pub(in crate::store) fn has_client_of(&self, request: &StoreRequest) -> bool {
-        self.0.state().queue.has_client(request.fair_client())
-    }
-
-    /// Returns true if the runtime has lagged within that time.
-    #[cfg(feature = "redis")]
-    pub(in crate::store) fn has_lagged_within(&self, period: Duration) -> bool {
-        self.0.lag().has_lagged_within(period)
     }
 
     /// Returns the state before the request, which is decided in a batch.
@@ -219,6 +186,12 @@ impl<E: BatchExecutor> Inner<E> {
         ticket
     }
 
+    /// Returns the most entries of the next batch.
+    fn most_entries(&self) -> usize {
+        let limits = self.executor.limits();
+        if limits.in_halves { self.load.half() } else { limits.entries }
+    }
+
     /// Frees a slot, and starts a worker in it if anything waits.
     fn release_slot(self: &Arc<Self>) {
         let wants_worker = {
@@ -250,7 +223,12 @@ impl<E: BatchExecutor> Inner<E> {
         let answer = match self.in_time(self.executor.execute(batch), sent, deadline).await {
             Some(Ok(replies)) if replies.len() != batch.len() => Err(unanswered()),
             Some(answer) => answer,
-            None => Err(StoreError::new(format!("no answer within {:?}", self.timeout))),
+            None => {
+                if self.is_on_other_runtime() {
+                    self.executor.reconnect();
+                }
+                Err(StoreError::new(format!("no answer within {:?}", self.timeout)))
+            }
         };
         let result = match answer {
             Ok(replies) => {

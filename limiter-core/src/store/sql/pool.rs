@@ -59,6 +59,11 @@ impl<D: Dialect> Pool<D> {
     ///
     /// # Panics
     /// Outside of a Tokio runtime.
+    /// Returns the longest time of a call.
+    pub(in crate::store) const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     pub(in crate::store) fn new(dialect: Arc<D>, size: usize, timeout: Duration) -> Arc<Self> {
         Arc::new(Self {
             dialect,

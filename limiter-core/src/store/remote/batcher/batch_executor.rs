@@ -33,6 +33,10 @@ pub(in crate::store) trait BatchExecutor: Send + Sync + 'static {
         batch: &'a [BatchEntry],
     ) -> BoxFuture<'a, Result<Vec<Reply>, StoreError>>;
 
+    /// Makes its connection anew: a call was not answered that another connection would have
+    /// been. Does nothing where the executor watches its connections itself.
+    fn reconnect(&self) {}
+
     /// Returns how often a call was sent again that provably had not been carried out.
     fn retries(&self) -> u64;
 }
@@ -42,6 +46,9 @@ pub(in crate::store) trait BatchExecutor: Send + Sync + 'static {
 pub(in crate::store) struct BatchLimits {
     /// Entries of one batch.
     pub(in crate::store) entries: usize,
+    /// True if a batch takes half of all requests at most, so that one half is at the server
+    /// while this process works on the other.
+    pub(in crate::store) in_halves: bool,
     /// Quotas of all entries, beside those of the first.
     pub(in crate::store) quotas: usize,
     /// Repetitions of one entry.

@@ -16,12 +16,13 @@ use crate::{
     store::{circuit_breaker::LAG, runtime_lag::RuntimeLag},
 };
 
-/// How often a deadline moves on the store's thread, by the timeout of a call each time.
+/// How often a deadline moves, by the timeout of a call each time.
 const MAX_MOVES: u32 = 2;
 
-/// The same on a runtime of the application: as long as that is too busy to read the answer.
-/// Under 2,000 connections at once a task of Rocket waited for its turn for two seconds.
-const MAX_MOVES_ON_OTHER_RUNTIME: u32 = 100;
+/// How long it moves at least on a runtime of the application, which may be too busy to read
+/// the answer. Under 2,000 connections at once a task of Rocket waited for its turn for two
+/// seconds.
+const LONGEST_LAG: Duration = Duration::from_secs(5);
 
 /// The time after a deadline that a late process has to read what has come before it.
 const GRACE: Duration = Duration::from_millis(5);
@@ -36,7 +37,8 @@ impl<E: BatchExecutor> Inner<E> {
         mut deadline: Instant,
     ) -> Option<T> {
         let mut answer = pin!(answer);
-        for moves in 0.. {
+        let (last, mut moved) = (deadline + self.longest_move(), since);
+        loop {
             if let Ok(answer) = timeout_at(deadline.into(), &mut answer).await {
                 return Some(answer);
             }
@@ -47,16 +49,19 @@ impl<E: BatchExecutor> Inner<E> {
             if let Ok(answer) = timeout_at(grace.into(), &mut answer).await {
                 return Some(answer);
             }
-            if moves == self.max_moves() || !self.breaker.has_answered_since(since) {
+            let now = Instant::now();
+            if now >= last || !self.breaker.has_answered_since(moved) {
                 break;
             }
-            deadline = Instant::now() + self.timeout;
+            (moved, deadline) = (now, (now + self.timeout).min(last));
         }
         None
     }
 
-    const fn max_moves(&self) -> u32 {
-        if self.is_on_other_runtime() { MAX_MOVES_ON_OTHER_RUNTIME } else { MAX_MOVES }
+    /// Returns how far a deadline moves at most.
+    fn longest_move(&self) -> Duration {
+        let moves = MAX_MOVES * self.timeout;
+        if self.is_on_other_runtime() { moves.max(LONGEST_LAG) } else { moves }
     }
 
     /// Returns the longest time of a call. On the store's thread, the executor ends calls
@@ -66,7 +71,7 @@ impl<E: BatchExecutor> Inner<E> {
         if self.is_on_other_runtime() { self.timeout } else { 2 * self.timeout }
     }
 
-    const fn is_on_other_runtime(&self) -> bool {
+    pub(super) const fn is_on_other_runtime(&self) -> bool {
         self.lag.is_some()
     }
 

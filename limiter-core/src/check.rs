@@ -116,14 +116,6 @@ impl<'a> Check<'a> {
         Some(Item { policy, subject })
     }
 
-    /// Returns true if a refusal may be a strike.
-    #[cfg(feature = "memory")]
-    pub(crate) fn may_strike(&self) -> bool {
-        self.items().any(|item| {
-            item.subject.is_bannable() && item.policy.ban().is_some_and(BanRule::strikes_on_refusal)
-        })
-    }
-
     /// The item at a position.
     pub(crate) fn item(&self, position: usize) -> Item<'a> {
         Item { policy: &self.policies[position], subject: &self.subjects[position] }
@@ -160,6 +152,13 @@ impl Item<'_> {
     #[inline]
     pub(crate) fn may_be_banned(&self) -> bool {
         self.subject.is_bannable() && self.policy.ban().is_some()
+    }
+
+    /// Returns true if its refusal may be a strike.
+    #[cfg(feature = "memory")]
+    #[inline]
+    pub(crate) fn may_strike(&self) -> bool {
+        self.subject.is_bannable() && self.policy.ban().is_some_and(BanRule::strikes_on_refusal)
     }
 
     /// Returns true if both strike and ban the same: one policy or group, and one key.

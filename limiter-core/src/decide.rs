@@ -195,7 +195,7 @@ pub(crate) fn decide_without_strikes(
 ) -> Option<(Decision, bool)> {
     let refused = quotas.iter().any(QuotaStatus::refuses);
     let charged = ban.is_none() && !refused && check.cost() > 0;
-    if refused && ban.is_none() && check.may_strike() {
+    if refused && ban.is_none() && check.items().any(|item| item.may_strike()) {
         return None;
     }
     if charged {

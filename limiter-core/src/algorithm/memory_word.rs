@@ -42,6 +42,8 @@ pub(crate) struct WordEncoding {
     per_micro: u64,
     /// A full bucket in grains, at most [`MAX_WORD`].
     bucket: u64,
+    /// The largest debt in grains with which more than a fifth of the bucket is left.
+    far_from_limit: u64,
     /// The bits of a number of units.
     unit_bits: u32,
 }
@@ -73,10 +75,11 @@ impl WordEncoding {
         let unit_bits = u64::BITS - quota.limit().leading_zeros();
         let (per_unit, per_micro) = (quota.window_micros() / grain, quota.limit() / grain);
         let bucket = quota.burst().saturating_mul(per_unit).min(MAX_WORD);
-        Self { quota, grain, per_unit, per_micro, bucket, unit_bits }
+        let far_from_limit = (quota.burst() - quota.burst() / 5 - 1).saturating_mul(per_unit);
+        Self { quota, grain, per_unit, per_micro, bucket, far_from_limit, unit_bits }
     }
 
-    pub(super) const fn quota(&self) -> &Quota {
+    pub(crate) const fn quota(&self) -> &Quota {
         &self.quota
     }
 
@@ -175,8 +178,8 @@ impl WordEncoding {
 
     /// Returns true if at most a fifth of the bucket is left beside that debt.
     #[inline]
-    pub(crate) fn is_near_limit(&self, debt: Grains) -> bool {
-        self.debt(debt).is_near_limit(&self.quota)
+    pub(crate) const fn is_near_limit(&self, debt: Grains) -> bool {
+        debt.0 > self.far_from_limit
     }
 
     /// Returns the same as a state, which a quota of other numbers can read.

@@ -129,9 +129,8 @@ impl PolicySet {
     #[cfg(feature = "memory")]
     #[inline(never)]
     fn record_refused(&self, check: &Check<'_>, checked: BucketCheck<'_>) -> Decision {
-        let decision = checked.refusal();
-        self.record_one_refused(check, &decision, checked.digest(), checked.host_time());
-        decision
+        self.record_one_refused(check, checked);
+        checked.refusal()
     }
 
     /// Decides a check of any kind, if the store is this process's memory.

@@ -2,6 +2,8 @@
 //! are refused. The one place for all adapters.
 
 use super::{Inner, PolicySet};
+#[cfg(feature = "memory")]
+use crate::store::BucketCheck;
 use crate::{
     algorithm::Wait,
     ban::BanRule,
@@ -9,6 +11,7 @@ use crate::{
     decision::{Decision, QuotaStatus, Verdict},
     error::Error,
     events::{BanCause, Event, Observer},
+    key::Key,
     policy::{Mode, OnStoreError},
     quota::Quota,
     stats::counters::{LimiterCounter, PolicyCounter},
@@ -66,19 +69,53 @@ impl PolicySet {
     }
 
     /// Records that the one policy of a set refuses a request, without a strike and without
-    /// a new ban. `digest` is of its key, `now` is by the clock of this host.
+    /// a new ban.
     #[cfg(feature = "memory")]
     #[inline]
-    pub(super) fn record_one_refused(
+    pub(super) fn record_one_refused(&self, check: &Check<'_>, checked: BucketCheck<'_>) {
+        // Every quota holds one unit.
+        if check.cost() > 1 && checked.wait() == Wait::Never {
+            self.warn_of_vain_cost(0, check.cost(), &checked.refusal());
+        }
+        let (quota, now) = (checked.refusing_quota(), checked.host_time());
+        self.record_refused_key(0, check.item(0), quota, checked.digest(), now);
+    }
+
+    /// Records that a policy refuses a key of that digest: because of that quota, or by a ban
+    /// where there is none. `now` is by the clock of this host.
+    #[inline]
+    fn record_refused_key(
         &self,
-        check: &Check<'_>,
-        decision: &Decision,
+        policy: usize,
+        item: Item<'_>,
+        quota: Option<Quota>,
         digest: u64,
         now: Timestamp,
     ) {
-        let part = PolicyPart { set: self, check, decision, policy: 0, item: check.item(0) };
-        part.warn_of_vain_cost();
-        part.record_refused_key(decision.verdict() == Verdict::Banned, digest, now);
+        let (key, is_banned) = (&item.subject.key, quota.is_none());
+        let counter = if is_banned { PolicyCounter::Banned } else { PolicyCounter::Limited };
+        self.counters()[policy].add(counter);
+        self.note_refused_key(policy, key, quota, digest, now);
+        let observers = &self.inner().observers;
+        if observers.want_refusals() {
+            let (policy, key) = (item.policy.reported_name().to_owned(), key.clone());
+            observers.observe(&Event::Refused { policy, key, quota });
+        }
+    }
+
+    #[inline]
+    fn note_refused_key(
+        &self,
+        policy: usize,
+        key: &Key,
+        quota: Option<Quota>,
+        digest: u64,
+        now: Timestamp,
+    ) {
+        let counters = &self.counters()[policy];
+        if !counters.refused_keys.note(digest, key, quota, now) {
+            counters.add(PolicyCounter::UnnotedRefusals);
+        }
     }
 
     /// Records any decision.
@@ -188,7 +225,8 @@ impl PolicyPart<'_> {
         let counter =
             if is_banned { PolicyCounter::ShadowBanned } else { PolicyCounter::ShadowLimited };
         self.add(counter);
-        self.note_key(is_banned, self.item.subject.key.keyed_hash(), SystemClock.now());
+        let (key, quota) = (&self.item.subject.key, self.refusing_quota(is_banned));
+        self.set.note_refused_key(self.policy, key, quota, key.keyed_hash(), SystemClock.now());
         self.set.report_shadow_refusal(self.policy, &self.item.subject.key);
         true
     }
@@ -208,7 +246,8 @@ impl PolicyPart<'_> {
         let is_banned = decision.ban().is_some_and(|ban| ban.policy == self.policy);
         if is_banned || refuses {
             let digest = self.item.subject.key.keyed_hash();
-            self.record_refused_key(is_banned, digest, SystemClock.now());
+            let (quota, now) = (self.refusing_quota(is_banned), SystemClock.now());
+            self.set.record_refused_key(self.policy, self.item, quota, digest, now);
         }
     }
 
@@ -242,30 +281,7 @@ impl PolicyPart<'_> {
         }
     }
 
-    #[inline]
-    fn record_refused_key(&self, is_banned: bool, digest: u64, now: Timestamp) {
-        self.add(if is_banned { PolicyCounter::Banned } else { PolicyCounter::Limited });
-        self.note_key(is_banned, digest, now);
-        let observers = &self.set.inner().observers;
-        if observers.want_refusals() {
-            observers.observe(&Event::Refused {
-                policy: self.item.policy.reported_name().to_owned(),
-                key: self.item.subject.key.clone(),
-                quota: self.refusing_quota(is_banned),
-            });
-        }
-    }
-
-    #[inline]
-    fn note_key(&self, is_banned: bool, digest: u64, now: Timestamp) {
-        let counters = &self.set.counters()[self.policy];
-        let (key, quota) = (&self.item.subject.key, self.refusing_quota(is_banned));
-        if !counters.refused_keys.note(digest, key, quota, now) {
-            counters.add(PolicyCounter::UnnotedRefusals);
-        }
-    }
-
-    /// The quota that makes the request wait longest.
+    /// The quota that makes the request wait longest; `None` if a ban refuses it.
     fn refusing_quota(&self, is_banned: bool) -> Option<Quota> {
         let quotas = self.decision.quotas_of(self.policy).filter(|_| !is_banned);
         quotas.max_by_key(|status| status.wait()).map(|status| *status.quota())

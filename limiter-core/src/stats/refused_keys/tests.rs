@@ -1,7 +1,15 @@
+use std::{
+    sync::{
+        Barrier,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+};
+
 use super::*;
 
 fn at(seconds: u64) -> Timestamp {
-    Timestamp::from_micros(1_700_000_000_000_000 / SLICE * SLICE + seconds * 1_000_000)
+    Timestamp::from_micros(1_700_000_000_000_000 / MINUTE * MINUTE + seconds * 1_000_000)
 }
 
 fn address(number: u32) -> Key {
@@ -36,45 +44,93 @@ fn refusals_are_forgotten_after_ten_minutes() {
     assert_eq!(keys.top(9, at(599)).len(), 2);
     assert_eq!(keys.top(9, at(600)).len(), 1);
     assert!(note(&keys, &address(3), None, at(1_000)));
-    assert_eq!(keys.slices.lock().unwrap().len(), 1);
+    assert!(keys.ended.lock().unwrap().is_empty());
     // The clock steps back.
     assert!(note(&keys, &address(3), None, at(10)));
     assert_eq!(keys.top(9, at(1_000))[0].count, 2);
 }
 
-/// A million keys, and one with a twentieth of all refusals, over ten minutes.
+/// 300,000 keys, and one with a twentieth of all refusals, over ten minutes, by one thread
+/// and by ten.
 #[test]
-fn a_frequent_key_is_found_among_a_million() {
-    let keys = RefusedKeys::default();
-    let (frequent, others) = (address(u32::MAX), 1_000_000);
-    let mut own = 0;
-    for n in 0..others {
-        let now = at(u64::from(n) * 600 / u64::from(others));
-        assert!(note(&keys, &address(n), None, now));
-        if n % 19 == 0 {
-            own += 1;
-            assert!(note(&keys, &frequent, None, now));
-        }
+fn a_frequent_key_is_found_among_many() {
+    for threads in [1, 10] {
+        let (keys, others) = (RefusedKeys::default(), 300_000);
+        let (frequent, own) = (address(u32::MAX), AtomicU64::new(0));
+        let noted = AtomicU64::new(0);
+        // Each thread is there until the last one begins, so that none has the shard of
+        // another that has ended.
+        let all_there = Barrier::new(threads as usize);
+        thread::scope(|scope| {
+            for thread in 0..threads {
+                let (keys, frequent, own, noted) = (&keys, &frequent, &own, &noted);
+                let all_there = &all_there;
+                scope.spawn(move || {
+                    all_there.wait();
+                    for n in (thread..others).step_by(threads as usize) {
+                        let now = at(u64::from(n) * 600 / u64::from(others));
+                        let is_noted = note(keys, &address(n), None, now);
+                        noted.fetch_add(is_noted.into(), Ordering::Relaxed);
+                        if n % 19 == 0 && note(keys, frequent, None, now) {
+                            own.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+        });
+        let (own, noted) = (own.into_inner(), noted.into_inner());
+        assert!(noted > 150_000, "{noted}");
+        let top = keys.top(1, at(599));
+        assert_eq!(top[0].key, frequent);
+        assert!(top[0].count >= own && top[0].count - top[0].error <= own, "{own}: {:?}", top[0]);
+        assert!(top[0].error <= noted.div_ceil(256) + own.div_ceil(256), "{own}: {:?}", top[0]);
+        assert!(size(&keys) < 1_000_000);
     }
-    let top = keys.top(1, at(599));
-    assert_eq!(top[0].key, frequent);
-    assert!(top[0].count >= own && top[0].count - top[0].error <= own, "{own}: {:?}", top[0]);
-    assert!(top[0].error < own / 10, "{own}: {:?}", top[0]);
-    assert!(size_of_slices(&keys) < 1_000_000);
 }
 
-/// The bytes of all slices, with the keys, which are short, in place.
-fn size_of_slices(keys: &RefusedKeys) -> usize {
-    let slices = keys.slices.lock().unwrap();
-    assert_eq!(slices.len(), SLICES);
-    slices.iter().map(|slice| slice.summary.size()).sum()
+/// The bytes of all minutes, with the keys, which are short, in place.
+fn size(keys: &RefusedKeys) -> usize {
+    let ended = keys.ended.lock().unwrap();
+    assert_eq!(ended.len() as u64, MINUTES - 1);
+    let present = keys.shards.iter().map(|shard| {
+        let minute = shard.0.lock().unwrap();
+        minute.as_ref().map_or(0, |minute| minute.summary.size())
+    });
+    let entries: usize = ended.iter().map(|minute| minute.counts.entries.capacity()).sum();
+    present.sum::<usize>() + entries * size_of::<counts::Entry>()
+}
+
+/// Shards of 300 keys each, of which 212 are in both.
+#[test]
+fn merged_counts_are_bounds() {
+    let [mut one, mut other] = [Summary::default(), Summary::default()];
+    let mut own = [0; 388];
+    for n in 0..200_000_u32 {
+        // The lower the number, the more frequent.
+        let place = n.wrapping_mul(0x9e37_79b9) >> 16;
+        let key = (place * place / (1 << 16)) as usize * 300 >> 16;
+        let (summary, key) = if n % 3 == 0 { (&mut one, key) } else { (&mut other, 387 - key) };
+        own[key] += 1;
+        let key = address(key as u32);
+        summary.note(key.keyed_hash(), &key, None, at(0));
+    }
+    let counts = Counts::merged([&one.counts(), &other.counts()]).cut();
+    assert_eq!(counts.entries.len(), 256);
+    assert!(counts.floor <= 200_000 / 256, "{}", counts.floor);
+    let keys = counts.entries.iter().map(|entry| &entry.refused);
+    for (key, own) in (0..).map(address).zip(own) {
+        match keys.clone().find(|refused| refused.key == key) {
+            Some(kept) => assert!(kept.count >= own && kept.count - kept.error <= own, "{kept:?}"),
+            None => assert!(own <= counts.floor, "{own}"),
+        }
+    }
 }
 
 #[test]
 fn whoever_finds_it_locked_does_not_wait() {
     let keys = RefusedKeys::default();
-    let lock = keys.slices.lock().unwrap();
+    let locks = keys.shards.each_ref().map(|shard| shard.0.lock().unwrap());
     assert!(!note(&keys, &address(1), None, at(0)));
-    drop(lock);
+    drop(locks);
     assert!(note(&keys, &address(1), None, at(0)));
 }

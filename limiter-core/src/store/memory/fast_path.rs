@@ -110,7 +110,7 @@ impl Shared {
             let WordCheck { wait, charged } = checked.ok_or(Declined)?;
             let banned_until = self.slotted_ban(item, location, now)?;
             let charged = charged.filter(|_| banned_until.is_none());
-            if wait != Wait::None && banned_until.is_none() && check.may_strike() {
+            if wait != Wait::None && banned_until.is_none() && item.may_strike() {
                 return Err(Declined);
             }
             if slot.write_checked(read, charged) {

@@ -16,6 +16,7 @@ use crate::{
     check::{Check, Item},
     decision::{Decision, PolicyBan, QuotaStatus},
     policy::Counter,
+    quota::Quota,
     short_list::ShortList,
     time::{Clock, SystemClock, Timestamp},
 };
@@ -37,6 +38,17 @@ impl BucketCheck<'_> {
     #[inline]
     pub(crate) fn is_admitted(self) -> bool {
         self.wait == Wait::None && self.banned_until.is_none()
+    }
+
+    #[inline]
+    pub(crate) fn wait(self) -> Wait {
+        self.wait
+    }
+
+    /// Returns the quota that refuses it; `None` if a ban does.
+    #[inline]
+    pub(crate) fn refusing_quota(self) -> Option<Quota> {
+        self.banned_until.is_none().then(|| *self.encoding.quota())
     }
 
     #[inline]
@@ -98,7 +110,7 @@ impl MemoryStore {
             let GcraCheck { before, after, wait, charged } = checked.ok_or(Declined)?;
             let banned_until = self.0.slotted_ban(item, location, now)?;
             let charged = charged.filter(|_| banned_until.is_none());
-            if wait != Wait::None && banned_until.is_none() && check.may_strike() {
+            if wait != Wait::None && banned_until.is_none() && item.may_strike() {
                 return Err(Declined);
             }
             if slot.write_checked(read, charged) {

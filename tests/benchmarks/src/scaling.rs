@@ -138,7 +138,11 @@ fn by_bans(pace: &Pace) -> Vec<Row> {
     });
     let asked = sets.each_ref().map(|set| asked(pace, set, KEYS).1);
     let contenders = sets.iter().zip(&asked).map(|(set, asked)| -> Contender<'_> {
-        Box::new(|| ns(from_ref(asked), |subjects| drop(decide(set, subjects))))
+        Box::new(|| {
+            ns(from_ref(asked), |subjects| {
+                decide(set, subjects);
+            })
+        })
     });
     let rounds = in_turn(pace.rounds, contenders.collect());
     let rows = (1..parts.len()).map(|n| Row {

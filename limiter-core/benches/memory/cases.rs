@@ -3,7 +3,7 @@
 
 use std::{net::IpAddr, num::NonZeroU32, slice::from_ref, time::Duration};
 
-use limiter_core::{Algorithm, Key, PolicySet, Quota, Quotas};
+use limiter_core::{Algorithm, Key, PolicySet, Quota, Quotas, Subjects};
 
 use crate::work::{
     Governor, LIMIT, address, check_address, decide_address, in_order, order, policy, rule, time,
@@ -169,7 +169,9 @@ fn at_once(checks: usize) -> Contenders {
         },
         move || {
             let all = |group: &[IpAddr; 16]| {
-                let keys = group.map(|address| ours.subjects_of(&Key::ip(address)));
+                let keys = group.iter().map(|address| ours.subjects_of(&Key::ip(*address)));
+                // By `array::map` each was moved twice more.
+                let keys: Vec<Subjects> = keys.collect();
                 let decisions = futures_executor::block_on(ours.check_all(&keys, 1));
                 assert!(decisions.iter().all(Result::is_ok));
             };

@@ -1,6 +1,10 @@
 //! Checks of several requests at once: [`PolicySet::check_all`].
 
-use std::{future::poll_fn, task::Poll};
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    task::Poll,
+};
 
 use super::PolicySet;
 #[cfg(feature = "memory")]
@@ -50,24 +54,23 @@ impl PolicySet {
         let mut waiting = Vec::new();
         for group in requests.chunks(FETCHED) {
             #[cfg(feature = "memory")]
-            if let Some(memory) = &self.inner().memory {
-                let checks = group.iter().map(|subjects| self.policies().iter().zip(subjects));
-                memory.prefetch(checks.flatten().map(|(policy, subject)| Item { policy, subject }));
-            }
+            self.prefetch(group);
             for subjects in group {
                 match self.check(subjects, cost) {
-                    Answer::Ready(result) => results.push(result),
-                    Answer::Pending(answer) => {
+                    Answer::Ready(Some(result)) => results.push(result),
+                    answer => {
                         waiting.push((results.len(), answer));
-                        results.push(None);
+                        // Replaced by its answer below. Results that may be there or not
+                        // would all be copied once more.
+                        results.push(Ok(Decision::uncounted()));
                     }
                 }
             }
         }
         poll_fn(|context| {
-            waiting.retain_mut(|(position, answer)| match answer.as_mut().poll(context) {
+            waiting.retain_mut(|(position, answer)| match Pin::new(answer).poll(context) {
                 Poll::Ready(result) => {
-                    results[*position] = Some(result);
+                    results[*position] = result;
                     false
                 }
                 Poll::Pending => true,
@@ -75,7 +78,17 @@ impl PolicySet {
             if waiting.is_empty() { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
-        results.into_iter().flatten().collect()
+        results
+    }
+
+    #[cfg(feature = "memory")]
+    fn prefetch(&self, requests: &[Subjects]) {
+        let Some(memory) = &self.inner().memory else { return };
+        for subjects in requests {
+            for (policy, subject) in self.policies().iter().zip(subjects) {
+                memory.prefetch(Item { policy, subject });
+            }
+        }
     }
 }
 

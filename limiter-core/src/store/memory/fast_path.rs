@@ -80,16 +80,14 @@ impl MemoryStore {
 }
 
 impl MemoryStore {
-    /// Reads a slot of each item, so that those that are not in the processor's cache are
+    /// Reads a slot of the item, so that several that are not in the processor's cache are
     /// fetched side by side and not each by the check that needs it.
-    pub(crate) fn prefetch<'a>(&self, items: impl Iterator<Item = Item<'a>>) {
+    #[inline]
+    pub(crate) fn prefetch(&self, Item { policy, subject }: Item<'_>) {
         let Shared { table, .. } = &*self.0;
-        for Item { policy, subject } in items {
-            let first =
-                policy.counters().quotas.first().map_or(0, |counter| counter.spec.namespace);
-            let Location { digest, bucket } = self.0.location(&subject.key).of(first, table);
-            black_box(table.bucket(bucket).slots_from(digest).next().map(Slot::tag));
-        }
+        let first = policy.counters().quotas.first().map_or(0, |counter| counter.spec.namespace);
+        let Location { digest, bucket } = self.0.location(&subject.key).of(first, table);
+        black_box(table.bucket(bucket).first_slot(digest).tag());
     }
 }
 

@@ -77,6 +77,12 @@ impl Bucket {
         (0..LINES).flat_map(move |line| &self.0[(first + line) % LINES])
     }
 
+    /// Returns the first of the slots that the digest says.
+    #[inline]
+    pub(super) fn first_slot(&self, digest: u64) -> &Slot {
+        &self.0[digest as usize % LINES][0]
+    }
+
     /// Returns the slot of that tag, written by a quota of the same numbers.
     #[allow(clippy::inline_always, reason = "see one_bucket")]
     #[inline(always)]

@@ -53,6 +53,8 @@ impl DisplacedUsage {
             Some(at) => at,
             None => {
                 self.0.retain_mut(|sketch| sketch.age(now));
+                // Mostly it is the only one, and a vector begins with room for four.
+                self.0.reserve_exact(1);
                 self.0.push(Sketch::new(ring, now));
                 self.0.len() - 1
             }

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 use super::{
     locking::LockedSegments,
     slot::{Slot, Tag},
-    table::{Location, WAYS},
+    table::{Location, first_slot},
 };
 use crate::{
     algorithm::{Arithmetic, Usage},
@@ -26,15 +26,12 @@ impl<'a> LockedSegments<'a> {
     /// one, or that of the least indebted key, whose usage is remembered. `None`
     /// if all slots are claimed or have bans in force.
     pub(super) fn make_room(&mut self, location: Location, now: Timestamp) -> Option<&'a Slot> {
-        let ways = self.shared.table.ways();
-        // A tiny table uses the first slots alone, whatever the digest.
-        let digest = if ways < WAYS { 0 } else { location.digest };
-        let slots = self.bucket(location.bucket).slots_from(digest).take(ways);
-        if let Some(free) = slots.clone().find(|slot| slot.tag().is_free()) {
+        let slots = self.bucket(location.bucket).slots(self.shared.table.ways());
+        if let Some(free) = free_slot(slots, location) {
             free.claim();
             return Some(free);
         }
-        let candidates = candidates(slots.filter(|slot| !slot.is_claimed()));
+        let candidates = candidates(slots);
         let slot = self.least_indebted(location, &candidates, now)?;
         let (tag, payload) = (slot.tag(), slot.claim());
         self.displace(location, tag, payload, now);
@@ -112,15 +109,22 @@ impl<'a> LockedSegments<'a> {
     }
 }
 
-/// Returns the slot of the smallest payload of each counter, and every wide one.
-fn candidates<'a>(slots: impl Iterator<Item = &'a Slot>) -> SmallVec<[Candidate<'a>; 4]> {
-    let mut candidates: SmallVec<[Candidate<'a>; 4]> = SmallVec::new();
-    for slot in slots {
+/// Returns a free slot, in the line that the digest says if there is one.
+fn free_slot<'a>(slots: &'a [Slot], Location { digest, .. }: Location) -> Option<&'a Slot> {
+    let (last, first) = slots.split_at(first_slot(digest).min(slots.len()));
+    let is_free = |slot: &&Slot| slot.tag().is_free();
+    first.iter().find(is_free).or_else(|| last.iter().find(is_free))
+}
+
+/// Returns the slot of the smallest payload of each counter and among the bans, and every
+/// wide one, but for those that are claimed.
+fn candidates(slots: &[Slot]) -> SmallVec<[Candidate<'_>; 4]> {
+    let mut candidates: SmallVec<[Candidate<'_>; 4]> = SmallVec::new();
+    for slot in slots.iter().filter(|slot| !slot.is_claimed()) {
         let (tag, payload) = (slot.tag(), slot.payload());
-        let alike = candidates
-            .iter_mut()
-            .find(|other| other.tag.id() == tag.id() && !tag.is_wide() && !other.tag.is_wide());
-        match alike {
+        let kind = tag.kind();
+        let known = candidates.as_mut_slice().iter_mut().find(|other| other.tag.kind() == kind);
+        match known.filter(|_| !tag.is_wide()) {
             Some(other) if other.payload <= payload => {}
             Some(other) => *other = Candidate { slot, tag, payload },
             None => candidates.push(Candidate { slot, tag, payload }),

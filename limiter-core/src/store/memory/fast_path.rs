@@ -14,12 +14,8 @@ use std::hint::black_box;
 use smallvec::SmallVec;
 
 use super::{
-    MemoryStore, Shared,
-    counter_ids::Id,
-    locking::LockedSegments,
-    one_bucket::FoundSlot,
-    slot::{Slot, Tag},
-    table::Location,
+    MemoryStore, Shared, counter_ids::Id, locking::LockedSegments, one_bucket::FoundSlot,
+    slot::Tag, table::Location,
 };
 use crate::{
     algorithm::{Wait, WordCheck, WordEncoding},

@@ -106,6 +106,12 @@ impl Tag {
         Id::new(((self.0 & IDS) >> ID_AT) as u16)
     }
 
+    /// All but key and namespace: the same for all keys of a counter, and for all bans.
+    #[inline]
+    pub(super) const fn kind(self) -> u64 {
+        if self.is_ban() { BAN } else { self.0 & ((1 << HASH_AT) - 1) }
+    }
+
     /// Key and namespace alone.
     pub(super) const fn identity(self) -> u64 {
         self.0 & !(IDS | WIDE)

@@ -39,7 +39,7 @@ const LINE: usize = 4;
 const LINES: usize = 4;
 
 /// Slots of a bucket.
-pub(super) const WAYS: usize = LINE * LINES;
+const WAYS: usize = LINE * LINES;
 
 /// Buckets of a segment.
 const BUCKETS: usize = 4;
@@ -70,6 +70,12 @@ impl Location {
 pub(super) struct Bucket([[Slot; LINE]; LINES]);
 
 impl Bucket {
+    /// The first slots, at most so many.
+    pub(super) fn slots(&self, most: usize) -> &[Slot] {
+        let slots = self.0.as_flattened();
+        &slots[..most.min(slots.len())]
+    }
+
     /// All slots, from the line on that the digest says.
     #[inline]
     pub(super) fn slots_from(&self, digest: u64) -> impl Iterator<Item = &Slot> + Clone {
@@ -80,7 +86,7 @@ impl Bucket {
     /// Returns the first of the slots that the digest says.
     #[inline]
     pub(super) fn first_slot(&self, digest: u64) -> &Slot {
-        &self.0[digest as usize % LINES][0]
+        &self.0.as_flattened()[first_slot(digest)]
     }
 
     /// Returns the slot of that tag, written by a quota of the same numbers.
@@ -246,6 +252,12 @@ impl Table {
     fn slots_in_use(&self, bucket: usize) -> usize {
         self.bucket(bucket).0.iter().flatten().filter(|slot| !slot.tag().is_free()).count()
     }
+}
+
+/// Returns the position of the slot at which the search for a key of that digest begins.
+#[inline]
+pub(super) const fn first_slot(digest: u64) -> usize {
+    digest as usize % LINES * LINE
 }
 
 #[inline]

@@ -177,8 +177,8 @@ impl Sketch {
     }
 
     fn find(&self, tag: Tag) -> Option<Mark> {
-        let [one, other] = cells_of(tag).map(|cell| self.read(cell));
-        let (one, other) = (one?, other?);
+        let [one, other] = cells_of(tag);
+        let (one, other) = (self.read(one)?, self.read(other)?);
         Some(Mark { end: one.end.min(other.end), level: one.level.min(other.level) })
     }
 
@@ -202,7 +202,7 @@ fn cells_of(tag: Tag) -> [usize; 2] {
     const ODD: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
     let product = u128::from(tag.identity()).wrapping_mul(ODD);
     let folded = (product ^ product >> 64) as u64;
-    [folded >> 54, folded >> 44].map(|bits| bits as usize % CELLS)
+    [(folded >> 54) as usize % CELLS, (folded >> 44) as usize % CELLS]
 }
 
 #[cfg(test)]

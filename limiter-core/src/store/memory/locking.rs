@@ -37,9 +37,11 @@ impl<'a> LockedSegment<'a> {
     }
 }
 
+/// What a check has read of a key, so that it is not looked for twice.
 struct Claim<'a> {
     bucket: usize,
-    slot: &'a Slot,
+    /// `None` where the key has no slot.
+    slot: Option<&'a Slot>,
     tag: Tag,
     payload: u64,
 }
@@ -92,8 +94,8 @@ impl<'a> LockedSegments<'a> {
     ) -> Usage<S> {
         let location = location.of(spec.namespace, &self.shared.table);
         let tag = Tag::counter(location.digest, spec.namespace, id);
-        if let Some(at) = self.claim(location, tag) {
-            let Claim { tag: writer, payload, .. } = self.claims[at];
+        let at = self.claim(location, tag);
+        if let Claim { slot: Some(_), tag: writer, payload, .. } = self.claims[at] {
             if writer == tag && !self.shared.counter_ids.is_shared(id, spec) {
                 return spec.encoding.unpack(payload, now, self.shared.origin);
             }
@@ -115,7 +117,7 @@ impl<'a> LockedSegments<'a> {
             return None;
         }
         let payload = slot.claim();
-        self.claims.push(Claim { bucket: location.bucket, slot, tag, payload });
+        self.claims.push(Claim { bucket: location.bucket, slot: Some(slot), tag, payload });
         Some(payload)
     }
 
@@ -167,22 +169,24 @@ impl<'a> LockedSegments<'a> {
 
     /// Claims the slot of that key and namespace for good; its wide state is gone.
     pub(super) fn take_slot(&mut self, location: Location, tag: Tag) -> Option<&'a Slot> {
-        let at = self.claim(location, tag)?;
-        let claim = self.claims.swap_remove(at);
-        self.forget_wide(location.bucket, claim.tag, claim.payload);
-        Some(claim.slot)
+        let at = self.claim(location, tag);
+        let Claim { slot, tag, payload, .. } = self.claims.swap_remove(at);
+        if slot.is_some() {
+            self.forget_wide(location.bucket, tag, payload);
+        }
+        slot
     }
 
-    fn claim(&mut self, location: Location, tag: Tag) -> Option<usize> {
-        let Location { digest, bucket } = location;
+    /// Returns the position of the claim of that key and namespace.
+    fn claim(&mut self, Location { digest, bucket }: Location, tag: Tag) -> usize {
         let known = |claim: &Claim<'_>| claim.bucket == bucket && claim.tag.is_same(tag);
         if let Some(at) = self.claims.iter().position(known) {
-            return Some(at);
+            return at;
         }
-        let slot = self.bucket(bucket).find_same(digest, tag)?;
-        let (tag, payload) = (slot.tag(), slot.claim());
+        let slot = self.bucket(bucket).find_same(digest, tag);
+        let (tag, payload) = slot.map_or((tag, 0), |slot| (slot.tag(), slot.claim()));
         self.claims.push(Claim { bucket, slot, tag, payload });
-        Some(self.claims.len() - 1)
+        self.claims.len() - 1
     }
 
     fn put(&mut self, location: Location, slot: &Slot, tag: Tag, content: Content) {
@@ -209,18 +213,31 @@ impl<'a> LockedSegments<'a> {
         spec: &CounterSpec,
         now: Timestamp,
     ) -> Usage<S> {
-        let origin = self.shared.origin;
+        let writer = if tag.is_wide() { None } else { tag.id() };
+        match writer.and_then(|id| self.shared.counter_ids.spec(id)) {
+            Some(writer) if writer.quota != spec.quota => {
+                let state = writer.encoding.state(payload, now, self.shared.origin);
+                Usage::at(spec.quota, state, now)
+            }
+            _ => self.own_usage(bucket, tag, payload, spec, now),
+        }
+    }
+
+    /// Returns what a slot amounts to, to the quota that has written it.
+    pub(super) fn own_usage<S: Arithmetic>(
+        &mut self,
+        bucket: usize,
+        tag: Tag,
+        payload: u64,
+        spec: &CounterSpec,
+        now: Timestamp,
+    ) -> Usage<S> {
         if tag.is_wide() {
             let wide = &self.state(bucket).wide;
             let state = usize::try_from(payload).ok().and_then(|at| wide.get(at)?.clone());
             return Usage::at(spec.quota, state, now);
         }
-        match tag.id().and_then(|id| self.shared.counter_ids.spec(id)) {
-            Some(writer) if writer.quota != spec.quota => {
-                Usage::at(spec.quota, writer.encoding.state(payload, now, origin), now)
-            }
-            _ => spec.encoding.unpack(payload, now, origin),
-        }
+        spec.encoding.unpack(payload, now, self.shared.origin)
     }
 
     pub(super) fn forget_wide(&mut self, bucket: usize, tag: Tag, payload: u64) {
@@ -250,8 +267,8 @@ impl<'a> LockedSegments<'a> {
 impl Drop for LockedSegments<'_> {
     /// Releases the slots that were read and not written, also after a panic.
     fn drop(&mut self) {
-        for claim in &self.claims {
-            claim.slot.release(claim.tag, claim.payload);
+        for Claim { slot, tag, payload, .. } in &self.claims {
+            slot.inspect(|slot| slot.release(*tag, *payload));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod connections;
 mod deadlocks;
+mod runtimes;
 
 use std::{
     fs,

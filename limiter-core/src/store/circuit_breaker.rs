@@ -116,7 +116,7 @@ impl CircuitBreaker {
     }
 
     /// Returns true if it is closed, and no call has failed of late.
-    #[cfg(feature = "redis")]
+    #[cfg(feature = "_shared")]
     pub(super) fn is_calm(&self) -> bool {
         self.calm.load(Ordering::Relaxed)
     }

@@ -31,8 +31,11 @@ use self::{
     fast_path::FastPath,
     statement::{Argument, Statement, run_text},
 };
-use super::sql::{Dialect, SqlError, TextRows, transaction};
-use crate::store::remote::{backend::Reply, batcher::BatchEntry};
+use super::sql::{Charged, Dialect, SqlError, TextRows, transaction};
+use crate::store::remote::{
+    backend::{Reply, StoreRequest},
+    batcher::BatchEntry,
+};
 
 const SCHEMA: &str = include_str!("postgres/sql/tables.sql");
 
@@ -43,9 +46,9 @@ const NOW: &str =
 
 /// The checks of the fast path: of many, and of one, which needs no function scan.
 const ITEMS: &str = "unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) \
-     WITH ORDINALITY AS item (name, ban, charge, quota, place)";
+     AS item (name, ban, charge, quota)";
 const ITEM: &str = "(SELECT ($1::text[])[1], ($2::text[])[1], ($3::bigint[])[1], \
-     ($4::bigint[])[1], 1::bigint) AS item (name, ban, charge, quota, place)";
+     ($4::bigint[])[1]) AS item (name, ban, charge, quota)";
 
 struct Postgres {
     options: PgConnectOptions,
@@ -54,11 +57,14 @@ struct Postgres {
     statements: Statements,
     /// True if statements are sent as text.
     is_pooled: AtomicBool,
+    /// True if counters that the fast path did not find were new of late.
+    expects_new_keys: AtomicBool,
 }
 
 struct Statements {
     charge_one: Statement,
     charge_many: Statement,
+    insert: Statement,
     read: Statement,
     lock: Statement,
     write: Statement,
@@ -67,9 +73,11 @@ struct Statements {
 impl Statements {
     fn new(prefix: &str) -> Self {
         let fast_path = include_str!("postgres/sql/fast_path.sql").replace("{now}", NOW);
+        let insert = include_str!("postgres/sql/insert.sql").replace("{now}", NOW);
         Self {
             charge_one: Statement::new(&fast_path.replace("{items}", ITEM), prefix),
             charge_many: Statement::new(&fast_path.replace("{items}", ITEMS), prefix),
+            insert: Statement::new(&insert.replace("{items}", ITEMS), prefix),
             read: Statement::new(include_str!("postgres/sql/read.sql"), prefix),
             lock: Statement::new(include_str!("postgres/sql/lock.sql"), prefix),
             write: Statement::new(include_str!("postgres/sql/write.sql"), prefix),
@@ -89,50 +97,46 @@ pub(in crate::store) fn schema(prefix: &str) -> String {
 }
 
 impl Postgres {
-    /// Decides by the fast path what that charges, and all else by the general form.
-    async fn decide(
+    /// Replies to the entries that the fast path charges.
+    async fn charge_fitting(
         &self,
         connection: &mut PgConnection,
         batch: &[BatchEntry],
-    ) -> Result<Vec<Reply>, SqlError> {
-        let mut replies: Vec<Option<Reply>> = batch.iter().map(|_| None).collect();
-        self.charge(connection, batch, &mut replies).await?;
-        let left = |replies: &[Option<Reply>]| -> Vec<BatchEntry> {
-            let pairs = batch.iter().zip(replies).filter(|(_, reply)| reply.is_none());
-            pairs.map(|(entry, _)| entry.clone()).collect()
-        };
-        let left = left(&replies);
-        if !left.is_empty() {
-            let has_charged = left.len() < batch.len();
-            let mut decided = transaction::transact(self, connection, &left)
-                .await
-                .map_err(|error| if has_charged { error.partly_applied() } else { error })?
-                .into_iter();
-            replies.iter_mut().filter(|reply| reply.is_none()).for_each(|reply| {
-                *reply = decided.next();
-            });
+    ) -> Result<Charged, SqlError> {
+        let mut replies: Charged = batch.iter().map(|_| None).collect();
+        let mut fast_path = FastPath::of(batch);
+        let Statements { charge_one, charge_many, insert, .. } = &self.statements;
+        let charge = if fast_path.is_single() { charge_one } else { charge_many };
+        self.run_fast(connection, charge, &mut fast_path, &mut replies).await?;
+        let missing = fast_path.len();
+        if missing > 0 && self.expects_new_keys.load(Ordering::Relaxed) {
+            let inserted = self.run_fast(connection, insert, &mut fast_path, &mut replies).await;
+            let has_charged = replies.iter().any(Option::is_some);
+            inserted.map_err(|error| if has_charged { error.partly_applied() } else { error })?;
+            // Where most are refused, the statement is a round trip for nothing.
+            if fast_path.len() > missing / 2 {
+                self.expects_new_keys.store(false, Ordering::Relaxed);
+            }
         }
-        Ok(replies.into_iter().flatten().collect())
+        Ok(replies)
     }
 
-    /// Replies to the entries that the fast path charges.
-    async fn charge(
+    /// Runs a statement of the fast path, and replies to the checks that it has charged.
+    async fn run_fast(
         &self,
         connection: &mut PgConnection,
-        batch: &[BatchEntry],
-        replies: &mut [Option<Reply>],
-    ) -> Result<(), sqlx::Error> {
-        let fast_path = FastPath::of(batch);
-        if fast_path.is_empty() {
+        statement: &Statement,
+        fast_path: &mut FastPath,
+        replies: &mut Charged,
+    ) -> Result<(), SqlError> {
+        if fast_path.len() == 0 {
             return Ok(());
         }
-        let Statements { charge_one, charge_many, .. } = &self.statements;
-        let statement = if fast_path.is_single() { charge_one } else { charge_many };
         match self.run_statement(connection, statement, &fast_path.arguments()).await {
-            Ok(rows) => fast_path.reply(&rows, replies),
+            Ok(rows) => Ok(fast_path.reply(&rows, replies)?),
             // The general form decides all of them.
             Err(error) if general_path::is_conflict(&error) => Ok(()),
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -189,12 +193,24 @@ impl Dialect for Postgres {
         self.options.connect().boxed()
     }
 
+    fn is_chargeable(request: &StoreRequest) -> bool {
+        fast_path::may_charge(request)
+    }
+
+    fn charge<'c>(
+        &'c self,
+        connection: &'c mut PgConnection,
+        batch: &'c [BatchEntry],
+    ) -> BoxFuture<'c, Result<Charged, SqlError>> {
+        self.charge_fitting(connection, batch).boxed()
+    }
+
     fn run<'c>(
         &'c self,
         connection: &'c mut PgConnection,
         batch: &'c [BatchEntry],
     ) -> BoxFuture<'c, Result<Vec<Reply>, SqlError>> {
-        self.decide(connection, batch).boxed()
+        transaction::transact(self, connection, batch).boxed()
     }
 
     fn rows(

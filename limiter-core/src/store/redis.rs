@@ -16,7 +16,6 @@ mod hash_slot;
 mod list_bans;
 mod master_node;
 mod reconnect;
-mod runtime_batchers;
 mod script_runner;
 mod scripts;
 mod sentinel;

@@ -8,6 +8,7 @@ pub(super) mod counter_states;
 pub(super) mod key_hash;
 pub(super) mod operation;
 pub(super) mod probe_check;
+pub(super) mod runtime_batchers;
 #[cfg(feature = "_deciding")]
 pub(super) mod script_params;
 pub(super) mod state_rows;
@@ -49,7 +50,7 @@ use crate::{
 /// | `redis://[user:password@]host:port/database`, `redis+unix:///path?db=0` | Redis or Valkey, by TCP or a unix socket | `redis` | one call of a script; under load a part of one |
 /// | `redis-sentinel://[user:password@]host:port,host:port/service` | the same, watched by Sentinel | `redis` | one call of a script; under load a part of one |
 /// | `redis-cluster://[user:password@]host:port,host:port` | Redis Cluster | `redis` | one call, and one more for each further client that the policies count |
-/// | `postgres://user:password@host:port/database` | PostgreSQL 11 or newer | `postgres` | one statement; under load two round trips |
+/// | `postgres://user:password@host:port/database` | PostgreSQL 11 or newer | `postgres` | one statement; more for a refusal |
 /// | `mysql://user:password@host:port/database` | MySQL 8 (by TLS, or with `mysql_native_password`), MariaDB 10.5 or newer | `mysql` | two round trips |
 /// | `sqlite://path` | a file of this host | `sqlite` | one transaction |
 ///
@@ -70,8 +71,8 @@ use crate::{
 /// Under load checks are batched, with the answers that they would have had alone: what
 /// comes while calls are under way goes by the next one. What finds nothing under way goes
 /// at once, alone; there is no timer. Calls are made by a thread of the store's own, so that
-/// a server whose threads are all busy reads its answers in time. For Redis each Tokio
-/// runtime that checks often has a connection besides, which it uses while it keeps up.
+/// a server whose threads are all busy reads its answers in time. For Redis and PostgreSQL
+/// each Tokio runtime that checks often has a connection besides, which it uses in calm.
 ///
 /// # What it promises
 /// The same answers as every other store, field by field, by the clock of the

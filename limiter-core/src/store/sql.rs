@@ -1,7 +1,8 @@
 //! SQL databases: what they have in common. Each is a [`Dialect`].
 //!
 //! Input: store requests, which go through the database's [`Batcher`] to a connection
-//! of its pool. Output: the state before each, and bans.
+//! of its pool, or in calm through the batcher of the runtime that asks. Output: the state
+//! before each, and bans.
 
 mod dialect;
 mod error;
@@ -11,6 +12,7 @@ mod migrate;
 mod pool;
 #[cfg(any(feature = "mysql", feature = "sqlite"))]
 pub(super) mod row_literals;
+mod runtime_executor;
 mod sweep;
 pub(super) mod text_encoding;
 pub(super) mod transaction;
@@ -22,10 +24,12 @@ use futures_core::future::BoxFuture;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(super) use self::dialect::number;
 pub(super) use self::{
-    dialect::{Dialect, TextRows, is_simple, join, name},
+    dialect::{Charged, Dialect, TextRows, is_simple, join, name},
     error::SqlError,
 };
-use self::{error_advice::explain, executor::SqlExecutor, pool::Pool};
+use self::{
+    error_advice::explain, executor::SqlExecutor, pool::Pool, runtime_executor::SqlRuntimeExecutor,
+};
 use super::{
     circuit_breaker::CircuitBreaker,
     health::ServerHealth,
@@ -35,6 +39,7 @@ use super::{
         backend::{Backend, BanQuery, ListedBans, Reply, StoreRequest, parse_ban},
         batcher::Batcher,
         probe_check::{probe, probe_client},
+        runtime_batchers::RuntimeBatchers,
         storage_key,
     },
 };
@@ -55,7 +60,9 @@ const LOCKED_PAUSE: Duration = Duration::from_millis(20);
 struct Sql<D: Dialect> {
     dialect: Arc<D>,
     pool: Arc<Pool<D>>,
-    batcher: Batcher<SqlExecutor<D>>,
+    /// The batcher of the store's thread.
+    batcher: Batcher<Arc<SqlExecutor<D>>>,
+    runtime_batchers: RuntimeBatchers<SqlRuntimeExecutor<D>>,
     /// The name of the client that probes use.
     probe_client: String,
     timeout: Duration,
@@ -72,8 +79,11 @@ pub(super) async fn connect<D: Dialect>(
     let dialect = Arc::new(dialect);
     let pool = Pool::new(Arc::clone(&dialect), connections, builder.timeout);
     let breaker = CircuitBreaker::new(dialect.server(), &builder.breaker_settings());
-    let executor = SqlExecutor::new(Arc::clone(&pool));
+    let executor = Arc::new(SqlExecutor::new(Arc::clone(&pool)));
+    let of_store = Arc::clone(&executor);
+    let start = move || SqlRuntimeExecutor::start(&of_store);
     let sql = Arc::new(Sql {
+        runtime_batchers: RuntimeBatchers::new(Arc::clone(&breaker), start),
         batcher: Batcher::new(executor, breaker, builder.timeout),
         probe_client: probe_client(0),
         timeout: builder.timeout,
@@ -97,7 +107,12 @@ impl<D: Dialect> fmt::Debug for Sql<D> {
 
 impl<D: Dialect> Backend for Sql<D> {
     fn run(&self, run: StoreRequest) -> BoxFuture<'_, Result<Reply, StoreError>> {
-        Box::pin(self.batcher.run(run))
+        Box::pin(async move {
+            match self.runtime_batchers.of_caller(&run, &self.batcher) {
+                Some(batcher) => batcher.run(run).await,
+                None => self.batcher.run(run).await,
+            }
+        })
     }
 
     fn ban(
@@ -158,6 +173,7 @@ impl<D: Dialect> Probe for Sql<D> {
 
     fn reconnect(&self) -> BoxFuture<'_, ()> {
         self.pool.clear();
+        self.runtime_batchers.reconnect();
         Box::pin(std::future::ready(()))
     }
 }

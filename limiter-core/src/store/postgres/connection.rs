@@ -38,6 +38,7 @@ pub(in crate::store) async fn connect(
         timeout,
         statements: Statements::new(&builder.prefix),
         is_pooled: is_pooled.into(),
+        expects_new_keys: false.into(),
     };
     sql::connect(postgres, builder, builder.pool_size).await
 }

@@ -1,7 +1,8 @@
 //! The fast path: checks of one quota by gcra that fit, charged by one statement.
 //!
 //! Input: store requests. Output: the replies of those that `sql/fast_path.sql` has
-//! charged; all others are left to the [general form](crate::store::sql::transaction).
+//! charged, or `sql/insert.sql` where their keys are new; all others are left to the
+//! [general form](crate::store::sql::transaction).
 //!
 //! Entries of one batch are concurrent, but those of one client stay in the order in
 //! which they came: a client with several is left to the general form.
@@ -17,9 +18,10 @@ use super::{
 };
 use crate::{
     policy::Mode,
+    quota::Algorithm,
     store::{
         remote::{
-            backend::{NamedItem, Reply, StoredState},
+            backend::{NamedItem, Reply, StoreRequest, StoredState},
             batcher::BatchEntry,
             operation::{Operation, ttl_grace},
             storage_key,
@@ -28,6 +30,16 @@ use crate::{
     },
     time::Timestamp,
 };
+
+/// Returns true if the fast path may charge a request, as it does where that fits.
+pub(super) fn may_charge(request: &StoreRequest) -> bool {
+    let (Operation::Decide(1..), [item]) = (request.operation, &request.items[..]) else {
+        return false;
+    };
+    let is_gcra =
+        matches!(item.policy.quotas()[..], [quota] if quota.algorithm() == Algorithm::Gcra);
+    is_gcra && item.policy.mode() == Mode::Enforce
+}
 
 /// Checks to charge in one statement.
 pub(super) struct FastPath {
@@ -78,8 +90,9 @@ impl FastPath {
         fast_path
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
-        self.charges.is_empty()
+    /// Returns the number of counters that were not charged yet.
+    pub(super) const fn len(&self) -> usize {
+        self.charges.len()
     }
 
     /// Returns true if there is one counter.
@@ -133,22 +146,24 @@ impl FastPath {
         ]
     }
 
-    /// Writes the replies to the requests that the statement has charged.
+    /// Writes the replies to the requests that the statement has charged, and keeps the
+    /// others.
     pub(super) fn reply(
-        &self,
+        &mut self,
         rows: &[PgRow],
         replies: &mut [Option<Reply>],
     ) -> Result<(), sqlx::Error> {
         for row in rows {
-            let (place, now, tat): (i64, i64, i64) =
+            let (name, now, tat): (&str, i64, i64) =
                 (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
             let now = Timestamp::from_micros(now.cast_unsigned());
-            let charge = usize::try_from(place - 1).ok().and_then(|at| self.charges.get(at));
-            let Some(charge) = charge else { continue };
+            let found = self.charges.binary_search_by(|charge| charge.counter.as_str().cmp(name));
+            let Some(charge) = found.ok().map(|at| &self.charges[at]) else { continue };
             let state = self.quotas[charge.quota].state(tat - charge.units);
             let kept = StoredState { now, states: smallvec![Some(state)], ..Default::default() };
             replies[charge.place] = Some(Reply { now, kept: vec![kept] });
         }
+        self.charges.retain(|charge| replies[charge.place].is_none());
         Ok(())
     }
 }

@@ -5,7 +5,7 @@
 //! and whether the changes were written. No transaction is open from one to the other,
 //! but where others have changed the rows meanwhile: the next attempt locks them.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::atomic::Ordering};
 
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 
@@ -61,6 +61,12 @@ impl Transactional for Postgres {
         } else {
             self.run_statement(connection, statement, &arguments).await
         };
+        let is_new = |(row, columns): (&CounterRow<'_>, &CounterColumns)| {
+            row.version.is_none() && columns.tat.is_some()
+        };
+        if changes.counters.iter().zip(&columns).any(is_new) {
+            self.expects_new_keys.store(true, Ordering::Relaxed);
+        }
         let written: Option<i32> = rows?.first().map(|row| row.try_get(0)).transpose()?;
         Ok(written == Some(1))
     }

@@ -9,7 +9,6 @@ use redis::{ConnectionInfo, Value};
 use super::{
     connection::{Connection, Source},
     error::CallError,
-    runtime_batchers::{RedisBatcher, RuntimeBatchers},
     script_runner::ScriptRunner,
     url::host_and_port,
 };
@@ -24,6 +23,7 @@ use crate::{
             batcher::Batcher,
             builder::server_timeout,
             probe_check::{probe, probe_client},
+            runtime_batchers::RuntimeBatchers,
         },
     },
 };
@@ -32,8 +32,8 @@ pub(super) struct Master {
     /// Where it is; of a service of Sentinel the first sentinel.
     info: ConnectionInfo,
     /// The batcher of the store's thread.
-    batcher: RedisBatcher,
-    runtime_batchers: Arc<RuntimeBatchers>,
+    batcher: Batcher<Arc<ScriptRunner>>,
+    runtime_batchers: Arc<RuntimeBatchers<Arc<ScriptRunner>>>,
     /// Kept for the prober, which ends with it.
     probe: Arc<dyn Probe>,
 }
@@ -60,7 +60,11 @@ impl Master {
             Some(server_timeout(timeout)),
         )));
         let breaker = CircuitBreaker::new(format!("Redis at {}", info.addr()), settings);
-        let runtime_batchers = Arc::new(RuntimeBatchers::new(source, Arc::clone(&breaker)));
+        let of_store = Arc::clone(&runner);
+        let runtime_batchers = Arc::new(RuntimeBatchers::new(Arc::clone(&breaker), move || {
+            let connection = Connection::start(source.clone(), timeout, None);
+            Some(Arc::new(of_store.over(connection)))
+        }));
         let probe: Arc<dyn Probe> = Arc::new(MasterProbe {
             runner: Arc::clone(&runner),
             runtime_batchers: Arc::clone(&runtime_batchers),
@@ -97,7 +101,7 @@ impl Master {
 
     /// Does one step, at once or together with others that wait.
     pub(super) async fn run(&self, request: StoreRequest) -> Result<Reply, StoreError> {
-        match self.runtime_batchers.of_caller(&request, self.runner()) {
+        match self.runtime_batchers.of_caller(&request, &self.batcher) {
             Some(batcher) => batcher.run(request).await,
             None => self.batcher.run(request).await,
         }
@@ -147,7 +151,7 @@ impl Master {
 /// The probe of one master.
 struct MasterProbe {
     runner: Arc<ScriptRunner>,
-    runtime_batchers: Arc<RuntimeBatchers>,
+    runtime_batchers: Arc<RuntimeBatchers<Arc<ScriptRunner>>>,
     timeout: Duration,
 }
 
@@ -162,9 +166,7 @@ impl Probe for MasterProbe {
 
     fn reconnect(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            for batcher in self.runtime_batchers.all() {
-                batcher.executor().connection().discard();
-            }
+            self.runtime_batchers.reconnect();
             self.runner.connection().discard();
             let _ = self.runner.connection().ready().await;
         })

@@ -25,6 +25,7 @@ use crate::{
     store::remote::{
         backend::{Reply, StoreRequest},
         batcher::{BatchEntry, BatchExecutor, BatchLimits},
+        runtime_batchers::RuntimeExecutor,
     },
 };
 
@@ -93,6 +94,20 @@ impl BatchExecutor for Arc<ScriptRunner> {
 
     fn retries(&self) -> u64 {
         self.connection.retries()
+    }
+}
+
+impl RuntimeExecutor for Arc<ScriptRunner> {
+    fn takes(request: &StoreRequest) -> bool {
+        is_scripted(request.operation)
+    }
+
+    fn is_connected(&self) -> bool {
+        self.connection.is_connected()
+    }
+
+    fn has_ended(&self) -> bool {
+        self.connection.has_ended()
     }
 }
 

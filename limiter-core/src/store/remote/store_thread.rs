@@ -6,8 +6,8 @@
 //! connections, batches, probes and timers are tasks of a thread that does nothing else.
 //! It sleeps while nothing is called.
 //!
-//! To wake it and to be woken by it takes 20 µs each on a virtual machine. Redis, which is
-//! faster than that, is called without it in calm: see `redis/runtime_batchers.rs`.
+//! To wake it and to be woken by it takes 20 µs each on a virtual machine. Redis and the fast
+//! path of PostgreSQL are called without it in calm: see `runtime_batchers.rs`.
 
 use std::{io, thread};
 

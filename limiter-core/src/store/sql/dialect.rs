@@ -2,21 +2,30 @@
 
 use std::{
     fmt::{self, Write as _},
+    future::ready,
     time::Duration,
 };
 
 use futures_core::future::BoxFuture;
+use futures_util::FutureExt;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 use sha2::{Digest, Sha256};
 
 use super::error::SqlError;
 use crate::{
     error::StoreError,
-    store::remote::{backend::Reply, batcher::BatchEntry, builder},
+    store::remote::{
+        backend::{Reply, StoreRequest},
+        batcher::BatchEntry,
+        builder,
+    },
 };
 
 /// Two columns, as text.
 pub(in crate::store) type TextRows = Vec<(String, String)>;
+
+/// The state before each entry of a batch, where it was charged.
+pub(in crate::store) type Charged = Vec<Option<Reply>>;
 
 /// One kind of database.
 pub(in crate::store) trait Dialect: fmt::Debug + Send + Sync + 'static {
@@ -26,6 +35,21 @@ pub(in crate::store) trait Dialect: fmt::Debug + Send + Sync + 'static {
     const CONNECT_TIMEOUT: Duration = builder::CONNECT_TIMEOUT;
 
     fn connect(&self) -> BoxFuture<'_, Result<Self::Connection, sqlx::Error>>;
+
+    /// Returns true if [`charge`](Self::charge) may decide the request.
+    fn is_chargeable(_: &StoreRequest) -> bool {
+        false
+    }
+
+    /// Charges what single statements can, and returns the state before each entry that was
+    /// charged. The others are left to [`run`](Self::run).
+    fn charge<'c>(
+        &'c self,
+        _: &'c mut Self::Connection,
+        batch: &'c [BatchEntry],
+    ) -> BoxFuture<'c, Result<Charged, SqlError>> {
+        ready(Ok(batch.iter().map(|_| None).collect())).boxed()
+    }
 
     /// Decides the entries, one after the other, and returns the state before each.
     /// No transaction is left open, whatever the database answers.

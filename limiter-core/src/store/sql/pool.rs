@@ -28,10 +28,10 @@ use crate::store::remote::builder::CONNECT_TIMEOUT;
 
 /// A connection that was idle that long is pinged before it is used. Under load none
 /// is; where checks are rare, one waits for a round trip more, and is not lost.
-const IDLE: Duration = Duration::from_millis(10);
+pub(super) const IDLE: Duration = Duration::from_millis(10);
 
 /// How often idle connections are pinged.
-const KEEP_ALIVE: Duration = Duration::from_secs(1);
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(1);
 
 /// Connections to one database.
 pub(in crate::store) struct Pool<D: Dialect> {
@@ -41,14 +41,30 @@ pub(in crate::store) struct Pool<D: Dialect> {
     timeout: Duration,
     runtime: Handle,
     permits: Arc<Semaphore>,
+    /// The connections that may be reserved.
+    reservable: Arc<Semaphore>,
     /// The connection that was used last is at the end, and is used next.
     idle: Mutex<Vec<IdleConnection<D::Connection>>>,
 }
 
-struct IdleConnection<C> {
+/// A connection that nobody uses at the moment.
+pub(super) struct IdleConnection<C> {
     connection: C,
     since: Instant,
     is_doubted: bool,
+}
+
+/// Connections that somebody else opens in place of the pool, until this is dropped.
+pub(super) struct Reserved {
+    permits: OwnedSemaphorePermit,
+    _reservable: OwnedSemaphorePermit,
+}
+
+impl Reserved {
+    /// Returns how many there are.
+    pub(super) fn size(&self) -> usize {
+        self.permits.num_permits()
+    }
 }
 
 /// Work on a connection.
@@ -66,6 +82,7 @@ impl<D: Dialect> Pool<D> {
             timeout,
             runtime: Handle::current(),
             permits: Arc::new(Semaphore::new(size)),
+            reservable: Arc::new(Semaphore::new(size / 2)),
             idle: Mutex::default(),
         })
     }
@@ -77,6 +94,25 @@ impl<D: Dialect> Pool<D> {
 
     pub(in crate::store) const fn size(&self) -> usize {
         self.size
+    }
+
+    pub(super) fn dialect(&self) -> Arc<D> {
+        Arc::clone(&self.dialect)
+    }
+
+    /// Reserves up to that many connections, if there are any. A half stays the pool's.
+    pub(super) fn reserve(&self, most: u32) -> Option<Reserved> {
+        let take = |semaphore: &Arc<Semaphore>, count| {
+            Arc::clone(semaphore).try_acquire_many_owned(count).ok()
+        };
+        let reserved = (1..=most).rev().find_map(|count| {
+            let _reservable = take(&self.reservable, count)?;
+            Some(Reserved { permits: take(&self.permits, count)?, _reservable })
+        })?;
+        let mut idle = self.idle();
+        let unused = idle.len().saturating_sub(self.permits.available_permits());
+        idle.drain(..unused);
+        Some(reserved)
     }
 
     /// Starts the task that keeps connections alive. It ends with the pool.
@@ -169,13 +205,12 @@ impl<D: Dialect> Pool<D> {
     }
 
     fn put_back(&self, connection: D::Connection) {
-        let since = Instant::now();
-        self.idle().push(IdleConnection { connection, since, is_doubted: false });
+        self.idle().push(IdleConnection::new(connection));
     }
 
     /// Has all idle connections pinged before they are used: where one was closed, others
     /// may be.
-    fn doubt_idle(&self) {
+    pub(super) fn doubt_idle(&self) {
         for idle in self.idle().iter_mut() {
             idle.is_doubted = true;
         }
@@ -211,8 +246,12 @@ impl<D: Dialect> Pool<D> {
 }
 
 impl<C: sqlx::Connection> IdleConnection<C> {
+    pub(super) fn new(connection: C) -> Self {
+        Self { connection, since: Instant::now(), is_doubted: false }
+    }
+
     /// The connection, if it was used within that time or answers a ping.
-    async fn alive(mut self, fresh: Duration) -> Option<C> {
+    pub(super) async fn alive(mut self, fresh: Duration) -> Option<C> {
         let is_fresh = !self.is_doubted && self.since.elapsed() < fresh;
         let is_alive = is_fresh
             || matches!(timeout(CONNECT_TIMEOUT, self.connection.ping()).await, Ok(Ok(())));

@@ -1,5 +1,6 @@
 -- The fast path: charges checks that fit, each of one quota by gcra, and leaves
--- all others as they are, for the general form (read.sql, write.sql) to decide.
+-- all others as they are, for insert.sql or the general form (read.sql, write.sql) to
+-- decide.
 -- Mirrors `wait` and `charge` of algorithm/gcra.rs, in units of 1 / q microseconds.
 --
 -- $1 names      the counters, sorted, each once
@@ -13,8 +14,8 @@
 -- $10 now       the instant, in microseconds; null for the server's clock
 -- $11 window    of each quota, in microseconds
 --
--- Returns of each counter that was charged its place in $1, the instant, and the
--- arrival time since.
+-- Returns of each counter that was charged its name, the instant, and the arrival time
+-- since.
 --
 -- The clock is read as the statement begins. Where it then waits for a row, the
 -- instant is in the past, which can only refuse what a later one would admit;
@@ -35,4 +36,4 @@ WHERE counter.name = item.name
     AND NOT EXISTS (
         SELECT FROM {prefix}_bans AS ban WHERE ban.name = item.ban AND ban.ends_at > {now}
     )
-RETURNING item.place, {now}, counter.tat
+RETURNING counter.name, {now}, counter.tat

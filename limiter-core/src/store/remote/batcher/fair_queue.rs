@@ -58,7 +58,6 @@ impl FairQueue {
     }
 
     /// Returns true if a request of that client waits or is in flight.
-    #[cfg(feature = "redis")]
     pub(super) fn has_client(&self, client: &str) -> bool {
         self.clients.contains_key(&self.hasher.hash_one(client))
     }

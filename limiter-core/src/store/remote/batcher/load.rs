@@ -1,14 +1,11 @@
 //! Load of a batcher: the requests that wait or are in flight.
 
-#[cfg(feature = "redis")]
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// The number of requests that wait or are in flight.
 #[derive(Debug, Default)]
 pub(super) struct Load {
     requests: AtomicUsize,
-    #[cfg(feature = "redis")]
     finished: AtomicU64,
 }
 
@@ -22,13 +19,11 @@ impl Load {
         Counted(self)
     }
 
-    #[cfg(feature = "redis")]
     pub(super) fn get(&self) -> usize {
         self.requests.load(Ordering::Relaxed)
     }
 
     /// Returns how many requests count no more.
-    #[cfg(feature = "redis")]
     pub(super) fn finished(&self) -> u64 {
         self.finished.load(Ordering::Relaxed)
     }
@@ -42,7 +37,6 @@ impl Load {
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.0.requests.fetch_sub(1, Ordering::Relaxed);
-        #[cfg(feature = "redis")]
         self.0.finished.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -32,7 +32,7 @@ impl<E: BatchExecutor> Batcher<E> {
     /// Returns true if a request of the same [client](StoreRequest::fair_client) waits or is
     /// in flight.
     pub(in crate::store) fn has_client_of(&self, request: &StoreRequest) -> bool {
-        self.0.state().queue.has_client(request.fair_client())
+        self.load() > 0 && self.0.state().queue.has_client(request.fair_client())
     }
 
     /// Returns true if the runtime has lagged within that time.

@@ -21,31 +21,40 @@ pub(super) struct Replay<'a> {
     /// Settlements that are still to be replayed.
     settlements: slice::Iter<'a, Arc<StoreRequest>>,
     reply: Reply,
+    is_started: bool,
     is_fixed: bool,
 }
 
 impl<'a> Replay<'a> {
     pub(super) fn new(entry: &'a BatchEntry, reply: Reply) -> Self {
         let settlements = entry.settlements.iter();
-        Self { request: &entry.request, settlements, reply, is_fixed: false }
+        let request = &entry.request;
+        Self { request, settlements, reply, is_started: false, is_fixed: false }
     }
 
-    /// Returns the state before this time, and goes on to the next.
+    /// Goes on to the next time, and returns the state before it.
     pub(super) fn next(&mut self) -> Reply {
-        let reply = self.reply.clone();
-        if !self.is_fixed {
-            self.advance();
-        }
-        reply
+        self.pass();
+        self.is_started = true;
+        self.reply.clone()
     }
 
     /// The state before all further times, if these are refused and change nothing.
     /// Returns with it how long they have to wait, in microseconds.
     pub(super) fn fixed_refusal(mut self) -> Option<(Reply, u64)> {
+        self.pass();
         let outcome = self.advance()?;
         match outcome.decision.wait() {
             Wait::Micros(wait) if self.is_fixed => Some((self.reply, wait)),
             _ => None,
+        }
+    }
+
+    /// Goes on behind this time, if it has begun and changes anything. Most entries have one
+    /// time, behind which nobody asks.
+    fn pass(&mut self) {
+        if self.is_started && !self.is_fixed {
+            self.advance();
         }
     }
 

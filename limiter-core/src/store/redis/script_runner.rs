@@ -102,6 +102,10 @@ impl RuntimeExecutor for Arc<ScriptRunner> {
         is_scripted(request.operation)
     }
 
+    fn folds(&self) -> bool {
+        false
+    }
+
     fn is_connected(&self) -> bool {
         self.connection.is_connected()
     }

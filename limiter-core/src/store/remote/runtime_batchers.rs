@@ -10,9 +10,10 @@
 //! whatever the runtimes do:
 //!
 //! - requests beyond [`MAX_LOAD`] of a runtime at a time, as in a storm,
-//! - those of a client that has one under way already: the store's thread folds equal checks
-//!   into one, side by side with the thread that asks (510,000 checks of one key a second,
-//!   beside 270,000, on Redis), and it is an attacker more often than not,
+//! - those of a client that has one under way there; and on a runtime that does not
+//!   [fold](RuntimeExecutor::folds), of one that has any under way: the store's thread folds
+//!   equal checks into one, side by side with the thread that asks (510,000 checks of one key
+//!   a second, beside 270,000, on Redis), and it is an attacker more often than not,
 //! - those of a runtime that has [lagged](RuntimeLag) within a second, because something
 //!   keeps its threads busy,
 //! - those of a runtime that has sent fewer than [`WARM_UP`], or whose connection is away,
@@ -50,6 +51,10 @@ use crate::{error::StoreError, store::circuit_breaker::CircuitBreaker};
 pub(in crate::store) trait RuntimeExecutor: BatchExecutor {
     /// Returns true if the request may be sent by a runtime.
     fn takes(request: &StoreRequest) -> bool;
+
+    /// Returns true if equal checks are folded by its runtime: another thread of it serves
+    /// those that ask meanwhile.
+    fn folds(&self) -> bool;
 
     /// Returns whether there is a connection now.
     fn is_connected(&self) -> bool;
@@ -131,7 +136,7 @@ impl<E: RuntimeExecutor> RuntimeBatchers<E> {
         let takes = self.breaker.is_calm()
             && !entry.is_stuck.load(Ordering::Relaxed)
             && is_usable(&batcher)
-            && !batcher.has_client_of(request)
+            && (batcher.executor().folds() || !batcher.has_client_of(request))
             && !of_store.has_client_of(request);
         takes.then_some(RuntimeBatcher { entry, batcher })
     }

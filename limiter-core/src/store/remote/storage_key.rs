@@ -1,7 +1,5 @@
 //! The names that shared stores keep state under: what is kept, in which scope, of whom.
 
-use std::fmt::Write as _;
-
 /// The first part of the name of an item's counter, strikes or ban, of which a
 /// store makes its own.
 pub(in crate::store) fn part(kind: char, scope: u64) -> String {
@@ -11,6 +9,9 @@ pub(in crate::store) fn part(kind: char, scope: u64) -> String {
 }
 
 pub(in crate::store) fn write_part(name: &mut String, kind: char, scope: u64) {
-    // Writing to a String cannot fail.
-    let _ = write!(name, "{kind}{scope:016x}");
+    name.push(kind);
+    for shift in (0..u64::BITS).step_by(4).rev() {
+        let digit = (scope >> shift & 0xf) as u32;
+        name.extend(char::from_digit(digit, 16));
+    }
 }

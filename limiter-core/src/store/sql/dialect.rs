@@ -95,7 +95,7 @@ pub(in crate::store) trait Dialect: fmt::Debug + Send + Sync + 'static {
 /// are plain.
 pub(in crate::store) fn name(client: &str, part: &str) -> String {
     debug_assert!(client.bytes().all(is_simple), "{client:?}");
-    format!("{part}:{client}")
+    [part, ":", client].concat()
 }
 
 /// Returns true if the character may be in a name: no quote, backslash, brace or comma.

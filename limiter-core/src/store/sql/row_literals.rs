@@ -4,7 +4,7 @@
 //! Input: names of rows, and changes. Output: lists of literals with commas between. The
 //! characters of names and states are plain, so that none is escaped.
 
-use super::{join, text_encoding};
+use super::text_encoding;
 use crate::{
     ban::Ban,
     store::remote::state_rows::{BanRow, Changes, CounterRow},
@@ -67,5 +67,12 @@ impl ChangedRows {
 
 /// Returns names with quotes around each.
 pub(in crate::store) fn quoted(names: &[&str], quote: char) -> String {
-    join(names.iter().map(|name| format!("{quote}{name}{quote}")))
+    let mut list = String::with_capacity(names.iter().map(|name| name.len() + 3).sum());
+    for (at, name) in names.iter().enumerate() {
+        list.extend((at > 0).then_some(','));
+        list.push(quote);
+        list.push_str(name);
+        list.push(quote);
+    }
+    list
 }

@@ -38,6 +38,7 @@ pub(in crate::store) struct SqlRuntimeExecutor<D: Dialect> {
     connections: Arc<Connections<D>>,
     /// The task that makes connections, which ends with the runtime.
     task: Weak<Keeper<D>>,
+    has_threads: bool,
 }
 
 struct Connections<D: Dialect> {
@@ -55,11 +56,8 @@ impl<D: Dialect> SqlRuntimeExecutor<D> {
     /// Starts to connect, on the runtime of the caller: one connection keeps one thread busy.
     /// `None` if runtimes have got all connections that they may.
     pub(super) fn start(store: &Arc<SqlExecutor<D>>) -> Option<Self> {
-        let threads = match Handle::current().runtime_flavor() {
-            RuntimeFlavor::CurrentThread => 1,
-            _ => 2,
-        };
-        let reserved = store.pool().reserve(threads)?;
+        let has_threads = Handle::current().runtime_flavor() != RuntimeFlavor::CurrentThread;
+        let reserved = store.pool().reserve(if has_threads { 2 } else { 1 })?;
         let connections = Arc::new(Connections {
             dialect: store.pool().dialect(),
             size: reserved.size(),
@@ -70,7 +68,7 @@ impl<D: Dialect> SqlRuntimeExecutor<D> {
             Arc::new(Keeper { connections: Arc::downgrade(&connections), _reserved: reserved });
         let task = Arc::downgrade(&keeper);
         tokio::spawn(keep_connected(keeper));
-        Some(Self { store: Arc::clone(store), connections, task })
+        Some(Self { store: Arc::clone(store), connections, task, has_threads })
     }
 
     /// Charges what it can over a connection, which is closed if it is of no use any more.
@@ -145,6 +143,10 @@ impl<D: Dialect> RuntimeExecutor for SqlRuntimeExecutor<D> {
         D::is_chargeable(request)
     }
 
+    fn folds(&self) -> bool {
+        self.has_threads
+    }
+
     fn is_connected(&self) -> bool {
         self.connections.count() > 0
     }
@@ -197,7 +199,7 @@ impl<D: Dialect> Connections<D> {
     }
 }
 
-/// What the task of a runtime holds. Its connections end with the runtime.
+/// The hold of a runtime's task on its connections, which end with it.
 struct Keeper<D: Dialect> {
     connections: Weak<Connections<D>>,
     _reserved: Reserved,

@@ -21,10 +21,12 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use futures_core::future::BoxFuture;
 
+#[cfg(feature = "postgres")]
+pub(super) use self::dialect::Charged;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
-pub(super) use self::dialect::number;
+pub(super) use self::dialect::{join, number};
 pub(super) use self::{
-    dialect::{Charged, Dialect, TextRows, is_simple, join, name},
+    dialect::{Dialect, TextRows, is_simple, name},
     error::SqlError,
 };
 use self::{

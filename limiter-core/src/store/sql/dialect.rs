@@ -1,10 +1,8 @@
 //! The trait of a SQL database that keeps state: [`Dialect`].
 
-use std::{
-    fmt::{self, Write as _},
-    future::ready,
-    time::Duration,
-};
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+use std::fmt::Write as _;
+use std::{fmt, future::ready, time::Duration};
 
 use futures_core::future::BoxFuture;
 use futures_util::FutureExt;
@@ -104,6 +102,7 @@ pub(in crate::store) fn is_simple(byte: u8) -> bool {
 }
 
 /// Values with commas between.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(in crate::store) fn join<T: fmt::Display>(values: impl IntoIterator<Item = T>) -> String {
     let mut text = String::new();
     for value in values {

@@ -38,7 +38,6 @@ mod worker;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Waker},
     time::{Duration, Instant},
 };
 
@@ -184,9 +183,7 @@ impl<E: BatchExecutor> Inner<E> {
             let ticket = state.queue.push(request, is_batchable, since);
             (ticket, state.reserve_worker())
         };
-        if starts_worker {
-            self.start_worker_here();
-        }
+        self.start_worker(starts_worker);
         ticket
     }
 
@@ -211,20 +208,6 @@ impl<E: BatchExecutor> Inner<E> {
     fn start_worker(self: &Arc<Self>, is_reserved: bool) {
         if is_reserved {
             self.runtime.spawn(serve(WorkerSlot::new(Arc::clone(self))));
-        }
-    }
-
-    /// Starts a reserved worker for a request that has just come. If there is no other, the
-    /// call is sent by the thread that asks, so that the server is at work while one of the
-    /// runtime wakes up. Others that come at the same time share a batch.
-    fn start_worker_here(self: &Arc<Self>) {
-        if self.load.get() > 1 {
-            return self.start_worker(true);
-        }
-        let _entered = self.runtime.enter();
-        let mut work = Box::pin(serve(WorkerSlot::new(Arc::clone(self))));
-        if work.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
-            self.runtime.spawn(work);
         }
     }
 

@@ -25,6 +25,7 @@ mod traits;
 #[cfg(test)]
 mod tests;
 
+use self::gcra::Debt;
 use self::integer_math::{charge_beyond, div_ceil, div_rem};
 pub(crate) use self::outage_units::QuotaUsage;
 pub use self::state::State;
@@ -36,11 +37,11 @@ pub(crate) use self::traits::{Arithmetic, Wait};
 #[cfg(feature = "memory")]
 pub(crate) use self::{
     displaced_usage_bound::{Ring, UsageBound},
-    memory_word::{GcraCheck, Grains, MAX_WORD, WordCheck, WordEncoding},
+    memory_word::{AnyWordCheck, Grains, MAX_WORD, WordCheck, WordEncoding, WordUsage},
     outage_units::PackedUsage,
     state::Numbers,
 };
-use self::{fixed_window::Window, gcra::Debt, sliding_window::Windows};
+pub(crate) use self::{fixed_window::Window, sliding_window::Windows};
 use crate::{quota::Quota, time::Timestamp};
 
 /// A quota of one key at one instant.
@@ -129,8 +130,6 @@ macro_rules! algorithm_usage {
         }
     };
 }
-#[cfg(feature = "memory")]
-use algorithm_usage;
 
 #[allow(private_bounds, reason = "nobody else has arithmetic")]
 impl<S: Arithmetic> Usage<S> {

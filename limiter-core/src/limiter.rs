@@ -32,6 +32,8 @@ mod admission;
 mod admit_options;
 mod builder;
 mod check_all;
+#[cfg(feature = "memory")]
+mod check_in_memory;
 mod check_span;
 mod check_steps;
 #[cfg(feature = "memory")]

@@ -45,7 +45,6 @@ impl<T> ShortList<T> {
     }
 
     /// Returns a list of those elements.
-    #[cfg(feature = "memory")]
     #[inline]
     pub(crate) const fn of_many(elements: Vec<T>) -> Self {
         Self(Repr::Many(elements))

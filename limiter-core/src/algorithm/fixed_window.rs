@@ -8,7 +8,7 @@ use super::{Ring, UsageBound, WordEncoding};
 use crate::{quota::Quota, time::Timestamp};
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Window {
+pub(crate) struct Window {
     /// Microseconds until it ends.
     left: u64,
     used: u64,
@@ -71,14 +71,17 @@ impl Arithmetic for Window {
         (self.used > 0).then_some(State::FixedWindow { start, used: self.used })
     }
 
+    #[inline]
     fn wait(&self, quota: &Quota, now: Timestamp, cost: u64) -> Wait {
         if cost <= self.remaining(quota, now) { Wait::None } else { Wait::Micros(self.left) }
     }
 
+    #[inline]
     fn charge(&mut self, _: &Quota, _: Timestamp, cost: u64) {
         self.used = self.used.saturating_add(cost);
     }
 
+    #[inline]
     fn remaining(&self, quota: &Quota, _: Timestamp) -> u64 {
         quota.limit().saturating_sub(self.used)
     }
@@ -92,6 +95,7 @@ impl Arithmetic for Window {
     }
 
     #[cfg(feature = "memory")]
+    #[inline]
     fn word(&self, encoding: &WordEncoding, now: Timestamp, origin: Timestamp) -> Option<u64> {
         if self.used == 0 {
             return None;
@@ -101,6 +105,7 @@ impl Arithmetic for Window {
     }
 
     #[cfg(feature = "memory")]
+    #[inline]
     fn of_word(encoding: &WordEncoding, word: u64, now: Timestamp, origin: Timestamp) -> Self {
         let start = encoding.before(word, 1).saturating_add(first_start(encoding, origin));
         Self::since(encoding.quota(), start, encoding.units(word, 0), now)

@@ -16,8 +16,11 @@
 //! of the quota is `p` grains and one microsecond `q` of them. A field for units
 //! has as many bits as the limit.
 
+mod word_check;
+
+pub(crate) use self::word_check::{AnyWordCheck, Grains, WordCheck, WordUsage};
 use super::{
-    AlgorithmUsage, Arithmetic, Segments, State, Usage, Wait, algorithm_usage, by_algorithm,
+    AlgorithmUsage, Arithmetic, Segments, State, Usage, Window, Windows, by_algorithm,
     gcra::{Debt, wait_time},
 };
 use crate::{
@@ -28,8 +31,8 @@ use crate::{
 /// The bits of a word.
 const BITS: u32 = 56;
 
-/// The largest word. It stands for no usage.
-pub(crate) const MAX_WORD: u64 = (1 << BITS) - 1;
+/// The words from here on stand for no usage. There are two.
+pub(crate) const MAX_WORD: u64 = (1 << BITS) - 2;
 
 /// The numbers by which usages of one quota become words.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -47,27 +50,6 @@ pub(crate) struct WordEncoding {
     /// The bits of a number of units.
     unit_bits: u32,
 }
-
-/// A check of one counter, decided by its word.
-pub(crate) struct WordCheck {
-    pub(crate) wait: Wait,
-    /// The word to write, where something is charged.
-    pub(crate) charged: Option<u64>,
-}
-
-/// A check of a counter by `gcra`: numbers of a word, so that it stays in registers.
-pub(crate) struct GcraCheck {
-    /// The debt without the cost, and with it.
-    pub(crate) before: Grains,
-    pub(crate) after: Grains,
-    pub(crate) wait: Wait,
-    /// The word to write, where something is charged.
-    pub(crate) charged: Option<u64>,
-}
-
-/// A debt in the grain of a quota.
-#[derive(Clone, Copy)]
-pub(crate) struct Grains(u64);
 
 impl WordEncoding {
     pub(crate) fn new(quota: Quota) -> Self {
@@ -106,52 +88,6 @@ impl WordEncoding {
         fits(self.grains_at(now, origin)?.checked_add(grains)?)
     }
 
-    /// Checks `cost` units against a word of this quota, and charges them if they fit.
-    /// `None` where the usage has no word then.
-    #[inline]
-    pub(crate) fn check(
-        &self,
-        word: u64,
-        cost: u64,
-        now: Timestamp,
-        origin: Timestamp,
-    ) -> Option<WordCheck> {
-        if self.is_gcra() {
-            let GcraCheck { wait, charged, .. } = self.check_gcra(word, cost, now, origin)?;
-            return Some(WordCheck { wait, charged });
-        }
-        let usage = self.unpack::<Segments>(word, now, origin);
-        let wait = usage.wait(cost);
-        if wait != Wait::None || cost == 0 {
-            return Some(WordCheck { wait, charged: None });
-        }
-        Some(WordCheck { wait, charged: Some(self.pack(&usage.charge(cost), origin)?) })
-    }
-
-    /// Checks by the [rule](wait_time) of `gcra` in grains: numbers of 64 bits and, if it passes, no
-    /// division.
-    #[inline]
-    pub(crate) fn check_gcra(
-        &self,
-        word: u64,
-        cost: u64,
-        now: Timestamp,
-        origin: Timestamp,
-    ) -> Option<GcraCheck> {
-        let elapsed = self.grains_at(now, origin)?;
-        let before = wait_time::believed(word.saturating_sub(elapsed), self.bucket);
-        let after = fits(before.checked_add(cost.checked_mul(self.per_unit)?)?)?;
-        let wait = if cost > self.quota.burst() {
-            Wait::Never
-        } else {
-            wait_time::wait(after, self.bucket, self.per_micro)
-        };
-        let (before, after, word) = (Grains(before), Grains(after), elapsed.checked_add(after)?);
-        let is_charged = wait == Wait::None && cost > 0;
-        let charged = if is_charged { Some(fits(word)?) } else { None };
-        Some(GcraCheck { before, after, wait, charged })
-    }
-
     /// Returns the usage of a word of this quota at `now`.
     #[inline]
     pub(crate) fn unpack<S: Arithmetic>(
@@ -160,26 +96,40 @@ impl WordEncoding {
         now: Timestamp,
         origin: Timestamp,
     ) -> Usage<S> {
-        let quota = self.quota;
-        let used = algorithm_usage!(quota, S, of_word(self, word, now, origin));
-        Usage { quota, now, used }
+        self.with_usage(word, now, origin, |usage| usage)
+    }
+
+    /// Returns what becomes of the usage of a word. It is called for each algorithm by
+    /// itself, so that a usage that becomes part of a decision is written there and not
+    /// moved.
+    #[inline]
+    pub(crate) fn with_usage<S: Arithmetic, T>(
+        &self,
+        word: u64,
+        now: Timestamp,
+        origin: Timestamp,
+        then: impl FnOnce(Usage<S>) -> T,
+    ) -> T {
+        // Of the quota in its place: of a copy, whose algorithm is looked at, the parts are
+        // moved one by one and read back together, which stalls for 5 ns.
+        let of = |used| Usage { quota: self.quota, now, used };
+        match self.quota.algorithm() {
+            Algorithm::Gcra => then(of(AlgorithmUsage::Gcra(self.debt_of_word(word, now, origin)))),
+            Algorithm::FixedWindow => {
+                then(of(AlgorithmUsage::FixedWindow(Window::of_word(self, word, now, origin))))
+            }
+            Algorithm::SlidingWindow => {
+                then(of(AlgorithmUsage::SlidingWindow(Windows::of_word(self, word, now, origin))))
+            }
+            Algorithm::StrictWindow => {
+                then(of(AlgorithmUsage::StrictWindow(S::of_word(self, word, now, origin))))
+            }
+        }
     }
 
     #[inline]
     pub(crate) fn is_gcra(&self) -> bool {
         self.quota.algorithm() == Algorithm::Gcra
-    }
-
-    /// Returns the usage of a quota by `gcra` that has that debt.
-    #[inline]
-    pub(crate) fn usage_of_debt<S>(&self, debt: Grains, now: Timestamp) -> Usage<S> {
-        Usage { quota: self.quota, now, used: AlgorithmUsage::Gcra(self.debt(debt)) }
-    }
-
-    /// Returns true if at most a fifth of the bucket is left beside that debt.
-    #[inline]
-    pub(crate) const fn is_near_limit(&self, debt: Grains) -> bool {
-        debt.0 > self.far_from_limit
     }
 
     /// Returns the same as a state, which a quota of other numbers can read.
@@ -201,6 +151,11 @@ impl WordEncoding {
     /// Returns a number of units in a word, counted from its end.
     pub(super) const fn units(&self, word: u64, field: u32) -> u64 {
         word >> (field * self.unit_bits) & ((1 << self.unit_bits) - 1)
+    }
+
+    /// Returns a word with more units in the number at that place, in which there is room.
+    pub(super) const fn with_units(&self, word: u64, field: u32, more: u64) -> u64 {
+        word + (more << (field * self.unit_bits))
     }
 
     /// Returns the number before so many numbers of units.

@@ -15,7 +15,7 @@ use super::{Ring, UsageBound, WordEncoding};
 use crate::{quota::Quota, time::Timestamp};
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Windows {
+pub(crate) struct Windows {
     /// When the current window began. It may lie ahead of now, if the clock has
     /// stepped back: until the clock catches up, the window stands at its start.
     start: u64,
@@ -27,7 +27,12 @@ impl Windows {
     /// The same windows at `now`, some time later.
     #[inline]
     fn moved_to(self, quota: &Quota, now: Timestamp) -> Self {
-        let (length, start) = (quota.window_micros(), start_of(quota, now));
+        let length = quota.window_micros();
+        // Mostly it is the same window, which takes no division to see.
+        if now.as_micros().checked_sub(self.start).is_some_and(|age| age < length) {
+            return self;
+        }
+        let start = start_of(quota, now);
         let fresh = Self { start, current: 0, previous: 0 };
         match self.start.checked_sub(start) {
             // One window ahead at most is a step of the clock; more is no
@@ -46,6 +51,7 @@ impl Windows {
     }
 
     /// Units of the previous window that still weigh, rounded up.
+    #[inline]
     fn faded(self, quota: &Quota, now: Timestamp) -> u64 {
         let length = quota.window_micros();
         let left = self.left(quota, now).min(length);
@@ -71,6 +77,7 @@ impl Arithmetic for Windows {
         })
     }
 
+    #[inline]
     fn wait(&self, quota: &Quota, now: Timestamp, cost: u64) -> Wait {
         if cost <= self.remaining(quota, now) {
             return Wait::None;
@@ -89,10 +96,12 @@ impl Arithmetic for Windows {
         })
     }
 
+    #[inline]
     fn charge(&mut self, _: &Quota, _: Timestamp, cost: u64) {
         self.current = self.current.saturating_add(cost);
     }
 
+    #[inline]
     fn remaining(&self, quota: &Quota, now: Timestamp) -> u64 {
         let used = self.current.saturating_add(self.faded(quota, now));
         quota.limit().saturating_sub(used)
@@ -122,12 +131,24 @@ impl Arithmetic for Windows {
     }
 
     #[cfg(feature = "memory")]
+    #[inline]
     fn of_word(encoding: &WordEncoding, word: u64, now: Timestamp, origin: Timestamp) -> Self {
-        let window = encoding.quota().window_micros();
-        let index = encoding.before(word, 2) + origin.as_micros() / window;
         let (current, previous) = (encoding.units(word, 1), encoding.units(word, 0));
-        let windows = Self { start: index.saturating_mul(window), current, previous };
+        let windows = Self { start: start_of_word(encoding, word, origin), current, previous };
         windows.moved_to(encoding.quota(), now)
+    }
+
+    #[cfg(feature = "memory")]
+    #[inline]
+    fn word_with(
+        &self,
+        encoding: &WordEncoding,
+        word: u64,
+        cost: u64,
+        origin: Timestamp,
+    ) -> Option<u64> {
+        (self.start == start_of_word(encoding, word, origin))
+            .then(|| encoding.with_units(word, 1, cost))
     }
 
     /// The part that has faded until now is gone; the rest counts as if it had been used in the
@@ -181,6 +202,14 @@ impl Counting for Windows {
     fn ring(quota: &Quota) -> Ring {
         Ring { tick: quota.window_micros(), ticks: 3 }
     }
+}
+
+/// When the current window of a word began.
+#[cfg(feature = "memory")]
+#[inline]
+fn start_of_word(encoding: &WordEncoding, word: u64, origin: Timestamp) -> u64 {
+    let window = encoding.quota().window_micros();
+    (encoding.before(word, 2) + origin.as_micros() / window).saturating_mul(window)
 }
 
 /// When the window of that instant began.

@@ -237,6 +237,20 @@ proptest! {
     }
 }
 
+/// The wait of a check, the word it writes, the usage after it, and if that is near the limit.
+#[cfg(feature = "memory")]
+fn checked<U: WordUsage>(
+    encoding: &WordEncoding,
+    word: u64,
+    cost: u64,
+    now: Timestamp,
+    origin: Timestamp,
+) -> Option<(Wait, Option<u64>, Usage, bool)> {
+    let WordCheck { before, after, wait, charged } = U::check(encoding, word, cost, now, origin)?;
+    let usage = if charged.is_some() { after } else { before };
+    Some((wait, charged, usage.usage(encoding, now), usage.is_near_limit(encoding, now)))
+}
+
 #[cfg(feature = "memory")]
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
@@ -267,17 +281,18 @@ proptest! {
             let after = if wait == Wait::None { read.charge(cost) } else { read };
             if let Some(check) = encoding.check(word, cost, later, origin) {
                 let charged = (wait == Wait::None).then(|| encoding.pack(&after, origin)).flatten();
-                prop_assert_eq!((check.wait, check.charged), (wait, charged));
-                let (word_before, word) = (word, charged.unwrap_or(word));
-                prop_assert_eq!(encoding.unpack::<Segments>(word, later, origin), after.clone());
-                if encoding.is_gcra() {
-                    let checked = encoding.check_gcra(word_before, cost, later, origin).unwrap();
-                    let debt = if charged.is_some() { checked.after } else { checked.before };
-                    let usage: Usage = encoding.usage_of_debt(debt, later);
-                    prop_assert_eq!(&usage, &after);
-                    prop_assert_eq!(encoding.is_near_limit(debt), after.is_near_limit());
-                }
-            } else {
+                prop_assert_eq!((check.passes, check.charged), (wait == Wait::None, charged));
+                prop_assert!(!check.passes || check.is_near_limit == after.is_near_limit());
+                let by_algorithm = match quota.algorithm() {
+                    Algorithm::Gcra => checked::<Grains>(&encoding, word, cost, later, origin),
+                    Algorithm::FixedWindow => checked::<Window>(&encoding, word, cost, later, origin),
+                    _ => checked::<Windows>(&encoding, word, cost, later, origin),
+                };
+                let near = after.is_near_limit();
+                prop_assert_eq!(by_algorithm, Some((wait, charged, after.clone(), near)));
+                let word = charged.unwrap_or(word);
+                prop_assert_eq!(encoding.unpack::<Segments>(word, later, origin), after);
+            } else if quota.algorithm() != Algorithm::StrictWindow {
                 prop_assert_eq!(encoding.pack(&after, origin), None);
             }
         }

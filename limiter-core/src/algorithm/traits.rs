@@ -94,6 +94,21 @@ pub(crate) trait Arithmetic: Sized {
     #[cfg(feature = "memory")]
     fn word(&self, encoding: &WordEncoding, now: Timestamp, origin: Timestamp) -> Option<u64>;
 
+    /// Returns the word of this usage, which a word says, with units more that fit; `None`
+    /// if time has changed more of it than the units.
+    #[cfg(feature = "memory")]
+    #[inline]
+    fn word_with(
+        &self,
+        encoding: &WordEncoding,
+        word: u64,
+        cost: u64,
+        origin: Timestamp,
+    ) -> Option<u64> {
+        let _ = (encoding, word, cost, origin);
+        None
+    }
+
     /// Returns the usage at `now` of the state of a word.
     #[cfg(feature = "memory")]
     fn of_word(encoding: &WordEncoding, word: u64, now: Timestamp, origin: Timestamp) -> Self;

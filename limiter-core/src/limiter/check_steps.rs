@@ -11,7 +11,7 @@ use super::{
     record_decision::DecidedBy,
 };
 #[cfg(feature = "memory")]
-use crate::store::BucketCheck;
+use crate::algorithm::Grains;
 use crate::{
     check::Check,
     decision::Decision,
@@ -44,7 +44,7 @@ impl PolicySet {
         }
         // Each way returns by itself: a decision that comes together from several is copied.
         #[cfg(feature = "memory")]
-        if let Some(decision) = self.check_one_bucket(subjects, cost) {
+        if let Some(decision) = self.check_one_bucket::<Grains>(subjects, cost) {
             return Answer::ready(Ok(decision));
         }
         self.check_in_full(subjects, cost)
@@ -56,10 +56,16 @@ impl PolicySet {
         subjects: &'a Subjects,
         cost: u64,
     ) -> Answer<'a, Decision, Error> {
-        match self.check_in_memory(subjects, cost) {
-            Some(decision) => Answer::ready(Ok(decision)),
-            None => self.check_by_store(subjects, cost),
+        if self.policies().is_empty() {
+            return Answer::ready(Ok(Decision::uncounted()));
         }
+        let by_store = || self.check_by_store(subjects, cost);
+        #[cfg(feature = "memory")]
+        let answer =
+            self.check_in_memory(subjects, cost, |decision| Answer::ready(Ok(decision)), by_store);
+        #[cfg(not(feature = "memory"))]
+        let answer = by_store();
+        answer
     }
 
     /// Decides a check by the deny cache, or else by a lease, or else by the store.
@@ -98,58 +104,21 @@ impl PolicySet {
 
     /// Decides the check at once if the store is this process's memory. Otherwise
     /// returns `None`, and nothing has happened.
+    #[cfg_attr(not(feature = "memory"), allow(unused_variables))]
     #[inline]
     pub(super) fn check_at_once(&self, subjects: &Subjects, cost: u64) -> Option<Decision> {
-        #[cfg(feature = "memory")]
-        if let Some(decision) = self.check_one_bucket(subjects, cost) {
-            return Some(decision);
-        }
-        self.check_in_memory(subjects, cost)
-    }
-
-    /// Decides and records the commonest check: see [`MemoryStore::check_one_bucket`].
-    ///
-    /// [`MemoryStore::check_one_bucket`]: crate::MemoryStore::check_one_bucket
-    #[cfg(feature = "memory")]
-    #[allow(clippy::inline_always, reason = "see there")]
-    #[inline(always)]
-    fn check_one_bucket(&self, subjects: &Subjects, cost: u64) -> Option<Decision> {
-        let memory = self.inner().memory.as_ref()?;
-        let check = Check::new(self.policies(), subjects, cost);
-        let checked = memory.check_one_bucket(&check).ok()?;
-        if !checked.is_admitted() {
-            return Some(self.record_refused(&check, checked));
-        }
-        if cost > 0 {
-            self.record_one_admitted(checked.is_near_limit());
-        }
-        Some(checked.admission())
-    }
-
-    #[cfg(feature = "memory")]
-    #[inline(never)]
-    fn record_refused(&self, check: &Check<'_>, checked: BucketCheck<'_>) -> Decision {
-        self.record_one_refused(check, checked);
-        checked.refusal()
-    }
-
-    /// Decides a check of any kind, if the store is this process's memory.
-    #[cfg_attr(not(feature = "memory"), allow(unused_variables, clippy::unused_self))]
-    fn check_in_memory(&self, subjects: &Subjects, cost: u64) -> Option<Decision> {
         if self.policies().is_empty() {
             return Some(Decision::uncounted());
         }
         #[cfg(feature = "memory")]
-        {
-            let memory = self.inner().memory.as_ref()?;
-            let check = Check::new(self.policies(), subjects, cost);
-            // An error is met again, and dealt with, on the way through the store.
-            let decision = memory.decide_any(&check).ok()?;
-            self.record_decision(&check, &decision, DecidedBy::Store);
-            Some(decision)
+        if let Some(decision) = self.check_one_bucket::<Grains>(subjects, cost) {
+            return Some(decision);
         }
+        #[cfg(feature = "memory")]
+        let decision = self.check_in_memory(subjects, cost, Some, || None);
         #[cfg(not(feature = "memory"))]
-        None
+        let decision = None;
+        decision
     }
 
     /// Checks, and charges the usage of an outage before. To its end: a client that

@@ -2,8 +2,6 @@
 //! are refused. The one place for all adapters.
 
 use super::{Inner, PolicySet};
-#[cfg(feature = "memory")]
-use crate::store::BucketCheck;
 use crate::{
     algorithm::Wait,
     ban::BanRule,
@@ -17,6 +15,8 @@ use crate::{
     stats::counters::{LimiterCounter, PolicyCounter},
     time::{Clock, SystemClock, Timestamp},
 };
+#[cfg(feature = "memory")]
+use crate::{algorithm::WordUsage, store::BucketCheck};
 
 /// The part that has decided a check.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -68,11 +68,26 @@ impl PolicySet {
         self.counters().iter().for_each(|counters| counters.add(allowed(is_near_limit)));
     }
 
+    /// Records that all policies of a set admit a request: the position of each, and true
+    /// if it is near its limit.
+    #[cfg(feature = "memory")]
+    #[inline]
+    pub(super) fn record_several_admitted(&self, near_limits: impl Iterator<Item = (usize, bool)>) {
+        let counters = self.counters();
+        for (policy, is_near_limit) in near_limits {
+            counters[policy].add(allowed(is_near_limit));
+        }
+    }
+
     /// Records that the one policy of a set refuses a request, without a strike and without
     /// a new ban.
     #[cfg(feature = "memory")]
     #[inline]
-    pub(super) fn record_one_refused(&self, check: &Check<'_>, checked: BucketCheck<'_>) {
+    pub(super) fn record_one_refused<U: WordUsage>(
+        &self,
+        check: &Check<'_>,
+        checked: BucketCheck<'_, U>,
+    ) {
         // Every quota holds one unit.
         if check.cost() > 1 && checked.wait() == Wait::Never {
             self.warn_of_vain_cost(0, check.cost(), &checked.refusal());

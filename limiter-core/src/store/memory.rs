@@ -2,8 +2,9 @@
 //!
 //! | file | what it has |
 //! |---|---|
-//! | `one_bucket` | the commonest check, without a lock |
-//! | `fast_path` | other checks that need no lock, and those that need no strikes |
+//! | `one_bucket` | the commonest check, of one quota, without a lock |
+//! | `several_slots` | checks of several quotas without a lock |
+//! | `fast_path` | which path a check takes; newcomers that need no strikes |
 //! | `banned` | the refusal of a banned key, without a lock |
 //! | `general_path` | all other checks, strikes and changes by hand, under locks |
 //! | `table`, `slot` | where a key's state is, and how a slot is charged and passed on |
@@ -23,6 +24,7 @@ mod fast_path;
 mod general_path;
 mod locking;
 mod one_bucket;
+mod several_slots;
 mod slot;
 mod table;
 

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 use super::{
     locking::LockedSegments,
     slot::{Slot, Tag},
-    table::{Location, first_slot},
+    table::{Bucket, Location},
 };
 use crate::{
     algorithm::{Arithmetic, Usage},
@@ -111,7 +111,7 @@ impl<'a> LockedSegments<'a> {
 
 /// Returns a free slot, in the line that the digest says if there is one.
 fn free_slot<'a>(slots: &'a [Slot], Location { digest, .. }: Location) -> Option<&'a Slot> {
-    let (last, first) = slots.split_at(first_slot(digest).min(slots.len()));
+    let (last, first) = slots.split_at(Bucket::first(digest).min(slots.len()));
     let is_free = |slot: &&Slot| slot.tag().is_free();
     first.iter().find(is_free).or_else(|| last.iter().find(is_free))
 }

@@ -108,26 +108,6 @@ impl<'a> LockedSegments<'a> {
         displaced.unwrap_or_else(|| Usage::at(spec.quota, None, now))
     }
 
-    /// Claims the slot of exactly that tag, written by a quota of the same numbers, and
-    /// returns its payload; `None` if it is not there, or claimed by this check already.
-    #[inline]
-    pub(super) fn claim_own(&mut self, location: Location, tag: Tag) -> Option<u64> {
-        let slot = self.bucket(location.bucket).find(location.digest, tag)?;
-        if slot.is_claimed() {
-            return None;
-        }
-        let payload = slot.claim();
-        self.claims.push(Claim { bucket: location.bucket, slot: Some(slot), tag, payload });
-        Some(payload)
-    }
-
-    /// Gives the claimed slots these payloads, in the order of the claims.
-    pub(super) fn write_claimed(&mut self, payloads: impl Iterator<Item = u64>) {
-        for (claim, payload) in self.claims.iter_mut().zip(payloads) {
-            claim.payload = payload;
-        }
-    }
-
     /// Writes what a key has used of a counter.
     pub(super) fn write<S: Arithmetic>(
         &mut self,

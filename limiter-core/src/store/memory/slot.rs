@@ -6,20 +6,27 @@
 //! ```
 //!
 //! A check whose slot is there charges it by one compare-and-swap of the word,
-//! without a lock. All else is done under the lock of the segment: whoever holds
-//! it *claims* a slot first, by a swap of the payload to `CLAIMED` that also
-//! counts the generation up. What was charged until then is in the payload that
-//! the swap returns; a charge on its way fails, since the word is another, and
-//! takes the lock instead.
+//! without a lock. One of several slots *holds* all but the last of them while it
+//! writes: see [`write_charges`].
+//!
+//! All else is done under the lock of the segment: whoever has it *claims* a slot
+//! first, by a swap of the payload to `CLAIMED` that also counts the generation up.
+//! What was charged until then is in the payload that the swap returns; a charge on
+//! its way fails, since the word is another, and takes the lock instead. A slot that
+//! is held is waited for: whoever holds it waits for nobody.
 //!
 //! The generation keeps a charge from a slot that has passed to another key and
 //! happens to hold the same payload: the thread would have to sleep between its
 //! load and its swap while the slot passes on 256 times, or a multiple, to a key
 //! whose arrival time is equal to the microsecond.
 
-use std::sync::atomic::{
-    AtomicU64,
-    Ordering::{AcqRel, Acquire, Relaxed, Release},
+use std::{
+    hint,
+    sync::atomic::{
+        AtomicU64,
+        Ordering::{AcqRel, Acquire, Relaxed, Release},
+    },
+    thread,
 };
 
 use super::counter_ids::Id;
@@ -128,7 +135,16 @@ impl Tag {
 pub(super) struct Word(u64);
 
 const GENERATION_BITS: u32 = 8;
-const CLAIMED: u64 = MAX_WORD;
+
+/// The payload of a slot that a check without a lock writes together with others.
+const HELD: u64 = MAX_WORD;
+
+/// The payload of a slot that whoever has the lock has claimed.
+const CLAIMED: u64 = MAX_WORD + 1;
+
+/// How often a slot that is held is looked at, before its thread is given the processor:
+/// it is held for a few swaps, unless that thread was interrupted.
+const SPINS: u32 = 100;
 
 impl Word {
     const fn new(payload: u64, generation: u64) -> Self {
@@ -141,6 +157,10 @@ impl Word {
 
     const fn is_claimed(self) -> bool {
         self.payload() == CLAIMED
+    }
+
+    const fn is_held(self) -> bool {
+        self.payload() == HELD
     }
 }
 
@@ -156,7 +176,7 @@ impl Slot {
         Tag(self.tag.load(Acquire))
     }
 
-    /// Returns the word, if the slot has that tag and is not claimed.
+    /// Returns the word, if the slot has that tag and is neither claimed nor held.
     ///
     /// The word is loaded before the tag: where a word of the owner before is
     /// seen together with the tag of the present one, [`Self::write_checked`]
@@ -164,7 +184,7 @@ impl Slot {
     #[inline]
     pub(super) fn read(&self, tag: Tag) -> Option<Word> {
         let word = Word(self.word.load(Acquire));
-        (self.tag() == tag && !word.is_claimed()).then_some(word)
+        (self.tag() == tag && word.payload() < HELD).then_some(word)
     }
 
     /// Ends a check of the word that was read: puts the payload that it has charged in its
@@ -172,20 +192,46 @@ impl Slot {
     #[inline]
     pub(super) fn write_checked(&self, read: Word, charged: Option<u64>) -> bool {
         match charged {
-            Some(payload) => {
-                let new = Word::new(payload, read.0);
-                self.word.compare_exchange(read.0, new.0, AcqRel, Relaxed).is_ok()
-            }
+            Some(payload) => self.swap(read, payload),
             None => self.word.load(Acquire) == read.0,
         }
+    }
+
+    /// Puts a payload in the place of the word that was read, if it is still there.
+    #[inline]
+    fn swap(&self, read: Word, payload: u64) -> bool {
+        let new = Word::new(payload, read.0);
+        self.word.compare_exchange(read.0, new.0, AcqRel, Relaxed).is_ok()
     }
 
     /// Claims the slot and returns its payload. Under the segment's lock, as are
     /// all that follow.
     pub(super) fn claim(&self) -> u64 {
-        // The generation is counted under the lock alone.
-        let generation = self.word.load(Relaxed).wrapping_add(1);
-        Word(self.word.swap(Word::new(CLAIMED, generation).0, AcqRel)).payload()
+        loop {
+            let word = self.settled();
+            // The generation is counted under the lock alone.
+            let claimed = Word::new(CLAIMED, word.0.wrapping_add(1));
+            if self.word.compare_exchange(word.0, claimed.0, AcqRel, Relaxed).is_ok() {
+                return word.payload();
+            }
+        }
+    }
+
+    /// Returns the word once no check holds the slot.
+    fn settled(&self) -> Word {
+        let mut spins = 0;
+        loop {
+            let word = Word(self.word.load(Relaxed));
+            if !word.is_held() {
+                return word;
+            }
+            if spins < SPINS {
+                spins += 1;
+                hint::spin_loop();
+            } else {
+                thread::yield_now();
+            }
+        }
     }
 
     /// Gives a claimed slot that content.
@@ -200,8 +246,45 @@ impl Slot {
 
     /// The payload, of a slot that nobody has claimed.
     pub(super) fn payload(&self) -> u64 {
-        Word(self.word.load(Relaxed)).payload()
+        self.settled().payload()
     }
+}
+
+/// A slot that a check has read, and what it charges the slot.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SlotCharge<'a> {
+    pub(super) slot: &'a Slot,
+    pub(super) read: Word,
+    /// The payload to write; none if nothing is charged.
+    pub(super) charged: Option<u64>,
+}
+
+/// Writes what one check charges several slots: all of it, or nothing where a slot has
+/// changed since it was read, which it returns false for.
+///
+/// All but the last are held, the swap of the last decides, and those that are held get
+/// their charges, or what they had. So nobody meets a charge whose check may still fail:
+/// whoever looks at a slot that is held waits, or declines. This waits for nobody, not even
+/// for another check that holds one of the slots, and so is part of no deadlock.
+#[inline]
+pub(super) fn write_charges<'a>(
+    mut charges: impl DoubleEndedIterator<Item = SlotCharge<'a>> + Clone,
+) -> bool {
+    let Some(last) = charges.next_back() else { return true };
+    let hold = |charge: &SlotCharge<'_>| match charge.charged {
+        Some(_) => charge.slot.swap(charge.read, HELD),
+        None => charge.slot.write_checked(charge.read, None),
+    };
+    let held = charges.clone().take_while(hold).count();
+    let is_written =
+        charges.clone().nth(held).is_none() && last.slot.write_checked(last.read, last.charged);
+    for SlotCharge { slot, read, charged } in charges.take(held) {
+        if let Some(payload) = charged {
+            let word = if is_written { Word::new(payload, read.0) } else { read };
+            slot.word.store(word.0, Release);
+        }
+    }
+    is_written
 }
 
 #[cfg(test)]

@@ -86,7 +86,7 @@ impl Bucket {
     /// Returns the first of the slots that the digest says.
     #[inline]
     pub(super) fn first_slot(&self, digest: u64) -> &Slot {
-        &self.0.as_flattened()[first_slot(digest)]
+        &self.0.as_flattened()[Self::first(digest)]
     }
 
     /// Returns the slot of that tag, written by a quota of the same numbers.
@@ -102,6 +102,32 @@ impl Bucket {
             return Some(slot);
         }
         self.find_behind(digest, tag)
+    }
+
+    /// Returns the slot of that tag, and its number: the one that is guessed, or another.
+    #[inline]
+    pub(super) fn find_guessed(
+        &self,
+        guess: usize,
+        digest: u64,
+        tag: Tag,
+    ) -> Option<(usize, &Slot)> {
+        let slot = &self.0.as_flattened()[guess % WAYS];
+        if slot.tag() == tag { Some((guess, slot)) } else { self.find_numbered(digest, tag) }
+    }
+
+    #[inline(never)]
+    fn find_numbered(&self, digest: u64, tag: Tag) -> Option<(usize, &Slot)> {
+        let first = Self::first(digest);
+        let numbers = (first..first + WAYS).map(|number| number % WAYS);
+        let mut slots = numbers.map(|number| (number, &self.0.as_flattened()[number]));
+        slots.find(|(_, slot)| slot.tag() == tag)
+    }
+
+    /// Returns the number of the first slot in which a key of that digest may be.
+    #[inline]
+    pub(super) fn first(digest: u64) -> usize {
+        digest as usize % LINES * LINE
     }
 
     /// Returns the slot of that tag, if it is not in the line to begin with.
@@ -144,6 +170,12 @@ impl Segment {
     /// taken all the same.
     pub(super) fn lock(&self) -> MutexGuard<'_, SegmentState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns its bucket of that number in the table.
+    #[inline]
+    pub(super) fn bucket(&self, bucket: usize) -> &Bucket {
+        &self.buckets[bucket % BUCKETS]
     }
 
     #[inline]
@@ -209,7 +241,7 @@ impl Table {
 
     #[inline]
     pub(super) fn bucket(&self, bucket: usize) -> &Bucket {
-        &self.segment(segment_of(bucket)).buckets[bucket % BUCKETS]
+        self.segment(segment_of(bucket)).bucket(bucket)
     }
 
     #[inline]
@@ -252,12 +284,6 @@ impl Table {
     fn slots_in_use(&self, bucket: usize) -> usize {
         self.bucket(bucket).0.iter().flatten().filter(|slot| !slot.tag().is_free()).count()
     }
-}
-
-/// Returns the position of the slot at which the search for a key of that digest begins.
-#[inline]
-pub(super) const fn first_slot(digest: u64) -> usize {
-    digest as usize % LINES * LINE
 }
 
 #[inline]

@@ -1,0 +1,186 @@
+//! A check of one counter by its word, in numbers that stay in registers: a [`Usage`] that is
+//! unpacked, charged and packed again is moved at each step, which took a third of a check.
+
+use super::{WordEncoding, fits};
+use crate::{
+    algorithm::{AlgorithmUsage, Arithmetic, Usage, Wait, Window, Windows, gcra::wait_time},
+    quota::Algorithm,
+    time::Timestamp,
+};
+
+/// A check of one counter, decided by its word.
+pub(crate) struct WordCheck<U> {
+    /// The usage without the cost, and with it.
+    pub(crate) before: U,
+    pub(crate) after: U,
+    pub(crate) wait: Wait,
+    /// The word to write, where something is charged.
+    pub(crate) charged: Option<u64>,
+}
+
+/// The same of a counter by any algorithm.
+pub(crate) struct AnyWordCheck {
+    pub(crate) passes: bool,
+    /// True if at most a fifth is left with the cost.
+    pub(crate) is_near_limit: bool,
+    pub(crate) charged: Option<u64>,
+}
+
+/// The usage of a quota by one key at one instant, as its word says.
+pub(crate) trait WordUsage: Copy {
+    const ALGORITHM: Algorithm;
+
+    /// Checks `cost` units against a word of a quota by this algorithm, and charges them if
+    /// they fit. `None` where the usage has no word then.
+    fn check(
+        encoding: &WordEncoding,
+        word: u64,
+        cost: u64,
+        now: Timestamp,
+        origin: Timestamp,
+    ) -> Option<WordCheck<Self>>;
+
+    /// Returns the usage of that quota.
+    fn usage<S>(self, encoding: &WordEncoding, now: Timestamp) -> Usage<S>;
+
+    /// Returns true if at most a fifth of what can be used at once is left.
+    fn is_near_limit(self, encoding: &WordEncoding, now: Timestamp) -> bool;
+}
+
+/// A debt in the grain of a quota by `gcra`.
+#[derive(Clone, Copy)]
+pub(crate) struct Grains(pub(super) u64);
+
+impl WordUsage for Grains {
+    const ALGORITHM: Algorithm = Algorithm::Gcra;
+
+    /// Checks by the [rule](wait_time) of `gcra` in grains: numbers of 64 bits and, if it
+    /// passes, no division.
+    #[inline]
+    fn check(
+        encoding: &WordEncoding,
+        word: u64,
+        cost: u64,
+        now: Timestamp,
+        origin: Timestamp,
+    ) -> Option<WordCheck<Self>> {
+        let elapsed = encoding.grains_at(now, origin)?;
+        let before = wait_time::believed(word.saturating_sub(elapsed), encoding.bucket);
+        let after = fits(before.checked_add(cost.checked_mul(encoding.per_unit)?)?)?;
+        let wait = if cost > encoding.quota.burst() {
+            Wait::Never
+        } else {
+            wait_time::wait(after, encoding.bucket, encoding.per_micro)
+        };
+        let (before, after, word) = (Self(before), Self(after), elapsed.checked_add(after)?);
+        let is_charged = wait == Wait::None && cost > 0;
+        let charged = if is_charged { Some(fits(word)?) } else { None };
+        Some(WordCheck { before, after, wait, charged })
+    }
+
+    #[inline]
+    fn usage<S>(self, encoding: &WordEncoding, now: Timestamp) -> Usage<S> {
+        let used = AlgorithmUsage::Gcra(encoding.debt(self));
+        Usage { quota: encoding.quota, now, used }
+    }
+
+    #[inline]
+    fn is_near_limit(self, encoding: &WordEncoding, _: Timestamp) -> bool {
+        self.0 > encoding.far_from_limit
+    }
+}
+
+/// The words of a window.
+macro_rules! window_in_a_word {
+    ($window:ty, $algorithm:ident) => {
+        impl WordUsage for $window {
+            const ALGORITHM: Algorithm = Algorithm::$algorithm;
+
+            #[allow(clippy::inline_always, reason = "see the module")]
+            #[inline(always)]
+            fn check(
+                encoding: &WordEncoding,
+                word: u64,
+                cost: u64,
+                now: Timestamp,
+                origin: Timestamp,
+            ) -> Option<WordCheck<Self>> {
+                check_window(encoding, word, cost, now, origin)
+            }
+
+            #[inline]
+            fn usage<S>(self, encoding: &WordEncoding, now: Timestamp) -> Usage<S> {
+                Usage { quota: encoding.quota, now, used: AlgorithmUsage::$algorithm(self) }
+            }
+
+            #[inline]
+            fn is_near_limit(
+                self,
+                WordEncoding { quota, .. }: &WordEncoding,
+                now: Timestamp,
+            ) -> bool {
+                self.remaining(quota, now).saturating_mul(5) <= quota.limit()
+            }
+        }
+    };
+}
+
+window_in_a_word!(Window, FixedWindow);
+window_in_a_word!(Windows, SlidingWindow);
+
+#[allow(clippy::inline_always, reason = "see the module")]
+#[inline(always)]
+fn check_window<A: Arithmetic + Copy>(
+    encoding: &WordEncoding,
+    word: u64,
+    cost: u64,
+    now: Timestamp,
+    origin: Timestamp,
+) -> Option<WordCheck<A>> {
+    let quota = &encoding.quota;
+    let before = A::of_word(encoding, word, now, origin);
+    let mut after = before;
+    after.charge(quota, now, cost);
+    let wait = if cost > quota.burst() { Wait::Never } else { before.wait(quota, now, cost) };
+    let is_charged = wait == Wait::None && cost > 0;
+    let charged = if !is_charged {
+        None
+    } else if let Some(word) = before.word_with(encoding, word, cost, origin) {
+        Some(word)
+    } else {
+        Some(after.word(encoding, now, origin)?)
+    };
+    Some(WordCheck { before, after, wait, charged })
+}
+
+impl WordEncoding {
+    /// Checks a counter by any algorithm whose usage is few numbers.
+    #[inline]
+    pub(crate) fn check(
+        &self,
+        word: u64,
+        cost: u64,
+        now: Timestamp,
+        origin: Timestamp,
+    ) -> Option<AnyWordCheck> {
+        match self.quota.algorithm() {
+            Algorithm::Gcra => self.check_by::<Grains>(word, cost, now, origin),
+            Algorithm::FixedWindow => self.check_by::<Window>(word, cost, now, origin),
+            Algorithm::SlidingWindow => self.check_by::<Windows>(word, cost, now, origin),
+            Algorithm::StrictWindow => None,
+        }
+    }
+
+    #[inline]
+    fn check_by<U: WordUsage>(
+        &self,
+        word: u64,
+        cost: u64,
+        now: Timestamp,
+        origin: Timestamp,
+    ) -> Option<AnyWordCheck> {
+        let WordCheck { after, wait, charged, .. } = U::check(self, word, cost, now, origin)?;
+        let is_near_limit = after.is_near_limit(self, now);
+        Some(AnyWordCheck { passes: wait == Wait::None, is_near_limit, charged })
+    }
+}

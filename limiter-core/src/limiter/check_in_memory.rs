@@ -1,0 +1,137 @@
+//! Checks that the memory of this process decides at once.
+//!
+//! Each way returns by itself, right into its caller's answer: a decision that comes
+//! together from several, or is looked at once more, is moved right after it is written,
+//! which takes a tenth of a check. So it is recorded before, and callers say by `ready` and
+//! `otherwise` what they return with it, and without it.
+
+use super::{PolicySet, record_decision::DecidedBy};
+use crate::{
+    MemoryStore,
+    algorithm::{Window, Windows, WordUsage},
+    check::Check,
+    decision::Decision,
+    quota::Algorithm,
+    request::Subjects,
+    store::BucketCheck,
+};
+
+impl PolicySet {
+    /// Decides and records a check of one quota by that algorithm: see
+    /// [`MemoryStore::check_one_bucket`].
+    #[allow(clippy::inline_always, reason = "see there")]
+    #[inline(always)]
+    pub(super) fn check_one_bucket<U: WordUsage>(
+        &self,
+        subjects: &Subjects,
+        cost: u64,
+    ) -> Option<Decision> {
+        let memory = self.inner().memory.as_ref()?;
+        let check = Check::new(self.policies(), subjects, cost);
+        let checked = memory.check_one_bucket::<U>(&check).ok()?;
+        if !checked.is_admitted() {
+            return Some(self.record_refused(&check, checked));
+        }
+        if cost > 0 {
+            self.record_one_admitted(checked.is_near_limit());
+        }
+        Some(checked.admission())
+    }
+
+    #[inline(never)]
+    fn record_refused<U: WordUsage>(
+        &self,
+        check: &Check<'_>,
+        checked: BucketCheck<'_, U>,
+    ) -> Decision {
+        self.record_one_refused(check, checked);
+        checked.refusal()
+    }
+
+    /// Decides a check of any kind but one quota by `gcra`, if the store is this process's
+    /// memory.
+    #[inline]
+    pub(super) fn check_in_memory<T>(
+        &self,
+        subjects: &Subjects,
+        cost: u64,
+        ready: impl Fn(Decision) -> T,
+        otherwise: impl FnOnce() -> T,
+    ) -> T {
+        let Some(memory) = &self.inner().memory else { return otherwise() };
+        match self.only_algorithm() {
+            Some(Algorithm::FixedWindow) => {
+                self.check_window::<Window, T>(subjects, cost, ready, otherwise)
+            }
+            Some(Algorithm::SlidingWindow) => {
+                self.check_window::<Windows, T>(subjects, cost, ready, otherwise)
+            }
+            Some(_) => self.check_otherwise(memory, subjects, cost, ready, otherwise),
+            None => self.check_several(memory, subjects, cost, ready, otherwise),
+        }
+    }
+
+    /// The algorithm of the only quota, if there is but one.
+    fn only_algorithm(&self) -> Option<Algorithm> {
+        let [policy] = self.policies() else { return None };
+        let [quota] = &policy.quotas()[..] else { return None };
+        Some(quota.algorithm())
+    }
+
+    #[inline(never)]
+    fn check_window<U: WordUsage, T>(
+        &self,
+        subjects: &Subjects,
+        cost: u64,
+        ready: impl Fn(Decision) -> T,
+        otherwise: impl FnOnce() -> T,
+    ) -> T {
+        if let Some(decision) = self.check_one_bucket::<U>(subjects, cost) {
+            return ready(decision);
+        }
+        let Some(memory) = &self.inner().memory else { return otherwise() };
+        self.check_otherwise(memory, subjects, cost, ready, otherwise)
+    }
+
+    #[inline(never)]
+    fn check_several<T>(
+        &self,
+        memory: &MemoryStore,
+        subjects: &Subjects,
+        cost: u64,
+        ready: impl Fn(Decision) -> T,
+        otherwise: impl FnOnce() -> T,
+    ) -> T {
+        let check = Check::new(self.policies(), subjects, cost);
+        let mut slots = memory.slots_check();
+        if slots.decide(&check).is_err() {
+            return self.check_otherwise(memory, subjects, cost, ready, otherwise);
+        }
+        if !slots.is_admitted() {
+            let decision = slots.refusal(cost);
+            self.record_decision(&check, &decision, DecidedBy::Store);
+            return ready(decision);
+        }
+        if cost > 0 {
+            self.record_several_admitted(slots.near_limits());
+        }
+        ready(slots.admission())
+    }
+
+    /// Decides a check by another than its fast path, which has declined it.
+    #[inline(never)]
+    fn check_otherwise<T>(
+        &self,
+        memory: &MemoryStore,
+        subjects: &Subjects,
+        cost: u64,
+        ready: impl Fn(Decision) -> T,
+        otherwise: impl FnOnce() -> T,
+    ) -> T {
+        let check = Check::new(self.policies(), subjects, cost);
+        // An error is met again, and dealt with, on the way through the store.
+        let Ok(decision) = memory.decide_any(&check) else { return otherwise() };
+        self.record_decision(&check, &decision, DecidedBy::Store);
+        ready(decision)
+    }
+}

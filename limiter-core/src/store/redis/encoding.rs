@@ -163,7 +163,18 @@ pub(super) fn write_states(states: &CounterStates) -> Vec<u8> {
 /// Writes the id of a gcra quota, its limit and its burst, as its counter begins.
 pub(super) fn write_terms(bytes: &mut Vec<u8>, id: QuotaId, quota: &Quota) {
     bytes.extend(id.number().to_be_bytes());
-    [quota.limit(), quota.burst()].into_iter().for_each(|number| write_number(bytes, number));
+    write_numbers(bytes, [quota.limit(), quota.burst()]);
+}
+
+/// Writes numbers as states have them.
+pub(super) fn write_numbers(bytes: &mut Vec<u8>, numbers: impl IntoIterator<Item = u64>) {
+    numbers.into_iter().for_each(|number| write_number(bytes, number));
+}
+
+/// Writes counts, of two bytes each: no batch has more of anything.
+pub(super) fn write_counts(bytes: &mut Vec<u8>, counts: impl IntoIterator<Item = usize>) {
+    let short = |count| u16::try_from(count).unwrap_or(u16::MAX).to_be_bytes();
+    counts.into_iter().for_each(|count| bytes.extend(short(count)));
 }
 
 /// Times are below `2^53` microseconds until 2155, and units below `2^50`.

@@ -108,27 +108,29 @@ pub(super) fn command(
 fn parameters(calls: &[Arc<ScriptCall>]) -> Vec<u8> {
     let now = calls.first().and_then(|call| call.request().now);
     let groups: Vec<_> = calls.chunk_by(|one, other| one.is_decided_as(other)).collect();
-    let mut parameters = Vec::with_capacity(24 + 114 * groups.len());
+    let mut parameters = Vec::with_capacity(16 + 63 * groups.len());
     let own_now = now.unwrap_or_default().as_micros();
-    encoding::write(&mut parameters, [ttl_grace(now), own_now, groups.len() as u64]);
+    encoding::write_numbers(&mut parameters, [ttl_grace(now), own_now]);
+    encoding::write_counts(&mut parameters, [groups.len()]);
     for group in groups {
         let Some(fast) = Fast::of(group[0].request()) else { continue };
         let strikes = matches!(group[0].operation(), Operation::Decide(_))
             && fast.has_bans()
             && fast.item.policy.ban().is_some_and(BanRule::strikes_on_refusal);
-        let flags = [fast.has_bans(), strikes].map(u64::from);
+        let flags = [fast.has_bans(), strikes].map(usize::from);
         // No times at all: it is given back.
-        let times = if fast.mark.is_some() { 0 } else { group[0].times() };
-        encoding::write(&mut parameters, [group.len() as u64, times.into()]);
-        encoding::write(&mut parameters, flags);
-        encoding::write(&mut parameters, [fast.quotas().count() as u64]);
+        let times = if fast.mark.is_some() { 0 } else { group[0].times() as usize };
+        encoding::write_counts(&mut parameters, [group.len(), times]);
+        encoding::write_counts(&mut parameters, flags);
+        encoding::write_counts(&mut parameters, [fast.quotas().count()]);
         for (quota, id) in fast.quotas() {
             encoding::write_terms(&mut parameters, id, quota);
-            encoding::write(&mut parameters, fast_quota(quota, fast.units));
+            encoding::write_numbers(&mut parameters, fast_quota(quota, fast.units));
         }
         for call in group.iter().filter(|_| fast.mark.is_some()) {
+            encoding::write_counts(&mut parameters, [call.times() as usize]);
             let marks = call.refunds().flat_map(|(_, mark)| [mark.at, mark.fraction]);
-            encoding::write(&mut parameters, std::iter::once(call.times().into()).chain(marks));
+            encoding::write_numbers(&mut parameters, marks);
         }
     }
     parameters

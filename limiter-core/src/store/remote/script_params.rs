@@ -155,10 +155,11 @@ pub(in crate::store) fn settlement_numbers(request: &StoreRequest) -> Vec<u64> {
     numbers
 }
 
-/// The limit of a gcra quota and the cost of a check, as `redis/lua/fast_path.lua` takes
-/// them.
-pub(in crate::store) fn fast_quota(quota: &Quota, cost: u64) -> impl Iterator<Item = u64> {
-    std::iter::once(quota.limit()).chain(script_params(quota, cost))
+/// The limit of a gcra quota, the cost of a check and the full bucket, as
+/// `redis/lua/fast_path.lua` takes them.
+pub(in crate::store) fn fast_quota(quota: &Quota, cost: u64) -> [u64; 5] {
+    let [cost, cost_rest, full, full_rest, ..] = script_params(quota, cost);
+    [quota.limit(), cost, cost_rest, full, full_rest]
 }
 
 fn rule_numbers(numbers: &mut Vec<u64>, rule: &BanRule, bannable: bool) {

@@ -28,20 +28,12 @@ pub(super) struct ScriptCall {
     settlements: Vec<Arc<StoreRequest>>,
     /// How often it is decided in a row.
     times: u32,
-    /// The numbers of this call alone, behind all else: see the scripts.
-    further: Vec<u8>,
 }
 
 impl ScriptCall {
     pub(super) fn of_entry(entry: &BatchEntry) -> Self {
         let BatchEntry { request, times, settlements } = entry;
-        let mut further = Vec::new();
-        if request.operation == Operation::Settle {
-            let numbers = entry.requests().flat_map(|request| settlement_numbers(request));
-            encoding::write(&mut further, numbers);
-        }
-        let (run, settlements) = (Arc::clone(request), settlements.clone());
-        Self { run, settlements, times: *times, further }
+        Self { run: Arc::clone(request), settlements: settlements.clone(), times: *times }
     }
 
     pub(super) fn request(&self) -> &StoreRequest {
@@ -52,9 +44,16 @@ impl ScriptCall {
         self.times
     }
 
+    /// The settlements that it applies; none where it decides.
+    fn settlements(&self) -> impl Iterator<Item = &StoreRequest> {
+        let is_settled = self.operation() == Operation::Settle;
+        let all = std::iter::once(&self.run).chain(&self.settlements);
+        all.filter(move |_| is_settled).map(|request| &**request)
+    }
+
     /// The units and marks of what it gives back.
     pub(super) fn refunds(&self) -> impl Iterator<Item = (u64, Mark)> {
-        std::iter::once(&self.run).chain(&self.settlements).filter_map(|request| request.refund())
+        self.settlements().filter_map(StoreRequest::refund)
     }
 
     /// Returns true if both differ in their clients alone, and in the marks of what is
@@ -165,8 +164,11 @@ fn write_arguments(command: &mut Cmd, calls: &[Arc<ScriptCall>]) {
     }
     encoding::write(&mut argument, numbers);
     command.arg(&argument);
-    if calls.iter().any(|call| !call.further.is_empty()) {
-        command.arg(calls.iter().flat_map(|call| &call.further).copied().collect::<Vec<u8>>());
+    let settlements = || calls.iter().flat_map(|call| call.settlements());
+    if settlements().next().is_some() {
+        let mut further = Vec::with_capacity(512);
+        encoding::write(&mut further, settlements().flat_map(settlement_numbers));
+        command.arg(&further);
     }
 }
 

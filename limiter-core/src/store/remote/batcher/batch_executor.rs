@@ -88,6 +88,7 @@ impl BatchEntry {
     }
 
     /// Returns the request of each time in turn.
+    #[cfg(feature = "_sql")]
     pub(in crate::store) fn requests(&self) -> impl Iterator<Item = &Arc<StoreRequest>> {
         let further = self.settlements.iter().chain(std::iter::repeat(&self.request));
         std::iter::once(&self.request).chain(further).take(self.times as usize)

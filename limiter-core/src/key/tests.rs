@@ -118,3 +118,11 @@ fn other_text_names_no_key() {
         assert!(error.contains(&format!("{text:?}")), "{error}");
     }
 }
+
+#[test]
+fn an_address_has_the_name_that_it_is_written_as() {
+    for octet in 0..=255 {
+        let address = Ipv4Addr::new(octet, 255 - octet, 0, octet);
+        assert_eq!(Key::ip(address.into()).name(), Some(format!("ip={address}")));
+    }
+}

@@ -58,7 +58,10 @@ pub(super) fn parts(
 /// Returns for each call if it is its client's first or second; `None` where the client has
 /// more.
 fn turns(calls: &[Arc<ScriptCall>]) -> Vec<Option<usize>> {
-    let mut met: HashMap<&str, usize> = HashMap::new();
+    if let [_] = calls {
+        return vec![Some(0)];
+    }
+    let mut met: HashMap<&str, usize> = HashMap::with_capacity(calls.len());
     let turns: Vec<usize> = calls
         .iter()
         .map(|call| {

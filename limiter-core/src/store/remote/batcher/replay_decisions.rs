@@ -21,7 +21,8 @@ pub(super) struct Replay<'a> {
     /// Settlements that are still to be replayed.
     settlements: slice::Iter<'a, Arc<StoreRequest>>,
     reply: Reply,
-    is_started: bool,
+    /// True once a reply was returned, after which the state is the one before that time.
+    has_replied: bool,
     is_fixed: bool,
 }
 
@@ -29,20 +30,21 @@ impl<'a> Replay<'a> {
     pub(super) fn new(entry: &'a BatchEntry, reply: Reply) -> Self {
         let settlements = entry.settlements.iter();
         let request = &entry.request;
-        Self { request, settlements, reply, is_started: false, is_fixed: false }
+        Self { request, settlements, reply, has_replied: false, is_fixed: false }
     }
 
-    /// Goes on to the next time, and returns the state before it.
+    /// Returns the state before the next time. The first is as the server has returned it;
+    /// most entries have no other.
     pub(super) fn next(&mut self) -> Reply {
-        self.pass();
-        self.is_started = true;
+        self.end_time();
+        self.has_replied = true;
         self.reply.clone()
     }
 
     /// The state before all further times, if these are refused and change nothing.
     /// Returns with it how long they have to wait, in microseconds.
     pub(super) fn fixed_refusal(mut self) -> Option<(Reply, u64)> {
-        self.pass();
+        self.end_time();
         let outcome = self.advance()?;
         match outcome.decision.wait() {
             Wait::Micros(wait) if self.is_fixed => Some((self.reply, wait)),
@@ -50,10 +52,9 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Goes on behind this time, if it has begun and changes anything. Most entries have one
-    /// time, behind which nobody asks.
-    fn pass(&mut self) {
-        if self.is_started && !self.is_fixed {
+    /// Goes on behind the time that has its reply, if there is one.
+    fn end_time(&mut self) {
+        if self.has_replied && !self.is_fixed {
             self.advance();
         }
     }

@@ -11,6 +11,8 @@
 //!   back as many units of the same items. The server returns the state before the first;
 //!   [`replay`] derives that before each other.
 //! - **Waiting is fair** between clients: see [`fair_queue`].
+//! - **A request that finds nothing in flight is sent by its own task**, where the batcher is
+//!   on the runtime of those who ask: see [`inline_call`].
 //! - **Bounded**: where there is no room, the newest request of the busiest client is
 //!   refused as overload. So is one whose deadline passes in the queue or in a batch,
 //!   unless the server has answered nobody meanwhile: then it is the server's failure.
@@ -20,15 +22,17 @@
 //! - **The number of batches in flight adapts** to the time that calls take: see
 //!   [`concurrency`].
 //!
-//! A batch is sent by a task of the store's thread, since a request that is dropped must
-//! not take others with it, and one whose thread is busy must not look like a slow server.
+//! A batch is sent by a task of its own, since a request that is dropped must not take others
+//! with it.
 
 mod batch;
 mod batch_executor;
 mod client_queue;
 mod concurrency;
 mod deadline;
+mod dispatch;
 mod fair_queue;
+mod inline_call;
 mod load;
 mod other_runtime;
 mod replay_decisions;
@@ -37,7 +41,7 @@ mod turn;
 mod worker;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -46,12 +50,10 @@ use tokio::runtime::Handle;
 pub(in crate::store) use self::batch_executor::{BatchEntry, BatchExecutor, BatchLimits};
 use self::{
     batch::Batch,
-    concurrency::ConcurrencyLimit,
-    fair_queue::FairQueue,
+    dispatch::{State, Way},
     load::Load,
     request_group::Ticket,
     turn::{Turn, Turns},
-    worker::{WorkerSlot, serve},
 };
 use super::backend::{Reply, StoreRequest};
 use crate::{
@@ -77,22 +79,6 @@ struct Inner<E> {
     state: Mutex<State>,
 }
 
-struct State {
-    queue: FairQueue,
-    /// Tasks that send batches, one after the other.
-    workers: usize,
-    concurrency: ConcurrencyLimit,
-}
-
-impl State {
-    /// Takes a slot for one more worker, if there is one and something to send.
-    fn reserve_worker(&mut self) -> bool {
-        let wants = self.workers < self.concurrency.limit() && self.queue.is_ready();
-        self.workers += usize::from(wants);
-        wants
-    }
-}
-
 impl<E: BatchExecutor> Batcher<E> {
     /// A batcher whose tasks run on the runtime of the caller, as the breaker's prober
     /// does. `timeout` is the longest time that a call may take.
@@ -114,12 +100,7 @@ impl<E: BatchExecutor> Batcher<E> {
         lag: Option<RuntimeLag>,
     ) -> Self {
         let limits = executor.limits();
-        let state = State {
-            queue: FairQueue::new(limits),
-            workers: 0,
-            concurrency: ConcurrencyLimit::new(&limits),
-        };
-        let (runtime, state) = (Handle::current(), Mutex::new(state));
+        let (runtime, state) = (Handle::current(), Mutex::new(State::new(limits)));
         let (turns, load) = (Turns::default(), Load::default());
         Self(Arc::new(Inner { executor, breaker, timeout, runtime, lag, turns, load, state }))
     }
@@ -155,12 +136,15 @@ impl<E: BatchExecutor> Batcher<E> {
         let (deadline, since) = (request.deadline, Instant::now());
         // Dropped here, where it was made: `free` on the store's thread took an eighth of it.
         let request = Arc::new(request);
-        let Ticket { reply, mark } = inner.enqueue(&request, since);
-        match inner.in_time(reply, since, deadline).await {
-            Some(Ok(answer)) => answer,
-            Some(Err(_)) => Err(StoreError::new("the task that sent it has ended")),
-            None => Err(inner.expired(mark.is_sent(), since)),
-        }
+        let (answer, is_sent) = match inner.enqueue(&request, since) {
+            Way::Inline(call) => (inner.in_time(call, since, deadline).await, true),
+            Way::Queued(Ticket { reply, mark }) => {
+                let answer = inner.in_time(reply, since, deadline).await;
+                let ended = |_| Err(StoreError::new("the task that sent it has ended"));
+                (answer.map(|answer| answer.unwrap_or_else(ended)), mark.is_sent())
+            }
+        };
+        answer.unwrap_or_else(|| Err(inner.expired(is_sent, since)))
     }
 }
 
@@ -171,44 +155,10 @@ impl<E> Clone for Batcher<E> {
 }
 
 impl<E: BatchExecutor> Inner<E> {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Puts the request into the queue, and has a worker send it if one more may.
-    fn enqueue(self: &Arc<Self>, request: &Arc<StoreRequest>, since: Instant) -> Ticket {
-        let is_batchable = self.executor.is_batchable(request);
-        let (ticket, starts_worker) = {
-            let mut state = self.state();
-            let ticket = state.queue.push(request, is_batchable, since);
-            (ticket, state.reserve_worker())
-        };
-        self.start_worker(starts_worker);
-        ticket
-    }
-
     /// Returns the most entries of the next batch.
     fn most_entries(&self) -> usize {
         let limits = self.executor.limits();
         if limits.in_halves { self.load.half() } else { limits.entries }
-    }
-
-    /// Frees a slot, and starts a worker in it if anything waits.
-    fn release_slot(self: &Arc<Self>) {
-        let wants_worker = {
-            let mut state = self.state();
-            state.workers -= 1;
-            state.reserve_worker()
-        };
-        self.start_worker(wants_worker);
-    }
-
-    /// Starts a reserved worker. The state is not locked here: a runtime that has
-    /// ended drops the task at once.
-    fn start_worker(self: &Arc<Self>, is_reserved: bool) {
-        if is_reserved {
-            self.runtime.spawn(serve(WorkerSlot::new(Arc::clone(self))));
-        }
     }
 
     /// Calls the server, and has the breaker and the limit of concurrency learn from

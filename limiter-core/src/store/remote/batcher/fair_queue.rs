@@ -9,7 +9,7 @@
 //! Clients are distinguished by a keyed hash; two that collide take turns as one.
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque, hash_map::Entry},
     hash::{BuildHasher, RandomState},
     sync::Arc,
     time::Instant,
@@ -83,6 +83,14 @@ impl FairQueue {
             self.refuse_newest_of_busiest();
         }
         Ticket { reply: receiver, mark }
+    }
+
+    /// Marks the client of a request as in flight, if it has no other request.
+    pub(super) fn start_inline_call(&mut self, request: &StoreRequest) -> Option<ClientId> {
+        let id = self.hasher.hash_one(request.fair_client());
+        let Entry::Vacant(client) = self.clients.entry(id) else { return None };
+        client.insert(ClientQueue::default()).is_in_flight = true;
+        Some(id)
     }
 
     /// Notes that a client has so many waiting requests instead of so many.

@@ -1,6 +1,8 @@
 //! The batcher in front of a server that keeps one counter a client, and that is slow,
 //! or fails, when set so.
 
+#[cfg(feature = "redis")]
+mod inline_calls;
 mod moving_deadlines;
 
 use std::{

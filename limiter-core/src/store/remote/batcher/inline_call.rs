@@ -1,0 +1,86 @@
+//! Inline call: a request that finds room at the server, and nothing that waits, is sent by
+//! its own task, where the batcher is on the runtime of those who ask.
+//!
+//! A worker would be one more task that the runtime has to run before the request is sent,
+//! and another time before its answer is read: on a runtime of several threads, two of them
+//! are woken for that.
+//!
+//! A call goes on without the request that it is of, as a task of its own, so that the
+//! circuit breaker learns how it ends, whoever goes away. It takes no slot of a worker: a
+//! request that its own task does not poll holds up its client alone.
+
+use std::{
+    pin::Pin,
+    slice,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use futures_core::future::BoxFuture;
+use tokio::runtime::Handle;
+
+use super::{BatchEntry, BatchExecutor, Inner, request_group::ClientId, unanswered};
+use crate::{
+    error::StoreError,
+    store::remote::backend::{Reply, StoreRequest},
+};
+
+/// A call of one request, by the task that asks.
+pub(super) struct InlineCall {
+    call: Option<BoxFuture<'static, Result<Reply, StoreError>>>,
+    runtime: Handle,
+}
+
+/// The room of a call at the server, until this is dropped.
+struct Room<E: BatchExecutor> {
+    inner: Arc<Inner<E>>,
+    client: ClientId,
+}
+
+impl InlineCall {
+    /// Returns the call of a request whose client is marked as in flight.
+    pub(super) fn new<E: BatchExecutor>(
+        inner: &Arc<Inner<E>>,
+        request: &Arc<StoreRequest>,
+        client: ClientId,
+    ) -> Self {
+        let runtime = inner.runtime.clone();
+        let entry = BatchEntry::once(Arc::clone(request));
+        let room = Room { inner: Arc::clone(inner), client };
+        let call = Box::pin(async move {
+            let deadline = Instant::now() + room.inner.call_timeout();
+            let mut replies =
+                room.inner.call(slice::from_ref(&entry), deadline, Duration::ZERO).await?;
+            replies.pop().ok_or_else(unanswered)
+        });
+        Self { call: Some(call), runtime }
+    }
+}
+
+impl Future for InlineCall {
+    type Output = Result<Reply, StoreError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(call) = &mut self.call else { return Poll::Pending };
+        let answer = call.as_mut().poll(context);
+        if answer.is_ready() {
+            self.call = None;
+        }
+        answer
+    }
+}
+
+impl Drop for InlineCall {
+    fn drop(&mut self) {
+        if let Some(call) = self.call.take() {
+            self.runtime.spawn(call);
+        }
+    }
+}
+
+impl<E: BatchExecutor> Drop for Room<E> {
+    fn drop(&mut self) {
+        self.inner.end_inline_call(self.client);
+    }
+}

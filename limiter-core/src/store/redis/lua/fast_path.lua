@@ -37,7 +37,8 @@ end
 -- Of each quota of a group behind the first: parameters, the debt of the key at hand, and
 -- that after one check more. (The first has locals of its own, and tables are made where
 -- they are needed: with all in tables, a check of one quota took a sixth longer. There are
--- no functions: each would be made anew in every call, and four took an eighth of it.)
+-- no functions: each would be made anew in every call, and four took a sixth of one that
+-- was alone.)
 local terms_of, limits, costs, cost_rests, fulls, full_rests
 local wholes, rests, next_wholes, next_rests
 
@@ -140,8 +141,8 @@ for _ = 1, groups do
         end
       end
       if own_now == 0 and kept_until >= now + longest + slack then
-        -- It lives long enough: the time to live stays as it is. (A number would be
-        -- printed as a floating one, for a tenth of this command's time.)
+        -- It lives long enough: the time to live stays as it is. (The place is a text: to
+        -- print a number took a tenth of a check.)
         call('SETRANGE', KEYS[key], '18', debts)
       else
         local lasts = longest + 1 + 2 * slack

@@ -108,7 +108,7 @@ fn merged_counts_are_bounds() {
     for n in 0..200_000_u32 {
         // The lower the number, the more frequent.
         let place = n.wrapping_mul(0x9e37_79b9) >> 16;
-        let key = (place * place / (1 << 16)) as usize * 300 >> 16;
+        let key = (place * place / (1 << 16)) as usize * 300 / (1 << 16);
         let (summary, key) = if n % 3 == 0 { (&mut one, key) } else { (&mut other, 387 - key) };
         own[key] += 1;
         let key = address(key as u32);

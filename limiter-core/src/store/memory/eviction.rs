@@ -110,7 +110,7 @@ impl<'a> LockedSegments<'a> {
 }
 
 /// Returns a free slot, in the line that the digest says if there is one.
-fn free_slot<'a>(slots: &'a [Slot], Location { digest, .. }: Location) -> Option<&'a Slot> {
+fn free_slot(slots: &[Slot], Location { digest, .. }: Location) -> Option<&Slot> {
     let (last, first) = slots.split_at(Bucket::first(digest).min(slots.len()));
     let is_free = |slot: &&Slot| slot.tag().is_free();
     first.iter().find(is_free).or_else(|| last.iter().find(is_free))

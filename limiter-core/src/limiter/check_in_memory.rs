@@ -5,10 +5,13 @@
 //! which takes a tenth of a check. So it is recorded before, and callers say by `ready` and
 //! `otherwise` what they return with it, and without it.
 
-use super::{PolicySet, record_decision::DecidedBy};
+use super::{
+    PolicySet,
+    record_decision::{DecidedBy, allowed},
+};
 use crate::{
     MemoryStore,
-    algorithm::{Window, Windows, WordUsage},
+    algorithm::{Wait, Window, Windows, WordUsage},
     check::Check,
     decision::Decision,
     quota::Algorithm,
@@ -133,5 +136,33 @@ impl PolicySet {
         let Ok(decision) = memory.decide_any(&check) else { return otherwise() };
         self.record_decision(&check, &decision, DecidedBy::Store);
         ready(decision)
+    }
+
+    /// Records that the one policy of a set admits a request.
+    #[inline]
+    fn record_one_admitted(&self, is_near_limit: bool) {
+        self.counters().iter().for_each(|counters| counters.add(allowed(is_near_limit)));
+    }
+
+    /// Records that all policies of a set admit a request: the position of each, and true
+    /// if it is near its limit.
+    #[inline]
+    fn record_several_admitted(&self, near_limits: impl Iterator<Item = (usize, bool)>) {
+        let counters = self.counters();
+        for (policy, is_near_limit) in near_limits {
+            counters[policy].add(allowed(is_near_limit));
+        }
+    }
+
+    /// Records that the one policy of a set refuses a request, without a strike and without
+    /// a new ban.
+    #[inline]
+    fn record_one_refused<U: WordUsage>(&self, check: &Check<'_>, checked: BucketCheck<'_, U>) {
+        // Every quota holds one unit.
+        if check.cost() > 1 && checked.wait() == Wait::Never {
+            self.warn_of_vain_cost(0, check.cost(), &checked.refusal());
+        }
+        let (quota, now) = (checked.refusing_quota(), checked.host_time());
+        self.record_refused_key(0, check.item(0), quota, checked.digest(), now);
     }
 }

@@ -15,8 +15,6 @@ use crate::{
     stats::counters::{LimiterCounter, PolicyCounter},
     time::{Clock, SystemClock, Timestamp},
 };
-#[cfg(feature = "memory")]
-use crate::{algorithm::WordUsage, store::BucketCheck};
 
 /// The part that has decided a check.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -61,45 +59,10 @@ impl PolicySet {
         true
     }
 
-    /// Records that the one policy of a set admits a request.
-    #[cfg(feature = "memory")]
-    #[inline]
-    pub(super) fn record_one_admitted(&self, is_near_limit: bool) {
-        self.counters().iter().for_each(|counters| counters.add(allowed(is_near_limit)));
-    }
-
-    /// Records that all policies of a set admit a request: the position of each, and true
-    /// if it is near its limit.
-    #[cfg(feature = "memory")]
-    #[inline]
-    pub(super) fn record_several_admitted(&self, near_limits: impl Iterator<Item = (usize, bool)>) {
-        let counters = self.counters();
-        for (policy, is_near_limit) in near_limits {
-            counters[policy].add(allowed(is_near_limit));
-        }
-    }
-
-    /// Records that the one policy of a set refuses a request, without a strike and without
-    /// a new ban.
-    #[cfg(feature = "memory")]
-    #[inline]
-    pub(super) fn record_one_refused<U: WordUsage>(
-        &self,
-        check: &Check<'_>,
-        checked: BucketCheck<'_, U>,
-    ) {
-        // Every quota holds one unit.
-        if check.cost() > 1 && checked.wait() == Wait::Never {
-            self.warn_of_vain_cost(0, check.cost(), &checked.refusal());
-        }
-        let (quota, now) = (checked.refusing_quota(), checked.host_time());
-        self.record_refused_key(0, check.item(0), quota, checked.digest(), now);
-    }
-
     /// Records that a policy refuses a key of that digest: because of that quota, or by a ban
     /// where there is none. `now` is by the clock of this host.
     #[inline]
-    fn record_refused_key(
+    pub(super) fn record_refused_key(
         &self,
         policy: usize,
         item: Item<'_>,
@@ -192,7 +155,7 @@ impl Inner {
     }
 }
 
-const fn allowed(is_near_limit: bool) -> PolicyCounter {
+pub(super) const fn allowed(is_near_limit: bool) -> PolicyCounter {
     if is_near_limit { PolicyCounter::AllowedNearLimit } else { PolicyCounter::Allowed }
 }
 

@@ -37,7 +37,7 @@ impl<'a> LockedSegment<'a> {
     }
 }
 
-/// What a check has read of a key, so that it is not looked for twice.
+/// A slot that a check has claimed, or the lack of one, so that it is not looked for twice.
 struct Claim<'a> {
     bucket: usize,
     /// `None` where the key has no slot.

@@ -20,6 +20,8 @@
 //! load and its swap while the slot passes on 256 times, or a multiple, to a key
 //! whose arrival time is equal to the microsecond.
 
+mod write_charges;
+
 use std::{
     hint,
     sync::atomic::{
@@ -29,6 +31,7 @@ use std::{
     thread,
 };
 
+pub(super) use self::write_charges::{SlotCharge, write_charges};
 use super::counter_ids::Id;
 use crate::algorithm::MAX_WORD;
 
@@ -248,43 +251,6 @@ impl Slot {
     pub(super) fn payload(&self) -> u64 {
         self.settled().payload()
     }
-}
-
-/// A slot that a check has read, and what it charges the slot.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct SlotCharge<'a> {
-    pub(super) slot: &'a Slot,
-    pub(super) read: Word,
-    /// The payload to write; none if nothing is charged.
-    pub(super) charged: Option<u64>,
-}
-
-/// Writes what one check charges several slots: all of it, or nothing where a slot has
-/// changed since it was read, which it returns false for.
-///
-/// All but the last are held, the swap of the last decides, and those that are held get
-/// their charges, or what they had. So nobody meets a charge whose check may still fail:
-/// whoever looks at a slot that is held waits, or declines. This waits for nobody, not even
-/// for another check that holds one of the slots, and so is part of no deadlock.
-#[inline]
-pub(super) fn write_charges<'a>(
-    mut charges: impl DoubleEndedIterator<Item = SlotCharge<'a>> + Clone,
-) -> bool {
-    let Some(last) = charges.next_back() else { return true };
-    let hold = |charge: &SlotCharge<'_>| match charge.charged {
-        Some(_) => charge.slot.swap(charge.read, HELD),
-        None => charge.slot.write_checked(charge.read, None),
-    };
-    let held = charges.clone().take_while(hold).count();
-    let is_written =
-        charges.clone().nth(held).is_none() && last.slot.write_checked(last.read, last.charged);
-    for SlotCharge { slot, read, charged } in charges.take(held) {
-        if let Some(payload) = charged {
-            let word = if is_written { Word::new(payload, read.0) } else { read };
-            slot.word.store(word.0, Release);
-        }
-    }
-    is_written
 }
 
 #[cfg(test)]

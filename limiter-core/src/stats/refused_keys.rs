@@ -9,18 +9,21 @@
 //! Threads note the present minute in eight shards, and a minute that has ended is merged
 //! with those of the other shards: with one shard, two threads that refused one key took
 //! three times as long as one. A refusal that finds its shard locked by another thread is
-//! not noted, so that no request waits here.
+//! not noted, so that no request waits here, but for the first of a shard in a minute: it
+//! merges up to 512 keys.
 
 mod counts;
 mod position_table;
 mod summary;
 
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{
+    Mutex, MutexGuard, PoisonError, TryLockError,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use serde::Serialize;
 
 use self::{counts::Counts, summary::Summary};
-use super::sharded::thread_slot;
 use crate::{key::Key, quota::Quota, time::Timestamp};
 
 /// Minutes that are kept.
@@ -30,6 +33,13 @@ const MINUTES: u64 = 10;
 const MINUTE: u64 = 60_000_000;
 
 const SHARDS: usize = 8;
+
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    /// The shard of this thread: the next one for each thread that has refused something.
+    static SHARD: usize = THREADS.fetch_add(1, Ordering::Relaxed) % SHARDS;
+}
 
 /// A key that a policy has refused, or would have refused in the shadow.
 #[derive(Clone, Debug, Serialize)]
@@ -89,7 +99,8 @@ impl RefusedKeys {
         quota: Option<Quota>,
         now: Timestamp,
     ) -> bool {
-        let mut present = match self.shards[thread_slot() % SHARDS].0.try_lock() {
+        let shard = &self.shards[SHARD.with(|shard| *shard)];
+        let mut present = match shard.0.try_lock() {
             Ok(present) => present,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return false,

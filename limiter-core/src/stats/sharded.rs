@@ -49,13 +49,6 @@ impl Drop for OwnSlot {
     }
 }
 
-/// Returns the number of the slot of this thread, below 64. A thread that is ending has given
-/// its own back.
-#[inline]
-pub(super) fn thread_slot() -> usize {
-    OWN.try_with(|own| own.0).unwrap_or(SHARED)
-}
-
 /// `N` counters, at most 16, of 8 KiB: their slots are two cache lines each.
 pub(crate) struct Sharded<const N: usize>(Box<[Slot<N>; SLOTS]>);
 
@@ -74,7 +67,8 @@ impl<const N: usize> Sharded<N> {
     /// Adds to a counter.
     #[inline]
     pub(crate) fn add(&self, counter: usize, count: u64) {
-        let slot = thread_slot();
+        // A thread that is ending has given its slot back.
+        let slot = OWN.try_with(|own| own.0).unwrap_or(SHARED);
         let counter = &self.0[slot].0[counter];
         if slot == SHARED {
             counter.fetch_add(count, Ordering::Relaxed);

@@ -113,6 +113,13 @@ impl LagMeter {
         }
     }
 
+    /// Notes a task that was woken, and has run so long after that as a late tick.
+    pub(super) fn note_run(&self, after: Duration) {
+        if after > TOLERANCE {
+            self.last_late.store(self.micros(), Ordering::Relaxed);
+        }
+    }
+
     fn micros(&self) -> u64 {
         u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX)
     }

@@ -75,20 +75,16 @@ impl Shared {
         let locations: SmallVec<[Location; 4]> =
             check.items().map(|item| self.location(&item.subject.key)).collect();
         let mut locked = LockedSegments::lock(self, locations.iter().copied());
+        let ids = self.claim_counters(check, &locations, &mut locked)?;
         let now = self.clock.now();
-        let most = check.items().map(|item| item.policy.quotas().len()).sum();
-        let mut statuses: ShortList<QuotaStatus> = ShortList::with_capacity(most);
-        let mut ids: SmallVec<[Id; 4]> = SmallVec::new();
+        let mut statuses: ShortList<QuotaStatus> = ShortList::with_capacity(ids.len());
         let mut ban: Option<PolicyBan> = None;
         for (policy, (item, location)) in check.items().zip(&locations).enumerate() {
             let own = self.slotted_ban(item, *location, now)?;
             let own = own.map(|until| PolicyBan { policy, until });
             ban = ban.into_iter().chain(own).max_by_key(|ban| ban.until);
             for (quota, counter) in item.policy.counters().quotas.iter().enumerate() {
-                // Valid under the lock, so until it is released.
-                let id = self.counter_ids.cached(&counter.id).ok_or(Declined)?;
-                ids.push(id);
-                let usage = locked.read(*location, &counter.spec, id, now);
+                let usage = locked.read(*location, &counter.spec, ids[statuses.len()], now);
                 let at = QuotaPosition { policy, quota };
                 statuses.push(QuotaStatus::new(at, false, usage.wait(check.cost()), usage));
             }
@@ -103,5 +99,97 @@ impl Shared {
             }
         }
         Ok(decision)
+    }
+
+    /// Claims the slots of all counters. Returns their ids, which are valid until the locks are
+    /// released.
+    fn claim_counters(
+        &self,
+        check: &Check<'_>,
+        locations: &[Location],
+        locked: &mut LockedSegments<'_>,
+    ) -> Result<SmallVec<[Id; 4]>, Declined> {
+        let mut ids = SmallVec::new();
+        for (item, location) in check.items().zip(locations) {
+            for counter in &item.policy.counters().quotas {
+                let id = self.counter_ids.cached(&counter.id).ok_or(Declined)?;
+                locked.claim_counter(*location, &counter.spec, id);
+                ids.push(id);
+            }
+        }
+        Ok(ids)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fmt,
+        sync::{Arc, Mutex},
+        time::Duration,
+    };
+
+    use super::*;
+    use crate::{
+        ManualClock, Timestamp, check::Subject, key::Key, policy::Policy, quota::Quotas,
+        time::Clock,
+    };
+
+    type Interruption = Box<dyn FnOnce() + Send>;
+
+    /// A clock that is interrupted once, between its reading and its answer.
+    #[derive(Clone)]
+    struct InterruptedClock(ManualClock, Arc<Mutex<Option<Interruption>>>);
+
+    impl fmt::Debug for InterruptedClock {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            self.0.fmt(f)
+        }
+    }
+
+    impl Clock for InterruptedClock {
+        fn now(&self) -> Timestamp {
+            let now = self.0.now();
+            let interruption = self.1.lock().unwrap().take();
+            interruption.into_iter().for_each(|interrupt| interrupt());
+            now
+        }
+    }
+
+    /// A thread that reads the clock and is then held up, while others charge: their charges
+    /// are further ahead than a small bucket is believed to be.
+    #[test]
+    fn no_charge_comes_between_the_clock_and_a_decision_under_locks() {
+        let manual = ManualClock::new(Timestamp::from_micros(1_000_000_000));
+        let clock = InterruptedClock(manual, Arc::default());
+        let store = MemoryStore::builder().clock(clock.clone()).build();
+        let quotas: Quotas = "2000/second burst 2; 100000/minute".parse().unwrap();
+        let policies: Arc<[Policy]> = [Policy::new("api", quotas).unwrap()].into();
+        let subjects = [Subject::new(Key::user("alice"))];
+        let check = Check::new(&policies, &subjects, 1);
+        for _ in 0..2 {
+            assert!(store.decide_at_once(&check).unwrap().is_allowed());
+        }
+        for by_fast_path in [true, false] {
+            let (store_of_others, time) = (store.clone(), clock.0.clone());
+            let (policies, subjects) = (Arc::clone(&policies), subjects.clone());
+            *clock.1.lock().unwrap() = Some(Box::new(move || {
+                time.advance(Duration::from_millis(5));
+                let check = Check::new(&policies, &subjects, 1);
+                for _ in 0..2 {
+                    // Without a lock, since this thread has it.
+                    let _ = store_of_others.slots_check().decide(&check);
+                }
+            }));
+            let decision = match by_fast_path {
+                true => store.0.decide_locked(&check).ok().unwrap(),
+                false => store.0.decide(&check).unwrap(),
+            };
+            assert!(!decision.is_allowed(), "{by_fast_path}");
+            clock.0.advance(Duration::from_millis(5));
+            for _ in 0..2 {
+                assert!(store.decide_at_once(&check).unwrap().is_allowed());
+            }
+        }
     }
 }

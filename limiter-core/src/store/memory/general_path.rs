@@ -67,7 +67,7 @@ impl Shared {
 
     pub(super) fn decide(&self, check: &Check<'_>) -> Result<Decision, StoreError> {
         let mut locked = self.lock(check.items())?;
-        let now = self.clock.now();
+        let now = locked.now(check.items());
         for (at, item, outage_usage) in check.outage_usage() {
             let reconciled = locked.prior(at, item, now).reconciled(item, outage_usage, now);
             locked.charge(at, item, &reconciled.levels);
@@ -90,7 +90,7 @@ impl Shared {
 
     pub(super) fn settle(&self, items: &[SettledItem<'_>]) -> Result<Vec<Settled>, StoreError> {
         let mut locked = self.lock(items.iter().map(|settled| settled.item))?;
-        let now = self.clock.now();
+        let now = locked.now(items.iter().map(|settled| settled.item));
         let settle = |(at, settled): (usize, &SettledItem<'_>)| {
             let item = settled.item;
             let outcome = settle(settled, &locked.prior(at, item, now), now);
@@ -107,7 +107,7 @@ impl Shared {
 
     pub(super) fn look(&self, items: &[Item<'_>]) -> Result<KeyStates, StoreError> {
         let mut locked = self.lock(items.iter().copied())?;
-        let now = self.clock.now();
+        let now = locked.now(items.iter().copied());
         let items = items.iter().enumerate();
         let states = items.map(|(at, item)| locked.prior(at, *item, now)).collect();
         Ok(KeyStates::new(now, states))
@@ -145,6 +145,16 @@ impl Shared {
 }
 
 impl Locked<'_> {
+    /// Claims the counters of the items, and returns the instant of what is done with them.
+    fn now<'i>(&mut self, items: impl Iterator<Item = Item<'i>>) -> Timestamp {
+        for (Found { location, quotas, .. }, item) in self.found.iter().zip(items) {
+            for (counter, id) in item.policy.counters().quotas.iter().zip(quotas) {
+                self.segments.claim_counter(*location, &counter.spec, *id);
+            }
+        }
+        self.segments.shared.clock.now()
+    }
+
     fn prior(&mut self, at: usize, item: Item<'_>, now: Timestamp) -> PriorState {
         let Found { location, quotas, .. } = &self.found[at];
         let counters = item.policy.counters().quotas.iter().zip(quotas);

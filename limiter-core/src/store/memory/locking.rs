@@ -83,6 +83,14 @@ impl<'a> LockedSegments<'a> {
         numbers.into_iter().map(|number| LockedSegment::lock(shared, number)).collect()
     }
 
+    /// Claims the slot of a key's counter, if it has one: before the clock is read. A charge
+    /// without a lock that came in between would be of a later instant, and a small bucket
+    /// that is far ahead of the clock counts as none.
+    pub(super) fn claim_counter(&mut self, location: Location, spec: &CounterSpec, id: Id) {
+        let location = location.of(spec.namespace, &self.shared.table);
+        self.claim(location, Tag::counter(location.digest, spec.namespace, id));
+    }
+
     /// Returns what a key has used of a counter, and claims its slot. Without a
     /// slot, it is what the key may have used before it was displaced.
     pub(super) fn read<S: Arithmetic>(

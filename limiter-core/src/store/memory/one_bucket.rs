@@ -101,9 +101,14 @@ impl MemoryStore {
         if counter.spec.quota.algorithm() != U::ALGORITHM {
             return Err(Declined);
         }
+        let token = self.0.counter_ids.token();
         let FoundSlot { location, slot, tag } = self.0.find_slot(item, counter)?;
         loop {
             let read = slot.read(tag).ok_or(Declined)?;
+            // Else the id may have passed to another counter of its namespace in between.
+            if self.0.counter_ids.token() != token {
+                return Err(Declined);
+            }
             let now = self.0.clock.now();
             let checked = U::check(encoding, read.payload(), check.cost(), now, self.0.origin);
             let WordCheck { before, after, wait, charged } = checked.ok_or(Declined)?;

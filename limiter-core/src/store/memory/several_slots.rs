@@ -67,7 +67,12 @@ impl<'a> SlotsCheck<'a> {
             return Err(Declined);
         }
         for _ in 0..ATTEMPTS {
+            let token = self.store.counter_ids.token();
             self.read_slots(check)?;
+            // Else an id may have passed to another counter of its namespace in between.
+            if self.store.counter_ids.token() != token {
+                return Err(Declined);
+            }
             self.now = self.store.clock.now();
             self.charge_slots(check)?;
             if write_charges(self.counters.iter().map(|counted| counted.slot)) {

@@ -29,6 +29,7 @@ use std::{
         Ordering::{AcqRel, Acquire, Relaxed, Release},
     },
     thread,
+    time::Duration,
 };
 
 pub(super) use self::write_charges::{SlotCharge, write_charges};
@@ -145,9 +146,12 @@ const HELD: u64 = MAX_WORD;
 /// The payload of a slot that whoever has the lock has claimed.
 const CLAIMED: u64 = MAX_WORD + 1;
 
-/// How often a slot that is held is looked at, before its thread is given the processor:
-/// it is held for a few swaps, unless that thread was interrupted.
+/// How often a slot that is held is looked at before its thread is given the processor, and
+/// before this one sleeps, so that one of a lower priority gets it, too. A slot is held for a
+/// few swaps, unless its thread was interrupted.
 const SPINS: u32 = 100;
+const YIELDS: u32 = 200;
+const SLEEP: Duration = Duration::from_micros(50);
 
 impl Word {
     const fn new(payload: u64, generation: u64) -> Self {
@@ -228,12 +232,12 @@ impl Slot {
             if !word.is_held() {
                 return word;
             }
-            if spins < SPINS {
-                spins += 1;
-                hint::spin_loop();
-            } else {
-                thread::yield_now();
+            match spins {
+                ..SPINS => hint::spin_loop(),
+                SPINS..YIELDS => thread::yield_now(),
+                YIELDS.. => thread::sleep(SLEEP),
             }
+            spins = spins.saturating_add(1);
         }
     }
 

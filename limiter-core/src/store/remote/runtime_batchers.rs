@@ -186,7 +186,8 @@ impl<E: RuntimeExecutor> RuntimeBatchers<E> {
         }
         let Some(executor) = (self.make_executor)() else { return };
         let (breaker, timeout) = (Arc::clone(&self.breaker), self.breaker.timeout());
-        let batcher = Batcher::on_other_runtime(executor, breaker, timeout);
+        let calls_inline = !executor.folds();
+        let batcher = Batcher::on_other_runtime(executor, breaker, timeout, calls_inline);
         if entry.batcher.set(batcher).is_ok() {
             self.store_thread.spawn(watch(Arc::downgrade(entry)));
         }
@@ -229,9 +230,11 @@ async fn watch<E: RuntimeExecutor>(entry: Weak<Entry<E>>) {
         let Some(entry) = entry.upgrade().filter(|entry| !entry.has_ended()) else { return };
         let Some(batcher) = entry.batcher.get() else { return };
         let finished = (batcher.load() > 0).then(|| batcher.finished());
-        let is_stuck = finished.is_some() && finished == finished_before;
-        entry.is_stuck.store(is_stuck, Ordering::Relaxed);
-        if is_stuck {
+        // For good: what blocks a thread of it once does so again, for as long.
+        if finished.is_some() && finished == finished_before {
+            entry.is_stuck.store(true, Ordering::Relaxed);
+        }
+        if entry.is_stuck.load(Ordering::Relaxed) {
             entry.got_stuck.notify_waiters();
         }
         finished_before = finished;

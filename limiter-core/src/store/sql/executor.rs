@@ -93,7 +93,6 @@ impl<D: Dialect> SqlExecutor<D> {
         batch: &[BatchEntry],
     ) -> Result<Vec<Reply>, StoreError> {
         self.retries.fetch_add(1, Ordering::Relaxed);
-        self.pool.doubt_idle();
         self.execute_from(Step::Charge, batch).await
     }
 

@@ -82,7 +82,8 @@ impl<D: Dialect> Pool<D> {
             timeout,
             runtime: Handle::current(),
             permits: Arc::new(Semaphore::new(size)),
-            reservable: Arc::new(Semaphore::new(size / 2)),
+            // Of fewer than four, too few would be left for batches and the sweep.
+            reservable: Arc::new(Semaphore::new(if size < 4 { 0 } else { size / 2 })),
             idle: Mutex::default(),
         })
     }
@@ -100,7 +101,8 @@ impl<D: Dialect> Pool<D> {
         Arc::clone(&self.dialect)
     }
 
-    /// Reserves up to that many connections, if there are any. A half stays the pool's.
+    /// Reserves up to that many connections, if there are any. At least a half stays the pool's,
+    /// and all of a pool of fewer than four.
     pub(super) fn reserve(&self, most: u32) -> Option<Reserved> {
         let take = |semaphore: &Arc<Semaphore>, count| {
             Arc::clone(semaphore).try_acquire_many_owned(count).ok()

@@ -80,6 +80,10 @@ impl<D: Dialect> SqlRuntimeExecutor<D> {
         let charged = self.connections.dialect.charge(&mut connection, batch).await;
         if charged.as_ref().err().is_none_or(|error| error.is_healthy) {
             self.connections.put_back(connection, token);
+            if self.task.strong_count() == 0 {
+                // The runtime has ended meanwhile, and its permits are the pool's again.
+                self.connections.idle().clear();
+            }
         }
         charged
     }
@@ -109,11 +113,18 @@ impl<D: Dialect> BatchExecutor for SqlRuntimeExecutor<D> {
                 return self.store.execute(batch).await;
             };
             let charged = match self.charge(connection, batch).await {
-                Err(error) if error.is_closed && error.did_nothing => {
-                    self.connections.idle().clear();
-                    return self.store.execute_again(batch).await;
+                Err(error) => {
+                    if error.is_closed {
+                        // Where one was closed, others may be.
+                        self.connections.idle().clear();
+                        self.store.pool().doubt_idle();
+                    }
+                    if error.is_closed && error.did_nothing {
+                        return self.store.execute_again(batch).await;
+                    }
+                    return Err(error.into());
                 }
-                charged => charged?,
+                Ok(charged) => charged,
             };
             let left = left(batch, &charged);
             if left.is_empty() {

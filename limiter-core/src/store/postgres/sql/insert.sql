@@ -3,9 +3,10 @@
 --
 -- $1 to $11 are those of fast_path.sql, and so is what it returns.
 --
--- It never waits for a row that is there, but for one that another statement has just
--- inserted, in the order of $1: so two statements never wait for each other. (One statement
--- that updates or inserts would hold new rows while it waits for locked ones.)
+-- Rows that it sees are left out: ON CONFLICT would wait for one that another statement is
+-- updating, while this one holds new rows. So it waits for rows alone that another has just
+-- inserted, in the order of $1. (One statement that updates or inserts would hold new rows
+-- while it waits for locked ones.)
 INSERT INTO {prefix}_counters AS counter
     (name, tat, quota_limit, quota_burst, quota_window, expires_at)
 SELECT item.name, {now} * ($5::bigint[])[item.quota] + item.charge,
@@ -13,6 +14,7 @@ SELECT item.name, {now} * ($5::bigint[])[item.quota] + item.charge,
     $9::bigint + 1 + {now} + item.charge / ($5::bigint[])[item.quota]
 FROM {items}
 WHERE item.charge <= ($6::bigint[])[item.quota]
+    AND NOT EXISTS (SELECT FROM {prefix}_counters AS known WHERE known.name = item.name)
     AND NOT EXISTS (
         SELECT FROM {prefix}_bans AS ban WHERE ban.name = item.ban AND ban.ends_at > {now}
     )

@@ -14,13 +14,15 @@ use super::{
     request_group::{ClientId, Ticket},
     worker::{WorkerSlot, serve},
 };
-use crate::store::remote::backend::StoreRequest;
+use crate::store::remote::{backend::StoreRequest, operation::Operation};
 
 /// The requests that wait for the server, and those that are on their way to it.
 pub(super) struct State {
     pub(super) queue: FairQueue,
     /// Tasks that send batches, one after the other.
     pub(super) workers: usize,
+    /// True if a request may be sent by its own task.
+    pub(super) calls_inline: bool,
     /// Calls of requests by their own tasks.
     pub(super) inline_calls: usize,
     pub(super) concurrency: ConcurrencyLimit,
@@ -35,7 +37,7 @@ pub(super) enum Way {
 impl State {
     pub(super) fn new(limits: BatchLimits) -> Self {
         let (queue, concurrency) = (FairQueue::new(limits), ConcurrencyLimit::new(&limits));
-        Self { queue, workers: 0, inline_calls: 0, concurrency }
+        Self { queue, workers: 0, calls_inline: false, inline_calls: 0, concurrency }
     }
 
     /// Takes a slot for one more worker, if there is one and something to send.
@@ -45,10 +47,15 @@ impl State {
         wants
     }
 
-    /// Takes room for an inline call, if there is some and nothing waits.
+    /// Takes room for an inline call, if there is some and nothing waits. A settlement has
+    /// none: its task may do something else before it reads the answer.
     fn reserve_inline_call(&mut self, request: &StoreRequest) -> Option<ClientId> {
         let in_flight = self.workers + self.inline_calls;
-        if in_flight >= self.concurrency.limit() || self.queue.is_ready() {
+        let is_settlement = matches!(request.operation, Operation::Settle);
+        if !self.calls_inline || is_settlement || in_flight >= self.concurrency.limit() {
+            return None;
+        }
+        if self.queue.is_ready() {
             return None;
         }
         let client = self.queue.start_inline_call(request)?;
@@ -68,9 +75,7 @@ impl<E: BatchExecutor> Inner<E> {
         let is_batchable = self.executor.is_batchable(request);
         let (ticket, starts_worker) = {
             let mut state = self.state();
-            if self.is_on_other_runtime()
-                && let Some(client) = state.reserve_inline_call(request)
-            {
+            if let Some(client) = state.reserve_inline_call(request) {
                 drop(state);
                 return Way::Inline(InlineCall::new(self, request, client));
             }

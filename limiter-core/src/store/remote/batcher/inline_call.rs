@@ -8,13 +8,15 @@
 //!
 //! A call goes on without the request that it is of, as a task of its own, so that the
 //! circuit breaker learns how it ends, whoever goes away. It takes no slot of a worker: a
-//! request that its own task does not poll holds up its client alone.
+//! request that its own task does not poll holds up its client alone. Such a task is as late
+//! as one on a busy runtime, and is noted as that: its answer says nothing about the server,
+//! and the runtime's requests take the store's thread for a while.
 
 use std::{
     pin::Pin,
     slice,
-    sync::Arc,
-    task::{Context, Poll},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Wake, Waker},
     time::{Duration, Instant},
 };
 
@@ -24,13 +26,41 @@ use tokio::runtime::Handle;
 use super::{BatchEntry, BatchExecutor, Inner, request_group::ClientId, unanswered};
 use crate::{
     error::StoreError,
-    store::remote::backend::{Reply, StoreRequest},
+    store::{
+        remote::backend::{Reply, StoreRequest},
+        runtime_lag::LagMeter,
+    },
 };
 
 /// A call of one request, by the task that asks.
 pub(super) struct InlineCall {
     call: Option<BoxFuture<'static, Result<Reply, StoreError>>>,
     runtime: Handle,
+    lag: Arc<LagMeter>,
+    alarm: Arc<Alarm>,
+}
+
+/// Wakes the task that asks, and remembers when.
+struct Alarm {
+    waker: Mutex<Waker>,
+    /// The first time since the last poll.
+    woken: Mutex<Option<Instant>>,
+}
+
+impl Wake for Alarm {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        lock(&self.woken).get_or_insert_with(Instant::now);
+        let waker = lock(&self.waker).clone();
+        waker.wake();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The room of a call at the server, until this is dropped.
@@ -46,7 +76,9 @@ impl InlineCall {
         request: &Arc<StoreRequest>,
         client: ClientId,
     ) -> Self {
-        let runtime = inner.runtime.clone();
+        let (runtime, lag) = (inner.runtime.clone(), inner.lag().meter());
+        let alarm =
+            Arc::new(Alarm { waker: Mutex::new(Waker::noop().clone()), woken: Mutex::default() });
         let entry = BatchEntry::once(Arc::clone(request));
         let room = Room { inner: Arc::clone(inner), client };
         let call = Box::pin(async move {
@@ -55,7 +87,7 @@ impl InlineCall {
                 room.inner.call(slice::from_ref(&entry), deadline, Duration::ZERO).await?;
             replies.pop().ok_or_else(unanswered)
         });
-        Self { call: Some(call), runtime }
+        Self { call: Some(call), runtime, lag, alarm }
     }
 }
 
@@ -63,11 +95,15 @@ impl Future for InlineCall {
     type Output = Result<Reply, StoreError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(call) = &mut self.call else { return Poll::Pending };
-        let answer = call.as_mut().poll(context);
-        if answer.is_ready() {
-            self.call = None;
+        if let Some(woken) = lock(&self.alarm.woken).take() {
+            self.lag.note_run(woken.elapsed());
         }
+        lock(&self.alarm.waker).clone_from(context.waker());
+        // Taken out, so that one that panics is not polled again.
+        let Some(mut call) = self.call.take() else { return Poll::Pending };
+        let waker = Waker::from(Arc::clone(&self.alarm));
+        let answer = call.as_mut().poll(&mut Context::from_waker(&waker));
+        self.call = Some(call).filter(|_| answer.is_pending());
         answer
     }
 }

@@ -10,7 +10,8 @@ use crate::store::{
 
 impl<E: BatchExecutor> Batcher<E> {
     /// The same on another runtime than the prober's, whose lag is measured, too. The executor
-    /// has no timeouts of its own.
+    /// has no timeouts of its own. If it `calls_inline`, a request may be sent by its own
+    /// task: not where equal requests wait to be folded, which would wait for that task.
     ///
     /// # Panics
     /// Outside of a Tokio runtime.
@@ -18,10 +19,13 @@ impl<E: BatchExecutor> Batcher<E> {
         executor: E,
         breaker: Arc<CircuitBreaker>,
         timeout: Duration,
+        calls_inline: bool,
     ) -> Self {
         let lag = RuntimeLag::new();
         tokio::spawn(lag.meter().measure());
-        Self::start(executor, breaker, timeout, Some(lag))
+        let batcher = Self::start(executor, breaker, timeout, Some(lag));
+        batcher.0.state().calls_inline = calls_inline;
+        batcher
     }
 
     /// Returns how many requests wait or are in flight.

@@ -22,7 +22,7 @@ fn start(latency: u64) -> (Batcher<Arc<Server>>, Arc<Server>) {
     let server = Arc::new(Server::default());
     server.latency.store(latency, Ordering::Relaxed);
     let breaker = CircuitBreaker::new("test", &BreakerSettings::new(TIMEOUT));
-    (Batcher::on_other_runtime(Arc::clone(&server), breaker, TIMEOUT), server)
+    (Batcher::on_other_runtime(Arc::clone(&server), breaker, TIMEOUT, true), server)
 }
 
 /// Polls a future once, and expects it to wait.
@@ -84,4 +84,22 @@ async fn a_request_that_is_not_polled_holds_up_no_other() {
         assert!(call.await.unwrap());
     }
     settled(&batcher, &server).await;
+}
+
+/// The task that asks does something else first, for longer than a call may take.
+#[tokio::test]
+async fn an_answer_that_is_read_late_says_nothing_about_the_server() {
+    let (policy, timeout) = (policy(), Duration::from_millis(100));
+    let breaker = CircuitBreaker::new("test", &BreakerSettings::new(timeout));
+    let server = Arc::new(Server::default());
+    let batcher = Batcher::on_other_runtime(server, breaker, timeout, true);
+    for client in ["alice", "bob"] {
+        let mut call: BoxFuture<'_, _> = Box::pin(check(&batcher, &policy, client));
+        begin(&mut call).await;
+        assert_eq!(batcher.0.state().inline_calls, 1);
+        sleep(2 * timeout).await;
+        assert!(call.await.unwrap());
+        assert!(batcher.has_lagged_within(Duration::from_secs(1)));
+    }
+    assert!(batcher.breaker().is_calm());
 }

@@ -7,6 +7,7 @@ use limiter_core::{Check, Item, Key, Policy, RemoteStore, Store};
 use tokio::{
     runtime,
     task::{JoinSet, yield_now},
+    time::timeout,
 };
 
 use super::number;
@@ -66,8 +67,11 @@ fn the_connections_of_runtimes_are_of_the_pool() {
         for runtime in &runtimes {
             runtime.block_on(async {
                 assert_eq!(admitted(&store, &policy("1000000/hour"), 50, 4).await, 200);
-                let now = sessions(&url).await;
-                assert!(now <= i64::try_from(pool_size).unwrap(), "{now} {pool_size}");
+                // One that was closed, since the machine was slow, may end after its successor
+                // has begun.
+                let most = i64::try_from(pool_size).unwrap();
+                let few = async { while sessions(&url).await > most {} };
+                assert!(timeout(Duration::from_secs(9), few).await.is_ok(), "{pool_size}");
             });
         }
         drop((store, runtimes));

@@ -155,11 +155,15 @@ impl Key {
         self.0.as_slice()
     }
 
-    /// Returns the whole words of its bytes, and those behind as a word, of at most seven
-    /// bytes, with zeros above.
-    #[inline]
-    fn words(&self) -> (&[[u8; 8]], [u8; 8]) {
+    /// Returns its bytes as whole words and a last one, see [`KeyBytes::words`].
+    fn words(&self) -> (&[[u8; 8]], u64) {
         self.0.words()
+    }
+
+    /// Returns the last word, if there is no other.
+    #[inline]
+    fn only_word(&self) -> Option<u64> {
+        self.0.only_word()
     }
 
     /// The address (IPv6: its network) that the key counts, if it counts one.

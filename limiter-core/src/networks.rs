@@ -17,6 +17,7 @@ use crate::error::{ConfigError, from_texts};
 pub const IPV6_PREFIX: u8 = 64;
 
 /// The IPv4 address that an IPv4-mapped IPv6 address is; others as they are.
+#[inline]
 pub(crate) fn canonical(address: IpAddr) -> IpAddr {
     // Not `to_canonical`, whose name hides that it is exactly this.
     match address {

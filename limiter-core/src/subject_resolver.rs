@@ -140,13 +140,18 @@ impl SubjectResolver {
         network.map(|network| ListedNetwork { list, network })
     }
 
-    /// The subject of a key that the caller has made. It is never banned if its
-    /// network holds an address of `never_ban`.
+    /// The subject of a key that the caller has made.
     #[inline]
     pub(crate) fn subject(&self, key: Key) -> Subject {
-        let spared = !self.never_ban.is_empty()
-            && key.network().is_some_and(|network| self.never_ban.overlap(network));
-        Subject::new(key).with_bannable(!spared)
+        let bannable = self.is_bannable(&key);
+        Subject::new(key).with_bannable(bannable)
+    }
+
+    /// Returns false if the key's network holds an address of `never_ban`.
+    #[inline]
+    pub(crate) fn is_bannable(&self, key: &Key) -> bool {
+        self.never_ban.is_empty()
+            || !key.network().is_some_and(|network| self.never_ban.overlap(network))
     }
 
     /// Returns true if the key's network holds a trusted proxy.

@@ -79,23 +79,37 @@ impl KeyBytes {
         }
     }
 
-    /// Returns the whole words of the bytes, and those behind as a word, of at most seven
-    /// bytes, with zeros above.
-    #[inline]
-    pub(super) fn words(&self) -> (&[[u8; 8]], [u8; 8]) {
+    /// Returns the whole words of the bytes, and a last one: those behind, which are at most
+    /// seven, and above them how many there are in all (modulo 256), which tells bytes from
+    /// those that end with zeros more.
+    pub(super) fn words(&self) -> (&[[u8; 8]], u64) {
         match self {
             Self::Short(short) => {
                 let (whole, rest) = short.words.split_at(short.len() / 8);
-                (whole, rest.first().copied().unwrap_or_default())
+                (whole, last_word(rest.first().copied().unwrap_or_default(), short.len()))
             }
             Self::Long(bytes) => {
                 let (whole, tail) = bytes.as_chunks();
                 let mut rest = [0; 8];
                 rest[..tail.len()].copy_from_slice(tail);
-                (whole, rest)
+                (whole, last_word(rest, bytes.len()))
             }
         }
     }
+
+    /// Returns the last word, if there is no whole one.
+    #[inline]
+    pub(super) const fn only_word(&self) -> Option<u64> {
+        match self {
+            Self::Short(short) if short.len() < 8 => Some(last_word(short.words[0], short.len())),
+            _ => None,
+        }
+    }
+}
+
+#[inline]
+const fn last_word(rest: [u8; 8], length: usize) -> u64 {
+    u64::from_le_bytes(rest) | (length as u64) << 56
 }
 
 #[cfg(test)]
@@ -111,10 +125,12 @@ mod tests {
                 let kept = KeyBytes::concat(one, other);
                 assert_eq!(kept.as_slice(), &bytes[..length]);
                 assert!(kept == KeyBytes::concat(&bytes[..length], &[]));
-                let (whole, rest) = kept.words();
-                let words = [whole.as_flattened(), &rest].concat();
-                assert!(rest[length % 8..] == [0; 8][length % 8..]);
+                let (whole, last) = kept.words();
+                let words = [whole.as_flattened(), &last.to_le_bytes()].concat();
+                assert!(last.to_le_bytes()[length % 8..7].iter().all(|byte| *byte == 0));
+                assert_eq!(last >> 56, length as u64);
                 assert_eq!(words[..length], bytes[..length]);
+                assert_eq!(kept.only_word(), (length < 8).then_some(last));
             }
         }
         let part = KeyBytes::part(4, &[1, 2, 3, 4]);

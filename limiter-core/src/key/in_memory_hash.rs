@@ -48,13 +48,25 @@ impl Default for InMemoryHasher {
 impl InMemoryHasher {
     #[inline]
     fn hash(&self, key: &Key) -> u64 {
-        let (words, rest) = key.words();
-        if words.len() >= WORDS {
-            return self.hash_long(key.as_bytes());
+        match key.only_word() {
+            Some(word) => self.hash_words(&[], word),
+            None => self.hash_any(key),
         }
-        // At most seven bytes, and above them the length of the key, which tells a key from
-        // one that ends with zeros more.
-        let last = u64::from_le_bytes(rest) | (key.as_bytes().len() as u64) << 56;
+    }
+
+    #[inline(never)]
+    fn hash_any(&self, key: &Key) -> u64 {
+        let (words, last) = key.words();
+        if words.len() < WORDS {
+            self.hash_words(words, last)
+        } else {
+            self.hash_long(key.as_bytes())
+        }
+    }
+
+    /// Hashes whole words and the last one, which tells how many bytes there are.
+    #[inline]
+    fn hash_words(&self, words: &[[u8; 8]], last: u64) -> u64 {
         let [first, others @ ..] = &self.coefficients;
         let term = |word: u64, at: usize| others[at].wrapping_mul(word.into());
         let sum = first.wrapping_add(term(last, words.len()));

@@ -11,44 +11,83 @@ use super::{
 };
 use crate::{
     MemoryStore,
-    algorithm::{Wait, Window, Windows, WordUsage},
+    algorithm::{Grains, Wait, Window, Windows, WordUsage},
     check::Check,
     decision::Decision,
     quota::Algorithm,
     request::Subjects,
-    store::BucketCheck,
+    store::{BucketCheck, Declined},
 };
 
 impl PolicySet {
-    /// Decides and records a check of one quota by that algorithm: see
+    /// Decides and records a check of one quota by `gcra`: see
     /// [`MemoryStore::check_one_bucket`].
     #[allow(clippy::inline_always, reason = "see there")]
     #[inline(always)]
-    pub(super) fn check_one_bucket<U: WordUsage>(
+    pub(super) fn check_one_bucket<T>(
         &self,
         subjects: &Subjects,
         cost: u64,
-    ) -> Option<Decision> {
-        let memory = self.inner().memory.as_ref()?;
+        ready: impl Fn(Decision) -> T,
+        otherwise: impl FnOnce() -> T,
+    ) -> T {
+        let Some(memory) = &self.inner().memory else { return otherwise() };
         let check = Check::new(self.policies(), subjects, cost);
-        let checked = memory.check_one_bucket::<U>(&check).ok()?;
+        match memory.check_one_bucket::<Grains>(&check) {
+            Ok(Some(checked)) => self.record_one(subjects, cost, checked, ready),
+            Ok(None) => self.check_by_word::<Grains, T>(memory, subjects, cost, ready, otherwise),
+            Err(Declined) => otherwise(),
+        }
+    }
+
+    /// Decides a check of one quota by that algorithm, also while others charge the slot.
+    #[inline(never)]
+    fn check_by_word<U: WordUsage, T>(
+        &self,
+        memory: &MemoryStore,
+        subjects: &Subjects,
+        cost: u64,
+        ready: impl Fn(Decision) -> T,
+        otherwise: impl FnOnce() -> T,
+    ) -> T {
+        let check = Check::new(self.policies(), subjects, cost);
+        while let Ok(checked) = memory.check_one_bucket::<U>(&check) {
+            if let Some(checked) = checked {
+                return self.record_one(subjects, cost, checked, ready);
+            }
+        }
+        otherwise()
+    }
+
+    #[allow(clippy::inline_always, reason = "see check_one_bucket")]
+    #[inline(always)]
+    fn record_one<U: WordUsage, T>(
+        &self,
+        subjects: &Subjects,
+        cost: u64,
+        checked: BucketCheck<'_, U>,
+        ready: impl Fn(Decision) -> T,
+    ) -> T {
         if !checked.is_admitted() {
-            return Some(self.record_refused(&check, checked));
+            return self.refuse(subjects, cost, checked, ready);
         }
         if cost > 0 {
             self.record_one_admitted(checked.is_near_limit());
         }
-        Some(checked.admission())
+        ready(checked.admission())
     }
 
     #[inline(never)]
-    fn record_refused<U: WordUsage>(
+    fn refuse<U: WordUsage, T>(
         &self,
-        check: &Check<'_>,
-        checked: BucketCheck<'_, U>,
-    ) -> Decision {
-        self.record_one_refused(check, checked);
-        checked.refusal()
+        subjects: &Subjects,
+        cost: u64,
+        refused: BucketCheck<'_, U>,
+        ready: impl Fn(Decision) -> T,
+    ) -> T {
+        let check = Check::new(self.policies(), subjects, cost);
+        self.record_one_refused(&check, refused);
+        ready(refused.refusal())
     }
 
     /// Decides a check of any kind but one quota by `gcra`, if the store is this process's
@@ -62,15 +101,16 @@ impl PolicySet {
         otherwise: impl FnOnce() -> T,
     ) -> T {
         let Some(memory) = &self.inner().memory else { return otherwise() };
+        let in_full = || self.check_otherwise(memory, subjects, cost, &ready, otherwise);
         match self.only_algorithm() {
             Some(Algorithm::FixedWindow) => {
-                self.check_window::<Window, T>(subjects, cost, ready, otherwise)
+                self.check_by_word::<Window, T>(memory, subjects, cost, &ready, in_full)
             }
             Some(Algorithm::SlidingWindow) => {
-                self.check_window::<Windows, T>(subjects, cost, ready, otherwise)
+                self.check_by_word::<Windows, T>(memory, subjects, cost, &ready, in_full)
             }
-            Some(_) => self.check_otherwise(memory, subjects, cost, ready, otherwise),
-            None => self.check_several(memory, subjects, cost, ready, otherwise),
+            Some(_) => in_full(),
+            None => self.check_several(memory, subjects, cost, &ready, in_full),
         }
     }
 
@@ -79,21 +119,6 @@ impl PolicySet {
         let [policy] = self.policies() else { return None };
         let [quota] = &policy.quotas()[..] else { return None };
         Some(quota.algorithm())
-    }
-
-    #[inline(never)]
-    fn check_window<U: WordUsage, T>(
-        &self,
-        subjects: &Subjects,
-        cost: u64,
-        ready: impl Fn(Decision) -> T,
-        otherwise: impl FnOnce() -> T,
-    ) -> T {
-        if let Some(decision) = self.check_one_bucket::<U>(subjects, cost) {
-            return ready(decision);
-        }
-        let Some(memory) = &self.inner().memory else { return otherwise() };
-        self.check_otherwise(memory, subjects, cost, ready, otherwise)
     }
 
     #[inline(never)]
@@ -108,7 +133,7 @@ impl PolicySet {
         let check = Check::new(self.policies(), subjects, cost);
         let mut slots = memory.slots_check();
         if slots.decide(&check).is_err() {
-            return self.check_otherwise(memory, subjects, cost, ready, otherwise);
+            return otherwise();
         }
         if !slots.is_admitted() {
             let decision = slots.refusal(cost);
@@ -141,7 +166,9 @@ impl PolicySet {
     /// Records that the one policy of a set admits a request.
     #[inline]
     fn record_one_admitted(&self, is_near_limit: bool) {
-        self.counters().iter().for_each(|counters| counters.add(allowed(is_near_limit)));
+        if let [counters] = self.counters() {
+            counters.add(allowed(is_near_limit));
+        }
     }
 
     /// Records that all policies of a set admit a request: the position of each, and true

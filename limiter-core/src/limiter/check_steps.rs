@@ -10,8 +10,6 @@ use super::{
     check_span::{check_span, record_verdict},
     record_decision::DecidedBy,
 };
-#[cfg(feature = "memory")]
-use crate::algorithm::Grains;
 use crate::{
     check::Check,
     decision::Decision,
@@ -42,12 +40,12 @@ impl PolicySet {
             assert_eq!(active.len(), self.policies().len(), "each policy needs its subject");
             return Answer::Pending(Box::pin(async move { self.check(&active, cost).await }));
         }
-        // Each way returns by itself: a decision that comes together from several is copied.
+        let in_full = || self.check_in_full(subjects, cost);
         #[cfg(feature = "memory")]
-        if let Some(decision) = self.check_one_bucket::<Grains>(subjects, cost) {
-            return Answer::ready(Ok(decision));
-        }
-        self.check_in_full(subjects, cost)
+        let answer = self.check_one_bucket(subjects, cost, ready, in_full);
+        #[cfg(not(feature = "memory"))]
+        let answer = in_full();
+        answer
     }
 
     #[inline(never)]
@@ -61,8 +59,7 @@ impl PolicySet {
         }
         let by_store = || self.check_by_store(subjects, cost);
         #[cfg(feature = "memory")]
-        let answer =
-            self.check_in_memory(subjects, cost, |decision| Answer::ready(Ok(decision)), by_store);
+        let answer = self.check_in_memory(subjects, cost, ready, by_store);
         #[cfg(not(feature = "memory"))]
         let answer = by_store();
         answer
@@ -111,11 +108,9 @@ impl PolicySet {
             return Some(Decision::uncounted());
         }
         #[cfg(feature = "memory")]
-        if let Some(decision) = self.check_one_bucket::<Grains>(subjects, cost) {
-            return Some(decision);
-        }
-        #[cfg(feature = "memory")]
-        let decision = self.check_in_memory(subjects, cost, Some, || None);
+        let decision = self.check_one_bucket(subjects, cost, Some, || {
+            self.check_in_memory(subjects, cost, Some, || None)
+        });
         #[cfg(not(feature = "memory"))]
         let decision = None;
         decision
@@ -189,4 +184,10 @@ impl PolicySet {
             }
         }
     }
+}
+
+#[cfg(feature = "memory")]
+#[inline]
+const fn ready<'a>(decision: Decision) -> Answer<'a, Decision, Error> {
+    Answer::ready(Ok(decision))
 }

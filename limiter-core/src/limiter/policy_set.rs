@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock, RwLock};
 pub(super) use self::current::Origin;
 use super::{Fallback, Inner, Limiter, plans::DerivedCache, rules::Rules};
 use crate::{
+    check::Subject,
     decision::{Decision, QuotaStatus},
     key::Key,
     policy::Policy,
@@ -134,10 +135,11 @@ impl PolicySet {
     pub fn subjects_of(&self, key: &Key) -> Subjects {
         self.inner().note_given_keys();
         // By the set's own rules, as a request; the newest ones would take a lock.
-        let subject = |_| self.0.rules.identity.subject(key.clone());
+        let bannable = self.0.rules.identity.is_bannable(key);
+        let subject = || Subject::new(key.clone()).with_bannable(bannable);
         match &self.0.policies[..] {
-            [policy] => ShortList::of_one(subject(policy)),
-            policies => ShortList::of_many(policies.iter().map(subject).collect()),
+            [_] => ShortList::of_one(subject()),
+            policies => ShortList::of_many(policies.iter().map(|_| subject()).collect()),
         }
     }
 

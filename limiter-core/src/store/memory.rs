@@ -26,17 +26,19 @@ mod locking;
 mod one_bucket;
 mod several_slots;
 mod slot;
+mod store_clock;
 mod table;
 
 use std::{fmt, sync::Arc};
 
 pub use self::builder::MemoryStoreBuilder;
-pub(crate) use self::one_bucket::BucketCheck;
 use self::{
     bans::Bans,
     counter_ids::CounterIds,
+    store_clock::StoreClock,
     table::{Location, Table},
 };
+pub(crate) use self::{fast_path::Declined, one_bucket::BucketCheck};
 use super::{Answer, BanPage, Banned, KeyStates, Store};
 use crate::{
     ban::{Ban, BanChange},
@@ -47,7 +49,7 @@ use crate::{
     policy::Policy,
     settlement::{Settled, SettledItem},
     stats::EntryStats,
-    time::{Clock, Timestamp},
+    time::Timestamp,
 };
 
 /// Keeps counters, strikes and bans in memory, up to a hard cap.
@@ -124,9 +126,7 @@ use crate::{
 pub struct MemoryStore(Arc<Shared>);
 
 struct Shared {
-    clock: Arc<dyn Clock>,
-    /// True if it may step back, which [`SystemClock`](crate::SystemClock) never does.
-    may_step_back: bool,
+    clock: StoreClock,
     /// The instant from which slots count time.
     origin: Timestamp,
     table: Table,

@@ -7,7 +7,7 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-use super::{Clock, Timestamp, micros};
+use super::{Clock, Timestamp};
 
 /// The clock of the operating system: the wall clock is read once, at the first use;
 /// from then on the monotonic clock is added to it, and between two readings of the
@@ -27,11 +27,12 @@ const MAX_COUNTER_AGE: u64 = 1_000_000;
 struct Anchor {
     counter: quanta::Clock,
     start: Instant,
-    at: Timestamp,
+    /// When that was, in nanoseconds since 1970.
+    nanos: u64,
 }
 
 /// Per-thread cache: the last reading of the OS clock, the processor's counter at that
-/// moment, and the latest time returned. Nanoseconds since the anchor.
+/// moment, and the latest time returned. Nanoseconds since 1970.
 struct ThreadCache {
     nanos: Cell<u64>,
     /// 0 before the first reading.
@@ -40,24 +41,26 @@ struct ThreadCache {
 }
 
 impl Clock for SystemClock {
+    #[inline]
     fn now(&self) -> Timestamp {
         static ANCHOR: OnceLock<Anchor> = OnceLock::new();
         thread_local! {
             static CACHE: ThreadCache = const { ThreadCache::new() };
         }
         let anchor = ANCHOR.get_or_init(Anchor::new);
-        anchor.at.after_micros(CACHE.with(|cache| anchor.read(cache)) / 1_000)
+        Timestamp(CACHE.with(|cache| anchor.read(cache)) / 1_000)
     }
 }
 
 impl Anchor {
     fn new() -> Self {
-        // A host whose clock stands before 1970 counts from 1970.
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH);
+        // A host whose clock stands before 1970 counts from 1970, and one whose clock stands
+        // behind 2262 from 2262, so that nanoseconds have room.
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             counter: quanta::Clock::new(),
             start: Instant::now(),
-            at: Timestamp(micros(wall.unwrap_or_default())),
+            nanos: u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX).min(u64::MAX / 2),
         }
     }
 
@@ -73,7 +76,8 @@ impl Anchor {
 
     #[cold]
     fn read_os_clock(&self, cache: &ThreadCache, counter: u64) -> u64 {
-        let nanos = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let elapsed = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let nanos = self.nanos.saturating_add(elapsed);
         cache.nanos.set(nanos);
         cache.counter.set(counter);
         cache.never_back(nanos)

@@ -56,7 +56,8 @@ impl WordUsage for Grains {
 
     /// Checks by the [rule](wait_time) of `gcra` in grains: numbers of 64 bits and, if it
     /// passes, no division.
-    #[inline]
+    #[allow(clippy::inline_always, reason = "see the module")]
+    #[inline(always)]
     fn check(
         encoding: &WordEncoding,
         word: u64,

@@ -156,7 +156,7 @@ impl Shared {
                 let until = self.origin.after_micros(slot.read(tag).ok_or(Declined)?.payload());
                 // A ban that ends later than it can is none: the clock has stepped
                 // back, or stands so near the beginning that rounding hides it.
-                if self.may_step_back && until.micros_since(now) > tag.micros() {
+                if self.clock.may_step_back() && until.micros_since(now) > tag.micros() {
                     return Err(Declined);
                 }
                 Ok((now < until).then_some(until))

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{MemoryStore, Shared, bans::Bans, counter_ids::CounterIds, table::Table};
+use super::{
+    MemoryStore, Shared, bans::Bans, counter_ids::CounterIds, store_clock::StoreClock, table::Table,
+};
 use crate::{
     store::memory_capacity::{MAX_ENTRIES, MemoryLimits},
-    time::{Clock, SystemClock, Timestamp},
+    time::{Clock, Timestamp},
 };
 
 /// How far before the store's start slots count time from, in microseconds, by a clock that
@@ -43,13 +45,12 @@ impl MemoryStoreBuilder {
     #[must_use]
     pub fn build(self) -> MemoryStore {
         let table = Table::new(self.max_keys);
-        let is_real_time = self.clock.is_none();
-        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock));
+        let clock = self.clock.map_or(StoreClock::System, StoreClock::Given);
+        let is_real_time = !clock.may_step_back();
         let behind = if is_real_time { 0 } else { BEHIND };
         MemoryStore(Arc::new(Shared {
             origin: Timestamp::from_micros(clock.now().as_micros().saturating_sub(behind)),
             clock,
-            may_step_back: !is_real_time,
             bans: Bans::new(self.max_bans, table.segments(), is_real_time),
             table,
             counter_ids: CounterIds::new(),

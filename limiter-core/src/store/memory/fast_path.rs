@@ -30,7 +30,8 @@ pub(super) const FIRST: QuotaPosition = QuotaPosition { policy: 0, quota: 0 };
 impl MemoryStore {
     /// Decides a check: by a fast path, or else by the general one.
     pub(crate) fn decide_at_once(&self, check: &Check<'_>) -> Result<Decision, StoreError> {
-        if let Ok(checked) = self.check_one_bucket::<Grains>(check) {
+        while let Ok(checked) = self.check_one_bucket::<Grains>(check) {
+            let Some(checked) = checked else { continue };
             return Ok(if checked.is_admitted() { checked.admission() } else { checked.refusal() });
         }
         let mut slots = self.slots_check();

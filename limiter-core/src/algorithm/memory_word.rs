@@ -20,7 +20,7 @@ mod word_check;
 
 pub(crate) use self::word_check::{AnyWordCheck, Grains, WordCheck, WordUsage};
 use super::{
-    AlgorithmUsage, Arithmetic, Segments, State, Usage, Window, Windows, by_algorithm,
+    AlgorithmUsage, Arithmetic, Segments, State, Usage, UsageBound, Window, Windows, by_algorithm,
     gcra::{Debt, wait_time},
 };
 use crate::{
@@ -139,6 +139,17 @@ impl WordEncoding {
             return debt.state_of_burst(self.quota.burst(), now);
         }
         self.unpack::<Segments>(word, now, origin).state()
+    }
+
+    /// Returns the upper bound of the usage of a word; `None` if nothing is used.
+    pub(crate) fn bound(&self, word: u64, now: Timestamp, origin: Timestamp) -> Option<UsageBound> {
+        if !self.is_gcra() {
+            return self.unpack::<Segments>(word, now, origin).bound();
+        }
+        let Grains(ahead) = self.grains_ahead(word, now, origin);
+        let micros = wait_time::believed(ahead, self.bucket).div_ceil(self.per_micro);
+        let until = now.as_micros().saturating_add(micros);
+        (micros > 0).then_some(UsageBound { used: 0, until })
     }
 
     /// Returns the debt of a word.

@@ -103,13 +103,20 @@ impl PolicySet {
         let Some(memory) = &self.inner().memory else { return otherwise() };
         let in_full = || self.check_otherwise(memory, subjects, cost, &ready, otherwise);
         match self.only_algorithm() {
+            Some(Algorithm::Gcra) => {
+                self.check_newcomer::<Grains, T>(memory, subjects, cost, &ready, in_full)
+            }
             Some(Algorithm::FixedWindow) => {
-                self.check_by_word::<Window, T>(memory, subjects, cost, &ready, in_full)
+                self.check_by_word::<Window, T>(memory, subjects, cost, &ready, || {
+                    self.check_newcomer::<Window, T>(memory, subjects, cost, &ready, in_full)
+                })
             }
             Some(Algorithm::SlidingWindow) => {
-                self.check_by_word::<Windows, T>(memory, subjects, cost, &ready, in_full)
+                self.check_by_word::<Windows, T>(memory, subjects, cost, &ready, || {
+                    self.check_newcomer::<Windows, T>(memory, subjects, cost, &ready, in_full)
+                })
             }
-            Some(_) => in_full(),
+            Some(Algorithm::StrictWindow) => in_full(),
             None => self.check_several(memory, subjects, cost, &ready, in_full),
         }
     }
@@ -119,6 +126,22 @@ impl PolicySet {
         let [policy] = self.policies() else { return None };
         let [quota] = &policy.quotas()[..] else { return None };
         Some(quota.algorithm())
+    }
+
+    #[inline(never)]
+    fn check_newcomer<U: WordUsage, T>(
+        &self,
+        memory: &MemoryStore,
+        subjects: &Subjects,
+        cost: u64,
+        ready: impl Fn(Decision) -> T,
+        otherwise: impl FnOnce() -> T,
+    ) -> T {
+        let check = Check::new(self.policies(), subjects, cost);
+        match memory.check_newcomer::<U>(&check) {
+            Ok(checked) => self.record_one(subjects, cost, checked, ready),
+            Err(Declined) => otherwise(),
+        }
     }
 
     #[inline(never)]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Mode, Namespaces, QuotaId};
 use crate::{
-    algorithm::WordEncoding,
+    algorithm::{Ring, WordEncoding},
     ban::BanRule,
     quota::{Quota, Quotas},
 };
@@ -39,6 +39,8 @@ pub(crate) struct CounterSpec {
     pub(crate) policy: u64,
     pub(crate) quota: Quota,
     pub(crate) encoding: WordEncoding,
+    /// The ticks in which the usage of evicted keys is remembered.
+    pub(crate) ring: Ring,
     /// True if the usage of an evicted key is remembered. Strikes are not, since
     /// nobody is to be banned for the strikes of another.
     pub(crate) is_remembered: bool,
@@ -71,7 +73,8 @@ impl Counters {
 impl Counter {
     fn new(namespace: u64, policy: u64, quota: Quota, is_remembered: bool) -> Self {
         let encoding = WordEncoding::new(quota);
-        let spec = CounterSpec { namespace, policy, quota, encoding, is_remembered };
+        let ring = Ring::of(&quota);
+        let spec = CounterSpec { namespace, policy, quota, encoding, ring, is_remembered };
         Self { spec, id: CachedId::default() }
     }
 

@@ -27,6 +27,7 @@
 use super::slot::Tag;
 use crate::{
     algorithm::{Arithmetic, Ring, Usage, UsageBound},
+    policy::CounterSpec,
     quota::Quota,
     time::Timestamp,
 };
@@ -45,10 +46,14 @@ const CODES: u64 = 15;
 pub(super) struct DisplacedUsage(Vec<Sketch>);
 
 impl DisplacedUsage {
-    /// Remembers the usage of a counter's key.
-    pub(super) fn insert<S: Arithmetic>(&mut self, tag: Tag, usage: &Usage<S>) {
-        let Some(bound) = usage.bound() else { return };
-        let (ring, now) = (Ring::of(usage.quota()), usage.now());
+    /// Remembers that a counter's key has used so much at most.
+    pub(super) fn insert(
+        &mut self,
+        tag: Tag,
+        &CounterSpec { quota, ring, .. }: &CounterSpec,
+        bound: UsageBound,
+        now: Timestamp,
+    ) {
         let at = match self.0.iter().position(|sketch| sketch.ring == ring) {
             Some(at) => at,
             None => {
@@ -61,27 +66,23 @@ impl DisplacedUsage {
         };
         let sketch = &mut self.0[at];
         sketch.age(now);
-        sketch.insert(tag, ring.mark(bound, usage.quota()));
+        sketch.insert(tag, ring.mark(bound, &quota));
     }
 
     /// Returns the most that a key may have used before it was displaced.
     pub(super) fn find<S: Arithmetic>(
         &mut self,
         tag: Tag,
-        quota: &Quota,
+        &CounterSpec { quota, ring, .. }: &CounterSpec,
         now: Timestamp,
     ) -> Option<Usage<S>> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let ring = Ring::of(quota);
         let at = self.0.iter().position(|sketch| sketch.ring == ring)?;
         if !self.0[at].age(now) {
             self.0.swap_remove(at);
             return None;
         }
         let mark = self.0[at].find(tag)?;
-        Some(Usage::from_bound(*quota, ring.bound(mark, quota), now))
+        Some(Usage::from_bound(quota, ring.bound(mark, &quota), now))
     }
 }
 

@@ -9,7 +9,8 @@ use super::{
     table::{Bucket, Location},
 };
 use crate::{
-    algorithm::{Arithmetic, Usage},
+    algorithm::{Usage, UsageBound},
+    policy::CounterSpec,
     time::Timestamp,
 };
 
@@ -27,12 +28,15 @@ impl<'a> LockedSegments<'a> {
     /// if all slots are claimed or have bans in force.
     pub(super) fn make_room(&mut self, location: Location, now: Timestamp) -> Option<&'a Slot> {
         let slots = self.bucket(location.bucket).slots(self.shared.table.ways());
-        if let Some(free) = free_slot(slots, location) {
+        // Mostly a full bucket is of one counter: it is found in a quarter of the instructions.
+        let slot = if let Some(least) = least_of_one_counter(slots) {
+            least
+        } else if let Some(free) = free_slot(slots, location) {
             free.claim();
             return Some(free);
-        }
-        let candidates = candidates(slots);
-        let slot = self.least_indebted(location, &candidates, now)?;
+        } else {
+            self.least_indebted(location, &candidates(slots), now)?
+        };
         let (tag, payload) = (slot.tag(), slot.claim());
         self.displace(location, tag, payload, now);
         Some(slot)
@@ -88,24 +92,51 @@ impl<'a> LockedSegments<'a> {
 
     /// Remembers what a displaced key has used, and forgets its state.
     fn displace(&mut self, location: Location, tag: Tag, payload: u64, now: Timestamp) {
-        if let Some(spec) = tag.id().and_then(|id| self.shared.counter_ids.spec(id))
-            && spec.is_remembered
-        {
-            let usage: Usage = self.own_usage(location.bucket, tag, payload, &spec, now);
-            self.remember(location, tag, &usage);
+        match (tag.id(), self.own) {
+            (None, _) => {}
+            // Mostly: read from the check, and not from the table of all counters.
+            (Some(id), Some((own, spec))) if id == own => {
+                self.remember_displaced(location, tag, payload, spec, now);
+            }
+            (Some(id), _) => {
+                if let Some(spec) = self.shared.counter_ids.spec(id) {
+                    self.remember_displaced(location, tag, payload, &spec, now);
+                }
+            }
         }
         self.forget_wide(location.bucket, tag, payload);
     }
 
-    /// Remembers what a key has used that has no slot from now on.
-    pub(super) fn remember<S: Arithmetic>(
+    fn remember_displaced(
         &mut self,
         location: Location,
         tag: Tag,
-        usage: &Usage<S>,
+        payload: u64,
+        spec: &CounterSpec,
+        now: Timestamp,
     ) {
-        self.shared.segment(location).set_has_displaced(true);
-        self.state(location.bucket).displaced.insert(tag, usage);
+        let bound = if tag.is_wide() {
+            let usage: Usage = self.own_usage(location.bucket, tag, payload, spec, now);
+            usage.bound()
+        } else {
+            spec.encoding.bound(payload, now, self.shared.origin)
+        };
+        self.remember(location, tag, spec, bound, now);
+    }
+
+    /// Remembers what a key has used that has no slot from now on: `None` if nothing.
+    pub(super) fn remember(
+        &mut self,
+        location: Location,
+        tag: Tag,
+        spec: &CounterSpec,
+        bound: Option<UsageBound>,
+        now: Timestamp,
+    ) {
+        if let Some(bound) = bound.filter(|_| spec.is_remembered) {
+            self.shared.segment(location).set_has_displaced(true);
+            self.state(location.bucket).displaced.insert(tag, spec, bound, now);
+        }
     }
 }
 
@@ -119,10 +150,6 @@ fn free_slot(slots: &[Slot], Location { digest, .. }: Location) -> Option<&Slot>
 /// Returns the slot of the smallest payload of each counter and among the bans, and every
 /// wide one, but for those that are claimed.
 fn candidates(slots: &[Slot]) -> SmallVec<[Candidate<'_>; 4]> {
-    // Mostly all are of one counter, and found in a quarter of the instructions.
-    if let Some(only) = only_candidate(slots) {
-        return SmallVec::from_iter([only]);
-    }
     let mut candidates: SmallVec<[Candidate<'_>; 4]> = SmallVec::new();
     for new in unclaimed(slots) {
         let alike = |other: &&mut Candidate<'_>| other.tag.kind() == new.tag.kind();
@@ -135,23 +162,21 @@ fn candidates(slots: &[Slot]) -> SmallVec<[Candidate<'_>; 4]> {
     candidates
 }
 
-/// Returns the candidate of a bucket in which all slots are of one counter.
-fn only_candidate(slots: &[Slot]) -> Option<Candidate<'_>> {
-    let mut others = unclaimed(slots);
-    let mut least = others.next().filter(|first| !first.tag.is_wide())?;
-    let kind = least.tag.kind();
-    for other in others {
-        if other.tag.kind() != kind {
-            return None;
-        }
-        if other.payload < least.payload {
-            least = other;
+/// Returns the least indebted slot of a full bucket, if all are of one counter and at rest.
+fn least_of_one_counter(slots: &[Slot]) -> Option<&Slot> {
+    let mut least = slots.first().filter(|first| first.tag().is_of_word())?;
+    let kind = least.tag();
+    let mut smallest = least.word_of_counter(kind)?;
+    for slot in slots {
+        let word = slot.word_of_counter(kind)?;
+        if word < smallest {
+            (least, smallest) = (slot, word);
         }
     }
     Some(least)
 }
 
 fn unclaimed(slots: &[Slot]) -> impl Iterator<Item = Candidate<'_>> {
-    let unclaimed = slots.iter().filter(|slot| !slot.is_claimed());
-    unclaimed.map(|slot| Candidate { slot, tag: slot.tag(), payload: slot.payload() })
+    let candidate = |(slot, (tag, payload))| Candidate { slot, tag, payload };
+    slots.iter().filter_map(|slot| Some((slot, slot.unclaimed()?))).map(candidate)
 }

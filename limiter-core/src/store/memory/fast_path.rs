@@ -11,9 +11,11 @@ use std::hint::black_box;
 
 use smallvec::SmallVec;
 
-use super::{MemoryStore, Shared, counter_ids::Id, locking::LockedSegments, table::Location};
+use super::{
+    BucketCheck, MemoryStore, Shared, counter_ids::Id, locking::LockedSegments, table::Location,
+};
 use crate::{
-    algorithm::Grains,
+    algorithm::{Grains, Window, Windows, WordUsage},
     check::{Check, Item},
     decide::decide_without_strikes,
     decision::{Decision, PolicyBan, QuotaPosition, QuotaStatus},
@@ -30,9 +32,12 @@ pub(super) const FIRST: QuotaPosition = QuotaPosition { policy: 0, quota: 0 };
 impl MemoryStore {
     /// Decides a check: by a fast path, or else by the general one.
     pub(crate) fn decide_at_once(&self, check: &Check<'_>) -> Result<Decision, StoreError> {
-        while let Ok(checked) = self.check_one_bucket::<Grains>(check) {
-            let Some(checked) = checked else { continue };
-            return Ok(if checked.is_admitted() { checked.admission() } else { checked.refusal() });
+        let of_one_quota = self
+            .decide_one_bucket::<Grains>(check)
+            .or_else(|Declined| self.decide_one_bucket::<Window>(check))
+            .or_else(|Declined| self.decide_one_bucket::<Windows>(check));
+        if let Ok(decision) = of_one_quota {
+            return Ok(decision);
         }
         let mut slots = self.slots_check();
         match slots.decide(check) {
@@ -40,6 +45,16 @@ impl MemoryStore {
             Ok(()) => Ok(slots.refusal(check.cost())),
             Err(Declined) => self.decide_any(check),
         }
+    }
+
+    /// Decides a check of one quota by that algorithm.
+    fn decide_one_bucket<U: WordUsage>(&self, check: &Check<'_>) -> Result<Decision, Declined> {
+        while let Ok(checked) = self.check_one_bucket::<U>(check) {
+            if let Some(checked) = checked {
+                return Ok(checked.decision());
+            }
+        }
+        self.check_newcomer::<U>(check).map(BucketCheck::decision)
     }
 
     /// Decides a check of any kind.

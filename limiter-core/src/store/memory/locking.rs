@@ -21,6 +21,8 @@ use crate::{
 /// they are written; what is left is released unchanged at the end.
 pub(super) struct LockedSegments<'a> {
     pub(super) shared: &'a Shared,
+    /// A counter of the check, whose id stands for it while the locks are held.
+    pub(super) own: Option<(Id, &'a CounterSpec)>,
     segments: SmallVec<[LockedSegment<'a>; 1]>,
     claims: SmallVec<[Claim<'a>; 4]>,
 }
@@ -70,7 +72,7 @@ impl<'a> LockedSegments<'a> {
             }
             _ => Self::lock_in_order(shared, numbers.collect()),
         };
-        Self { shared, segments, claims: SmallVec::new() }
+        Self { shared, own: None, segments, claims: SmallVec::new() }
     }
 
     #[inline(never)]
@@ -109,11 +111,22 @@ impl<'a> LockedSegments<'a> {
             }
             return self.usage(location.bucket, writer, payload, spec, now);
         }
-        let displaced = match spec.is_remembered {
-            true => self.state(location.bucket).displaced.find(tag, &spec.quota, now),
-            false => None,
-        };
+        let displaced = self.displaced(location, tag, spec, now);
         displaced.unwrap_or_else(|| Usage::at(spec.quota, None, now))
+    }
+
+    /// Returns what a key without a slot may have used of a counter before it was displaced.
+    pub(super) fn displaced<S: Arithmetic>(
+        &mut self,
+        location: Location,
+        tag: Tag,
+        spec: &CounterSpec,
+        now: Timestamp,
+    ) -> Option<Usage<S>> {
+        if !spec.is_remembered {
+            return None;
+        }
+        self.state(location.bucket).displaced.find(tag, spec, now)
     }
 
     /// Writes what a key has used of a counter.
@@ -141,10 +154,7 @@ impl<'a> LockedSegments<'a> {
         match slot {
             Some(slot) => self.put(location, slot, tag, content),
             // All slots of the bucket are this check's own, or have bans.
-            None if spec.is_remembered => {
-                self.remember(location, tag, usage);
-            }
-            None => {}
+            None => self.remember(location, tag, spec, usage.bound(), usage.now()),
         }
     }
 

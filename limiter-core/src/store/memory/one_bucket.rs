@@ -4,6 +4,8 @@
 //! decision that functions or branches hand on is copied by each, which took a third of a
 //! check. (With the windows in the same function, a check by `gcra` took a third more.)
 
+mod newcomer;
+
 use super::{
     MemoryStore, Shared,
     fast_path::{Declined, FIRST},
@@ -67,6 +69,10 @@ impl<U: WordUsage> BucketCheck<'_, U> {
         if self.store.clock.may_step_back() { SystemClock.now() } else { self.now }
     }
 
+    pub(super) fn decision(self) -> Decision {
+        if self.is_admitted() { self.admission() } else { self.refusal() }
+    }
+
     /// Returns the decision of a check that is admitted.
     #[inline]
     pub(crate) fn admission(self) -> Decision {
@@ -98,12 +104,8 @@ impl MemoryStore {
         &'a self,
         check: &Check<'a>,
     ) -> Result<Option<BucketCheck<'a, U>>, Declined> {
-        let item = check.only_item().filter(|_| check.is_simple()).ok_or(Declined)?;
-        let [counter] = &item.policy.counters().quotas[..] else { return Err(Declined) };
+        let (item, counter) = only_counter::<U>(check)?;
         let encoding = &counter.spec.encoding;
-        if counter.spec.quota.algorithm() != U::ALGORITHM {
-            return Err(Declined);
-        }
         let token = self.0.counter_ids.token();
         let FoundSlot { location, slot, tag } = self.0.find_slot(item, counter)?;
         let read = slot.read(tag).ok_or(Declined)?;
@@ -125,6 +127,17 @@ impl MemoryStore {
         let usage = if charged.is_some() { after } else { before };
         let (store, digest) = (&*self.0, location.digest);
         Ok(Some(BucketCheck { store, digest, encoding, now, usage, wait, banned_until }))
+    }
+}
+
+/// Returns the item of a check of one quota by that algorithm, and its counter.
+#[allow(clippy::inline_always, reason = "see the module")]
+#[inline(always)]
+fn only_counter<'a, U: WordUsage>(check: &Check<'a>) -> Result<(Item<'a>, &'a Counter), Declined> {
+    let item = check.only_item().filter(|_| check.is_simple()).ok_or(Declined)?;
+    match &item.policy.counters().quotas[..] {
+        [counter] if counter.spec.quota.algorithm() == U::ALGORITHM => Ok((item, counter)),
+        _ => Err(Declined),
     }
 }
 

@@ -106,6 +106,17 @@ impl Tag {
         self.0 & BAN != 0
     }
 
+    /// Returns true if it is the tag of a counter whose payload is a word.
+    pub(super) const fn is_of_word(self) -> bool {
+        self.0 & (IN_USE | BAN | WIDE) == IN_USE
+    }
+
+    /// Returns true if both are of one counter, or of bans of the same length.
+    #[inline]
+    pub(super) const fn is_alike(self, other: Self) -> bool {
+        (self.0 ^ other.0) & ((1 << HASH_AT) - 1) == 0
+    }
+
     pub(super) const fn is_free(self) -> bool {
         self.0 == 0
     }
@@ -135,7 +146,7 @@ impl Tag {
 }
 
 /// The second word of a slot.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct Word(u64);
 
 const GENERATION_BITS: u32 = 8;
@@ -247,13 +258,23 @@ impl Slot {
         self.word.store(Word::new(payload, self.word.load(Relaxed)).0, Release);
     }
 
-    pub(super) fn is_claimed(&self) -> bool {
-        Word(self.word.load(Relaxed)).is_claimed()
-    }
-
     /// The payload, of a slot that nobody has claimed.
     pub(super) fn payload(&self) -> u64 {
         self.settled().payload()
+    }
+
+    /// Returns the tag and the payload, unless the slot is claimed.
+    pub(super) fn unclaimed(&self) -> Option<(Tag, u64)> {
+        let word = self.settled();
+        (!word.is_claimed()).then(|| (self.tag(), word.payload()))
+    }
+
+    /// Returns the word, if the slot has the counter of that tag and is neither claimed nor
+    /// held. The words of one counter are in the order of their payloads.
+    #[inline]
+    pub(super) fn word_of_counter(&self, tag: Tag) -> Option<Word> {
+        let word = Word(self.word.load(Relaxed));
+        (self.tag().is_alike(tag) && word.payload() < HELD).then_some(word)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{algorithm::Wait, quota::Algorithm, store::memory::counter_ids::Id};
+use crate::{algorithm::Wait, policy::Policy, quota::Algorithm, store::memory::counter_ids::Id};
 
 fn tag(key: u64) -> Tag {
     Tag::counter(key.wrapping_mul(0x9e37_79b9_7f4a_7c15), 7, Id::MIN)
@@ -23,6 +23,10 @@ fn quotas() -> impl Strategy<Value = Quota> {
     )
 }
 
+fn spec(quota: Quota) -> CounterSpec {
+    Policy::new("api", quota).unwrap().counters().quotas[0].spec
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -34,20 +38,20 @@ proptest! {
         displaced in prop::collection::vec((0u64..60, 1u64..20), 1..80),
         later in 0u64..1_500,
     ) {
-        let mut now = 1_000_003;
+        let (mut now, spec) = (1_000_003, spec(quota));
         let mut sketches = DisplacedUsage::default();
         let mut kept = Vec::new();
         for (key, (step, cost)) in displaced.into_iter().enumerate() {
             now += step;
             let at = Timestamp::from_micros(now);
             let usage: Usage = Usage::at(quota, None, at).charge(cost.min(quota.burst()));
-            sketches.insert(tag(key as u64), &usage);
+            sketches.insert(tag(key as u64), &spec, usage.bound().unwrap(), at);
             kept.push((key as u64, usage.state()));
         }
         let now = Timestamp::from_micros(now + later);
         for (key, state) in kept {
             let known: Usage = Usage::at(quota, state, now);
-            let found: Option<Usage> = sketches.find(tag(key), &quota, now);
+            let found: Option<Usage> = sketches.find(tag(key), &spec, now);
             let found = found.unwrap_or_else(|| Usage::at(quota, None, now));
             for cost in 1..=quota.burst() {
                 prop_assert!(found.wait(cost) >= known.wait(cost), "{found:?} {known:?}");
@@ -59,14 +63,15 @@ proptest! {
 #[test]
 fn a_stranger_finds_nothing_and_all_ends() {
     let quota = Quota::per_minute(5).unwrap();
+    let spec = spec(quota);
     let at = Timestamp::from_micros;
     let mut sketches = DisplacedUsage::default();
     for key in 0..40 {
         let usage: Usage = Usage::at(quota, None, at(0)).charge(1);
-        sketches.insert(tag(key), &usage);
+        sketches.insert(tag(key), &spec, usage.bound().unwrap(), usage.now());
     }
     let strangers = 1_000_000..1_010_000;
-    let mut finds = |key: u64, now| -> Option<Usage> { sketches.find(tag(key), &quota, now) };
+    let mut finds = |key: u64, now| -> Option<Usage> { sketches.find(tag(key), &spec, now) };
     let hits = strangers.filter(|key| finds(*key, at(1)).is_some()).count();
     // 80 of 1024 cells are taken, so 0.6 % of strangers hit two of them.
     assert!((20..120).contains(&hits), "{hits} of 10,000");

@@ -1,0 +1,95 @@
+//! The check of a newcomer: of one quota, by a key that has no slot.
+//!
+//! It takes the lock of the key's segment, starts from what the key may have used before it
+//! was displaced, and makes room. A flood of new addresses comes this way: by the path for
+//! all checks, each takes three times as long.
+
+use super::{BucketCheck, only_counter};
+use crate::{
+    algorithm::{Usage, Wait, WordCheck, WordUsage},
+    check::Check,
+    store::memory::{MemoryStore, fast_path::Declined, locking::LockedSegments, slot::Tag},
+};
+
+impl MemoryStore {
+    /// Decides a check of one quota by that algorithm, if its key has no slot.
+    pub(crate) fn check_newcomer<'a, U: WordUsage>(
+        &'a self,
+        check: &Check<'a>,
+    ) -> Result<BucketCheck<'a, U>, Declined> {
+        let (item, counter) = only_counter::<U>(check)?;
+        let (store, spec) = (&*self.0, &counter.spec);
+        let of_key = store.location(&item.subject.key);
+        let location = of_key.of(spec.namespace, &store.table);
+        let mut locked = LockedSegments::lock(store, std::iter::once(location));
+        // It stands for the counter as long as the lock is held.
+        let id = store.counter_ids.cached(&counter.id).ok_or(Declined)?;
+        locked.own = Some((id, spec));
+        let tag = Tag::counter(location.digest, spec.namespace, id);
+        if locked.bucket(location.bucket).find_same(location.digest, tag).is_some() {
+            return Err(Declined);
+        }
+        let (now, encoding) = (store.clock.now(), &spec.encoding);
+        let displaced: Option<Usage> = locked.displaced(location, tag, spec, now);
+        let word = match displaced {
+            Some(usage) => encoding.pack(&usage, store.origin).ok_or(Declined)?,
+            None => 0,
+        };
+        let checked = U::check(encoding, word, check.cost(), now, store.origin);
+        let WordCheck { before, after, wait, charged } = checked.ok_or(Declined)?;
+        // Its refusal takes no lock.
+        if store.slotted_ban(item, of_key, now)?.is_some() {
+            return Err(Declined);
+        }
+        if wait != Wait::None && item.may_strike() {
+            return Err(Declined);
+        }
+        if let Some(word) = charged {
+            locked.make_room(location, now).ok_or(Declined)?.release(tag, word);
+        }
+        let usage = if charged.is_some() { after } else { before };
+        let digest = location.digest;
+        Ok(BucketCheck { store, digest, encoding, now, usage, wait, banned_until: None })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        algorithm::{Grains, Window, Windows},
+        check::Subject,
+        key::Key,
+        policy::Policy,
+        quota::Quota,
+    };
+
+    #[test]
+    fn a_newcomer_is_charged_in_one_step_and_is_none_from_then_on() {
+        check_twice::<Grains>();
+        check_twice::<Window>();
+        check_twice::<Windows>();
+    }
+
+    fn check_twice<U: WordUsage>() {
+        let quota = Quota::per_minute(3).unwrap().with_algorithm(U::ALGORITHM).unwrap();
+        let policies = [Policy::new("api", quota).unwrap()];
+        // Each key displaces the one before.
+        let store = MemoryStore::builder().max_keys(1).build();
+        let subjects: Vec<Subject> =
+            (0..2).map(|n| Subject::new(Key::custom("n", &n.to_string()))).collect();
+        let of = |n: usize, cost| Check::new(&policies, &subjects[n..=n], cost);
+        // Its first check gives the counter an id.
+        assert!(store.decide_at_once(&of(1, 0)).unwrap().is_allowed());
+        for (key, cost, admitted, left) in
+            [(0, 2, true, 1), (1, 1, true, 2), (0, 0, true, 1), (0, 3, false, 1)]
+        {
+            let check = of(key, cost);
+            let decision = store.check_newcomer::<U>(&check).map(BucketCheck::decision).ok();
+            let decision = decision.expect("a newcomer takes no other way");
+            assert_eq!(decision.is_allowed(), admitted, "{:?}: {decision:?}", U::ALGORITHM);
+            assert!(decision.quotas()[0].remaining() <= left, "{:?}: {decision:?}", U::ALGORITHM);
+        }
+        assert!(store.check_newcomer::<U>(&of(1, 1)).is_err(), "{:?}", U::ALGORITHM);
+    }
+}

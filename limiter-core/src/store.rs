@@ -42,7 +42,7 @@ use serde::Serialize;
 pub use self::health::{Health, ServerHealth};
 pub use self::look::KeyStates;
 #[cfg(feature = "memory")]
-pub(crate) use self::memory::{BucketCheck, Declined};
+pub(crate) use self::memory::{BucketCheck, Declined, MAX_PREFETCH};
 #[cfg(feature = "memory")]
 pub use self::memory::{MemoryStore, MemoryStoreBuilder};
 #[cfg(feature = "_shared")]

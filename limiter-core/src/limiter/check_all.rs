@@ -8,15 +8,14 @@ use std::{
 
 use super::PolicySet;
 #[cfg(feature = "memory")]
-use crate::check::Item;
+use crate::store::MAX_PREFETCH;
 use crate::{decision::Decision, error::Error, request::Subjects, store::Answer};
 
-/// Requests whose state is fetched side by side: more would evict each other from the
-/// processor's first cache.
+/// Requests that are checked one after the other once what is kept of them is fetched.
 #[cfg(feature = "memory")]
-const FETCHED: usize = 16;
+const GROUP: usize = MAX_PREFETCH;
 #[cfg(not(feature = "memory"))]
-const FETCHED: usize = usize::MAX;
+const GROUP: usize = usize::MAX;
 
 impl PolicySet {
     /// Decides several requests of that cost, each as [`check`](Self::check) does, and
@@ -52,7 +51,7 @@ impl PolicySet {
     ) -> Vec<Result<Decision, Error>> {
         let mut results = Vec::with_capacity(requests.len());
         let mut waiting = Vec::new();
-        for group in requests.chunks(FETCHED) {
+        for group in requests.chunks(GROUP) {
             #[cfg(feature = "memory")]
             self.prefetch(group);
             for subjects in group {
@@ -84,10 +83,9 @@ impl PolicySet {
     #[cfg(feature = "memory")]
     fn prefetch(&self, requests: &[Subjects]) {
         let Some(memory) = &self.inner().memory else { return };
-        for subjects in requests {
-            for (policy, subject) in self.policies().iter().zip(subjects) {
-                memory.prefetch(Item { policy, subject });
-            }
+        for (at, policy) in self.policies().iter().enumerate() {
+            let subjects = requests.iter().filter_map(|subjects| subjects.get(at));
+            memory.prefetch(policy, subjects.map(|subject| &subject.key));
         }
     }
 }

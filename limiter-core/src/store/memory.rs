@@ -38,7 +38,10 @@ use self::{
     store_clock::StoreClock,
     table::{Location, Table},
 };
-pub(crate) use self::{fast_path::Declined, one_bucket::BucketCheck};
+pub(crate) use self::{
+    fast_path::{Declined, MAX_PREFETCH},
+    one_bucket::BucketCheck,
+};
 use super::{Answer, BanPage, Banned, KeyStates, Store};
 use crate::{
     ban::{Ban, BanChange},

@@ -12,16 +12,23 @@ use std::hint::black_box;
 use smallvec::SmallVec;
 
 use super::{
-    BucketCheck, MemoryStore, Shared, counter_ids::Id, locking::LockedSegments, table::Location,
+    BucketCheck, MemoryStore, Shared, counter_ids::Id, locking::LockedSegments, slot::Slot,
+    table::Location,
 };
 use crate::{
     algorithm::{Grains, Window, Windows, WordUsage},
-    check::{Check, Item},
+    check::Check,
     decide::decide_without_strikes,
     decision::{Decision, PolicyBan, QuotaPosition, QuotaStatus},
     error::StoreError,
+    key::Key,
+    policy::Policy,
     short_list::ShortList,
 };
+
+/// Keys whose state is fetched side by side: of more, some would be evicted from the
+/// processor's first cache before they are needed.
+pub(crate) const MAX_PREFETCH: usize = 16;
 
 /// A check that a fast path cannot decide; nothing was done.
 pub(crate) struct Declined;
@@ -74,14 +81,20 @@ impl MemoryStore {
 }
 
 impl MemoryStore {
-    /// Reads a slot of the item, so that several that are not in the processor's cache are
-    /// fetched side by side and not each by the check that needs it.
-    #[inline]
-    pub(crate) fn prefetch(&self, Item { policy, subject }: Item<'_>) {
+    /// Reads a slot of each key of a policy, at most [`MAX_PREFETCH`] of them, so that those
+    /// that are not in the processor's cache are fetched side by side and not each by the check
+    /// that needs it.
+    pub(crate) fn prefetch<'a>(&self, policy: &Policy, keys: impl Iterator<Item = &'a Key>) {
         let Shared { table, .. } = &*self.0;
-        let first = policy.counters().quotas.first().map_or(0, |counter| counter.spec.namespace);
-        let Location { digest, bucket } = self.0.location(&subject.key).of(first, table);
-        black_box(table.bucket(bucket).first_slot(digest).tag());
+        let namespace = policy.namespaces().counters;
+        // All are found before the first is read: with the instructions of both in between,
+        // the processor looks no further ahead than three of them.
+        let mut slots: [Option<&Slot>; MAX_PREFETCH] = [None; MAX_PREFETCH];
+        for (slot, key) in slots.iter_mut().zip(keys) {
+            let Location { digest, bucket } = self.0.location(key).of(namespace, table);
+            *slot = Some(table.bucket(bucket).first_slot(digest));
+        }
+        black_box(slots.iter().flatten().filter(|slot| slot.tag().is_free()).count());
     }
 }
 

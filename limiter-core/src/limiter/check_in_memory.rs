@@ -164,7 +164,10 @@ impl PolicySet {
             return ready(decision);
         }
         if cost > 0 {
-            self.record_several_admitted(slots.near_limits());
+            let counters = self.counters();
+            slots.for_each_policy(|policy, is_near_limit| {
+                counters[policy].add(allowed(is_near_limit));
+            });
         }
         ready(slots.admission())
     }
@@ -191,16 +194,6 @@ impl PolicySet {
     fn record_one_admitted(&self, is_near_limit: bool) {
         if let [counters] = self.counters() {
             counters.add(allowed(is_near_limit));
-        }
-    }
-
-    /// Records that all policies of a set admit a request: the position of each, and true
-    /// if it is near its limit.
-    #[inline]
-    fn record_several_admitted(&self, near_limits: impl Iterator<Item = (usize, bool)>) {
-        let counters = self.counters();
-        for (policy, is_near_limit) in near_limits {
-            counters[policy].add(allowed(is_near_limit));
         }
     }
 

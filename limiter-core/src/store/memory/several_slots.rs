@@ -4,6 +4,8 @@
 //! once, unless a slot has changed since: see [`write_charges`]. A refusal writes nothing.
 //! As in `one_bucket`, the decision is made of numbers in the end, where it stays.
 
+use std::mem;
+
 use smallvec::SmallVec;
 
 use super::{
@@ -34,9 +36,9 @@ struct Counted<'a> {
 pub(crate) struct SlotsCheck<'a> {
     store: &'a Shared,
     counters: SmallVec<[Counted<'a>; 8]>,
-    /// One an item.
-    locations: SmallVec<[Location; 4]>,
     now: Timestamp,
+    /// True if there are bans among which one may be of a key of the check.
+    may_be_banned: bool,
     ban: Option<PolicyBan>,
     is_refused: bool,
 }
@@ -51,8 +53,8 @@ impl MemoryStore {
         SlotsCheck {
             store: &self.0,
             counters: SmallVec::new(),
-            locations: SmallVec::new(),
             now: Timestamp::default(),
+            may_be_banned: false,
             ban: None,
             is_refused: false,
         }
@@ -85,7 +87,7 @@ impl<'a> SlotsCheck<'a> {
     #[inline]
     fn read_slots(&mut self, check: &Check<'a>) -> Result<(), Declined> {
         self.counters.clear();
-        self.locations.clear();
+        self.may_be_banned = false;
         let mut last: Option<(&Key, Location, &Segment)> = None;
         for (policy, item) in check.items().enumerate() {
             let key = &item.subject.key;
@@ -98,7 +100,7 @@ impl<'a> SlotsCheck<'a> {
                 }
             };
             last = Some((key, location, segment));
-            self.locations.push(location);
+            self.may_be_banned |= item.may_be_banned() && self.store.bans.has_any(location.bucket);
             self.read_slots_of(policy, item, location, segment)?;
         }
         Ok(())
@@ -140,13 +142,8 @@ impl<'a> SlotsCheck<'a> {
     /// Decides what each slot is charged: nothing, if one of the quotas refuses, or a ban.
     #[inline]
     fn charge_slots(&mut self, check: &Check<'_>) -> Result<(), Declined> {
-        let Self { store, counters, locations, now, .. } = self;
-        let mut ban: Option<PolicyBan> = None;
-        for (policy, (item, location)) in check.items().zip(locations).enumerate() {
-            let own = store.slotted_ban(item, *location, *now)?;
-            let own = own.map(|until| PolicyBan { policy, until });
-            ban = ban.into_iter().chain(own).max_by_key(|ban| ban.until);
-        }
+        let ban = if self.may_be_banned { self.ban_in_force(check)? } else { None };
+        let Self { store, counters, now, .. } = self;
         let mut passes = true;
         for Counted { encoding, slot, is_near_limit, .. } in &mut *counters {
             let checked = encoding.check(slot.read.payload(), check.cost(), *now, store.origin);
@@ -166,17 +163,35 @@ impl<'a> SlotsCheck<'a> {
         Ok(())
     }
 
+    /// Returns the ban in force that ends last.
+    #[inline(never)]
+    fn ban_in_force(&self, check: &Check<'_>) -> Result<Option<PolicyBan>, Declined> {
+        let mut last: Option<PolicyBan> = None;
+        for (policy, item) in check.items().enumerate() {
+            let location = self.store.location(&item.subject.key);
+            let own = self.store.slotted_ban(item, location, self.now)?;
+            let own = own.map(|until| PolicyBan { policy, until });
+            last = last.into_iter().chain(own).max_by_key(|ban| ban.until);
+        }
+        Ok(last)
+    }
+
     #[inline]
     pub(crate) fn is_admitted(&self) -> bool {
         !self.is_refused
     }
 
-    /// Returns the position of each policy, and true if one of its quotas is near its limit.
+    /// Calls with the position of each policy, and true if one of its quotas is near its limit.
     #[inline]
-    pub(crate) fn near_limits(&self) -> impl Iterator<Item = (usize, bool)> {
-        let policies = self.counters.chunk_by(|one, next| one.at.policy == next.at.policy);
-        policies
-            .map(|quotas| (quotas[0].at.policy, quotas.iter().any(|counted| counted.is_near_limit)))
+    pub(crate) fn for_each_policy(&self, mut call: impl FnMut(usize, bool)) {
+        let mut is_near_limit = false;
+        for (counted, next) in self.counters.iter().zip(1..) {
+            is_near_limit |= counted.is_near_limit;
+            let policy = counted.at.policy;
+            if self.counters.get(next).is_none_or(|next| next.at.policy != policy) {
+                call(policy, mem::take(&mut is_near_limit));
+            }
+        }
     }
 
     /// Returns the decision of a check that is admitted.

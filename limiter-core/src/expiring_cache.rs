@@ -6,6 +6,7 @@
 
 use std::{
     any::Any,
+    hash::{BuildHasherDefault, Hash, Hasher},
     marker::PhantomData,
     sync::Arc,
     time::{Duration, Instant},
@@ -13,23 +14,28 @@ use std::{
 
 use moka::{Expiry, policy::EvictionPolicy, sync::Cache};
 
-use crate::{key::Key, short_list::ShortList};
+use crate::{
+    key::{Key, mix},
+    short_list::ShortList,
+};
 
 /// A cache of values of one type, which are kept as any value.
 pub(crate) struct ExpiringCache<V> {
-    cache: Cache<CacheKey, Entry>,
+    cache: AnyCache,
     values: PhantomData<fn() -> V>,
 }
 
+type AnyCache = Cache<CacheKey, Entry, BuildHasherDefault<CacheKeyHasher>>;
+
 /// Namespaces or limits of policies, each with the key that it counts.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct CacheKey {
     pub(crate) parts: ShortList<CacheKeyPart>,
     /// The cost of a check, where it matters.
     pub(crate) cost: u64,
 }
 
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct CacheKeyPart {
     pub(crate) namespace: u64,
     pub(crate) key: Key,
@@ -41,6 +47,36 @@ impl CacheKey {
     pub(crate) fn of(namespace: u64, key: &Key) -> Self {
         let part = CacheKeyPart { namespace, key: key.clone(), bannable: false };
         Self { parts: ShortList::of_one(part), cost: 0 }
+    }
+}
+
+impl Hash for CacheKey {
+    /// Hashes the [keyed hashes](Key::keyed_hash) of the keys, which nobody can choose: by
+    /// SipHash, all their bytes took half of a lookup.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let hash = self.parts.iter().fold(self.cost, |hash, part| {
+            let context = part.namespace.wrapping_add(part.bannable.into());
+            mix(hash ^ context).wrapping_add(part.key.keyed_hash())
+        });
+        state.write_u64(mix(hash));
+    }
+}
+
+/// Returns the hash of a [`CacheKey`] as it is.
+#[derive(Default)]
+struct CacheKeyHasher(u64);
+
+impl Hasher for CacheKeyHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(mix(self.0 ^ u64::from(*byte))));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 
@@ -114,11 +150,7 @@ impl<V: Send + Sync + 'static> ExpiringCache<V> {
 
 type Listener = Box<dyn Fn(&(dyn Any + Send + Sync)) + Send + Sync>;
 
-fn cache(
-    capacity: u64,
-    idle: Option<Duration>,
-    listener: Option<Listener>,
-) -> Cache<CacheKey, Entry> {
+fn cache(capacity: u64, idle: Option<Duration>, listener: Option<Listener>) -> AnyCache {
     let mut builder = Cache::builder()
         .max_capacity(capacity)
         // The default, TinyLFU, may refuse a newcomer: a ban that never began.
@@ -131,7 +163,7 @@ fn cache(
         builder =
             builder.eviction_listener(move |_, entry: Entry, _| listener(entry.value.as_ref()));
     }
-    builder.build()
+    builder.build_with_hasher(BuildHasherDefault::default())
 }
 
 /// Removes a value once it was kept for as long as it says.

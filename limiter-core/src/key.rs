@@ -38,6 +38,7 @@ use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 
 use self::bytes::KeyBytes;
+pub(crate) use self::in_memory_hash::mix;
 pub use self::{
     spec::{KeyPart, KeySpec},
     text_form::ParseKeyError,

@@ -89,7 +89,7 @@ impl InMemoryHasher {
 /// Stafford's variant 13 of the finalizer of MurmurHash3: a bijection, so that it makes
 /// no two digests one.
 #[inline]
-const fn mix(sum: u64) -> u64 {
+pub(crate) const fn mix(sum: u64) -> u64 {
     let sum = (sum ^ sum >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let sum = (sum ^ sum >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     sum ^ sum >> 31

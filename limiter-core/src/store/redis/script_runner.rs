@@ -29,20 +29,25 @@ use crate::{
     },
 };
 
-/// The size of a batch to one server, and the number of batches: enough that the cost
-/// of a call in itself is small, and few enough that the server decides one while
-/// another is on its way.
+/// The size of a batch to one server, and the number of batches: enough that the server
+/// decides one while others are on their way, and few enough that the cost of a call in
+/// itself is small. With 8, 16 and 64 checks in flight on one thread, 95,000, 155,000 and
+/// 235,000 checks a second by four shares; by two 60,000, 120,000 and 190,000; by five as
+/// many as by four, or fewer.
 const LIMITS: BatchLimits = BatchLimits {
     entries: 32,
-    // With 16 checks in flight on one thread 100,000 a second instead of 70,000.
-    in_halves: true,
+    in_shares: true,
     // Lua takes some thousand numbers at once.
     quotas: 256,
     times: 1_024,
-    min_in_flight: 2,
-    max_in_flight: 3,
+    min_in_flight: 4,
+    max_in_flight: 4,
     max_in_flight_slow: 24,
 };
+
+/// The same for one of several masters: the others are at work meanwhile, so that two calls
+/// keep it busy, and larger ones cost all of them less.
+const LIMITS_OF_MASTER: BatchLimits = BatchLimits { min_in_flight: 2, max_in_flight: 3, ..LIMITS };
 
 /// The most attempts of a call that the server has refused to begin: with the
 /// pauses between, for about 30 ms.
@@ -64,7 +69,7 @@ type PartAnswers = Vec<Result<Option<Reply>, CallError>>;
 
 impl BatchExecutor for Arc<ScriptRunner> {
     fn limits(&self) -> BatchLimits {
-        LIMITS
+        if self.cluster.is_some() { LIMITS_OF_MASTER } else { LIMITS }
     }
 
     fn is_batchable(&self, request: &StoreRequest) -> bool {

@@ -18,7 +18,7 @@
 //!   unless the server has answered nobody meanwhile: then it is the server's failure.
 //!   While this process lags, deadlines move: see [`deadline`].
 //! - **The server and this process work side by side**: see [`turn`], and
-//!   [`BatchLimits::in_halves`].
+//!   [`BatchLimits::in_shares`].
 //! - **The number of batches in flight adapts** to the time that calls take: see
 //!   [`concurrency`].
 //!
@@ -158,7 +158,7 @@ impl<E: BatchExecutor> Inner<E> {
     /// Returns the most entries of the next batch.
     fn most_entries(&self) -> usize {
         let limits = self.executor.limits();
-        if limits.in_halves { self.load.half() } else { limits.entries }
+        if limits.in_shares { self.load.share(limits.min_in_flight) } else { limits.entries }
     }
 
     /// Calls the server, and has the breaker and the limit of concurrency learn from

@@ -56,7 +56,7 @@ impl<D: Dialect> BatchExecutor for Arc<SqlExecutor<D>> {
             entries: 128,
             // Each statement costs more than the time that it would overlap with: PostgreSQL
             // answered 17,000 checks a second with 8 in flight in halves, and 26,000 so.
-            in_halves: false,
+            in_shares: false,
             quotas: 1_024,
             times: 4_096,
             min_in_flight,

@@ -46,9 +46,10 @@ pub(in crate::store) trait BatchExecutor: Send + Sync + 'static {
 pub(in crate::store) struct BatchLimits {
     /// Entries of one batch.
     pub(in crate::store) entries: usize,
-    /// True if a batch takes half of all requests at most, so that one half is at the server
-    /// while this process works on the other.
-    pub(in crate::store) in_halves: bool,
+    /// True if a batch takes one of [`min_in_flight`](Self::min_in_flight) equal shares of all
+    /// requests at most, so that the others are at the server, or on their way, while this
+    /// process works on one.
+    pub(in crate::store) in_shares: bool,
     /// Quotas of all entries, beside those of the first.
     pub(in crate::store) quotas: usize,
     /// Repetitions of one entry.

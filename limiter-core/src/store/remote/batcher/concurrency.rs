@@ -108,7 +108,7 @@ mod tests {
 
     const LIMITS: BatchLimits = BatchLimits {
         entries: 32,
-        in_halves: true,
+        in_shares: true,
         quotas: 256,
         times: 1_024,
         min_in_flight: 1,

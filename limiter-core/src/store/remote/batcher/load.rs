@@ -28,9 +28,9 @@ impl Load {
         self.finished.load(Ordering::Relaxed)
     }
 
-    /// Returns half of the requests, and 2 at least.
-    pub(super) fn half(&self) -> usize {
-        (self.requests.load(Ordering::Relaxed) / 2).max(2)
+    /// Returns one of so many equal shares of the requests, and 2 at least.
+    pub(super) fn share(&self, shares: usize) -> usize {
+        (self.requests.load(Ordering::Relaxed) / shares.max(1)).max(2)
     }
 }
 

@@ -73,7 +73,7 @@ impl BatchExecutor for Arc<Server> {
     fn limits(&self) -> BatchLimits {
         BatchLimits {
             entries: 8,
-            in_halves: false,
+            in_shares: false,
             quotas: 64,
             times: 100_000,
             min_in_flight: 2,

@@ -241,7 +241,7 @@ proptest! {
 #[cfg(feature = "memory")]
 fn checked<U: WordUsage>(
     encoding: &WordEncoding,
-    word: u64,
+    word: Option<u64>,
     cost: u64,
     now: Timestamp,
     origin: Timestamp,
@@ -252,8 +252,49 @@ fn checked<U: WordUsage>(
 }
 
 #[cfg(feature = "memory")]
+fn by_algorithm(
+    encoding: &WordEncoding,
+    word: Option<u64>,
+    cost: u64,
+    now: Timestamp,
+    origin: Timestamp,
+) -> Option<(Wait, Option<u64>, Usage, bool)> {
+    match encoding.quota().algorithm() {
+        Algorithm::Gcra => checked::<Grains>(encoding, word, cost, now, origin),
+        Algorithm::FixedWindow => checked::<Window>(encoding, word, cost, now, origin),
+        _ => checked::<Windows>(encoding, word, cost, now, origin),
+    }
+}
+
+#[cfg(feature = "memory")]
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// A check without usage is the same by words, also in the first window of the clock and
+    /// of limits that leave a word no room for the time.
+    #[test]
+    fn no_usage_is_none_by_words(
+        limit_bits in 0u32..48, window in 1u64..200_000_000, aligned in any::<bool>(),
+        algorithm in prop::sample::select(vec![
+            Algorithm::Gcra, Algorithm::FixedWindow, Algorithm::SlidingWindow,
+        ]),
+        origin in 0u64..300_000_000, later in 0u64..300_000_000, share in 1u64..=4,
+    ) {
+        let limit = 3 << limit_bits;
+        let quota = match Quota::new(limit, Duration::from_micros(window)) {
+            _ if aligned => Quota::per_minute(limit).unwrap().with_window_start(Duration::ZERO),
+            quota => quota.unwrap().with_algorithm(algorithm),
+        };
+        let quota = quota.unwrap();
+        let (now, origin) = (Timestamp::from_micros(origin + later), Timestamp::from_micros(origin));
+        let cost = (quota.burst() / share).max(1);
+        let encoding = WordEncoding::new(quota);
+        let unused: Usage = Usage::at(quota, None, now);
+        let after = unused.charge(cost);
+        let word = encoding.pack(&after, origin);
+        let expected = word.map(|word| (Wait::None, Some(word), after.clone(), after.is_near_limit()));
+        prop_assert_eq!(by_algorithm(&encoding, None, cost, now, origin), expected);
+    }
 
     /// A usage and its word are the same, before and after a charge.
     #[test]
@@ -283,11 +324,7 @@ proptest! {
                 let charged = (wait == Wait::None).then(|| encoding.pack(&after, origin)).flatten();
                 prop_assert_eq!((check.passes, check.charged), (wait == Wait::None, charged));
                 prop_assert!(!check.passes || check.is_near_limit == after.is_near_limit());
-                let by_algorithm = match quota.algorithm() {
-                    Algorithm::Gcra => checked::<Grains>(&encoding, word, cost, later, origin),
-                    Algorithm::FixedWindow => checked::<Window>(&encoding, word, cost, later, origin),
-                    _ => checked::<Windows>(&encoding, word, cost, later, origin),
-                };
+                let by_algorithm = by_algorithm(&encoding, Some(word), cost, later, origin);
                 let near = after.is_near_limit();
                 prop_assert_eq!(by_algorithm, Some((wait, charged, after.clone(), near)));
                 let word = charged.unwrap_or(word);

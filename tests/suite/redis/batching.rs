@@ -40,9 +40,9 @@ async fn what_is_asked_at_once_goes_by_few_calls() {
     }
     let mut connection = connection(&url);
     let calls = calls(&mut connection, "evalsha") + calls(&mut connection, "eval");
-    // 500 checks: one that found nothing under way, and the others behind it, once it is
-    // warm over the connection of the runtime and that of the store's thread.
-    assert!((6..=60).contains(&calls), "{calls}");
+    // 500 checks: one that found nothing under way, and the others behind it in four shares,
+    // once it is warm over the connection of the runtime and that of the store's thread.
+    assert!((6..=100).contains(&calls), "{calls}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -30,11 +30,11 @@ pub(crate) struct AnyWordCheck {
 pub(crate) trait WordUsage: Copy {
     const ALGORITHM: Algorithm;
 
-    /// Checks `cost` units against a word of a quota by this algorithm, and charges them if
-    /// they fit. `None` where the usage has no word then.
+    /// Checks `cost` units against the word of a quota by this algorithm, or against no usage,
+    /// and charges them if they fit. `None` where the usage has no word then.
     fn check(
         encoding: &WordEncoding,
-        word: u64,
+        word: Option<u64>,
         cost: u64,
         now: Timestamp,
         origin: Timestamp,
@@ -60,13 +60,15 @@ impl WordUsage for Grains {
     #[inline(always)]
     fn check(
         encoding: &WordEncoding,
-        word: u64,
+        word: Option<u64>,
         cost: u64,
         now: Timestamp,
         origin: Timestamp,
     ) -> Option<WordCheck<Self>> {
         let elapsed = encoding.grains_at(now, origin)?;
-        let before = wait_time::believed(word.saturating_sub(elapsed), encoding.bucket);
+        // An arrival time of long ago is no usage.
+        let ahead = word.unwrap_or(0).saturating_sub(elapsed);
+        let before = wait_time::believed(ahead, encoding.bucket);
         let after = fits(before.checked_add(cost.checked_mul(encoding.per_unit)?)?)?;
         let wait = if cost > encoding.quota.burst() {
             Wait::Never
@@ -101,7 +103,7 @@ macro_rules! window_in_a_word {
             #[inline(always)]
             fn check(
                 encoding: &WordEncoding,
-                word: u64,
+                word: Option<u64>,
                 cost: u64,
                 now: Timestamp,
                 origin: Timestamp,
@@ -133,20 +135,24 @@ window_in_a_word!(Windows, SlidingWindow);
 #[inline(always)]
 fn check_window<A: Arithmetic + Copy>(
     encoding: &WordEncoding,
-    word: u64,
+    word: Option<u64>,
     cost: u64,
     now: Timestamp,
     origin: Timestamp,
 ) -> Option<WordCheck<A>> {
     let quota = &encoding.quota;
-    let before = A::of_word(encoding, word, now, origin);
+    let before = match word {
+        Some(word) => A::of_word(encoding, word, now, origin),
+        None => A::at(quota, None, now),
+    };
     let mut after = before;
     after.charge(quota, now, cost);
     let wait = if cost > quota.burst() { Wait::Never } else { before.wait(quota, now, cost) };
     let is_charged = wait == Wait::None && cost > 0;
     let charged = if !is_charged {
         None
-    } else if let Some(word) = before.word_with(encoding, word, cost, origin) {
+    } else if let Some(word) = word.and_then(|word| before.word_with(encoding, word, cost, origin))
+    {
         Some(word)
     } else {
         Some(after.word(encoding, now, origin)?)
@@ -180,7 +186,7 @@ impl WordEncoding {
         now: Timestamp,
         origin: Timestamp,
     ) -> Option<AnyWordCheck> {
-        let WordCheck { after, wait, charged, .. } = U::check(self, word, cost, now, origin)?;
+        let WordCheck { after, wait, charged, .. } = U::check(self, Some(word), cost, now, origin)?;
         let is_near_limit = after.is_near_limit(self, now);
         Some(AnyWordCheck { passes: wait == Wait::None, is_near_limit, charged })
     }

@@ -207,16 +207,13 @@ impl Shared {
     /// has expired are freed, since their ids are wanted.
     pub(super) fn ids_in_use(&self) -> Vec<bool> {
         let mut in_use = vec![false; 1 + usize::from(u16::MAX)];
-        let now = self.clock.now();
         for bucket in self.table.needed_buckets() {
-            if self.table.bucket(bucket).is_empty() {
-                continue;
-            }
+            // Also of one that looks empty: a check may be about to write to it.
             let location = Location { digest: 0, bucket };
             let mut locked = LockedSegments::lock(self, std::iter::once(location));
             for slot in locked.bucket(bucket).slots_from(0) {
                 let Some(id) = slot.tag().id() else { continue };
-                if !locked.free_if_expired(bucket, slot, now) {
+                if !locked.free_if_expired(bucket, slot) {
                     in_use[usize::from(id.get())] = true;
                 }
             }

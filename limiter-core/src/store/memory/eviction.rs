@@ -37,7 +37,9 @@ impl<'a> LockedSegments<'a> {
         } else {
             self.least_indebted(location, &candidates(slots), now)?
         };
-        let (tag, payload) = (slot.tag(), slot.claim());
+        // Read once the slot is claimed: it may be charged until then, and what lies far ahead
+        // of an earlier instant would count as none.
+        let (tag, payload, now) = (slot.tag(), slot.claim(), self.shared.clock.now());
         self.displace(location, tag, payload, now);
         Some(slot)
     }
@@ -63,9 +65,9 @@ impl<'a> LockedSegments<'a> {
     }
 
     /// Frees a slot if its state has expired; returns whether it did.
-    pub(super) fn free_if_expired(&mut self, bucket: usize, slot: &Slot, now: Timestamp) -> bool {
+    pub(super) fn free_if_expired(&mut self, bucket: usize, slot: &Slot) -> bool {
         // Claimed first: it may be charged until then.
-        let (tag, payload) = (slot.tag(), slot.claim());
+        let (tag, payload, now) = (slot.tag(), slot.claim(), self.shared.clock.now());
         let is_expired = self.fill(bucket, tag, payload, now) == Some(0);
         if is_expired {
             self.forget_wide(bucket, tag, payload);

@@ -114,7 +114,7 @@ impl MemoryStore {
             return Err(Declined);
         }
         let now = self.0.clock.now();
-        let checked = U::check(encoding, read.payload(), check.cost(), now, self.0.origin);
+        let checked = U::check(encoding, Some(read.payload()), check.cost(), now, self.0.origin);
         let WordCheck { before, after, wait, charged } = checked.ok_or(Declined)?;
         let banned_until = self.0.slotted_ban(item, location, now)?;
         let charged = charged.filter(|_| banned_until.is_none());

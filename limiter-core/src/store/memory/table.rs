@@ -136,10 +136,6 @@ impl Bucket {
         self.slots_from(digest).skip(LINE).find(|slot| slot.tag() == tag)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.iter().flatten().all(|slot| slot.tag().is_free())
-    }
-
     /// Returns the slot of that key and namespace.
     pub(super) fn find_same(&self, digest: u64, tag: Tag) -> Option<&Slot> {
         self.slots_from(digest).find(|slot| slot.tag().is_same(tag))

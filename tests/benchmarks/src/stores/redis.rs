@@ -61,7 +61,7 @@ pub(crate) fn measure(pace: &Pace) -> Vec<Section> {
 }
 
 const LIMITS: &str = "\
-with many in flight, the server's one thread: a check takes it 20,000 instructions in a batch of 32, of which writing \
+with many in flight, the server's one thread: a check takes it 21,000 instructions in a batch of 16, of which writing \
 takes 5,800. With one in flight, it takes 60,000 where a script that does nothing takes 20,000: the clock 8,500, \
 reading 6,500, writing 7,200, the parameters 5,000; and the server and the thread that asks wake each other, on a \
 virtual machine whose processors sleep in between. The peers' scripts only count.";

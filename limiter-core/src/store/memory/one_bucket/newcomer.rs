@@ -2,7 +2,7 @@
 //!
 //! It takes the lock of the key's segment, starts from what the key may have used before it
 //! was displaced, and makes room. A flood of new addresses comes this way: by the path for
-//! all checks, each takes three times as long.
+//! all checks, each takes twice as long.
 
 use super::{BucketCheck, only_counter};
 use crate::{
@@ -32,8 +32,8 @@ impl MemoryStore {
         let (now, encoding) = (store.clock.now(), &spec.encoding);
         let displaced: Option<Usage> = locked.displaced(location, tag, spec, now);
         let word = match displaced {
-            Some(usage) => encoding.pack(&usage, store.origin).ok_or(Declined)?,
-            None => 0,
+            Some(usage) => Some(encoding.pack(&usage, store.origin).ok_or(Declined)?),
+            None => None,
         };
         let checked = U::check(encoding, word, check.cost(), now, store.origin);
         let WordCheck { before, after, wait, charged } = checked.ok_or(Declined)?;

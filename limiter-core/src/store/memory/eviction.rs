@@ -37,9 +37,7 @@ impl<'a> LockedSegments<'a> {
         } else {
             self.least_indebted(location, &candidates(slots), now)?
         };
-        // Read once the slot is claimed: it may be charged until then, and what lies far ahead
-        // of an earlier instant would count as none.
-        let (tag, payload, now) = (slot.tag(), slot.claim(), self.shared.clock.now());
+        let (tag, payload) = (slot.tag(), slot.claim());
         self.displace(location, tag, payload, now);
         Some(slot)
     }
@@ -121,7 +119,10 @@ impl<'a> LockedSegments<'a> {
             let usage: Usage = self.own_usage(location.bucket, tag, payload, spec, now);
             usage.bound()
         } else {
-            spec.encoding.bound(payload, now, self.shared.origin)
+            // It may have been charged until it was claimed, and what lies far ahead of an
+            // earlier instant counts as none.
+            let bound = |now| spec.encoding.bound(payload, now, self.shared.origin);
+            bound(now).or_else(|| bound(self.shared.clock.now()))
         };
         self.remember(location, tag, spec, bound, now);
     }

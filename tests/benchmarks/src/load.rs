@@ -37,6 +37,12 @@ pub(crate) fn runtime(workers: Option<usize>) -> Runtime {
     builder.enable_all().build().expect("threads can be started")
 }
 
+/// Returns a runtime of one thread, as a worker of actix-web has.
+pub(crate) fn of_one_thread() -> Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().expect("it needs no thread")
+}
+
 /// Answers a second.
 pub(crate) async fn throughput<A: Future<Output = ()> + Send + 'static>(
     time: Duration,

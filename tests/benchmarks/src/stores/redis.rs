@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 use super::{HOUR, KEYS, Measure, Ours, flexible, user};
 use crate::{
     chart::{Chart, Group, Kind},
-    load::{Load, alone_in_turn, runtime, throughput},
+    load::{Load, alone_in_turn, of_one_thread, runtime, throughput},
     machine::version,
     node::Flexible,
     options::Pace,
@@ -53,7 +53,8 @@ pub(crate) fn measure(pace: &Pace) -> Vec<Section> {
          64 checks in flight unless a row says otherwise, ours by GCRA with a ban rule, the whole decision returned; the others by their fixed windows \
          without bans, of which rate-limiter-flexible returns what remains and when, \
          actix-extensible-rate-limit as well. Ours and actix-extensible-rate-limit each on the \
-         better of a runtime with one worker and one with two. The floor is a script that does \
+         better of a runtime with one worker and one with two; with one in flight on one thread, \
+         as a worker of actix-web. The floor is a script that does \
          nothing, called with three keys. The cluster is three masters on the same machine.",
         version("redis-server")
     );
@@ -202,11 +203,14 @@ impl Stage<'_> {
         Box::new(move || runtime.block_on(throughput(time, Load::of(keys), ask.clone())))
     }
 
-    /// One check after the other, beside the least that a script can do.
+    /// One check after the other on one thread, as a worker of actix-web, beside the least
+    /// that a script can do.
     fn waits(&self, pace: &Pace) -> Vec<Row> {
+        let thread = of_one_thread();
+        let bare = Bare { script: self.bare.script.clone(), link: thread.block_on(link()) };
         let rounds = side_by_side(pace.rounds, || {
-            let bare = |key| self.bare.clone().call(key);
-            self.runtime().block_on(alone_in_turn(pace.time, |key| self.ours.ask(key), bare))
+            let bare = |key| bare.clone().call(key);
+            thread.block_on(alone_in_turn(pace.time, |key| self.ours.ask(key), bare))
         });
         let row = |rounds: &Rounds, name: &str, most| Row {
             work: "one in flight, until the answer".to_owned(),
@@ -218,7 +222,7 @@ impl Stage<'_> {
         let floor = row(&rounds, "the floor", 1.12);
         let peer = self.flexible.map(|peer| {
             let contenders = vec![
-                self.ours.contender(self.runtime(), pace, Measure::Alone),
+                self.ours.contender(&thread, pace, Measure::Alone),
                 flexible(peer, redis_url(), pace, Measure::Alone),
             ];
             row(&in_turn(pace.rounds, contenders), "rate-limiter-flexible", 1.0)

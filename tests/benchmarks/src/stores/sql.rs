@@ -6,7 +6,7 @@ use tokio::{runtime::Runtime, sync::Mutex};
 use super::{KEYS, Measure, Ours, flexible};
 use crate::{
     chart::{Chart, Group, Kind},
-    load::{ALL_NEW, Load, alone_in_turn, runtime},
+    load::{ALL_NEW, Load, alone_in_turn, of_one_thread, runtime},
     machine::version,
     node::Flexible,
     options::Pace,
@@ -16,19 +16,19 @@ use crate::{
 };
 
 pub(crate) fn measure(pace: &Pace) -> Vec<Section> {
-    let runtime = runtime(None);
+    let runtimes = Runtimes { workers: [runtime(None), runtime(Some(1))], thread: of_one_thread() };
     let node = Flexible::start();
     let file = format!("sqlite://{}", kept_folder("compare").join("limits").display());
     let databases = [
-        Database::new("PostgreSQL", postgres_url(), &runtime, node.as_ref()),
-        Database::new("MariaDB", mysql_url(), &runtime, node.as_ref()),
-        Database::new("SQLite", &file, &runtime, None),
+        Database::new("PostgreSQL", postgres_url(), &runtimes, node.as_ref()),
+        Database::new("MariaDB", mysql_url(), &runtimes, node.as_ref()),
+        Database::new("SQLite", &file, &runtimes, None),
     ];
     let throughputs = databases
         .iter()
         .flat_map(|database| LOADS.map(|(what, load)| database.throughput(pace, what, load)));
     let (mut rows, groups): (Vec<_>, Vec<_>) = throughputs.unzip();
-    let upsert = runtime.block_on(Upsert::connect());
+    let upsert = runtimes.thread.block_on(Upsert::connect());
     let [postgres, others @ ..] = &databases;
     rows.push(postgres.wait_beside(pace, &upsert));
     rows.extend([postgres].into_iter().chain(others).map(|database| database.wait(pace)));
@@ -42,8 +42,9 @@ pub(crate) fn measure(pace: &Pace) -> Vec<Section> {
         "PostgreSQL {} and MariaDB {}, which do not wait for the disk; 64 checks in flight over 4 \
          connections of ours and 10 of the other, which is what each opens by itself; ours by GCRA \
          with a ban rule, the whole decision returned, in tables that are not logged; the other by \
-         its fixed window without bans, in its own tables. The floor is a prepared upsert of one \
-         row, interleaved call by call.",
+         its fixed window without bans, in its own tables. Ours on the better of a runtime with one \
+         worker and one with two, and with one in flight on one thread, as a worker of actix-web. \
+         The floor is a prepared upsert of one row, interleaved call by call.",
         version("postgres"),
         version("mariadbd")
     );
@@ -55,7 +56,8 @@ on PostgreSQL and MariaDB the processors: of two, PostgreSQL keeps one busy and 
 checks: 0.2 to lock, 0.6 to read 192 names (by `JSON_TABLE` as long), 0.5 to write. SQLite has one writer at a time: of \
 1.0 ms for 64 checks half is its own, 64 rows on as many pages, and a batch waits for the one before. One in flight: \
 MariaDB and SQLite by way of the store's own thread and back, two changes of threads of about 20 µs each; the statement of \
-PostgreSQL looks for a ban and compares the quota, and takes the server 74 µs where the floor's takes 49.";
+PostgreSQL looks for a ban and compares the quota, which takes 10 µs more than the floor's, and this process makes names \
+and arrays for it, 17 µs with the answer.";
 
 const LOADS: [(&str, Load); 4] = [
     ("10 k keys", Load::of(KEYS)),
@@ -73,40 +75,53 @@ const LEAST_OF_SQLITE: f64 = 100_000.0;
 struct Database<'a> {
     name: &'static str,
     url: &'a str,
-    ours: Ours,
-    runtime: &'a Runtime,
+    /// Over connections of their own, of which runtimes share a half.
+    ours: [Ours; 3],
+    runtimes: &'a Runtimes,
     node: Option<&'a Flexible>,
+}
+
+/// With a worker for each core and with one; and of one thread, as a worker of actix-web.
+struct Runtimes {
+    workers: [Runtime; 2],
+    thread: Runtime,
 }
 
 impl<'a> Database<'a> {
     fn new(
         name: &'static str,
         url: &'a str,
-        runtime: &'a Runtime,
+        runtimes: &'a Runtimes,
         node: Option<&'a Flexible>,
     ) -> Self {
-        Self { name, url, ours: runtime.block_on(Ours::connect(url)), runtime, node }
+        let ours = [(); 3].map(|()| runtimes.thread.block_on(Ours::connect(url)));
+        Self { name, url, ours, runtimes, node }
     }
 
     fn throughput(&self, pace: &Pace, what: &str, load: Load) -> (Row, Group) {
-        let rounds = in_turn(pace.rounds, self.contenders(pace, Measure::Throughput(load)));
-        let work = format!("{}, {what}", self.name);
-        let ours = a_second(rounds.median(0));
-        let peer = self.node.map(|_| rounds.median(1));
-        let group = Group { name: work.clone(), bars: vec![Some(rounds.median(0)), peer] };
+        let measure = Measure::Throughput(load);
+        let ours = self.ours.iter().zip(&self.runtimes.workers);
+        let mut contenders: Vec<Contender<'_>> =
+            ours.map(|(ours, runtime)| ours.contender(runtime, pace, measure)).collect();
+        contenders.extend(self.node.map(|node| flexible(node, self.url, pace, measure)));
+        let rounds = in_turn(pace.rounds, contenders);
+        let (work, best) = (format!("{}, {what}", self.name), rounds.highest([0, 1]));
+        let ours = a_second(rounds.median(best));
+        let peer = self.node.map(|_| rounds.median(2));
+        let group = Group { name: work.clone(), bars: vec![Some(rounds.median(best)), peer] };
         let row = match peer {
             Some(peer) => Row {
                 work,
                 ours,
                 beside: format!("rate-limiter-flexible {}", a_second(peer)),
-                ratios: vec![rounds.ratio(0, 1)],
+                ratios: vec![rounds.ratio(best, 2)],
                 target: self.least(what).map(Target::AtLeast),
             },
             None if self.name == "SQLite" && what == LOADS[0].0 => Row {
                 work,
                 ours,
                 beside: format!("at least {}", a_second(LEAST_OF_SQLITE)),
-                ratios: vec![rounds.median(0) / LEAST_OF_SQLITE],
+                ratios: vec![rounds.median(best) / LEAST_OF_SQLITE],
                 target: Some(Target::AtLeast(1.0)),
             },
             None if self.name == "SQLite" => Row::alone(work, ours),
@@ -124,18 +139,15 @@ impl<'a> Database<'a> {
         }
     }
 
-    fn contenders<'b>(&'b self, pace: &Pace, measure: Measure) -> Vec<Contender<'b>> {
-        let ours = self.ours.contender(self.runtime, pace, measure);
-        let peer = self.node.map(|node| flexible(node, self.url, pace, measure));
-        [ours].into_iter().chain(peer).collect()
-    }
-
     fn work_alone(&self) -> String {
         format!("{}, one in flight, until the answer", self.name)
     }
 
     fn wait(&self, pace: &Pace) -> Row {
-        let rounds = in_turn(pace.rounds, self.contenders(pace, Measure::Alone));
+        let [.., ours] = &self.ours;
+        let mut contenders = vec![ours.contender(&self.runtimes.thread, pace, Measure::Alone)];
+        contenders.extend(self.node.map(|node| flexible(node, self.url, pace, Measure::Alone)));
+        let rounds = in_turn(pace.rounds, contenders);
         let mut row = Row::alone(self.work_alone(), microseconds(rounds.median(0)));
         if self.node.is_some() {
             row.beside = format!("rate-limiter-flexible {}", microseconds(rounds.median(1)));
@@ -146,9 +158,10 @@ impl<'a> Database<'a> {
 
     /// One check after the other, beside the least that a limiter can do.
     fn wait_beside(&self, pace: &Pace, upsert: &Upsert) -> Row {
+        let [.., ours] = &self.ours;
         let rounds = side_by_side(pace.rounds, || {
-            let ours = |key| self.ours.ask(key);
-            self.runtime.block_on(alone_in_turn(pace.time, ours, |key| upsert.ask(key)))
+            let (ours, upsert) = (|key| ours.ask(key), |key| upsert.ask(key));
+            self.runtimes.thread.block_on(alone_in_turn(pace.time, ours, upsert))
         });
         Row {
             work: self.work_alone(),

@@ -38,6 +38,7 @@ use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 
 use self::bytes::KeyBytes;
+#[cfg(feature = "memory")]
 pub(crate) use self::in_memory_hash::mix;
 pub use self::{
     spec::{KeyPart, KeySpec},

@@ -36,7 +36,7 @@ impl MemoryStoreBuilder {
         Self { max_bans: max_bans.clamp(1, MAX_ENTRIES), ..self }
     }
 
-    /// Takes the time from `clock`. Defaults to the [`SystemClock`].
+    /// Takes the time from `clock`. Defaults to the [`SystemClock`](crate::SystemClock).
     pub fn clock(self, clock: impl Clock) -> Self {
         Self { clock: Some(Arc::new(clock)), ..self }
     }

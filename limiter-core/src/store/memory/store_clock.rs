@@ -21,7 +21,7 @@ impl StoreClock {
         }
     }
 
-    /// Returns true if it may step back, which [`SystemClock`] never does.
+    /// Returns true if it may step back, which the clock of the system never does.
     #[inline]
     pub(super) const fn may_step_back(&self) -> bool {
         matches!(self, Self::Given(_))

@@ -31,10 +31,8 @@ impl MemoryStore {
         }
         let (now, encoding) = (store.clock.now(), &spec.encoding);
         let displaced: Option<Usage> = locked.displaced(location, tag, spec, now);
-        let word = match displaced {
-            Some(usage) => Some(encoding.pack(&usage, store.origin).ok_or(Declined)?),
-            None => None,
-        };
+        let word = displaced.map(|usage| encoding.pack(&usage, store.origin).ok_or(Declined));
+        let word = word.transpose()?;
         let checked = U::check(encoding, word, check.cost(), now, store.origin);
         let WordCheck { before, after, wait, charged } = checked.ok_or(Declined)?;
         // Its refusal takes no lock.

@@ -199,7 +199,8 @@ impl PolicySet {
 
     /// Records that the one policy of a set refuses a request, without a strike and without
     /// a new ban.
-    #[inline]
+    #[allow(clippy::inline_always, reason = "see check_one_bucket")]
+    #[inline(always)]
     fn record_one_refused<U: WordUsage>(&self, check: &Check<'_>, checked: BucketCheck<'_, U>) {
         // Every quota holds one unit.
         if check.cost() > 1 && checked.wait() == Wait::Never {

@@ -10,20 +10,25 @@
 //! with those of the other shards: with one shard, two threads that refused one key took
 //! three times as long as one. A refusal that finds its shard locked by another thread is
 //! not noted, so that no request waits here, but for the first of a shard in a minute: it
-//! merges up to 512 keys.
+//! merges up to 512 keys. Of a flood, a sample is noted.
 
 mod counts;
 mod position_table;
+mod sampling;
 mod summary;
 
 use std::sync::{
     Mutex, MutexGuard, PoisonError, TryLockError,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicU64, Ordering},
 };
 
 use serde::Serialize;
 
-use self::{counts::Counts, summary::Summary};
+use self::{
+    counts::Counts,
+    sampling::{EXACT, ThisThread, WEIGHT},
+    summary::Summary,
+};
 use crate::{key::Key, quota::Quota, time::Timestamp};
 
 /// Minutes that are kept.
@@ -34,14 +39,10 @@ const MINUTE: u64 = 60_000_000;
 
 const SHARDS: usize = 8;
 
-static THREADS: AtomicUsize = AtomicUsize::new(0);
-
-thread_local! {
-    /// The shard of this thread: the next one for each thread that has refused something.
-    static SHARD: usize = THREADS.fetch_add(1, Ordering::Relaxed) % SHARDS;
-}
-
 /// A key that a policy has refused, or would have refused in the shadow.
+///
+/// Counts are bounds for up to 4,096 refusals that a thread makes in a minute. Of those that
+/// follow in that minute one of eight is noted, at random, and stands for eight.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct RefusedKey {
@@ -72,13 +73,29 @@ pub(crate) struct RefusedKeys {
 /// Two cache lines, since processors fetch lines in pairs.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-struct Shard(Mutex<Option<PresentMinute>>);
+struct Shard {
+    /// The end of the last minute in which it has noted so many that it samples.
+    sampled_until: AtomicU64,
+    present: Mutex<Option<PresentMinute>>,
+}
+
+/// A refusal as it is noted.
+#[derive(Clone, Copy)]
+struct Refusal<'a> {
+    digest: u64,
+    key: &'a Key,
+    quota: Option<Quota>,
+    now: Timestamp,
+    /// How many refusals it stands for.
+    weight: u64,
+}
 
 /// The minute that some threads note refusals in.
 #[derive(Debug)]
 struct PresentMinute {
     /// The instant at which it ends, in microseconds since the epoch.
     end: u64,
+    noted: u32,
     summary: Summary,
 }
 
@@ -99,18 +116,32 @@ impl RefusedKeys {
         quota: Option<Quota>,
         now: Timestamp,
     ) -> bool {
-        let shard = &self.shards[SHARD.with(|shard| *shard)];
-        let mut present = match shard.0.try_lock() {
+        ThisThread::with(|thread| {
+            let shard = &self.shards[thread.shard];
+            let samples = now.as_micros() < shard.sampled_until.load(Ordering::Relaxed);
+            if samples && !thread.is_sampled() {
+                return true;
+            }
+            let weight = if samples { WEIGHT } else { 1 };
+            self.note_in(shard, Refusal { digest, key, quota, now, weight })
+        })
+    }
+
+    fn note_in(&self, shard: &Shard, refusal: Refusal<'_>) -> bool {
+        let mut present = match shard.present.try_lock() {
             Ok(present) => present,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return false,
         };
-        match &mut *present {
+        let minute = match &mut *present {
             // A clock that has stepped back counts on in the last minute.
-            Some(minute) if now.as_micros() < minute.end => {
-                minute.summary.note(digest, key, quota, now);
-            }
-            _ => self.begin_minute(&mut present, now).note(digest, key, quota, now),
+            Some(minute) if refusal.now.as_micros() < minute.end => minute,
+            _ => self.begin_minute(&mut present, refusal.now),
+        };
+        minute.summary.note(refusal);
+        minute.noted = minute.noted.saturating_add(1);
+        if minute.noted == EXACT {
+            shard.sampled_until.store(minute.end, Ordering::Relaxed);
         }
         true
     }
@@ -121,12 +152,12 @@ impl RefusedKeys {
         &self,
         present: &'a mut Option<PresentMinute>,
         now: Timestamp,
-    ) -> &'a mut Summary {
+    ) -> &'a mut PresentMinute {
         let end = (now.as_micros() / MINUTE + 1) * MINUTE;
-        if let Some(PresentMinute { end, mut summary }) = present.take() {
+        if let Some(PresentMinute { end, mut summary, .. }) = present.take() {
             self.keep(EndedMinute { end, counts: summary.counts() }, now);
         }
-        &mut present.insert(PresentMinute { end, summary: Summary::default() }).summary
+        present.insert(PresentMinute { end, noted: 0, summary: Summary::default() })
     }
 
     /// Keeps a shard's part of a minute, merged with what other shards had of it.
@@ -153,7 +184,7 @@ impl RefusedKeys {
         let mut shards: Vec<MutexGuard<'_, Option<PresentMinute>>> = self
             .shards
             .iter()
-            .map(|shard| shard.0.lock().unwrap_or_else(PoisonError::into_inner))
+            .map(|shard| shard.present.lock().unwrap_or_else(PoisonError::into_inner))
             .collect();
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         let present = shards.iter_mut().filter_map(|shard| shard.as_mut());

@@ -235,8 +235,8 @@ impl Shared {
     }
 
     fn ban(&self, item: Item<'_>) -> Result<Option<Ban>, StoreError> {
-        let bucket = self.location(&item.subject.key).bucket;
-        let ban = self.bans.get(bucket, item.policy.namespaces().bans, &item.subject.key);
+        let location = self.location(&item.subject.key);
+        let ban = self.bans.get(location, item.policy.namespaces().bans, &item.subject.key);
         Ok(ban.filter(|ban| ban.holds(self.clock.now())))
     }
 

@@ -2,12 +2,10 @@
 //! takes the place of the key with the smallest count, and that count as its error.
 
 use super::{
-    RefusedKey,
+    Refusal, RefusedKey,
     counts::{Counts, Entry},
     position_table::{CAPACITY, PositionTable},
 };
-use crate::{key::Key, quota::Quota, time::Timestamp};
-
 #[derive(Debug, Default)]
 pub(super) struct Summary {
     entries: Vec<Entry>,
@@ -19,20 +17,20 @@ pub(super) struct Summary {
 }
 
 impl Summary {
-    pub(super) fn note(&mut self, digest: u64, key: &Key, quota: Option<Quota>, now: Timestamp) {
-        if let Some(position) = self.positions.get(digest) {
+    pub(super) fn note(&mut self, refusal: Refusal<'_>) {
+        if let Some(position) = self.positions.get(refusal.digest) {
             let refused = &mut self.entries[position].refused;
-            refused.count += 1;
-            (refused.last_seen, refused.quota) = (now, quota);
+            refused.count += refusal.weight;
+            (refused.last_seen, refused.quota) = (refusal.now, refusal.quota);
             return;
         }
-        self.add(digest, key, quota, now);
+        self.add(refusal);
     }
 
     /// Adds a key that is not there.
     #[inline(never)]
-    fn add(&mut self, digest: u64, key: &Key, quota: Option<Quota>, now: Timestamp) {
-        let (key, count, error) = (key.clone(), 1, 0);
+    fn add(&mut self, Refusal { digest, key, quota, now, weight }: Refusal<'_>) {
+        let (key, count, error) = (key.clone(), weight, 0);
         let refused = RefusedKey { key, count, error, first_seen: now, last_seen: now, quota };
         let new = Entry { digest, refused };
         if self.entries.len() < CAPACITY {
@@ -43,7 +41,8 @@ impl Summary {
         let position = self.least_frequent();
         let place = &mut self.entries[position];
         let (displaced, error) = (place.digest, place.refused.count);
-        *place = Entry { refused: RefusedKey { count: error + 1, error, ..new.refused }, ..new };
+        let count = error + weight;
+        *place = Entry { refused: RefusedKey { count, error, ..new.refused }, ..new };
         self.positions.remove(displaced);
         self.positions.insert(digest, position);
     }

@@ -19,7 +19,7 @@ impl Shared {
         let bannable = check.only_item().filter(|item| item.may_be_banned());
         let item = bannable.ok_or(Declined)?;
         let location = self.location(&item.subject.key);
-        if !self.bans.has_any(location.bucket) {
+        if !self.bans.may_have(location) {
             return Err(Declined);
         }
         let counters = &item.policy.counters().quotas;
@@ -45,7 +45,7 @@ impl Shared {
     ///
     /// # Errors
     /// If that takes the lock to say.
-    fn word(
+    pub(super) fn word(
         &self,
         location: Location,
         Counter { spec, id }: &Counter,

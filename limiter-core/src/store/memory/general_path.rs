@@ -169,7 +169,7 @@ impl Locked<'_> {
     fn record(&mut self, at: usize, item: Item<'_>, rule: &BanRule, now: Timestamp) -> BanRecord {
         let Found { location, strikes, .. } = &self.found[at];
         let bans = &self.segments.shared.bans;
-        let ban = bans.get(location.bucket, item.policy.namespaces().bans, &item.subject.key);
+        let ban = bans.get(*location, item.policy.namespaces().bans, &item.subject.key);
         let strikes = item.policy.counters().strikes.as_ref().zip(*strikes);
         let strikes = strikes.and_then(|(counter, id)| {
             let usage: Usage = self.segments.read(*location, &counter.spec, id, now);

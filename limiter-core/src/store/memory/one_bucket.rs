@@ -80,7 +80,7 @@ impl<U: WordUsage> BucketCheck<'_, U> {
     }
 
     /// Returns the decision of a check that is refused.
-    #[cold]
+    #[inline]
     pub(crate) fn refusal(self) -> Decision {
         let ban = self.banned_until.map(|until| PolicyBan { policy: 0, until });
         Decision::of(self.now, ban, ShortList::of_one(self.status()))

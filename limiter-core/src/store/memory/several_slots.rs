@@ -102,7 +102,7 @@ impl<'a> SlotsCheck<'a> {
             last = Some((key, location, segment));
             self.read_slots_of(policy, item, location, segment)?;
             // Asked after the slots: a strike that bans has claimed them before.
-            self.may_be_banned |= item.may_be_banned() && self.store.bans.has_any(location.bucket);
+            self.may_be_banned |= item.may_be_banned() && self.store.bans.may_have(location);
         }
         Ok(())
     }

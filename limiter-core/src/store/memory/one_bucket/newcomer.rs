@@ -7,8 +7,9 @@
 use super::{BucketCheck, only_counter};
 use crate::{
     algorithm::{Usage, Wait, WordCheck, WordUsage},
-    check::Check,
-    store::memory::{MemoryStore, fast_path::Declined, locking::LockedSegments, slot::Tag},
+    check::{Check, Item},
+    policy::Counter,
+    store::memory::{MemoryStore, Shared, fast_path::Declined, locking::LockedSegments, slot::Tag},
 };
 
 impl MemoryStore {
@@ -20,6 +21,10 @@ impl MemoryStore {
         let (item, counter) = only_counter::<U>(check)?;
         let (store, spec) = (&*self.0, &counter.spec);
         let of_key = store.location(&item.subject.key);
+        let may_have_ban = item.may_be_banned() && store.bans.may_have(of_key);
+        if may_have_ban && let Ok(refused) = store.refuse_newcomer(check.cost(), item, counter) {
+            return Ok(refused);
+        }
         let location = of_key.of(spec.namespace, &store.table);
         let mut locked = LockedSegments::lock(store, std::iter::once(location));
         // It stands for the counter as long as the lock is held.
@@ -35,7 +40,7 @@ impl MemoryStore {
         let word = word.transpose()?;
         let checked = U::check(encoding, word, check.cost(), now, store.origin);
         let WordCheck { before, after, wait, charged } = checked.ok_or(Declined)?;
-        // Its refusal takes no lock.
+        // It has been banned in between, or its refusal takes more.
         if store.slotted_ban(item, of_key, now)?.is_some() {
             return Err(Declined);
         }
@@ -51,11 +56,38 @@ impl MemoryStore {
     }
 }
 
+impl Shared {
+    /// Refuses a newcomer because of the ban in force on it, without a lock: clients that an
+    /// operator has banned may never have been counted.
+    fn refuse_newcomer<'a, U: WordUsage>(
+        &'a self,
+        cost: u64,
+        item: Item<'_>,
+        counter: &'a Counter,
+    ) -> Result<BucketCheck<'a, U>, Declined> {
+        let location = self.location(&item.subject.key);
+        if self.word(location, counter)?.is_some() {
+            return Err(Declined);
+        }
+        let now = self.clock.now();
+        let banned_until = Some(self.slotted_ban(item, location, now)?.ok_or(Declined)?);
+        let encoding = &counter.spec.encoding;
+        let checked = U::check(encoding, None, cost, now, self.origin).ok_or(Declined)?;
+        let (usage, wait) = (checked.before, checked.wait);
+        let digest = location.digest;
+        Ok(BucketCheck { store: self, digest, encoding, now, usage, wait, banned_until })
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::{
+        ManualClock, Timestamp,
         algorithm::{Grains, Window, Windows},
+        ban::{BanChange, BanRule},
         check::Subject,
         key::Key,
         policy::Policy,
@@ -89,5 +121,35 @@ mod tests {
             assert!(decision.quotas()[0].remaining() <= left, "{:?}: {decision:?}", U::ALGORITHM);
         }
         assert!(store.check_newcomer::<U>(&of(1, 1)).is_err(), "{:?}", U::ALGORITHM);
+    }
+
+    /// A key that was never counted, banned by hand: the answer of the general path.
+    #[test]
+    fn a_banned_newcomer_is_refused_without_a_lock() {
+        let minute = Duration::from_secs(60);
+        let rule = BanRule::after_strikes(3).within(minute).for_duration(minute).unwrap();
+        let policies = [Policy::new("api", Quota::per_minute(3).unwrap()).unwrap().with_ban(rule)];
+        let (store, clock) = {
+            let clock = ManualClock::new(Timestamp::from_micros(1_000_000_000));
+            (MemoryStore::builder().clock(clock.clone()).build(), clock)
+        };
+        let subjects = ["alice", "bob"].map(|user| Subject::new(Key::user(user)));
+        let of = |n: usize, cost| Check::new(&policies, &subjects[n..=n], cost);
+        assert!(store.decide_at_once(&of(1, 1)).unwrap().is_allowed());
+        for (cost, ban) in [(1, 30), (9, 30), (0, 20)] {
+            let change = BanChange::Ban(Duration::from_secs(ban));
+            store.0.change_ban(of(0, 1).item(0), change).unwrap();
+            let locked = store.0.segment(store.0.location(&subjects[0].key)).lock();
+            let refused = store.check_newcomer::<Grains>(&of(0, cost)).ok();
+            drop(locked);
+            let general = store.0.decide(&of(0, cost)).unwrap();
+            assert_eq!(
+                refused.map(|refused| format!("{:?}", refused.decision())),
+                Some(format!("{general:?}"))
+            );
+            clock.advance(Duration::from_secs(ban));
+            let free = store.check_newcomer::<Grains>(&of(0, 0)).ok().unwrap();
+            assert!(free.is_admitted());
+        }
     }
 }

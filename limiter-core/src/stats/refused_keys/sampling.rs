@@ -1,0 +1,55 @@
+//! Sampling in a flood: after [`EXACT`] refusals that a shard has noted in a minute, it notes
+//! one of [`WEIGHT`], chosen at random, with that weight.
+//!
+//! A flood of banned clients is cheaper to refuse so: to note a refusal took half of it, 13 ns
+//! for the lock and up to 45 for another key that is displaced. A sample is enough for whom it
+//! is to find: of a key refused 10,000 times in a minute, the count is off by 5 % at most in
+//! 95 of 100 minutes. Every eighth, without chance, would not do: of clients that take
+//! turns, some would be seen never, and others always.
+
+use std::{
+    cell::Cell,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use super::SHARDS;
+
+/// Refusals of a shard in a minute that are all noted.
+pub(super) const EXACT: u32 = 4_096;
+
+/// How many refusals each stands for that is noted of those that follow.
+pub(super) const WEIGHT: u64 = 8;
+
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    static THREAD: ThisThread = ThisThread::new();
+}
+
+/// What a thread notes refusals with.
+pub(super) struct ThisThread {
+    /// Its shard: the next one for each thread that has refused something.
+    pub(super) shard: usize,
+    random: Cell<u64>,
+}
+
+impl ThisThread {
+    fn new() -> Self {
+        let number = THREADS.fetch_add(1, Ordering::Relaxed);
+        Self { shard: number % SHARDS, random: Cell::new(number as u64) }
+    }
+
+    #[inline]
+    pub(super) fn with<T>(call: impl FnOnce(&Self) -> T) -> T {
+        THREAD.with(call)
+    }
+
+    /// Returns true for one call of [`WEIGHT`], at random: by the high bits of Knuth's linear
+    /// congruential generator for MMIX.
+    #[inline]
+    pub(super) fn is_sampled(&self) -> bool {
+        let (factor, step) = (6_364_136_223_846_793_005, 1_442_695_040_888_963_407);
+        self.random.set(self.random.get().wrapping_mul(factor).wrapping_add(step));
+        self.random.get() >> (u64::BITS - WEIGHT.ilog2()) == 0
+    }
+}

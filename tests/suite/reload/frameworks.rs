@@ -133,9 +133,9 @@ fn change_under_load(mut written: Written, reloads: &Reloads, port: u16, table: 
             text(limit, table)
         };
         load.will_be(limit);
-        written.write(way, &new);
+        let took = written.write(way, &new);
         let since = Instant::now();
-        let event = reloads.wait();
+        let event = reloads.wait_after(took);
         assert!(!event.starts_with("refused"), "{way:?}: {event}");
         load.wait_for(limit);
         slowest = slowest.max(since.elapsed());

@@ -32,8 +32,8 @@ async fn each_way_of_writing_is_taken() {
     let mut old = text(10);
     for (n, way) in (11..).zip(Way::ALL) {
         let new = if way == Way::Append { format!("{old}mode = \"shadow\"\n") } else { text(n) };
-        written.write(way, &new);
-        let event = reloads.wait();
+        let took = written.write(way, &new);
+        let event = reloads.wait_after(took);
         assert!(!event.starts_with("refused"), "{way:?}: {event}");
         let policy = &set.current().policies()[0].clone();
         match way {

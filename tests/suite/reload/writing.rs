@@ -6,7 +6,7 @@ use std::{
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::Folder;
@@ -62,10 +62,16 @@ impl Written {
         &self.path
     }
 
-    /// Changes the file in that way. The text of the way `Append` begins with the one
-    /// before.
-    pub(super) fn write(&mut self, way: Way, text: &str) {
+    /// Changes the file in that way, and returns how long that took. The text of the way
+    /// `Append` begins with the one before.
+    pub(super) fn write(&mut self, way: Way, text: &str) -> Duration {
+        let begun = Instant::now();
         self.written += 1;
+        self.write_to(way, text);
+        begun.elapsed()
+    }
+
+    fn write_to(&self, way: Way, text: &str) {
         let other = self.folder.file(&format!("other-{}", self.written));
         match way {
             Way::InPlace => fs::write(&self.path, text).unwrap(),

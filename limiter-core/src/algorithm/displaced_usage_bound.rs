@@ -20,6 +20,8 @@ pub(crate) struct Ring {
     pub(crate) tick: u64,
     /// How many ticks differ. Usage ends within one less of them.
     pub(crate) ticks: u64,
+    /// How many amounts differ.
+    pub(crate) levels: u64,
 }
 
 impl Ring {

@@ -175,6 +175,6 @@ impl Counting for Window {
 
     #[cfg(feature = "memory")]
     fn ring(quota: &Quota) -> Ring {
-        Ring { tick: quota.window_micros(), ticks: 3 }
+        Ring { tick: quota.window_micros(), ticks: 3, levels: 5 }
     }
 }

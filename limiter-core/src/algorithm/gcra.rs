@@ -198,23 +198,27 @@ impl Counting for Debt {
 
     #[cfg(feature = "memory")]
     fn from_bound(quota: &Quota, bound: UsageBound, now: Timestamp) -> State {
-        let most = now.as_micros().saturating_add(drain(quota));
+        // A full bucket may end within a microsecond: without the fraction, the key would be
+        // admitted so much too early.
         let (limit, burst) = (quota.limit(), quota.burst());
-        State::Gcra { tat: bound.until.min(most), fraction: 0, limit, burst }
+        let (whole, fraction) = drain(quota);
+        let full = (now.as_micros().saturating_add(whole), fraction);
+        let (tat, fraction) = full.min((bound.until, 0));
+        State::Gcra { tat, fraction, limit, burst }
     }
 
     #[cfg(feature = "memory")]
     fn ring(quota: &Quota) -> Ring {
-        Ring { tick: (drain(quota) + 1).div_ceil(13), ticks: 15 }
+        Ring { tick: (drain(quota).0 + 1).div_ceil(13), ticks: 15, levels: 1 }
     }
 }
 
-/// Microseconds in which a full bucket drains, rounded down: what a displaced key
-/// is remembered to have used is at most that.
+/// Returns the microseconds in which a full bucket drains, and the rest in `1 / limit` of one:
+/// what a displaced key is remembered to have used is at most that.
 #[cfg(feature = "memory")]
-fn drain(quota: &Quota) -> u64 {
-    let full = capacity(quota);
-    u64::try_from(full / u128::from(quota.limit())).unwrap_or(u64::MAX / 2)
+fn drain(quota: &Quota) -> (u64, u64) {
+    let (whole, fraction) = div_rem(capacity(quota), quota.limit());
+    (whole.min(u64::MAX / 2), fraction)
 }
 
 /// Returns units as debt: whole microseconds, and the rest in `1 / limit` of one.

@@ -200,7 +200,7 @@ impl Counting for Windows {
 
     #[cfg(feature = "memory")]
     fn ring(quota: &Quota) -> Ring {
-        Ring { tick: quota.window_micros(), ticks: 3 }
+        Ring { tick: quota.window_micros(), ticks: 3, levels: 5 }
     }
 }
 

@@ -261,7 +261,7 @@ impl Counting for Segments {
 
     #[cfg(feature = "memory")]
     fn ring(quota: &Quota) -> Ring {
-        Ring { tick: (quota.window_micros() + length(quota)).div_ceil(3), ticks: 5 }
+        Ring { tick: (quota.window_micros() + length(quota)).div_ceil(3), ticks: 5, levels: 3 }
     }
 }
 

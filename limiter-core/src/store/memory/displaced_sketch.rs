@@ -66,7 +66,7 @@ impl DisplacedUsage {
         };
         let sketch = &mut self.0[at];
         sketch.age(now);
-        sketch.insert(tag, ring.mark(bound, &quota));
+        sketch.insert(tag, sketch.mark(bound, &quota));
     }
 
     /// Returns the most that a key may have used before it was displaced.
@@ -81,73 +81,63 @@ impl DisplacedUsage {
             self.0.swap_remove(at);
             return None;
         }
-        let mark = self.0[at].find(tag)?;
-        Some(Usage::from_bound(quota, ring.bound(mark, &quota), now))
+        let bound = self.0[at].find(tag, &quota)?;
+        Some(Usage::from_bound(quota, bound, now))
     }
 }
 
-/// The content of a cell: the tick at which the usage ends, and its level, from 0 on.
+/// The content of a cell.
 #[derive(Clone, Copy, Debug)]
 struct Mark {
-    end: u64,
+    /// In how many ticks the usage ends: 1 at least, and fewer than the ring has.
+    ahead: u64,
+    /// How much it is, from 0 on.
     level: u64,
-}
-
-impl Ring {
-    const fn levels(self) -> u64 {
-        CODES / self.ticks
-    }
-
-    const fn tick_of(self, now: Timestamp) -> u64 {
-        now.as_micros() / self.tick
-    }
-
-    /// Rounds a bound up.
-    fn mark(self, bound: UsageBound, quota: &Quota) -> Mark {
-        let levels = u128::from(bound.used) * u128::from(self.levels());
-        let level = levels.div_ceil(u128::from(quota.limit())).saturating_sub(1);
-        let level = u64::try_from(level).unwrap_or(u64::MAX).min(self.levels() - 1);
-        Mark { end: bound.until.div_ceil(self.tick), level }
-    }
-
-    fn bound(self, mark: Mark, quota: &Quota) -> UsageBound {
-        let Mark { end, level } = mark;
-        let units = u128::from(level + 1) * u128::from(quota.limit()) / u128::from(self.levels());
-        let used = u64::try_from(units).unwrap_or(u64::MAX).max(1);
-        UsageBound { used, until: end.saturating_mul(self.tick) }
-    }
 }
 
 #[derive(Debug)]
 struct Sketch {
     ring: Ring,
-    /// The tick up to which cells have been emptied.
+    /// The tick up to which cells have been emptied, and its place in the ring.
     at: u64,
+    place: u64,
+    /// The instant at which that tick ends, in microseconds since the epoch.
+    end: u64,
     cells: Box<[u64; WORDS]>,
 }
 
+/// A newcomer finds, and displaces, by few divisions: with one for each number of a cell,
+/// they took a third of it.
 impl Sketch {
     fn new(ring: Ring, now: Timestamp) -> Self {
-        Self { ring, at: ring.tick_of(now), cells: Box::new([0; WORDS]) }
+        debug_assert!(ring.ticks * ring.levels <= CODES, "a cell has four bits");
+        let cells = Box::new([0; WORDS]);
+        let mut sketch = Self { ring, at: 0, place: 0, end: 0, cells };
+        sketch.set_at(now.as_micros() / ring.tick);
+        sketch
+    }
+
+    fn set_at(&mut self, tick: u64) {
+        (self.at, self.place) = (tick, tick % self.ring.ticks);
+        self.end = (tick + 1).saturating_mul(self.ring.tick);
     }
 
     /// Empties the cells whose end has come; false if all are empty.
     fn age(&mut self, now: Timestamp) -> bool {
-        let ticks = self.ring.tick_of(now).saturating_sub(self.at);
-        if ticks == 0 {
+        if now.as_micros() < self.end {
             return true;
         }
-        if ticks >= self.ring.ticks {
+        let (before, at) = (self.at, now.as_micros() / self.ring.tick);
+        self.set_at(at);
+        if at - before >= self.ring.ticks {
             self.cells.fill(0);
-            self.at += ticks;
             return false;
         }
-        for tick in self.at + 1..=self.at + ticks {
-            for level in 0..self.ring.levels() {
-                self.empty(self.code(Mark { end: tick, level }));
+        for tick in before + 1..=at {
+            for level in 0..self.ring.levels {
+                self.empty(self.code(tick % self.ring.ticks, level));
             }
         }
-        self.at += ticks;
         self.cells.iter().any(|word| *word != 0)
     }
 
@@ -161,39 +151,67 @@ impl Sketch {
         }
     }
 
-    fn insert(&mut self, tag: Tag, Mark { end, level }: Mark) {
-        // No end is another, unless the clock has stepped back or the bucket was
-        // more than full.
-        let mark = Mark { end: end.clamp(self.at + 1, self.at + self.ring.ticks - 1), level };
+    /// Rounds a bound up.
+    fn mark(&self, bound: UsageBound, quota: &Quota) -> Mark {
+        let Ring { tick, ticks, levels } = self.ring;
+        // No end is another, unless the clock has stepped back or the bucket was more than
+        // full.
+        let ahead = bound.until.div_ceil(tick).saturating_sub(self.at).clamp(1, ticks - 1);
+        if levels == 1 {
+            return Mark { ahead, level: 0 };
+        }
+        let level = u128::from(bound.used) * u128::from(levels);
+        let level = level.div_ceil(u128::from(quota.limit())).saturating_sub(1);
+        let level = u64::try_from(level).unwrap_or(u64::MAX).min(levels - 1);
+        Mark { ahead, level }
+    }
+
+    fn bound(&self, Mark { ahead, level }: Mark, quota: &Quota) -> UsageBound {
+        let Ring { tick, levels, .. } = self.ring;
+        let until = (self.at + ahead).saturating_mul(tick);
+        if level + 1 == levels {
+            return UsageBound { used: quota.limit(), until };
+        }
+        let units = u128::from(level + 1) * u128::from(quota.limit()) / u128::from(levels);
+        UsageBound { used: u64::try_from(units).unwrap_or(u64::MAX).max(1), until }
+    }
+
+    fn insert(&mut self, tag: Tag, mark: Mark) {
         for cell in cells_of(tag) {
             let known = self.read(cell);
             let most = known.map_or(mark, |known| Mark {
-                end: known.end.max(mark.end),
+                ahead: known.ahead.max(mark.ahead),
                 level: known.level.max(mark.level),
             });
+            let place = self.place + most.ahead;
+            let place = if place < self.ring.ticks { place } else { place - self.ring.ticks };
             let (word, shift) = (cell / CELLS_OF_WORD, 4 * (cell % CELLS_OF_WORD));
             self.cells[word] &= !(0xf << shift);
-            self.cells[word] |= self.code(most) << shift;
+            self.cells[word] |= self.code(place, most.level) << shift;
         }
     }
 
-    fn find(&self, tag: Tag) -> Option<Mark> {
+    fn find(&self, tag: Tag, quota: &Quota) -> Option<UsageBound> {
         let [one, other] = cells_of(tag);
         let (one, other) = (self.read(one)?, self.read(other)?);
-        Some(Mark { end: one.end.min(other.end), level: one.level.min(other.level) })
+        let least = Mark { ahead: one.ahead.min(other.ahead), level: one.level.min(other.level) };
+        Some(self.bound(least, quota))
     }
 
     fn read(&self, cell: usize) -> Option<Mark> {
         let code = self.cells[cell / CELLS_OF_WORD] >> (4 * (cell % CELLS_OF_WORD)) & 0xf;
-        let (ring, levels) = (self.ring.ticks, self.ring.levels());
-        let code = code.checked_sub(1)?;
-        // Every end is one of the next `ring - 1` ticks.
-        let ahead = (code / levels + ring - self.at % ring) % ring;
-        Some(Mark { end: self.at + ahead, level: code % levels })
+        let ticks = self.ring.ticks;
+        let (mut place, mut level) = (code.checked_sub(1)?, 0);
+        while place >= ticks {
+            (place, level) = (place - ticks, level + 1);
+        }
+        let ahead = if place > self.place { place } else { place + ticks } - self.place;
+        Some(Mark { ahead, level })
     }
 
-    const fn code(&self, mark: Mark) -> u64 {
-        1 + mark.end % self.ring.ticks * self.ring.levels() + mark.level
+    /// Returns the code of a usage that ends at that place of the ring.
+    const fn code(&self, place: u64, level: u64) -> u64 {
+        1 + place + self.ring.ticks * level
     }
 }
 

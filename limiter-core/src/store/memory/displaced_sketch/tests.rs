@@ -80,3 +80,15 @@ fn a_stranger_finds_nothing_and_all_ends() {
         (0..40).all(|key| { finds(key, after).is_none_or(|usage| usage.wait(5) == Wait::None) })
     );
 }
+
+/// A bucket that drains in 33 1/3 microseconds.
+#[test]
+fn a_full_bucket_is_found_to_the_fraction_of_a_microsecond() {
+    let quota = Quota::new(3, Duration::from_micros(100)).unwrap().with_burst(1).unwrap();
+    let (spec, now) = (spec(quota), Timestamp::from_micros(1_000_003));
+    let full: Usage = Usage::at(quota, None, now).charge(1);
+    let mut sketches = DisplacedUsage::default();
+    sketches.insert(tag(1), &spec, full.bound().unwrap(), now);
+    let found: Option<Usage> = sketches.find(tag(1), &spec, now);
+    assert_eq!(found.unwrap().wait(1), Wait::Micros(34));
+}

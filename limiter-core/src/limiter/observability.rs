@@ -26,7 +26,8 @@ impl Limiter {
     ///
     /// At most 256 keys are known for each minute, however many are refused. A key with
     /// more than 1/256 of a minute's refusals is among them, and each count has a bound
-    /// of its [error](RefusedKey::error).
+    /// of its [error](RefusedKey::error). Of more than 4,096 refusals a minute, a sample is
+    /// counted: see [`RefusedKey`].
     ///
     /// # Errors
     /// If the policy is unknown.

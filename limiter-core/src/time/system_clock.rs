@@ -41,7 +41,6 @@ struct ThreadCache {
 }
 
 impl Clock for SystemClock {
-    #[inline]
     fn now(&self) -> Timestamp {
         static ANCHOR: OnceLock<Anchor> = OnceLock::new();
         thread_local! {

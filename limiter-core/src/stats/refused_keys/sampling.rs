@@ -2,9 +2,9 @@
 //! one of [`WEIGHT`], chosen at random, with that weight.
 //!
 //! A flood of banned clients is cheaper to refuse so: to note a refusal took half of it, 13 ns
-//! for the lock and up to 45 for another key that is displaced. A sample is enough for whom it
-//! is to find: of a key refused 10,000 times in a minute, the count is off by 5 % at most in
-//! 95 of 100 minutes. Every eighth, without chance, would not do: of clients that take
+//! for the lock and up to 45 where the summary displaces another key. A sample is enough for
+//! whom it is to find: of a key refused 10,000 times in a minute, the count is off by 5 % at
+//! most in 94 of 100 minutes. Every eighth, without chance, would not do: of clients that take
 //! turns, some would be seen never, and others always.
 
 use std::{
@@ -27,9 +27,9 @@ thread_local! {
 }
 
 /// What a thread notes refusals with.
-pub(super) struct ThisThread {
-    /// Its shard: the next one for each thread that has refused something.
-    pub(super) shard: usize,
+struct ThisThread {
+    /// The next shard for each thread that has refused something.
+    shard: usize,
     random: Cell<u64>,
 }
 
@@ -38,18 +38,24 @@ impl ThisThread {
         let number = THREADS.fetch_add(1, Ordering::Relaxed);
         Self { shard: number % SHARDS, random: Cell::new(number as u64) }
     }
+}
 
-    #[inline]
-    pub(super) fn with<T>(call: impl FnOnce(&Self) -> T) -> T {
-        THREAD.with(call)
-    }
+/// What becomes of a refusal.
+pub(super) struct Draw {
+    /// The shard of this thread.
+    pub(super) shard: usize,
+    /// True for one of [`WEIGHT`], at random.
+    pub(super) is_sampled: bool,
+}
 
-    /// Returns true for one call of [`WEIGHT`], at random: by the high bits of Knuth's linear
-    /// congruential generator for MMIX.
-    #[inline]
-    pub(super) fn is_sampled(&self) -> bool {
-        let (factor, step) = (6_364_136_223_846_793_005, 1_442_695_040_888_963_407);
-        self.random.set(self.random.get().wrapping_mul(factor).wrapping_add(step));
-        self.random.get() >> (u64::BITS - WEIGHT.ilog2()) == 0
-    }
+/// Draws for a refusal of this thread: by the high bits of Knuth's linear congruential
+/// generator for MMIX.
+#[inline]
+pub(super) fn draw() -> Draw {
+    let (factor, step) = (6_364_136_223_846_793_005, 1_442_695_040_888_963_407);
+    THREAD.with(|thread| {
+        thread.random.set(thread.random.get().wrapping_mul(factor).wrapping_add(step));
+        let is_sampled = thread.random.get() >> (u64::BITS - WEIGHT.ilog2()) == 0;
+        Draw { shard: thread.shard, is_sampled }
+    })
 }

@@ -6,6 +6,7 @@ use super::{
     counts::{Counts, Entry},
     position_table::{CAPACITY, PositionTable},
 };
+
 #[derive(Debug, Default)]
 pub(super) struct Summary {
     entries: Vec<Entry>,

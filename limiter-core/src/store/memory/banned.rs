@@ -69,12 +69,14 @@ mod tests {
 
     use super::*;
     use crate::{
+        ManualClock, Timestamp,
         ban::{BanChange, BanRule},
         check::Subject,
         key::Key,
         policy::Policy,
         quota::Quotas,
         store::MemoryStore,
+        time::Clock,
     };
 
     fn policy(quotas: &str) -> Policy {
@@ -112,5 +114,28 @@ mod tests {
             assert_eq!(remaining(&refusal), remaining(&general));
             assert_eq!(remaining(&refusal)[0], 5 - counted);
         }
+    }
+
+    /// A ban ends, a newcomer gets its slot, and the clock steps back to before the end.
+    #[test]
+    fn a_ban_holds_again_if_the_clock_steps_back() {
+        let clock = ManualClock::new(Timestamp::from_micros(1_000_000_000));
+        let store = MemoryStore::builder().max_keys(16).clock(clock.clone()).build();
+        let policies = [policy("5/minute")];
+        let subject = |n: usize| [Subject::new(Key::user(&n.to_string()))];
+        let banned = subject(0);
+        let check = Check::new(&policies, &banned, 1);
+        let change = BanChange::Ban(Duration::from_secs(10));
+        store.0.change_ban(check.item(0), change).unwrap();
+        let before = clock.now();
+        clock.advance(Duration::from_secs(20));
+        for n in 1..=16 {
+            let subjects = subject(n);
+            assert!(
+                store.decide_at_once(&Check::new(&policies, &subjects, 1)).unwrap().is_allowed()
+            );
+        }
+        clock.set(before);
+        assert!(!store.decide_at_once(&check).unwrap().is_allowed());
     }
 }

@@ -93,7 +93,7 @@ impl<'a> LockedSegments<'a> {
     /// Remembers what a displaced key has used, and forgets its state.
     fn displace(&mut self, location: Location, tag: Tag, payload: u64, now: Timestamp) {
         match (tag.id(), self.own) {
-            (None, _) => {}
+            (None, _) => self.hide_ban(location, tag),
             // Mostly: read from the check, and not from the table of all counters.
             (Some(id), Some((own, spec))) if id == own => {
                 self.remember_displaced(location, tag, payload, spec, now);
@@ -105,6 +105,14 @@ impl<'a> LockedSegments<'a> {
             }
         }
         self.forget_wide(location.bucket, tag, payload);
+    }
+
+    /// Notes that a ban which has ended has no slot any more: it is in force again if the clock
+    /// steps back.
+    fn hide_ban(&self, location: Location, tag: Tag) {
+        if tag.is_ban() && self.shared.clock.may_step_back() {
+            self.shared.segment(location).set_hides_bans(true);
+        }
     }
 
     fn remember_displaced(

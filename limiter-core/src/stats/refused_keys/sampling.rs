@@ -26,7 +26,7 @@ thread_local! {
     static THREAD: ThisThread = ThisThread::new();
 }
 
-/// What a thread notes refusals with.
+/// State of a thread that notes refusals.
 struct ThisThread {
     /// The next shard for each thread that has refused something.
     shard: usize,
@@ -40,7 +40,7 @@ impl ThisThread {
     }
 }
 
-/// What becomes of a refusal.
+/// Draw for a refusal: where it is noted, and if.
 pub(super) struct Draw {
     /// The shard of this thread.
     pub(super) shard: usize,

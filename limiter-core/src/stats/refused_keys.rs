@@ -82,7 +82,7 @@ struct Shard {
 
 /// A refusal as it is noted.
 #[derive(Clone, Copy)]
-struct Refusal<'a> {
+struct NotedRefusal<'a> {
     digest: u64,
     key: &'a Key,
     quota: Option<Quota>,
@@ -125,11 +125,11 @@ impl RefusedKeys {
             return true;
         }
         let weight = if samples { WEIGHT } else { 1 };
-        self.note_in(shard, Refusal { digest, key, quota, now, weight })
+        self.note_in(shard, NotedRefusal { digest, key, quota, now, weight })
     }
 
     #[inline(never)]
-    fn note_in(&self, shard: &Shard, refusal: Refusal<'_>) -> bool {
+    fn note_in(&self, shard: &Shard, refusal: NotedRefusal<'_>) -> bool {
         let mut present = match shard.present.try_lock() {
             Ok(present) => present,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),

@@ -5,29 +5,28 @@ use proptest::prelude::*;
 use super::*;
 
 /// The wait of a check, the word it writes, the usage after it, and if that is near the limit.
+type Checked = (Wait, Option<u64>, Usage, bool);
+
 fn checked<U: WordUsage>(
     encoding: &WordEncoding,
     word: Option<u64>,
     cost: u64,
     now: Timestamp,
     origin: Timestamp,
-) -> Option<(Wait, Option<u64>, Usage, bool)> {
+) -> Option<Checked> {
     let WordCheck { before, after, wait, charged } = U::check(encoding, word, cost, now, origin)?;
     let usage = if charged.is_some() { after } else { before };
     Some((wait, charged, usage.usage(encoding, now), usage.is_near_limit(encoding, now)))
 }
 
-fn by_algorithm(
-    encoding: &WordEncoding,
-    word: Option<u64>,
-    cost: u64,
-    now: Timestamp,
-    origin: Timestamp,
-) -> Option<(Wait, Option<u64>, Usage, bool)> {
-    match encoding.quota().algorithm() {
-        Algorithm::Gcra => checked::<Grains>(encoding, word, cost, now, origin),
-        Algorithm::FixedWindow => checked::<Window>(encoding, word, cost, now, origin),
-        _ => checked::<Windows>(encoding, word, cost, now, origin),
+/// Returns the check by the algorithm of a quota.
+fn check_of(
+    quota: &Quota,
+) -> fn(&WordEncoding, Option<u64>, u64, Timestamp, Timestamp) -> Option<Checked> {
+    match quota.algorithm() {
+        Algorithm::Gcra => checked::<Grains>,
+        Algorithm::FixedWindow => checked::<Window>,
+        _ => checked::<Windows>,
     }
 }
 
@@ -57,7 +56,7 @@ proptest! {
         let after = unused.charge(cost);
         let word = encoding.pack(&after, origin);
         let expected = word.map(|word| (Wait::None, Some(word), after.clone(), after.is_near_limit()));
-        prop_assert_eq!(by_algorithm(&encoding, None, cost, now, origin), expected);
+        prop_assert_eq!(check_of(&quota)(&encoding, None, cost, now, origin), expected);
     }
 
     /// A usage and its word are the same, before and after a charge.
@@ -88,7 +87,7 @@ proptest! {
                 let charged = (wait == Wait::None).then(|| encoding.pack(&after, origin)).flatten();
                 prop_assert_eq!((check.passes, check.charged), (wait == Wait::None, charged));
                 prop_assert!(!check.passes || check.is_near_limit == after.is_near_limit());
-                let by_algorithm = by_algorithm(&encoding, Some(word), cost, later, origin);
+                let by_algorithm = check_of(&quota)(&encoding, Some(word), cost, later, origin);
                 let near = after.is_near_limit();
                 prop_assert_eq!(by_algorithm, Some((wait, charged, after.clone(), near)));
                 let word = charged.unwrap_or(word);

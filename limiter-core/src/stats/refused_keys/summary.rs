@@ -2,7 +2,7 @@
 //! takes the place of the key with the smallest count, and that count as its error.
 
 use super::{
-    Refusal, RefusedKey,
+    NotedRefusal, RefusedKey,
     counts::{Counts, Entry},
     position_table::{CAPACITY, PositionTable},
 };
@@ -18,7 +18,7 @@ pub(super) struct Summary {
 }
 
 impl Summary {
-    pub(super) fn note(&mut self, refusal: Refusal<'_>) {
+    pub(super) fn note(&mut self, refusal: NotedRefusal<'_>) {
         if let Some(position) = self.positions.get(refusal.digest) {
             let refused = &mut self.entries[position].refused;
             refused.count += refusal.weight;
@@ -30,7 +30,7 @@ impl Summary {
 
     /// Adds a key that is not there.
     #[inline(never)]
-    fn add(&mut self, Refusal { digest, key, quota, now, weight }: Refusal<'_>) {
+    fn add(&mut self, NotedRefusal { digest, key, quota, now, weight }: NotedRefusal<'_>) {
         let (key, count, error) = (key.clone(), weight, 0);
         let refused = RefusedKey { key, count, error, first_seen: now, last_seen: now, quota };
         let new = Entry { digest, refused };

@@ -99,6 +99,9 @@ fn a_flood_is_sampled_until_its_minute_ends() {
             assert!(note(&keys, &address(1_000 + round * 8 + n), None, at(30)));
         }
     }
+    let noted = |shard: &Shard| shard.present.lock().unwrap().as_ref().map_or(0, |one| one.noted);
+    let noted: u32 = keys.shards.iter().map(noted).sum();
+    assert!((120_000..140_000).contains(&noted), "{noted} of a million");
     let own = f64::from(rounds);
     let deviation = (own * (WEIGHT - 1) as f64).sqrt();
     let top = keys.top(9, at(30));
@@ -141,7 +144,7 @@ fn merged_counts_are_bounds() {
         own[key] += 1;
         let key = address(key as u32);
         let (digest, now) = (key.keyed_hash(), at(0));
-        summary.note(Refusal { digest, key: &key, quota: None, now, weight: 1 });
+        summary.note(NotedRefusal { digest, key: &key, quota: None, now, weight: 1 });
     }
     let counts = Counts::merged([&one.counts(), &other.counts()]).cut();
     assert_eq!(counts.entries.len(), 256);

@@ -54,15 +54,15 @@ pub(super) struct Bans {
 #[derive(Default)]
 struct SegmentBans {
     count: AtomicUsize,
-    /// A Bloom filter of one hash: the bits of the keys that may have a ban. Without it,
-    /// where half of the keys are banned, the others search all slots for one: 20 ns. The
+    /// A Bloom filter of one hash: the bits of the keys that may have a ban. Without it, where
+    /// half of the keys are banned, the others search all slots of their bucket for one. The
     /// first ban after the last is gone clears it; with bans that come and go it fills up, and
     /// is of no use then.
     filter: AtomicU64,
 }
 
 impl SegmentBans {
-    fn are_there(&self) -> bool {
+    fn has_any(&self) -> bool {
         self.count.load(Ordering::Relaxed) > 0
     }
 
@@ -109,13 +109,13 @@ impl Bans {
     #[inline]
     pub(super) fn may_have(&self, Location { digest, bucket }: Location) -> bool {
         let bans = &self.of_segments[segment_of(bucket)];
-        bans.filter.load(Ordering::Relaxed) & bit_of(digest) > 0 && bans.are_there()
+        bans.filter.load(Ordering::Relaxed) & bit_of(digest) > 0 && bans.has_any()
     }
 
     /// Returns true if a key of that bucket, or of one in its segment, has a ban.
     #[inline]
     fn has_any(&self, bucket: usize) -> bool {
-        self.of_segments[segment_of(bucket)].are_there()
+        self.of_segments[segment_of(bucket)].has_any()
     }
 
     pub(super) fn get(&self, location: Location, namespace: u64, key: &Key) -> Option<Ban> {

@@ -182,7 +182,7 @@ fn least_of_one_counter(slots: &[Slot]) -> Option<&Slot> {
     let (mut least, mut smallest) = (0, slots.first()?.word_of_counter(kind)?);
     for (at, slot) in slots.iter().enumerate() {
         let word = slot.word_of_counter(kind)?;
-        // Without a branch, of which the processor would guess three wrong.
+        // Without a branch, which the processor would guess wrong several times.
         least = if word < smallest { at } else { least };
         smallest = smallest.min(word);
     }

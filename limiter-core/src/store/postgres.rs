@@ -28,7 +28,7 @@ use sqlx::{
 pub(in crate::store) use self::connection::connect;
 use self::{
     connection::settings,
-    fast_path::FastPath,
+    fast_path::{FastPath, Form},
     statement::{Argument, Statement, run_text},
 };
 use super::sql::{Charged, Dialect, SqlError, TextRows, transaction};
@@ -38,17 +38,6 @@ use crate::store::remote::{
 };
 
 const SCHEMA: &str = include_str!("postgres/sql/tables.sql");
-
-/// The instant of a statement, in microseconds. The server has it as a float of
-/// seconds, which is exact to a quarter of a microsecond until 2106.
-const NOW: &str =
-    "coalesce($10::bigint, (date_part('epoch', statement_timestamp()) * 1000000)::bigint)";
-
-/// The checks of the fast path: of many, and of one, which needs no function scan.
-const ITEMS: &str = "unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) \
-     AS item (name, ban, charge, quota)";
-const ITEM: &str = "(SELECT ($1::text[])[1], ($2::text[])[1], ($3::bigint[])[1], \
-     ($4::bigint[])[1]) AS item (name, ban, charge, quota)";
 
 struct Postgres {
     options: PgConnectOptions,
@@ -62,9 +51,8 @@ struct Postgres {
 }
 
 struct Statements {
-    charge_one: Statement,
-    charge_many: Statement,
-    insert: Statement,
+    charge: Form,
+    insert: Form,
     read: Statement,
     lock: Statement,
     write: Statement,
@@ -72,12 +60,9 @@ struct Statements {
 
 impl Statements {
     fn new(prefix: &str) -> Self {
-        let fast_path = include_str!("postgres/sql/fast_path.sql").replace("{now}", NOW);
-        let insert = include_str!("postgres/sql/insert.sql").replace("{now}", NOW);
         Self {
-            charge_one: Statement::new(&fast_path.replace("{items}", ITEM), prefix),
-            charge_many: Statement::new(&fast_path.replace("{items}", ITEMS), prefix),
-            insert: Statement::new(&insert.replace("{items}", ITEMS), prefix),
+            charge: Form::new(include_str!("postgres/sql/fast_path.sql"), prefix),
+            insert: Form::new(include_str!("postgres/sql/insert.sql"), prefix),
             read: Statement::new(include_str!("postgres/sql/read.sql"), prefix),
             lock: Statement::new(include_str!("postgres/sql/lock.sql"), prefix),
             write: Statement::new(include_str!("postgres/sql/write.sql"), prefix),
@@ -105,8 +90,7 @@ impl Postgres {
     ) -> Result<Charged, SqlError> {
         let mut replies: Charged = batch.iter().map(|_| None).collect();
         let mut fast_path = FastPath::of(batch);
-        let Statements { charge_one, charge_many, insert, .. } = &self.statements;
-        let charge = if fast_path.is_single() { charge_one } else { charge_many };
+        let Statements { charge, insert, .. } = &self.statements;
         self.run_fast(connection, charge, &mut fast_path, &mut replies).await?;
         let missing = fast_path.len();
         if missing > 0 && self.expects_new_keys.load(Ordering::Relaxed) {
@@ -125,14 +109,15 @@ impl Postgres {
     async fn run_fast(
         &self,
         connection: &mut PgConnection,
-        statement: &Statement,
+        form: &Form,
         fast_path: &mut FastPath,
         replies: &mut Charged,
     ) -> Result<(), SqlError> {
         if fast_path.len() == 0 {
             return Ok(());
         }
-        match self.run_statement(connection, statement, &fast_path.arguments()).await {
+        let (statement, arguments) = (form.of(fast_path), fast_path.arguments());
+        match self.run_statement(connection, statement, &arguments).await {
             Ok(rows) => Ok(fast_path.reply(&rows, replies)?),
             // The general form decides all of them.
             Err(error) if general_path::is_conflict(&error) => Ok(()),

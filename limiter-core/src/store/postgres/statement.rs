@@ -23,6 +23,7 @@ use super::general_path::is_conflict;
 pub(super) enum Argument<'a> {
     Number(Option<i64>),
     Numbers(Vec<Option<i64>>),
+    Text(Option<&'a str>),
     Texts(Vec<Option<&'a str>>),
 }
 
@@ -30,8 +31,11 @@ pub(super) enum Argument<'a> {
 pub(super) struct Statement(Arc<str>);
 
 impl Statement {
+    /// Takes the comments out: each execution hashes the text to find what was prepared,
+    /// and to a pooler it is sent.
     pub(super) fn new(sql: &str, prefix: &str) -> Self {
-        Self(sql.replace("{prefix}", prefix).into())
+        let code = sql.lines().map(str::trim).filter(|line| !line.starts_with("--"));
+        Self(code.collect::<Vec<_>>().join(" ").replace("{prefix}", prefix).into())
     }
 
     /// Runs the statement as a prepared one.
@@ -47,8 +51,7 @@ impl Statement {
 
     /// Returns the SQL with literals.
     pub(super) fn with_literals(&self, arguments: &[Argument<'_>]) -> String {
-        let code = self.0.lines().filter(|line| !line.starts_with("--"));
-        let mut sql = code.collect::<Vec<_>>().join("\n");
+        let mut sql = self.0.to_string();
         // `$12` before `$1`.
         for (index, argument) in arguments.iter().enumerate().rev() {
             sql = sql.replace(&format!("${}", index + 1), &argument.literal());
@@ -96,6 +99,7 @@ fn bind(arguments: &[Argument<'_>]) -> Result<PgArguments, BoxDynError> {
         match argument {
             Argument::Number(number) => bound.add(number)?,
             Argument::Numbers(numbers) => bound.add(numbers)?,
+            Argument::Text(text) => bound.add(text)?,
             Argument::Texts(texts) => bound.add(texts)?,
         }
     }
@@ -105,9 +109,10 @@ fn bind(arguments: &[Argument<'_>]) -> Result<PgArguments, BoxDynError> {
 impl Argument<'_> {
     fn literal(&self) -> String {
         match self {
-            Self::Number(None) => "null".to_owned(),
+            Self::Number(None) | Self::Text(None) => "null".to_owned(),
             Self::Number(Some(number)) => number.to_string(),
             Self::Numbers(numbers) => array(numbers),
+            Self::Text(Some(text)) => format!("'{text}'"),
             Self::Texts(texts) => array(texts),
         }
     }

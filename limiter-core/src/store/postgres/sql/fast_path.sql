@@ -3,16 +3,18 @@
 -- decide.
 -- Mirrors `wait` and `charge` of algorithm/gcra.rs, in units of 1 / q microseconds.
 --
--- $1 names      the counters, sorted, each once
--- $2 bans       the name of each counter's ban, or null
--- $3 charges    what each check adds to the arrival time, in units
--- $4 quotas     the place of each counter's quota in $5 to $8
--- $5 q          units a microsecond
--- $6 capacity   a full bucket, in units
--- $7 limit, $8 burst
--- $9 grace      how long a counter outlives its use, in microseconds
--- $10 now       the instant, in microseconds; null for the server's clock
--- $11 window    of each quota, in microseconds
+-- $1 {grace}      how long a counter outlives its use, in microseconds
+-- $2 {now}        the instant, in microseconds; null for the server's clock
+-- $3 {name}       the counter
+-- $4 {ban}        the name of its ban, or null
+-- $5 {charge}     what the check adds to the arrival time, in units
+-- $6 {q}          units a microsecond
+-- $7 {capacity}   a full bucket, in units
+-- $8 {limit}, $9 {burst}, $10 {window} in microseconds
+--
+-- {items} is empty for one check. Of several, $3 to $5 are arrays, sorted by the counters,
+-- each of which is there once; $6 to $10 are arrays of the quotas, and $11 has the place of
+-- each counter's quota in them.
 --
 -- Returns of each counter that was charged its name, the instant, and the arrival time
 -- since.
@@ -20,20 +22,17 @@
 -- The clock is read as the statement begins. Where it then waits for a row, the
 -- instant is in the past, which can only refuse what a later one would admit;
 -- the condition is checked again on the row as it is after the wait. Rows are
--- locked in the order of $1, so that two statements never wait for each other.
+-- locked in the order of $3, so that two statements never wait for each other.
 UPDATE {prefix}_counters AS counter
-SET tat = greatest(counter.tat, {now} * ($5::bigint[])[item.quota]) + item.charge,
-    expires_at = $9::bigint + 1
-        + (greatest(counter.tat, {now} * ($5::bigint[])[item.quota]) + item.charge)
-            / ($5::bigint[])[item.quota]
-FROM {items}
-WHERE counter.name = item.name
-    AND counter.tat <= {now} * ($5::bigint[])[item.quota]
-        + ($6::bigint[])[item.quota] - item.charge
-    AND counter.quota_limit = ($7::bigint[])[item.quota]
-    AND counter.quota_burst = ($8::bigint[])[item.quota]
-    AND counter.quota_window = ($11::bigint[])[item.quota]
+SET tat = greatest(counter.tat, {now} * {q}) + {charge},
+    expires_at = {grace} + 1 + (greatest(counter.tat, {now} * {q}) + {charge}) / {q}
+{items}
+WHERE counter.name = {name}
+    AND counter.tat <= {now} * {q} + {capacity} - {charge}
+    AND counter.quota_limit = {limit}
+    AND counter.quota_burst = {burst}
+    AND counter.quota_window = {window}
     AND NOT EXISTS (
-        SELECT FROM {prefix}_bans AS ban WHERE ban.name = item.ban AND ban.ends_at > {now}
+        SELECT FROM {prefix}_bans AS ban WHERE ban.name = {ban} AND ban.ends_at > {now}
     )
 RETURNING counter.name, {now}, counter.tat

@@ -201,7 +201,7 @@ impl Shared {
         }
         let location = location.of(item.policy.namespaces().bans, &self.table);
         let tag = Tag::ban(location.digest, item.policy.namespaces().bans);
-        match self.table.bucket(location.bucket).find_same(location.digest, tag) {
+        match self.segment(location).find_same(location, tag) {
             Some(slot) => {
                 let tag = Some(slot.tag()).filter(|now| now.is_same(tag)).ok_or(Declined)?;
                 let until = self.origin.after_micros(slot.read(tag).ok_or(Declined)?.payload());
@@ -269,6 +269,7 @@ impl Shared {
         locked.make_room(location, now)
     }
 
+    #[inline]
     pub(super) fn segment(&self, location: Location) -> &Segment {
         self.table.segment(segment_of(location.bucket))
     }

@@ -48,5 +48,6 @@ impl Shared {
         let SegmentState { displaced, .. } = locked.state(bucket);
         *displaced = Default::default();
         self.segment(location).set_has_displaced(false);
+        self.segment(location).note_empty(bucket);
     }
 }

@@ -27,6 +27,12 @@ impl<'a> LockedSegments<'a> {
     /// one, or that of the least indebted key, whose usage is remembered. `None`
     /// if all slots are claimed or have bans in force.
     pub(super) fn make_room(&mut self, location: Location, now: Timestamp) -> Option<&'a Slot> {
+        let slot = self.find_room(location, now)?;
+        self.shared.segment(location).note_slot(location, slot);
+        Some(slot)
+    }
+
+    fn find_room(&mut self, location: Location, now: Timestamp) -> Option<&'a Slot> {
         let slots = self.bucket(location.bucket).slots(self.shared.table.ways());
         // Mostly a full bucket is of one counter: it is found in a quarter of the instructions.
         let slot = if let Some(least) = least_of_one_counter(slots) {

@@ -176,12 +176,13 @@ impl<'a> LockedSegments<'a> {
     }
 
     /// Returns the position of the claim of that key and namespace.
-    fn claim(&mut self, Location { digest, bucket }: Location, tag: Tag) -> usize {
+    fn claim(&mut self, location: Location, tag: Tag) -> usize {
+        let bucket = location.bucket;
         let known = |claim: &Claim<'_>| claim.bucket == bucket && claim.tag.is_same(tag);
         if let Some(at) = self.claims.iter().position(known) {
             return at;
         }
-        let slot = self.bucket(bucket).find_same(digest, tag);
+        let slot = self.shared.segment(location).find_same(location, tag);
         let (tag, payload) = slot.map_or((tag, 0), |slot| (slot.tag(), slot.claim()));
         self.claims.push(Claim { bucket, slot, tag, payload });
         self.claims.len() - 1

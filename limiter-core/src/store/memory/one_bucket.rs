@@ -160,8 +160,8 @@ impl Shared {
         let id = self.counter_ids.cached(id).ok_or(Declined)?;
         let location = self.location(&item.subject.key);
         let tag = Tag::counter(location.digest, spec.namespace, id);
-        let bucket = location.of(spec.namespace, &self.table).bucket;
-        let slot = self.table.bucket(bucket).find(location.digest, tag).ok_or(Declined)?;
+        let of_counter = location.of(spec.namespace, &self.table);
+        let slot = self.segment(of_counter).find(of_counter, tag).ok_or(Declined)?;
         Ok(FoundSlot { location, slot, tag })
     }
 }

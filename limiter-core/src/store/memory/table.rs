@@ -12,7 +12,7 @@
 //!    line 2  │ │tag word  ×4 │ │tag word  ×4 │                         │
 //!    line 3  │ │tag word  ×4 │ │tag word  ×4 │                         │
 //!            │ └─────────────┘ └─────────────┘                         │
-//!            │ hides_bans, has_displaced                               │
+//!            │ hides_bans, has_displaced, overflowed                   │
 //!            │ lock: wide states, displaced usage                      │
 //!            └─────────────────────────────────────────────────────────┘
 //! ```
@@ -21,25 +21,19 @@
 //! 16 slots was free when they came: mostly in the line of four to begin with, which
 //! is one cache line. Those of several policies are spread over the buckets of one
 //! segment: in one bucket, two keys with a dozen counters each would displace one
-//! another, in several segments a check would need several locks. A slot is never moved. Memory for 64 segments at a time is taken when
-//! the first of them is needed.
+//! another, in several segments a check would need several locks. A slot is never moved. Memory for 64 segments
+//! at a time is taken when the first of them is needed.
 
-use std::sync::{
-    Mutex, MutexGuard, OnceLock, PoisonError,
-    atomic::{AtomicBool, Ordering},
+mod bucket;
+mod segment;
+
+use std::sync::OnceLock;
+
+use self::bucket::WAYS;
+pub(super) use self::{
+    bucket::Bucket,
+    segment::{Segment, SegmentState},
 };
-
-use super::{
-    displaced_sketch::DisplacedUsage,
-    slot::{Slot, Tag},
-};
-use crate::algorithm::State;
-
-const LINE: usize = 4;
-const LINES: usize = 4;
-
-/// Slots of a bucket.
-const WAYS: usize = LINE * LINES;
 
 /// Buckets of a segment.
 const BUCKETS: usize = 4;
@@ -61,137 +55,6 @@ impl Location {
     #[inline]
     pub(super) fn of(self, namespace: u64, table: &Table) -> Self {
         Self { bucket: table.bucket_beside(self.bucket, namespace), ..self }
-    }
-}
-
-/// The slots in which the state of a key may be.
-#[derive(Debug, Default)]
-#[repr(align(64))]
-pub(super) struct Bucket([[Slot; LINE]; LINES]);
-
-impl Bucket {
-    /// The first slots, at most so many.
-    pub(super) fn slots(&self, most: usize) -> &[Slot] {
-        let slots = self.0.as_flattened();
-        &slots[..most.min(slots.len())]
-    }
-
-    /// All slots, from the line on that the digest says.
-    #[inline]
-    pub(super) fn slots_from(&self, digest: u64) -> impl Iterator<Item = &Slot> + Clone {
-        let first = digest as usize % LINES;
-        (0..LINES).flat_map(move |line| &self.0[(first + line) % LINES])
-    }
-
-    /// Returns the first of the slots that the digest says.
-    #[inline]
-    pub(super) fn first_slot(&self, digest: u64) -> &Slot {
-        &self.0.as_flattened()[Self::first(digest)]
-    }
-
-    /// Returns the slot of that tag, written by a quota of the same numbers.
-    #[allow(clippy::inline_always, reason = "see one_bucket")]
-    #[inline(always)]
-    pub(super) fn find(&self, digest: u64, tag: Tag) -> Option<&Slot> {
-        // The place within the first line is computed: to search it slot by slot, the
-        // processor guesses every second time wrong. A bucket has a tag once.
-        let line = &self.0[digest as usize % LINES];
-        let at = (1..LINE).map(|at| if line[at].tag() == tag { at } else { 0 }).sum::<usize>();
-        let slot = &line[at % LINE];
-        if slot.tag() == tag {
-            return Some(slot);
-        }
-        self.find_behind(digest, tag)
-    }
-
-    /// Returns the slot of that tag, and its number: the one that is guessed, or another.
-    #[inline]
-    pub(super) fn find_guessed(
-        &self,
-        guess: usize,
-        digest: u64,
-        tag: Tag,
-    ) -> Option<(usize, &Slot)> {
-        let slot = &self.0.as_flattened()[guess % WAYS];
-        if slot.tag() == tag { Some((guess, slot)) } else { self.find_numbered(digest, tag) }
-    }
-
-    #[inline(never)]
-    fn find_numbered(&self, digest: u64, tag: Tag) -> Option<(usize, &Slot)> {
-        let first = Self::first(digest);
-        let numbers = (first..first + WAYS).map(|number| number % WAYS);
-        let mut slots = numbers.map(|number| (number, &self.0.as_flattened()[number]));
-        slots.find(|(_, slot)| slot.tag() == tag)
-    }
-
-    /// Returns the number of the first slot in which a key of that digest may be.
-    #[inline]
-    pub(super) fn first(digest: u64) -> usize {
-        digest as usize % LINES * LINE
-    }
-
-    /// Returns the slot of that tag, if it is not in the line to begin with.
-    #[inline(never)]
-    fn find_behind(&self, digest: u64, tag: Tag) -> Option<&Slot> {
-        self.slots_from(digest).skip(LINE).find(|slot| slot.tag() == tag)
-    }
-
-    /// Returns the slot of that key and namespace.
-    pub(super) fn find_same(&self, digest: u64, tag: Tag) -> Option<&Slot> {
-        // By lines: through `slots_from`, each slot takes twice as many instructions.
-        let first = digest as usize % LINES;
-        let mut lines = (0..LINES).map(|line| &self.0[(first + line) % LINES]);
-        lines.find_map(|line| line.iter().find(|slot| slot.tag().is_same(tag)))
-    }
-}
-
-/// Buckets under one lock.
-#[derive(Debug, Default)]
-pub(super) struct Segment {
-    buckets: [Bucket; BUCKETS],
-    /// True if a ban in force may have no slot.
-    hides_bans: AtomicBool,
-    /// True if a key may have usage in the sketch, and no slot.
-    has_displaced: AtomicBool,
-    state: Mutex<SegmentState>,
-}
-
-/// The state under the lock of a segment.
-#[derive(Debug, Default)]
-pub(super) struct SegmentState {
-    /// States that do not fit into a word, by the payload of their slots.
-    pub(super) wide: Vec<Option<State>>,
-    pub(super) displaced: DisplacedUsage,
-}
-
-impl Segment {
-    /// A panic under the lock leaves every slot whole. So a poisoned lock is
-    /// taken all the same.
-    pub(super) fn lock(&self) -> MutexGuard<'_, SegmentState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Returns its bucket of that number in the table.
-    #[inline]
-    pub(super) fn bucket(&self, bucket: usize) -> &Bucket {
-        &self.buckets[bucket % BUCKETS]
-    }
-
-    #[inline]
-    pub(super) fn hides_bans(&self) -> bool {
-        self.hides_bans.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn has_displaced(&self) -> bool {
-        self.has_displaced.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn set_has_displaced(&self, has: bool) {
-        self.has_displaced.store(has, Ordering::Relaxed);
-    }
-
-    pub(super) fn set_hides_bans(&self, hides: bool) {
-        self.hides_bans.store(hides, Ordering::Relaxed);
     }
 }
 
@@ -281,7 +144,8 @@ impl Table {
     }
 
     fn slots_in_use(&self, bucket: usize) -> usize {
-        self.bucket(bucket).0.iter().flatten().filter(|slot| !slot.tag().is_free()).count()
+        let slots = self.bucket(bucket).slots(WAYS).iter();
+        slots.filter(|slot| !slot.tag().is_free()).count()
     }
 }
 

@@ -33,7 +33,7 @@ impl MemoryStore {
         let id = store.counter_ids.cached(&counter.id).ok_or(Declined)?;
         locked.own = Some((id, spec));
         let tag = Tag::counter(location.digest, spec.namespace, id);
-        if locked.bucket(location.bucket).find_same(location.digest, tag).is_some() {
+        if store.segment(location).find_same(location, tag).is_some() {
             return Err(Declined);
         }
         let (now, encoding) = (store.clock.now(), &spec.encoding);

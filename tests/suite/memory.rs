@@ -1,5 +1,6 @@
 //! The bound of the memory store, and that nobody escapes through it.
 
+mod ban_storm;
 mod clear;
 mod eviction;
 mod policies;

@@ -1,0 +1,111 @@
+//! Bans that come and go in a store which newcomers keep full, and which is cleared beside.
+
+use std::{
+    ops::Range,
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use futures_util::FutureExt;
+use limiter_core::{Algorithm, BanChange, Decision, Item, MemoryStore, Policy, Store, Verdict};
+
+use super::{address, ask, banning};
+use crate::storm::Form;
+
+/// Threads of each kind.
+const THREADS: u32 = 5;
+
+/// Asks a store in this process, which answers at once.
+fn decide(store: &MemoryStore, policy: &Policy, client: u32) -> Decision {
+    ask(store, policy, &address(client)).now_or_never().expect("memory makes nobody wait")
+}
+
+fn change(store: &MemoryStore, policy: &Policy, client: u32, change: BanChange) {
+    let item = Item { policy, subject: &address(client) };
+    let changed = store.change_ban(item, change).now_or_never();
+    changed.expect("memory makes nobody wait").unwrap();
+}
+
+/// Bans, asks and lifts, of clients that nobody else changes. Returns how often a ban held.
+fn ban_and_lift(store: &MemoryStore, policy: &Policy, clients: Range<u32>, round: u32) -> u64 {
+    let mut held = 0;
+    for client in clients.clone() {
+        change(store, policy, client, BanChange::Ban(Duration::from_secs(3_600)));
+        // Some are counted as well, before or behind their bans.
+        held += u64::from(decide(store, policy, client).verdict() == Verdict::Banned);
+    }
+    for client in clients.clone() {
+        held += u64::from(decide(store, policy, client).verdict() == Verdict::Banned);
+    }
+    for client in clients {
+        let lifting =
+            if (client + round).is_multiple_of(2) { BanChange::Lift } else { BanChange::Forgive };
+        change(store, policy, client, lifting);
+        assert_ne!(decide(store, policy, client).verdict(), Verdict::Banned, "{client} {round}");
+    }
+    held
+}
+
+/// Returns how many bans were asked for, and how often one held.
+fn storm(max_keys: usize, algorithm: Algorithm, clears: bool) -> (u64, u64) {
+    const CLIENTS: u32 = 40;
+    let store = MemoryStore::builder().max_keys(max_keys).build();
+    let policy = banning("stormed", "1000000/minute", algorithm);
+    let (newcomers, is_over) = (AtomicU32::new(1 << 24), AtomicBool::new(false));
+    let is_long = Form::from_environment() == Form::Long;
+    let end = Instant::now() + Duration::from_millis(if is_long { 10_000 } else { 300 });
+    let goes_on = || !is_over.load(Ordering::Relaxed);
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                while goes_on() {
+                    decide(&store, &policy, newcomers.fetch_add(1, Ordering::Relaxed));
+                }
+            });
+        }
+        let banning = (0..THREADS).map(|thread| {
+            let (store, policy) = (&store, &policy);
+            let own = thread * CLIENTS..(thread + 1) * CLIENTS;
+            scope.spawn(move || {
+                let (mut asked, mut held) = (0, 0);
+                for round in 0.. {
+                    if Instant::now() > end {
+                        break;
+                    }
+                    asked += 2 * u64::from(CLIENTS);
+                    held += ban_and_lift(store, policy, own.clone(), round);
+                }
+                (asked, held)
+            })
+        });
+        let banning: Vec<_> = banning.collect();
+        while clears && Instant::now() < end {
+            store.clear();
+        }
+        let counts: Vec<(u64, u64)> =
+            banning.into_iter().map(|thread| thread.join().unwrap()).collect();
+        is_over.store(true, Ordering::Relaxed);
+        counts.into_iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    })
+}
+
+#[test]
+fn bans_hold_and_end_at_once_whoever_else_comes() {
+    for algorithm in [Algorithm::Gcra, Algorithm::SlidingWindow] {
+        // Of the smallest, more keys are banned than it has slots for.
+        for max_keys in [100, 2_000, 100_000] {
+            let (asked, held) = storm(max_keys, algorithm, false);
+            assert!(asked > 1_000, "{asked}");
+            assert_eq!(held, asked, "{max_keys} {algorithm:?}");
+        }
+    }
+}
+
+#[test]
+fn bans_end_and_nothing_is_left_though_the_store_is_cleared_meanwhile() {
+    for max_keys in [100, 2_000] {
+        let (asked, held) = storm(max_keys, Algorithm::Gcra, true);
+        assert!(asked > 1_000 && held < asked, "{asked} {held}");
+    }
+}

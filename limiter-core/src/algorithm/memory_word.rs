@@ -152,6 +152,16 @@ impl WordEncoding {
         (micros > 0).then_some(UsageBound { used: 0, until })
     }
 
+    /// Returns true if nothing is used by a word: without the division of its bound.
+    #[inline]
+    pub(crate) fn is_unused(&self, word: u64, now: Timestamp, origin: Timestamp) -> bool {
+        if !self.is_gcra() {
+            return self.bound(word, now, origin).is_none();
+        }
+        let Grains(ahead) = self.grains_ahead(word, now, origin);
+        wait_time::believed(ahead, self.bucket) == 0
+    }
+
     /// Returns the debt of a word.
     #[inline]
     pub(super) fn debt_of_word(&self, word: u64, now: Timestamp, origin: Timestamp) -> Debt {

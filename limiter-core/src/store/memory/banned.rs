@@ -53,7 +53,7 @@ impl Shared {
         let id = self.counter_ids.cached(id).ok_or(Declined)?;
         let location = location.of(spec.namespace, &self.table);
         let tag = Tag::counter(location.digest, spec.namespace, id);
-        match self.segment(location).find_same(location, tag) {
+        match self.segment(location).find_same(location.bucket, tag) {
             Some(slot) => Ok(Some(slot.read(tag).ok_or(Declined)?.payload())),
             // Asked after the slots: whoever displaces a key has noted it before the key's
             // slot has another tag.

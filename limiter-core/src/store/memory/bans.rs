@@ -114,7 +114,7 @@ impl Bans {
 
     /// Returns true if a key of that bucket, or of one in its segment, has a ban.
     #[inline]
-    fn has_any(&self, bucket: usize) -> bool {
+    pub(super) fn has_any(&self, bucket: usize) -> bool {
         self.of_segments[segment_of(bucket)].has_any()
     }
 
@@ -134,12 +134,14 @@ impl Bans {
         self.cache.iter().filter_map(own)
     }
 
-    /// Drops all bans, each while the guard is held that `lock` returns for its segment.
-    pub(super) fn clear<G>(&self, lock: impl Fn(usize) -> G) {
-        for (name, entry) in self.cache.iter() {
-            let _locked = lock(entry.segment);
-            self.cache.remove(&name);
-        }
+    /// Returns the namespaces and keys of all bans.
+    pub(super) fn names(&self) -> impl Iterator<Item = Arc<CacheKey>> + '_ {
+        self.cache.iter().map(|(name, _)| name)
+    }
+
+    /// Drops a ban.
+    pub(super) fn remove(&self, name: &CacheKey) {
+        drop(self.cache.remove(name));
     }
 
     /// Keeps a ban for as long as the rule remembers it, or drops what is kept if
@@ -201,7 +203,7 @@ impl Shared {
         }
         let location = location.of(item.policy.namespaces().bans, &self.table);
         let tag = Tag::ban(location.digest, item.policy.namespaces().bans);
-        match self.segment(location).find_same(location, tag) {
+        match self.segment(location).find_same(location.bucket, tag) {
             Some(slot) => {
                 let tag = Some(slot.tag()).filter(|now| now.is_same(tag)).ok_or(Declined)?;
                 let until = self.origin.after_micros(slot.read(tag).ok_or(Declined)?.payload());
@@ -262,11 +264,11 @@ impl Shared {
         }
         let elapsed = now.micros_since(self.origin);
         let in_force = |slot: &&Slot| slot.tag().is_ban() && slot.payload() > elapsed;
-        let slots = locked.bucket(location.bucket).slots_from(location.digest);
-        if slots.filter(in_force).count() >= self.table.ways() / 2 {
+        let slots = locked.bucket(location.bucket).all_slots();
+        if slots.iter().filter(in_force).count() >= self.table.ways() / 2 {
             return None;
         }
-        locked.make_room(location, now)
+        locked.make_room(location.bucket, tag, now)
     }
 
     #[inline]

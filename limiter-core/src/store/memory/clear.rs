@@ -6,6 +6,7 @@ use super::{
     slot::Tag,
     table::{Location, SegmentState},
 };
+use crate::expiring_cache::{CacheKey, CacheKeyPart};
 
 impl MemoryStore {
     /// Forgets all counters, strikes and bans: between two tests of an application that
@@ -29,25 +30,87 @@ impl MemoryStore {
     /// ```
     pub fn clear(&self) {
         let shared = &*self.0;
+        for name in shared.bans.names() {
+            shared.clear_ban(&name);
+        }
         for bucket in shared.table.needed_buckets() {
             shared.clear_bucket(bucket);
         }
-        shared.bans.clear(|segment| shared.table.segment(segment).lock());
     }
 }
 
 impl Shared {
+    /// Removes a ban and its slot in one step.
+    fn clear_ban(&self, name: &CacheKey) {
+        let Some(CacheKeyPart { namespace, key, .. }) = name.parts.first() else { return };
+        let location = self.location(key).of(*namespace, &self.table);
+        let mut locked = LockedSegments::lock(self, std::iter::once(location));
+        self.bans.remove(name);
+        locked.remove(location, Tag::ban(location.digest, *namespace));
+    }
+
     fn clear_bucket(&self, bucket: usize) {
         let location = Location { digest: 0, bucket };
         let mut locked = LockedSegments::lock(self, std::iter::once(location));
-        for slot in locked.bucket(bucket).slots_from(0).filter(|slot| !slot.tag().is_free()) {
+        for slot in locked.bucket(bucket).all_slots().iter().filter(|slot| !slot.tag().is_free()) {
             let (tag, payload) = (slot.tag(), slot.claim());
+            // A ban of somebody who was banned meanwhile: it holds, by the cache alone.
+            if tag.is_ban() && self.bans.has_any(bucket) {
+                self.segment(location).set_hides_bans(true);
+            }
             locked.forget_wide(bucket, tag, payload);
             slot.release(Tag::FREE, 0);
         }
         let SegmentState { displaced, .. } = locked.state(bucket);
         *displaced = Default::default();
         self.segment(location).set_has_displaced(false);
-        self.segment(location).note_empty(bucket);
+        self.segment(location).recount_overflowed(bucket);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        ban::{BanChange, BanRule},
+        check::{Check, Subject},
+        key::Key,
+        policy::Policy,
+        quota::Quota,
+    };
+
+    /// A ban that comes while the buckets are cleared, behind those that were there before.
+    #[test]
+    fn a_ban_that_comes_meanwhile_holds() {
+        let minute = Duration::from_secs(60);
+        let rule = BanRule::after_strikes(3).within(minute).for_duration(minute).unwrap();
+        let policies = [Policy::new("api", Quota::per_minute(3).unwrap()).unwrap().with_ban(rule)];
+        let subjects = [Subject::new(Key::user("alice"))];
+        let check = Check::new(&policies, &subjects, 1);
+        let store = MemoryStore::builder().max_keys(16).build();
+        assert!(store.decide_at_once(&check).unwrap().is_allowed());
+        store.0.change_ban(check.item(0), BanChange::Ban(minute)).unwrap();
+        assert!(!store.decide_at_once(&check).unwrap().is_allowed());
+        store.0.clear_bucket(0);
+        assert!(store.0.bans.names().next().is_some());
+        assert!(!store.decide_at_once(&check).unwrap().is_allowed());
+        store.clear();
+        assert!(store.0.bans.names().next().is_none());
+        assert!(store.decide_at_once(&check).unwrap().is_allowed());
+    }
+
+    #[test]
+    fn lines_that_overflowed_are_as_new() {
+        let policies = [Policy::new("api", Quota::per_hour(3).unwrap()).unwrap()];
+        let store = MemoryStore::builder().max_keys(16).build();
+        for n in 0..40 {
+            let subjects = [Subject::new(Key::custom("n", &n.to_string()))];
+            assert!(store.decide_at_once(&Check::new(&policies, &subjects, 1)).is_ok());
+        }
+        assert!(store.0.table.segment(0).has_overflowed());
+        store.clear();
+        assert!(!store.0.table.segment(0).has_overflowed());
     }
 }

@@ -211,7 +211,7 @@ impl Shared {
             // Also of one that looks empty: a check may be about to write to it.
             let location = Location { digest: 0, bucket };
             let mut locked = LockedSegments::lock(self, std::iter::once(location));
-            for slot in locked.bucket(bucket).slots_from(0) {
+            for slot in locked.bucket(bucket).all_slots() {
                 let Some(id) = slot.tag().id() else { continue };
                 if !locked.free_if_expired(bucket, slot) {
                     in_use[usize::from(id.get())] = true;

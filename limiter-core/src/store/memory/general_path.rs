@@ -128,7 +128,7 @@ impl Shared {
         let mut locked = self.lock(std::iter::once(item))?;
         let policy = item.policy.namespaces().counters;
         let location = locked.found[0].location.of(policy, &self.table);
-        for slot in self.table.bucket(location.bucket).slots_from(location.digest) {
+        for slot in self.table.bucket(location.bucket).all_slots() {
             let tag = slot.tag();
             let spec = tag.id().and_then(|id| Some((id, self.counter_ids.spec(id)?)));
             // Also those of quotas that another configuration had.

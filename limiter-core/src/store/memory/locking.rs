@@ -148,13 +148,13 @@ impl<'a> LockedSegments<'a> {
         };
         let slot = match (slot, &content) {
             (None, Content::Nothing) => return,
-            (None, _) => self.make_room(location, usage.now()),
+            (None, _) => self.make_room(location.bucket, tag, usage.now()),
             (slot, _) => slot,
         };
         match slot {
             Some(slot) => self.put(location, slot, tag, content),
             // All slots of the bucket are this check's own, or have bans.
-            None => self.remember(location, tag, spec, usage.bound(), usage.now()),
+            None => self.remember(location.bucket, tag, spec, usage.bound(), usage.now()),
         }
     }
 
@@ -182,7 +182,7 @@ impl<'a> LockedSegments<'a> {
         if let Some(at) = self.claims.iter().position(known) {
             return at;
         }
-        let slot = self.shared.segment(location).find_same(location, tag);
+        let slot = self.shared.segment(location).find_same(bucket, tag);
         let (tag, payload) = slot.map_or((tag, 0), |slot| (slot.tag(), slot.claim()));
         self.claims.push(Claim { bucket, slot, tag, payload });
         self.claims.len() - 1

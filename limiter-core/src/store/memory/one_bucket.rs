@@ -161,7 +161,7 @@ impl Shared {
         let location = self.location(&item.subject.key);
         let tag = Tag::counter(location.digest, spec.namespace, id);
         let of_counter = location.of(spec.namespace, &self.table);
-        let slot = self.segment(of_counter).find(of_counter, tag).ok_or(Declined)?;
+        let slot = self.segment(of_counter).find(of_counter.bucket, tag).ok_or(Declined)?;
         Ok(FoundSlot { location, slot, tag })
     }
 }

@@ -121,13 +121,12 @@ impl<'a> SlotsCheck<'a> {
         // slots that follow each other.
         let namespace = quotas.first().map_or(0, |counter| counter.spec.namespace);
         let bucket = segment.bucket(location.of(namespace, table).bucket);
-        let mut guess = Bucket::first(location.digest);
+        let mut guess = Bucket::first(location.digest ^ namespace);
         for (quota, counter) in quotas.iter().enumerate() {
             let spec = &counter.spec;
             let id = counter_ids.cached(&counter.id).ok_or(Declined)?;
             let tag = Tag::counter(location.digest, spec.namespace, id);
-            let (number, slot) =
-                bucket.find_guessed(guess, location.digest, tag).ok_or(Declined)?;
+            let (number, slot) = bucket.find_guessed(guess, tag).ok_or(Declined)?;
             guess = number + 1;
             let read = slot.read(tag).ok_or(Declined)?;
             self.counters.push(Counted {

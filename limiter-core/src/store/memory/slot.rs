@@ -134,6 +134,12 @@ impl Tag {
         if self.is_ban() { BAN } else { self.0 & ((1 << HASH_AT) - 1) }
     }
 
+    /// Returns the lower bits of the keyed hash of the key and the namespace.
+    #[inline]
+    pub(super) const fn hash(self) -> u64 {
+        self.0 >> HASH_AT
+    }
+
     /// Key and namespace alone.
     pub(super) const fn identity(self) -> u64 {
         self.0 & !(IDS | WIDE)

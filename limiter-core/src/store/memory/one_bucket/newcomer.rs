@@ -33,7 +33,7 @@ impl MemoryStore {
         let id = store.counter_ids.cached(&counter.id).ok_or(Declined)?;
         locked.own = Some((id, spec));
         let tag = Tag::counter(location.digest, spec.namespace, id);
-        if store.segment(location).find_same(location, tag).is_some() {
+        if store.segment(location).find_same(location.bucket, tag).is_some() {
             return Err(Declined);
         }
         let (now, encoding) = (store.clock.now(), &spec.encoding);
@@ -50,7 +50,7 @@ impl MemoryStore {
             return Err(Declined);
         }
         if let Some(word) = charged {
-            locked.make_room(location, now).ok_or(Declined)?.release(tag, word);
+            locked.make_room(location.bucket, tag, now).ok_or(Declined)?.release(tag, word);
         }
         let usage = if charged.is_some() { after } else { before };
         let digest = location.digest;

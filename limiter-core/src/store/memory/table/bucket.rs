@@ -1,5 +1,7 @@
 //! A bucket: the slots in which the state of a key may be.
 
+use std::ops::Range;
+
 use crate::store::memory::slot::{Slot, Tag};
 
 pub(super) const LINE: usize = 4;
@@ -20,20 +22,15 @@ impl Bucket {
         &slots[..most.min(slots.len())]
     }
 
-    /// All slots, from the line on that the digest says.
-    #[inline]
-    pub(in crate::store::memory) fn slots_from(
-        &self,
-        digest: u64,
-    ) -> impl Iterator<Item = &Slot> + Clone {
-        let first = digest as usize % LINES;
-        (0..LINES).flat_map(move |line| &self.0[(first + line) % LINES])
+    /// All slots.
+    pub(in crate::store::memory) fn all_slots(&self) -> &[Slot] {
+        self.0.as_flattened()
     }
 
-    /// Returns the first of the slots that the digest says.
+    /// Returns the first of the slots of a key, by the hash of the key and the namespace.
     #[inline]
-    pub(in crate::store::memory) fn first_slot(&self, digest: u64) -> &Slot {
-        &self.0.as_flattened()[Self::first(digest)]
+    pub(in crate::store::memory) fn first_slot(&self, hash: u64) -> &Slot {
+        &self.0.as_flattened()[Self::first(hash)]
     }
 
     /// Returns the slot of that tag, and its number: the one that is guessed, or another.
@@ -41,36 +38,56 @@ impl Bucket {
     pub(in crate::store::memory) fn find_guessed(
         &self,
         guess: usize,
-        digest: u64,
         tag: Tag,
     ) -> Option<(usize, &Slot)> {
         let slot = &self.0.as_flattened()[guess % WAYS];
-        if slot.tag() == tag { Some((guess, slot)) } else { self.find_numbered(digest, tag) }
+        if slot.tag() == tag { Some((guess, slot)) } else { self.find_numbered(tag) }
     }
 
     #[inline(never)]
-    fn find_numbered(&self, digest: u64, tag: Tag) -> Option<(usize, &Slot)> {
-        let first = Self::first(digest);
+    fn find_numbered(&self, tag: Tag) -> Option<(usize, &Slot)> {
+        let first = Self::first(tag.hash());
         let numbers = (first..first + WAYS).map(|number| number % WAYS);
         let mut slots = numbers.map(|number| (number, &self.0.as_flattened()[number]));
         slots.find(|(_, slot)| slot.tag() == tag)
     }
 
-    /// Returns the number of the first slot in which a key of that digest may be.
+    /// Returns the number of the first slot in which a key of that hash may be.
     #[inline]
-    pub(in crate::store::memory) fn first(digest: u64) -> usize {
-        digest as usize % LINES * LINE
+    pub(in crate::store::memory) fn first(hash: u64) -> usize {
+        line_of(hash) * LINE
     }
 
-    /// Returns the line in which a key of that digest is, unless it was full.
+    /// Returns the numbers of the slots in the line in which a key is, unless that was full.
+    pub(in crate::store::memory) fn first_line_numbers(tag: Tag) -> Range<usize> {
+        let first = Self::first(tag.hash());
+        first..first + LINE
+    }
+
+    /// Returns the line in which a key is, unless that was full.
     #[inline]
-    pub(super) fn first_line(&self, digest: u64) -> &[Slot; LINE] {
-        &self.0[digest as usize % LINES]
+    pub(super) fn first_line(&self, tag: Tag) -> &[Slot; LINE] {
+        &self.0[line_of(tag.hash())]
     }
 
     /// Returns the other lines.
-    pub(super) fn lines_behind(&self, digest: u64) -> impl Iterator<Item = &[Slot; LINE]> {
-        let first = digest as usize % LINES;
+    pub(super) fn lines_behind(&self, tag: Tag) -> impl Iterator<Item = &[Slot; LINE]> {
+        let first = line_of(tag.hash());
         (1..LINES).map(move |line| &self.0[(first + line) % LINES])
     }
+
+    /// Returns the numbers of the lines that keys of the bucket would be in, and are not.
+    pub(super) fn overflowed_lines(&self) -> impl Iterator<Item = usize> {
+        let lines = self.0.iter().enumerate();
+        lines.flat_map(|(number, line)| {
+            let in_use = line.iter().map(Slot::tag).filter(|tag| !tag.is_free());
+            in_use.map(|tag| line_of(tag.hash())).filter(move |first| *first != number)
+        })
+    }
+}
+
+/// Returns the number of the line to begin with.
+#[inline]
+pub(super) const fn line_of(hash: u64) -> usize {
+    hash as usize % LINES
 }

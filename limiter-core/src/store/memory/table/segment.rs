@@ -6,8 +6,8 @@ use std::sync::{
 };
 
 use super::{
-    BUCKETS, Location,
-    bucket::{Bucket, LINE, LINES},
+    BUCKETS,
+    bucket::{Bucket, LINE, LINES, line_of},
 };
 use crate::{
     algorithm::State,
@@ -29,6 +29,8 @@ pub(in crate::store::memory) struct Segment {
     /// its bucket, since that one was full. So a key that is not in a line whose bit is not
     /// set is in none: newcomers, and keys that were banned and never counted, are looked for
     /// in one cache line and not in four.
+    ///
+    /// It is found out anew now and then, since it stays set when the key has gone.
     overflowed: AtomicU16,
     state: Mutex<SegmentState>,
 }
@@ -57,62 +59,60 @@ impl Segment {
     /// Returns the slot of that tag, written by a quota of the same numbers.
     #[allow(clippy::inline_always, reason = "see one_bucket")]
     #[inline(always)]
-    pub(in crate::store::memory) fn find(&self, location: Location, tag: Tag) -> Option<&Slot> {
+    pub(in crate::store::memory) fn find(&self, bucket: usize, tag: Tag) -> Option<&Slot> {
         // The place within the first line is computed: to search it slot by slot, the
         // processor guesses every second time wrong. A bucket has a tag once.
-        let line = self.bucket(location.bucket).first_line(location.digest);
+        let line = self.bucket(bucket).first_line(tag);
         let at = (1..LINE).map(|at| if line[at].tag() == tag { at } else { 0 }).sum::<usize>();
         let slot = &line[at % LINE];
         if slot.tag() == tag {
             return Some(slot);
         }
-        self.find_behind(location, move |other| other == tag)
+        self.find_behind(bucket, tag, move |other| other == tag)
     }
 
     /// Returns the slot of that key and namespace.
-    pub(in crate::store::memory) fn find_same(
-        &self,
-        location: Location,
-        tag: Tag,
-    ) -> Option<&Slot> {
-        let first = self.bucket(location.bucket).first_line(location.digest);
-        let slot = first.iter().find(|slot| slot.tag().is_same(tag));
-        slot.or_else(|| self.find_behind(location, move |other| other.is_same(tag)))
+    pub(in crate::store::memory) fn find_same(&self, bucket: usize, tag: Tag) -> Option<&Slot> {
+        let slot = self.bucket(bucket).first_line(tag).iter().find(|slot| slot.tag().is_same(tag));
+        slot.or_else(|| self.find_behind(bucket, tag, move |other| other.is_same(tag)))
     }
 
     /// Returns the slot of such a tag, if it is not in the first line.
     #[inline(never)]
-    fn find_behind(&self, location: Location, is: impl Fn(Tag) -> bool) -> Option<&Slot> {
-        // Set before the slot has its tag: without it, no slot was there when the check began.
-        if self.overflowed.load(Ordering::Relaxed) & Self::line_bit(location) == 0 {
+    fn find_behind(&self, bucket: usize, tag: Tag, is: impl Fn(Tag) -> bool) -> Option<&Slot> {
+        // Set before the slot has its tag: without it, no slot was there when it was read.
+        if self.overflowed.load(Ordering::Relaxed) & bit_of(bucket, line_of(tag.hash())) == 0 {
             return None;
         }
-        let mut lines = self.bucket(location.bucket).lines_behind(location.digest);
         // By lines: slot by slot, each takes twice as many instructions.
+        let mut lines = self.bucket(bucket).lines_behind(tag);
         lines.find_map(|line| line.iter().find(|slot| is(slot.tag())))
     }
 
     /// Notes, under the lock, that a key gets a slot: whoever looks for it has to know if it is
     /// not in its first line.
-    pub(in crate::store::memory) fn note_slot(&self, location: Location, slot: &Slot) {
-        let first = self.bucket(location.bucket).first_line(location.digest);
+    pub(in crate::store::memory) fn note_slot(&self, bucket: usize, tag: Tag, slot: &Slot) {
         let overflowed = self.overflowed.load(Ordering::Relaxed);
-        let bit = Self::line_bit(location);
-        if overflowed & bit == 0 && !first.as_ptr_range().contains(&std::ptr::from_ref(slot)) {
+        let bit = bit_of(bucket, line_of(tag.hash()));
+        let first = self.bucket(bucket).first_line(tag).as_ptr_range();
+        if overflowed & bit == 0 && !first.contains(&std::ptr::from_ref(slot)) {
             self.overflowed.store(overflowed | bit, Ordering::Relaxed);
         }
     }
 
-    /// Notes, under the lock, that a bucket is empty.
-    pub(in crate::store::memory) fn note_empty(&self, bucket: usize) {
-        let lines = (0..LINES as u64).map(|digest| Self::line_bit(Location { digest, bucket }));
-        let overflowed = self.overflowed.load(Ordering::Relaxed);
-        self.overflowed.store(overflowed & !lines.sum::<u16>(), Ordering::Relaxed);
+    /// Finds out anew, under the lock, which lines of a bucket have overflowed: the keys that
+    /// were elsewhere may have gone.
+    pub(in crate::store::memory) fn recount_overflowed(&self, bucket: usize) {
+        let all = (0..LINES).fold(0, |bits, line| bits | bit_of(bucket, line));
+        let lines = self.bucket(bucket).overflowed_lines();
+        let overflowed = lines.fold(0, |bits, line| bits | bit_of(bucket, line));
+        let others = self.overflowed.load(Ordering::Relaxed) & !all;
+        self.overflowed.store(others | overflowed, Ordering::Relaxed);
     }
 
-    /// Returns the bit of the first line of a key.
-    fn line_bit(Location { digest, bucket }: Location) -> u16 {
-        1 << (bucket % BUCKETS * LINES + digest as usize % LINES)
+    #[cfg(test)]
+    pub(in crate::store::memory) fn has_overflowed(&self) -> bool {
+        self.overflowed.load(Ordering::Relaxed) > 0
     }
 
     #[inline]
@@ -133,37 +133,52 @@ impl Segment {
     }
 }
 
+/// Returns the bit of a line of a bucket.
+const fn bit_of(bucket: usize, line: usize) -> u16 {
+    1 << (bucket % BUCKETS * LINES + line)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Keys that begin with the same line of a bucket: the first four are in it, the fifth is
-    /// behind, and a sixth is nowhere. In another line, none is looked for behind.
+    fn tag(n: u64, line: u64) -> Tag {
+        Tag::ban(n << 2 | line, 0)
+    }
+
+    fn is_found(segment: &Segment, bucket: usize, tag: Tag) -> bool {
+        let found = segment.find(bucket, tag).is_some();
+        assert_eq!(segment.find_same(bucket, tag).is_some(), found);
+        found
+    }
+
+    /// Keys that begin with the same line of a bucket: four are in it, the fifth is behind, and
+    /// a sixth is nowhere.
     #[test]
-    fn a_key_behind_its_line_is_found_until_the_bucket_is_empty() {
+    fn a_key_behind_its_line_is_found_until_it_has_gone() {
         let segment = Segment::default();
-        let key = |n: u64, line: u64| Location { digest: n << 2 | line, bucket: 2 };
-        let tag = |Location { digest, .. }| Tag::ban(digest, 0);
-        let is_found = |location| {
-            let found = segment.find(location, tag(location)).is_some();
-            assert_eq!(segment.find_same(location, tag(location)).is_some(), found);
-            found
-        };
-        let slots = segment.bucket(2).slots_from(1);
-        for (n, slot) in (1..=5).zip(slots) {
-            assert!(!is_found(key(n, 1)), "{n}");
-            let _locked = segment.lock();
-            segment.note_slot(key(n, 1), slot);
-            assert_eq!(segment.overflowed.load(Ordering::Relaxed) > 0, n == 5, "{n}");
-            slot.release(tag(key(n, 1)), 0);
+        for (bucket, line) in [(1, 2), (1, 3), (2, 1)] {
+            let slots = segment.bucket(bucket).all_slots();
+            let first = Bucket::first_line_numbers(tag(0, line));
+            let behind = usize::from(line == 3);
+            for (n, slot) in (1..=5).zip(first.chain([behind])) {
+                let (tag, slot) = (tag(n, line), &slots[slot]);
+                assert!(slot.tag().is_free() && !is_found(&segment, bucket, tag), "{n}");
+                let before = segment.overflowed.load(Ordering::Relaxed);
+                segment.note_slot(bucket, tag, slot);
+                let noted = segment.overflowed.load(Ordering::Relaxed) ^ before;
+                assert_eq!(noted > 0, n == 5, "{n}");
+                slot.release(tag, 0);
+            }
+            assert!((1..=5).all(|n| is_found(&segment, bucket, tag(n, line))));
+            assert!(!is_found(&segment, bucket, tag(6, line)));
         }
-        assert!((1..=5).all(|n| is_found(key(n, 1))) && !is_found(key(6, 1)));
-        let elsewhere = segment.bucket(2).slots_from(3).next().unwrap();
-        elsewhere.release(tag(key(7, 2)), 0);
-        assert!(!is_found(key(7, 2)), "it was never noted");
-        segment.note_empty(1);
-        assert!(is_found(key(5, 1)), "another bucket");
-        segment.note_empty(2);
-        assert_eq!(segment.overflowed.load(Ordering::Relaxed), 0);
+        for (bucket, line) in [(1, 2), (1, 3), (2, 1)] {
+            segment.recount_overflowed(bucket);
+            assert!(is_found(&segment, bucket, tag(5, line)), "{bucket} {line}");
+        }
+        segment.find_same(1, tag(5, 2)).unwrap().release(Tag::FREE, 0);
+        segment.recount_overflowed(1);
+        assert_eq!(segment.overflowed.load(Ordering::Relaxed), bit_of(1, 3) | bit_of(2, 1));
     }
 }

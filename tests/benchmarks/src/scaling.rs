@@ -23,6 +23,7 @@ pub(crate) fn measure(pace: &Pace) -> Vec<Section> {
     let (quota_rows, quotas) = by_number(pace, "quotas in a policy", with_quotas);
     let (policy_rows, policies) = by_number(pace, "policies for a request", with_policies);
     rows.extend(quota_rows.into_iter().chain(policy_rows).chain(by_bans(pace)));
+    rows.push(by_age(pace));
     let charts = vec![
         Chart {
             name: "scaling-keys",
@@ -37,7 +38,8 @@ pub(crate) fn measure(pace: &Pace) -> Vec<Section> {
     ];
     let note = "In memory, uniform, one thread. Beside the number of keys: a read at a random \
                 place of 32 bytes a key, each waiting for the one before. The rest has 10 k keys, \
-                and beside it the first of its kind.";
+                and beside it the first of its kind. A store that has aged has room for \
+                20 times as many keys as are asked for, and has had 160 times as many.";
     vec![Section {
         title: "With more of everything",
         note: note.to_owned(),
@@ -154,6 +156,29 @@ fn by_bans(pace: &Pace) -> Vec<Row> {
         target: Some(Target::AtMost(1.3)),
     });
     rows.collect()
+}
+
+/// In a store that many other keys have come to and gone from.
+fn by_age(pace: &Pace) -> Row {
+    let quota = Quota::per_second(LIMIT.into()).expect("the quota is one");
+    let most = 20 * KEYS;
+    let sets = [0, 8 * most].map(|others| {
+        let set = policy(most, quota, None);
+        (KEYS..KEYS + others).for_each(|n| check(&set, &subjects_of(&set, n)));
+        set
+    });
+    let asked = sets.each_ref().map(|set| asked(pace, set, KEYS).1);
+    let contenders = sets.iter().zip(&asked).map(|(set, asked)| -> Contender<'_> {
+        Box::new(|| ns(from_ref(asked), |subjects| check(set, subjects)))
+    });
+    let rounds = in_turn(pace.rounds, contenders.collect());
+    Row {
+        work: "a store that has aged".to_owned(),
+        ours: nanoseconds(rounds.median(1)),
+        beside: format!("a new one {}", nanoseconds(rounds.median(0))),
+        ratios: vec![rounds.ratio(1, 0)],
+        target: None,
+    }
 }
 
 fn line((name, points): (&str, Vec<(f64, f64)>)) -> Line {

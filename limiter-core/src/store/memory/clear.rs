@@ -1,16 +1,17 @@
 //! Removal of everything that a store keeps, for the tests of an application.
 
+use std::ops::Range;
+
 use super::{
-    MemoryStore, Shared,
-    locking::LockedSegments,
-    slot::Tag,
-    table::{Location, SegmentState},
+    MemoryStore, Shared, displaced_sketch::DisplacedUsage, locking::LockedSegments, slot::Tag,
+    table::Location,
 };
 use crate::expiring_cache::{CacheKey, CacheKeyPart};
 
 impl MemoryStore {
     /// Forgets all counters, strikes and bans: between two tests of an application that
-    /// share a limiter. Checks may go on; each finds everything of a key, or nothing.
+    /// share a limiter. Checks may go on; each finds all that a key has used, or nothing, and
+    /// its ban ends a moment later.
     ///
     /// ```
     /// use limiter_core::{Key, Limiter, MemoryStore, Policy};
@@ -30,11 +31,12 @@ impl MemoryStore {
     /// ```
     pub fn clear(&self) {
         let shared = &*self.0;
+        for buckets in shared.table.needed_segments() {
+            shared.clear_segment(buckets);
+        }
+        // After the strikes that may bring another.
         for name in shared.bans.names() {
             shared.clear_ban(&name);
-        }
-        for bucket in shared.table.needed_buckets() {
-            shared.clear_bucket(bucket);
         }
     }
 }
@@ -49,22 +51,25 @@ impl Shared {
         locked.remove(location, Tag::ban(location.digest, *namespace));
     }
 
-    fn clear_bucket(&self, bucket: usize) {
-        let location = Location { digest: 0, bucket };
+    /// Removes all of a segment but its bans: from then on they hold by the cache alone.
+    fn clear_segment(&self, buckets: Range<usize>) {
+        let location = Location { digest: 0, bucket: buckets.start };
         let mut locked = LockedSegments::lock(self, std::iter::once(location));
-        for slot in locked.bucket(bucket).all_slots().iter().filter(|slot| !slot.tag().is_free()) {
-            let (tag, payload) = (slot.tag(), slot.claim());
-            // A ban of somebody who was banned meanwhile: it holds, by the cache alone.
-            if tag.is_ban() && self.bans.has_any(bucket) {
-                self.segment(location).set_hides_bans(true);
+        let segment = self.segment(location);
+        for bucket in buckets {
+            let slots = locked.bucket(bucket).all_slots().iter();
+            for slot in slots.filter(|slot| !slot.tag().is_free()) {
+                let (tag, payload) = (slot.tag(), slot.claim());
+                if tag.is_ban() && self.bans.has_any(bucket) {
+                    segment.set_hides_bans(true);
+                }
+                locked.forget_wide(bucket, tag, payload);
+                slot.release(Tag::FREE, 0);
             }
-            locked.forget_wide(bucket, tag, payload);
-            slot.release(Tag::FREE, 0);
+            segment.recount_overflowed(bucket);
         }
-        let SegmentState { displaced, .. } = locked.state(bucket);
-        *displaced = Default::default();
-        self.segment(location).set_has_displaced(false);
-        self.segment(location).recount_overflowed(bucket);
+        locked.state(location.bucket).displaced = DisplacedUsage::default();
+        segment.set_has_displaced(false);
     }
 }
 
@@ -93,7 +98,7 @@ mod tests {
         assert!(store.decide_at_once(&check).unwrap().is_allowed());
         store.0.change_ban(check.item(0), BanChange::Ban(minute)).unwrap();
         assert!(!store.decide_at_once(&check).unwrap().is_allowed());
-        store.0.clear_bucket(0);
+        store.0.clear_segment(0..1);
         assert!(store.0.bans.names().next().is_some());
         assert!(!store.decide_at_once(&check).unwrap().is_allowed());
         store.clear();

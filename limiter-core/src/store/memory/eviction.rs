@@ -274,4 +274,18 @@ mod tests {
         // Of two that come within a microsecond, the second may be elsewhere.
         assert!(behind < 30, "{behind}");
     }
+
+    /// In a full bucket, whether or not its newcomer finds out which lines have overflowed.
+    #[test]
+    fn a_newcomer_is_found_in_whichever_line_it_is() {
+        let policies = [Policy::new("api", Quota::per_hour(1_000).unwrap()).unwrap()];
+        let store = MemoryStore::builder().max_keys(16).build();
+        for n in 0..4_000 {
+            let subjects = [Subject::new(Key::custom("n", &n.to_string()))];
+            let check = Check::new(&policies, &subjects, 1);
+            assert!(store.decide_at_once(&check).unwrap().is_allowed());
+            let counter = &policies[0].counters().quotas[0];
+            assert!(store.0.find_slot(check.item(0), counter).is_ok(), "{n}");
+        }
+    }
 }

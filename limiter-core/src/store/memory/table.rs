@@ -27,7 +27,7 @@
 mod bucket;
 mod segment;
 
-use std::sync::OnceLock;
+use std::{ops::Range, sync::OnceLock};
 
 use self::bucket::WAYS;
 pub(super) use self::{
@@ -118,6 +118,12 @@ impl Table {
         let chunks = self.chunks.iter().enumerate().filter(|(_, chunk)| chunk.get().is_some());
         let buckets = chunks.flat_map(|(at, _)| at * CHUNK * BUCKETS..(at + 1) * CHUNK * BUCKETS);
         buckets.take_while(|bucket| *bucket < self.buckets)
+    }
+
+    /// Returns the buckets of each segment that was ever needed.
+    pub(super) fn needed_segments(&self) -> impl Iterator<Item = Range<usize>> {
+        let firsts = self.needed_buckets().step_by(BUCKETS);
+        firsts.map(|first| first..self.buckets.min(first + BUCKETS))
     }
 
     /// Counts the slots in use.

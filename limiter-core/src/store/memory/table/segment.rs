@@ -170,6 +170,8 @@ mod tests {
                 assert_eq!(noted > 0, n == 5, "{n}");
                 slot.release(tag, 0);
             }
+        }
+        for (bucket, line) in [(1, 2), (1, 3), (2, 1)] {
             assert!((1..=5).all(|n| is_found(&segment, bucket, tag(n, line))));
             assert!(!is_found(&segment, bucket, tag(6, line)));
         }

@@ -92,7 +92,7 @@ impl MemoryStore {
         let mut slots: [Option<&Slot>; MAX_PREFETCH] = [None; MAX_PREFETCH];
         for (slot, key) in slots.iter_mut().zip(keys) {
             let Location { digest, bucket } = self.0.location(key).of(namespace, table);
-            *slot = Some(table.bucket(bucket).first_slot(digest ^ namespace));
+            *slot = Some(table.bucket(bucket).first_slot(digest));
         }
         black_box(slots.iter().flatten().filter(|slot| slot.tag().is_free()).count());
     }

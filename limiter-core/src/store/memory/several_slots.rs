@@ -121,7 +121,7 @@ impl<'a> SlotsCheck<'a> {
         // slots that follow each other.
         let namespace = quotas.first().map_or(0, |counter| counter.spec.namespace);
         let bucket = segment.bucket(location.of(namespace, table).bucket);
-        let mut guess = Bucket::first(location.digest ^ namespace);
+        let mut guess = Bucket::first(location.digest);
         for (quota, counter) in quotas.iter().enumerate() {
             let spec = &counter.spec;
             let id = counter_ids.cached(&counter.id).ok_or(Declined)?;

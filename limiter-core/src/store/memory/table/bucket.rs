@@ -27,7 +27,7 @@ impl Bucket {
         self.0.as_flattened()
     }
 
-    /// Returns the first of the slots of a key, by the hash of the key and the namespace.
+    /// Returns the first of the slots of a key, by its hash.
     #[inline]
     pub(in crate::store::memory) fn first_slot(&self, hash: u64) -> &Slot {
         &self.0.as_flattened()[Self::first(hash)]

@@ -28,7 +28,7 @@ use sqlx::{
 pub(in crate::store) use self::connection::connect;
 use self::{
     connection::settings,
-    fast_path::{FastPath, Form},
+    fast_path::{FastPath, FastStatement},
     statement::{Argument, Statement, run_text},
 };
 use super::sql::{Charged, Dialect, SqlError, TextRows, transaction};
@@ -51,8 +51,8 @@ struct Postgres {
 }
 
 struct Statements {
-    charge: Form,
-    insert: Form,
+    charge: FastStatement,
+    insert: FastStatement,
     read: Statement,
     lock: Statement,
     write: Statement,
@@ -61,8 +61,8 @@ struct Statements {
 impl Statements {
     fn new(prefix: &str) -> Self {
         Self {
-            charge: Form::new(include_str!("postgres/sql/fast_path.sql"), prefix),
-            insert: Form::new(include_str!("postgres/sql/insert.sql"), prefix),
+            charge: FastStatement::new(include_str!("postgres/sql/fast_path.sql"), prefix),
+            insert: FastStatement::new(include_str!("postgres/sql/insert.sql"), prefix),
             read: Statement::new(include_str!("postgres/sql/read.sql"), prefix),
             lock: Statement::new(include_str!("postgres/sql/lock.sql"), prefix),
             write: Statement::new(include_str!("postgres/sql/write.sql"), prefix),
@@ -109,14 +109,14 @@ impl Postgres {
     async fn run_fast(
         &self,
         connection: &mut PgConnection,
-        form: &Form,
+        fast: &FastStatement,
         fast_path: &mut FastPath,
         replies: &mut Charged,
     ) -> Result<(), SqlError> {
         if fast_path.len() == 0 {
             return Ok(());
         }
-        let (statement, arguments) = (form.of(fast_path), fast_path.arguments());
+        let (statement, arguments) = (fast.of(fast_path), fast_path.arguments());
         match self.run_statement(connection, statement, &arguments).await {
             Ok(rows) => Ok(fast_path.reply(&rows, replies)?),
             // The general form decides all of them.

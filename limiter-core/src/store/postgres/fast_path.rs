@@ -2,7 +2,7 @@
 //!
 //! Input: store requests. Output: the replies of those that `sql/fast_path.sql` has
 //! charged, or `sql/insert.sql` where their keys are new; all others are left to the
-//! [general form](crate::store::sql::transaction). Both are written [twice](Form): a check
+//! [general form](crate::store::sql::transaction). Both are written [twice](FastStatement): a check
 //! alone has scalars for arguments, and several have arrays.
 //!
 //! Entries of one batch are concurrent, but those of one client stay in the order in
@@ -54,12 +54,12 @@ const ITEMS: &str = "FROM unnest($3::text[], $4::text[], $5::bigint[], $11::bigi
 /// A statement for one check, whose arguments are scalars, and for several, whose
 /// arguments are arrays. (As an array of one, a check alone took 15 us more of 125: 5 here and
 /// 10 at the server.)
-pub(super) struct Form {
+pub(super) struct FastStatement {
     one: Statement,
     many: Statement,
 }
 
-impl Form {
+impl FastStatement {
     pub(super) fn new(sql: &str, prefix: &str) -> Self {
         let sql = sql.replace("{grace}", "$1::bigint");
         let mut one = sql.replace("{now}", NOW).replace("{items}", "");

@@ -35,7 +35,9 @@ impl Statement {
     /// and to a pooler it is sent.
     pub(super) fn new(sql: &str, prefix: &str) -> Self {
         let code = sql.lines().map(str::trim).filter(|line| !line.starts_with("--"));
-        Self(code.collect::<Vec<_>>().join(" ").replace("{prefix}", prefix).into())
+        let code = code.collect::<Vec<_>>().join(" ");
+        debug_assert!(!code.contains("--"), "it would take out all behind it: {code}");
+        Self(code.replace("{prefix}", prefix).into())
     }
 
     /// Runs the statement as a prepared one.

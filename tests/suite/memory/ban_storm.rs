@@ -32,7 +32,6 @@ fn ban_and_lift(store: &MemoryStore, policy: &Policy, clients: Range<u32>, round
     let mut held = 0;
     for client in clients.clone() {
         change(store, policy, client, BanChange::Ban(Duration::from_secs(3_600)));
-        // Some are counted as well, before or behind their bans.
         held += u64::from(decide(store, policy, client).verdict() == Verdict::Banned);
     }
     for client in clients.clone() {
@@ -47,11 +46,16 @@ fn ban_and_lift(store: &MemoryStore, policy: &Policy, clients: Range<u32>, round
     held
 }
 
-/// Returns how many bans were asked for, and how often one held.
-fn storm(max_keys: usize, algorithm: Algorithm, clears: bool) -> (u64, u64) {
-    const CLIENTS: u32 = 40;
-    let store = MemoryStore::builder().max_keys(max_keys).build();
-    let policy = banning("stormed", "1000000/minute", algorithm);
+/// Clients of each thread that bans.
+const CLIENTS: u32 = 40;
+
+fn policy(algorithm: Algorithm) -> Policy {
+    banning("stormed", "1000000/minute", algorithm)
+}
+
+/// Returns how often a client was asked for that had been banned, and how often its ban held.
+fn storm(store: &MemoryStore, algorithm: Algorithm, clears: bool) -> (u64, u64) {
+    let policy = policy(algorithm);
     let newcomers = AtomicU32::new(1 << 24);
     let is_long = Form::from_environment() == Form::Long;
     let end = Instant::now() + Duration::from_millis(if is_long { 10_000 } else { 300 });
@@ -60,13 +64,13 @@ fn storm(max_keys: usize, algorithm: Algorithm, clears: bool) -> (u64, u64) {
             scope.spawn(|| {
                 while Instant::now() < end {
                     let newcomer = newcomers.fetch_add(1, Ordering::Relaxed);
-                    let decision = decide(&store, &policy, newcomer);
+                    let decision = decide(store, &policy, newcomer);
                     assert_ne!(decision.verdict(), Verdict::Banned, "{newcomer}");
                 }
             });
         }
         let banning = (0..THREADS).map(|thread| {
-            let (store, policy) = (&store, &policy);
+            let policy = &policy;
             let own = thread * CLIENTS..(thread + 1) * CLIENTS;
             scope.spawn(move || {
                 let (mut asked, mut held) = (0, 0);
@@ -95,7 +99,8 @@ fn bans_hold_and_end_at_once_whoever_else_comes() {
     for algorithm in [Algorithm::Gcra, Algorithm::SlidingWindow] {
         // Of the smallest, more keys are banned than it has slots for.
         for max_keys in [100, 2_000, 100_000] {
-            let (asked, held) = storm(max_keys, algorithm, false);
+            let store = MemoryStore::builder().max_keys(max_keys).build();
+            let (asked, held) = storm(&store, algorithm, false);
             assert!(asked > 1_000, "{asked}");
             assert_eq!(held, asked, "{max_keys} {algorithm:?}");
         }
@@ -105,7 +110,16 @@ fn bans_hold_and_end_at_once_whoever_else_comes() {
 #[test]
 fn bans_end_and_nothing_is_left_though_the_store_is_cleared_meanwhile() {
     for max_keys in [100, 2_000] {
-        let (asked, held) = storm(max_keys, Algorithm::Gcra, true);
+        let store = MemoryStore::builder().max_keys(max_keys).build();
+        let (asked, held) = storm(&store, Algorithm::Gcra, true);
         assert!(asked > 1_000 && held < asked, "{asked} {held}");
+        let policy = policy(Algorithm::Gcra);
+        change(&store, &policy, 0, BanChange::Ban(Duration::from_secs(3_600)));
+        assert_eq!(decide(&store, &policy, 0).verdict(), Verdict::Banned);
+        store.clear();
+        assert!(store.is_empty(), "{} are left", store.len());
+        for client in 0..THREADS * CLIENTS {
+            assert!(decide(&store, &policy, client).is_allowed(), "{client}");
+        }
     }
 }

@@ -50,20 +50,50 @@ async fn admitted(store: &RemoteStore, policy: &Policy, users: u32, times: u32) 
     tasks.join_all().await.into_iter().filter(|is_admitted| *is_admitted).count()
 }
 
+/// A store that runtimes have warmed up, and how many sessions that took.
+struct Warm {
+    store: RemoteStore,
+    runtimes: Vec<runtime::Runtime>,
+    before: i64,
+    after: i64,
+}
+
+impl Warm {
+    fn new(url: &str, pool_size: usize) -> Self {
+        let store = builder(url, &unique("pool")).pool_size(pool_size);
+        let store = runtime().block_on(store.connect()).unwrap();
+        let runtimes: Vec<_> = (0..5).map(|_| runtime()).collect();
+        let before = runtime().block_on(sessions(url));
+        for runtime in &runtimes {
+            runtime.block_on(warm_up(&store));
+        }
+        Self { store, runtimes, before, after: runtime().block_on(sessions(url)) }
+    }
+}
+
+/// Waits until the connections of a store that was dropped have ended.
+fn wait_for_no_session(url: &str) {
+    while runtime().block_on(sessions(url)) > 0 {
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
 #[test]
 fn the_connections_of_runtimes_are_of_the_pool() {
     let (url, _) = start_postgres(&[]);
     for (pool_size, of_runtimes) in [(1, 0), (3, 0), (4, 2)] {
-        let store = builder(&url, &unique("pool")).pool_size(pool_size);
-        let store = runtime().block_on(store.connect()).unwrap();
-        let runtimes: Vec<_> = (0..5).map(|_| runtime()).collect();
-        let before = runtime().block_on(sessions(&url));
-        for runtime in &runtimes {
-            runtime.block_on(warm_up(&store));
+        let mut warm = Warm::new(&url, pool_size);
+        // The store's own thread may have opened another meanwhile, as its sweep works beside
+        // checks: seldom, where runtimes with too many would have them each time.
+        for _ in 0..2 {
+            if warm.after > warm.before + of_runtimes {
+                drop(warm);
+                wait_for_no_session(&url);
+                warm = Warm::new(&url, pool_size);
+            }
         }
-        let after = runtime().block_on(sessions(&url));
-        // The store's own thread may open another meanwhile: its sweep works beside checks.
-        assert!(after <= before + of_runtimes + 1, "{before} {after} {pool_size}");
+        let Warm { store, runtimes, before, after } = warm;
+        assert!(after <= before + of_runtimes, "{before} {after} {pool_size}");
         assert!(of_runtimes == 0 || after > 1, "{before} {after} {pool_size}");
         for runtime in &runtimes {
             runtime.block_on(async {
@@ -76,9 +106,7 @@ fn the_connections_of_runtimes_are_of_the_pool() {
             });
         }
         drop((store, runtimes));
-        while runtime().block_on(sessions(&url)) > 0 {
-            thread::sleep(Duration::from_millis(10));
-        }
+        wait_for_no_session(&url);
     }
 }
 

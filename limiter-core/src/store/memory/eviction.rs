@@ -14,8 +14,8 @@ use crate::{
     time::Timestamp,
 };
 
-/// One newcomer of so many finds out anew which lines have overflowed.
-const RECOUNTED: u64 = 64;
+/// One newcomer of so many counts anew which lines have overflowed.
+const RECOUNT_EVERY: u64 = 64;
 
 /// The least indebted of the slots that one counter has in a bucket: that of
 /// the smallest payload.
@@ -42,7 +42,7 @@ impl<'a> LockedSegments<'a> {
         }
         let segment = self.shared.table.segment(segment_of(bucket));
         // Not by the lowest bits, which choose the line.
-        if (newcomer.hash() >> 32).is_multiple_of(RECOUNTED) {
+        if (newcomer.hash() >> 32).is_multiple_of(RECOUNT_EVERY) {
             segment.recount_overflowed(bucket);
         }
         segment.note_slot(bucket, newcomer, slot);

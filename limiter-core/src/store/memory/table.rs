@@ -150,7 +150,7 @@ impl Table {
     }
 
     fn slots_in_use(&self, bucket: usize) -> usize {
-        let slots = self.bucket(bucket).slots(WAYS).iter();
+        let slots = self.bucket(bucket).all_slots().iter();
         slots.filter(|slot| !slot.tag().is_free()).count()
     }
 }

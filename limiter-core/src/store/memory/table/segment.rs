@@ -30,7 +30,7 @@ pub(in crate::store::memory) struct Segment {
     /// set is in none: newcomers, and keys that were banned and never counted, are looked for
     /// in one cache line and not in four.
     ///
-    /// It is found out anew now and then, since it stays set when the key has gone.
+    /// It stays set when the key has gone, until it is counted anew: by one newcomer of 64.
     overflowed: AtomicU16,
     state: Mutex<SegmentState>,
 }
@@ -80,7 +80,7 @@ impl Segment {
     /// Returns the slot of such a tag, if it is not in the first line.
     #[inline(never)]
     fn find_behind(&self, bucket: usize, tag: Tag, is: impl Fn(Tag) -> bool) -> Option<&Slot> {
-        // Set before the slot has its tag: without it, no slot was there when it was read.
+        // The bit is set before the slot has its tag: where it is not set, there was no slot.
         if self.overflowed.load(Ordering::Relaxed) & bit_of(bucket, line_of(tag.hash())) == 0 {
             return None;
         }
@@ -100,7 +100,7 @@ impl Segment {
         }
     }
 
-    /// Finds out anew, under the lock, which lines of a bucket have overflowed: the keys that
+    /// Counts anew, under the lock, which lines of a bucket have overflowed: the keys that
     /// were elsewhere may have gone.
     pub(in crate::store::memory) fn recount_overflowed(&self, bucket: usize) {
         let all = (0..LINES).fold(0, |bits, line| bits | bit_of(bucket, line));

@@ -2,6 +2,7 @@
 
 mod connections;
 mod deadlocks;
+mod mariadb;
 mod runtimes;
 
 use std::{

@@ -1,7 +1,9 @@
-//! MySQL and MariaDB: locked rows, two round trips.
+//! MySQL and MariaDB: a check of one quota by gcra that fits takes [one script](fast_path);
+//! everything else locks rows, and takes two round trips.
 //!
-//! Both trips are scripts of several statements, sent as text.
+//! All are scripts of several statements, sent as text.
 
+mod fast_path;
 mod statements;
 
 use std::{fmt, str::FromStr, sync::Arc, time::Duration};
@@ -14,13 +16,16 @@ use sqlx::{
     raw_sql,
 };
 
+use self::fast_path::FastStatement;
 use super::sql::{
-    Dialect, SqlError, TextRows, join, number, text_encoding,
+    Charged, Dialect, SqlError, TextRows, counter_columns,
+    fast_path::{FastPath, PassOver, may_charge},
+    join, number,
     transaction::{self, Transactional},
 };
 use crate::store::remote::{
     RemoteStoreBuilder,
-    backend::{Backend, Reply},
+    backend::{Backend, Reply, StoreRequest},
     batcher::BatchEntry,
     builder::server_timeout,
     counter_states::CounterStates,
@@ -32,10 +37,15 @@ const SCHEMA: &str = include_str!("mysql/tables.sql");
 /// How many rows there are to lock: see `mysql/tables.sql`.
 const LOCKS: u64 = 4_096;
 
+/// The instant of a statement, in microseconds.
+const NOW: &str = "CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS UNSIGNED)";
+
 struct MySql {
     options: MySqlConnectOptions,
     prefix: String,
     patience: Duration,
+    fast_path: FastStatement,
+    pass_over: PassOver,
 }
 
 impl fmt::Debug for MySql {
@@ -59,6 +69,8 @@ pub(in crate::store) async fn connect(
         options: options.disable_statement_logging(),
         prefix: builder.prefix.clone(),
         patience: server_timeout(builder.timeout),
+        fast_path: FastStatement::new(&builder.prefix),
+        pass_over: PassOver::default(),
     };
     super::sql::connect(mysql, builder, builder.pool_size).await
 }
@@ -85,8 +97,50 @@ impl MySql {
     }
 }
 
+impl MySql {
+    /// Replies to the entries that the fast path charges.
+    async fn charge_fitting(
+        &self,
+        connection: &mut MySqlConnection,
+        batch: &[BatchEntry],
+    ) -> Result<Charged, SqlError> {
+        let mut replies: Charged = batch.iter().map(|_| None).collect();
+        let checks = FastPath::of(batch);
+        if checks.len() == 0 || self.pass_over.is_due() {
+            return Ok(replies);
+        }
+        if let Err(error) = self.fast_path.run(connection, &checks, &mut replies).await {
+            if !matches!(error.source(), Some(sqlx::Error::Database(_))) || !error.is_healthy {
+                return Err(error);
+            }
+            // It has changed nothing, and the general form decides all of them.
+            Self::rows(connection, "ROLLBACK".to_owned()).await.map_err(SqlError::unwritten)?;
+        }
+        self.pass_over.observe(&checks, &replies);
+        Ok(replies)
+    }
+}
+
+/// Returns a column as text.
+fn text(row: &MySqlRow, at: usize) -> Result<String, sqlx::Error> {
+    let bytes: Vec<u8> = row.try_get_unchecked(at)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 impl Dialect for MySql {
     type Connection = MySqlConnection;
+
+    fn is_chargeable(request: &StoreRequest) -> bool {
+        may_charge(request)
+    }
+
+    fn charge<'c>(
+        &'c self,
+        connection: &'c mut MySqlConnection,
+        batch: &'c [BatchEntry],
+    ) -> BoxFuture<'c, Result<Charged, SqlError>> {
+        self.charge_fitting(connection, batch).boxed()
+    }
 
     fn connect(&self) -> BoxFuture<'_, Result<MySqlConnection, sqlx::Error>> {
         async move {
@@ -114,10 +168,6 @@ impl Dialect for MySql {
     ) -> BoxFuture<'_, Result<TextRows, sqlx::Error>> {
         async move {
             let rows = raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await?;
-            let text = |row: &MySqlRow, at: usize| -> Result<String, sqlx::Error> {
-                let bytes: Vec<u8> = row.try_get_unchecked(at)?;
-                Ok(String::from_utf8_lossy(&bytes).into_owned())
-            };
             let pairs = rows.iter().filter(|row| row.len() == 2);
             pairs.map(|row| Ok((text(row, 0)?, text(row, 1)?))).collect()
         }
@@ -144,6 +194,7 @@ impl Dialect for MySql {
     fn probe(&self) -> String {
         format!(
             "SELECT name, state FROM {0}_counters WHERE name = ''; \
+             SELECT tat, quota_limit + quota_burst + quota_window FROM {0}_counters WHERE name = ''; \
              SELECT name, ends_at + ban_count FROM {0}_bans WHERE name = ''; \
              SELECT id, id FROM {0}_locks WHERE id = 0",
             self.prefix
@@ -151,7 +202,7 @@ impl Dialect for MySql {
     }
 
     fn now(&self) -> String {
-        "CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS UNSIGNED)".to_owned()
+        NOW.to_owned()
     }
 
     fn sweep(&self, table: &str, behind: &str, limit: usize, now: &str) -> String {
@@ -168,7 +219,7 @@ impl Dialect for MySql {
 
 impl Transactional for MySql {
     fn read_states(text: &str) -> CounterStates {
-        text_encoding::read_states(text)
+        counter_columns::read_states(text)
     }
 
     async fn read(
@@ -178,11 +229,9 @@ impl Transactional for MySql {
         _: usize,
     ) -> Result<LoadedRows, sqlx::Error> {
         let (prefix, names) = (&self.prefix, rows.names());
-        let select = statements::select(prefix, &names);
-        let now = "'now', CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS UNSIGNED)";
+        let select = statements::select(prefix, &names, !rows.is_look());
         if rows.is_look() {
-            let begin = "START TRANSACTION READ ONLY";
-            let sql = format!("{begin}; SELECT {now} UNION ALL {select}");
+            let sql = format!("START TRANSACTION READ ONLY; {select}");
             return Ok(statements::loaded(Self::rows(connection, sql).await?, &names));
         }
         let mut ids: Vec<u64> =
@@ -192,7 +241,7 @@ impl Transactional for MySql {
         let sql = format!(
             "START TRANSACTION; \
              SELECT CONCAT('lock ', id), '' FROM {prefix}_locks WHERE id IN ({}) ORDER BY id FOR UPDATE; \
-             SELECT {now} UNION ALL {select}",
+             {select}",
             join(&ids)
         );
         let rows = Self::rows(connection, sql).await?;

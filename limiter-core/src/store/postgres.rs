@@ -7,8 +7,7 @@
 //! in transaction mode: see [`statement`].
 
 mod connection;
-mod encoding;
-mod fast_path;
+mod fast_statement;
 mod general_path;
 mod statement;
 
@@ -28,10 +27,14 @@ use sqlx::{
 pub(in crate::store) use self::connection::connect;
 use self::{
     connection::settings,
-    fast_path::{FastPath, FastStatement},
+    fast_statement::FastStatement,
     statement::{Argument, Statement, run_text},
 };
-use super::sql::{Charged, Dialect, SqlError, TextRows, transaction};
+use super::sql::{
+    Charged, Dialect, SqlError, TextRows,
+    fast_path::{self, FastPath},
+    transaction,
+};
 use crate::store::remote::{
     backend::{Reply, StoreRequest},
     batcher::BatchEntry,
@@ -116,9 +119,9 @@ impl Postgres {
         if fast_path.len() == 0 {
             return Ok(());
         }
-        let (statement, arguments) = (fast.of(fast_path), fast_path.arguments());
+        let (statement, arguments) = (fast.of(fast_path), fast_statement::arguments(fast_path));
         match self.run_statement(connection, statement, &arguments).await {
-            Ok(rows) => Ok(fast_path.reply(&rows, replies)?),
+            Ok(rows) => Ok(fast_statement::reply(fast_path, &rows, replies)?),
             // The general form decides all of them.
             Err(error) if general_path::is_conflict(&error) => Ok(()),
             Err(error) => Err(error.into()),

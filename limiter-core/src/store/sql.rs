@@ -4,10 +4,12 @@
 //! of its pool, or in calm through the batcher of the runtime that asks. Output: the state
 //! before each, and bans.
 
+pub(super) mod counter_columns;
 mod dialect;
 mod error;
 mod error_advice;
 mod executor;
+pub(super) mod fast_path;
 mod migrate;
 mod pool;
 #[cfg(any(feature = "mysql", feature = "sqlite"))]
@@ -21,12 +23,10 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use futures_core::future::BoxFuture;
 
-#[cfg(feature = "postgres")]
-pub(super) use self::dialect::Charged;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(super) use self::dialect::{join, number};
 pub(super) use self::{
-    dialect::{Dialect, TextRows, is_simple, name},
+    dialect::{Charged, Dialect, TextRows, is_simple, name, without_comments},
     error::SqlError,
 };
 use self::{

@@ -1,5 +1,6 @@
 //! Runtimes that ask often have connections of their own: in calm their requests take them,
-//! for what PostgreSQL decides in one statement, and otherwise those of the store's thread.
+//! for what PostgreSQL decides in one statement and MariaDB in one script, and otherwise those
+//! of the store's thread.
 
 use std::{slice::from_ref, thread, time::Duration};
 
@@ -12,9 +13,9 @@ use tokio::{
 
 use super::number;
 use crate::{
-    databases::{builder, unique},
+    databases::{builder, mysql_url, postgres_url, unique},
     remote::{admits, banning, policy, subject},
-    servers::start_postgres,
+    servers::{start_mariadb, start_postgres},
 };
 
 /// Requests after which a runtime has its connection, and some more.
@@ -34,8 +35,16 @@ async fn warm_up(store: &RemoteStore) {
 
 /// How many sessions the server has, but for the one that asks.
 async fn sessions(url: &str) -> i64 {
-    let sql = "SELECT count(*) FROM pg_stat_activity \
-        WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'";
+    let sql = match url.starts_with("postgres") {
+        true => {
+            "SELECT count(*) FROM pg_stat_activity \
+             WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        }
+        false => {
+            "SELECT COUNT(*) FROM information_schema.processlist \
+             WHERE user = 'limiter' AND id <> CONNECTION_ID()"
+        }
+    };
     number(url, sql).await
 }
 
@@ -80,16 +89,21 @@ fn wait_for_no_session(url: &str) {
 
 #[test]
 fn the_connections_of_runtimes_are_of_the_pool() {
-    let (url, _) = start_postgres(&[]);
+    for url in [start_postgres(&[]).0, start_mariadb(&[])] {
+        check_connections(&url);
+    }
+}
+
+fn check_connections(url: &str) {
     for (pool_size, of_runtimes) in [(1, 0), (3, 0), (4, 2)] {
-        let mut warm = Warm::new(&url, pool_size);
+        let mut warm = Warm::new(url, pool_size);
         // The store's own thread may have opened another meanwhile, as its sweep works beside
         // checks: seldom, where runtimes with too many would have them each time.
         for _ in 0..2 {
             if warm.after > warm.before + of_runtimes {
                 drop(warm);
-                wait_for_no_session(&url);
-                warm = Warm::new(&url, pool_size);
+                wait_for_no_session(url);
+                warm = Warm::new(url, pool_size);
             }
         }
         let Warm { store, runtimes, before, after } = warm;
@@ -101,22 +115,27 @@ fn the_connections_of_runtimes_are_of_the_pool() {
                 // One that was closed, since the machine was slow, may end after its successor
                 // has begun.
                 let most = i64::try_from(pool_size).unwrap();
-                let few = async { while sessions(&url).await > most {} };
+                let few = async { while sessions(url).await > most {} };
                 assert!(timeout(Duration::from_secs(9), few).await.is_ok(), "{pool_size}");
             });
         }
         drop((store, runtimes));
-        wait_for_no_session(&url);
+        wait_for_no_session(url);
     }
 }
 
 #[test]
 fn a_runtime_that_ends_leaves_its_connection_to_others() {
-    let (url, _) = start_postgres(&[]);
-    let store = runtime().block_on(builder(&url, &unique("ends")).connect()).unwrap();
+    for url in [start_postgres(&[]).0, start_mariadb(&[])] {
+        end_runtimes(&url);
+    }
+}
+
+fn end_runtimes(url: &str) {
+    let store = runtime().block_on(builder(url, &unique("ends")).connect()).unwrap();
     for _ in 0..20 {
         runtime().block_on(warm_up(&store));
-        assert!(runtime().block_on(sessions(&url)) <= 2);
+        assert!(runtime().block_on(sessions(url)) <= 2);
     }
     // Without I/O there is none.
     runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
@@ -125,16 +144,21 @@ fn a_runtime_that_ends_leaves_its_connection_to_others() {
     });
     let runtime = runtime();
     runtime.block_on(warm_up(&store));
-    assert_eq!(runtime.block_on(sessions(&url)), 2);
+    assert_eq!(runtime.block_on(sessions(url)), 2);
 }
 
 /// Beyond the timeout, many times.
 #[test]
 fn an_answer_is_read_by_a_runtime_that_was_busy() {
-    let (url, _) = start_postgres(&[]);
+    for url in [start_postgres(&[]).0, start_mariadb(&[])] {
+        read_late(&url);
+    }
+}
+
+fn read_late(url: &str) {
     let (policies, alice) = ([policy("9/hour")], subject(Key::user("alice")));
     runtime().block_on(async {
-        let store = builder(&url, &unique("answer")).timeout(Duration::from_millis(300));
+        let store = builder(url, &unique("answer")).timeout(Duration::from_millis(300));
         let store = store.connect().await.unwrap();
         warm_up(&store).await;
         for remaining in (5..9).rev() {
@@ -155,9 +179,14 @@ fn an_answer_is_read_by_a_runtime_that_was_busy() {
 /// Refusals, strikes and bans are not of the fast path.
 #[test]
 fn many_new_keys_are_decided_exactly() {
-    let (url, _) = start_postgres(&[]);
+    for url in [postgres_url(), mysql_url()] {
+        decide_new_keys(url);
+    }
+}
+
+fn decide_new_keys(url: &str) {
     runtime().block_on(async {
-        let store = builder(&url, &unique("new")).pool_size(4).connect().await.unwrap();
+        let store = builder(url, &unique("new")).pool_size(4).connect().await.unwrap();
         warm_up(&store).await;
         let policy = banning(2, []);
         for round in 0..10 {
@@ -181,14 +210,19 @@ fn many_new_keys_are_decided_exactly() {
 /// Two stores insert the same keys at the same time.
 #[test]
 fn a_key_that_is_new_to_two_servers_is_counted_once() {
-    let (url, _) = start_postgres(&[]);
+    for url in [postgres_url(), mysql_url()] {
+        count_new_keys(url);
+    }
+}
+
+fn count_new_keys(url: &str) {
     let prefix = unique("two");
     let prefix = prefix.as_str();
     let policy = Policy::new("api", "3/hour").unwrap();
     let counts: Vec<usize> = thread::scope(|scope| {
         let serve = || {
             runtime().block_on(async {
-                let store = builder(&url, prefix).pool_size(4).connect().await.unwrap();
+                let store = builder(url, prefix).pool_size(4).connect().await.unwrap();
                 warm_up(&store).await;
                 admitted(&store, &policy, 400, 2).await
             })

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 
+use super::NOW;
 use crate::store::{
     remote::state_rows::{Changes, LoadedRow, LoadedRows, Names},
     sql::{
@@ -12,19 +13,26 @@ use crate::store::{
     },
 };
 
-const SQL: Notation = Notation { open: '(', quote: '\'', close: ')' };
+const COUNTER_COLUMNS: [&str; 6] =
+    ["tat", "quota_limit", "quota_burst", "quota_window", "state", "expires_at"];
 
-/// The SELECT of rows by their names: two columns.
-pub(super) fn select(prefix: &str, names: &Names<'_>) -> String {
+const SQL: Notation = Notation { open: '(', quote: '\'', null: "NULL", close: ')' };
+
+/// The SELECTs of rows by their names, and of the time: two columns each. Where `locks` says
+/// so, counters are locked: the [fast path](super::fast_path) locks nothing else.
+pub(super) fn select(prefix: &str, names: &Names<'_>, locks: bool) -> String {
     let counters = quoted(&names.counters, SQL.quote);
+    let lock = if locks { "ORDER BY name FOR UPDATE" } else { "" };
     let mut sql = format!(
-        "SELECT name, CONCAT(state, '!', expires_at) FROM {prefix}_counters \
-         WHERE name IN ({counters})"
+        "SELECT name, CONCAT(COALESCE(state, \
+           CONCAT('q', tat, ',', quota_limit, ',', quota_burst, ',', quota_window)), '!', expires_at) \
+         FROM {prefix}_counters WHERE name IN ({counters}) {lock}; \
+         SELECT 'now', {NOW}"
     );
     if !names.bans.is_empty() {
         let bans = quoted(&names.bans, SQL.quote);
         sql += &format!(
-            " UNION ALL SELECT name, CONCAT(ends_at, ',', duration, ',', ban_count) FROM {prefix}_bans \
+            "; SELECT name, CONCAT(ends_at, ',', duration, ',', ban_count) FROM {prefix}_bans \
              WHERE name IN ({bans})"
         );
     }
@@ -47,7 +55,7 @@ pub(super) fn loaded(rows: TextRows, names: &Names<'_>) -> LoadedRows {
 pub(super) fn write(prefix: &str, changes: &Changes<'_>) -> String {
     let rows = ChangedRows::of(changes, &SQL);
     let (counters, bans) = (format!("{prefix}_counters"), format!("{prefix}_bans"));
-    upsert(&counters, &["state", "expires_at"], &rows.counters)
+    upsert(&counters, &COUNTER_COLUMNS, &rows.counters)
         + &upsert(&bans, &["ends_at", "duration", "ban_count", "expires_at"], &rows.bans)
         + &delete(&counters, &rows.gone_counters)
         + &delete(&bans, &rows.gone_bans)

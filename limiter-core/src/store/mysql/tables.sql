@@ -18,11 +18,18 @@ WITH digits AS (
 )
 SELECT 256 * a.d + 16 * b.d + c.d FROM digits a, digits b, digits c;
 
--- Counters and strikes.
+-- Counters and strikes. A counter of one quota by gcra is numbers: its arrival time in
+-- units of 1 / q microseconds, where window / limit = p / q in lowest terms, and the
+-- limit, the burst and the window that it was written under: fast_path.sql charges it by
+-- them. Everything else is a text.
 CREATE TABLE IF NOT EXISTS {prefix}_counters (
     name    VARBINARY(128) NOT NULL PRIMARY KEY,
-    state   BLOB NOT NULL,
-    expires_at BIGINT UNSIGNED NOT NULL
+    tat     BIGINT,
+    quota_limit BIGINT,
+    quota_burst BIGINT,
+    quota_window BIGINT,
+    expires_at BIGINT UNSIGNED NOT NULL,
+    state   BLOB
 ) ENGINE = InnoDB;
 
 CREATE TABLE IF NOT EXISTS {prefix}_bans (

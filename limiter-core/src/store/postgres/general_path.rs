@@ -11,7 +11,6 @@ use sqlx::{PgConnection, Row as _, postgres::PgRow};
 
 use super::{
     Postgres,
-    encoding::{self, CounterColumns},
     statement::{Argument, run_text},
 };
 use crate::{
@@ -21,7 +20,10 @@ use crate::{
             counter_states::CounterStates,
             state_rows::{BanRow, Changes, CounterRow, LoadedRow, LoadedRows, Names, Rows},
         },
-        sql::transaction::Transactional,
+        sql::{
+            counter_columns::{self, CounterColumns},
+            transaction::Transactional,
+        },
     },
 };
 
@@ -80,7 +82,7 @@ impl Transactional for Postgres {
     }
 
     fn read_states(text: &str) -> CounterStates {
-        encoding::read_states(text)
+        counter_columns::read_states(text)
     }
 }
 

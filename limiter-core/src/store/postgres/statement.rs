@@ -18,6 +18,7 @@ use sqlx::{
 };
 
 use super::general_path::is_conflict;
+use crate::store::sql::without_comments;
 
 /// One argument of a statement. Texts have no quote, backslash or brace.
 pub(super) enum Argument<'a> {
@@ -31,13 +32,8 @@ pub(super) enum Argument<'a> {
 pub(super) struct Statement(Arc<str>);
 
 impl Statement {
-    /// Takes the comments out: each execution hashes the text to find what was prepared,
-    /// and to a pooler it is sent.
     pub(super) fn new(sql: &str, prefix: &str) -> Self {
-        let code = sql.lines().map(str::trim).filter(|line| !line.starts_with("--"));
-        let code = code.collect::<Vec<_>>().join(" ");
-        debug_assert!(!code.contains("--"), "it would take out all behind it: {code}");
-        Self(code.replace("{prefix}", prefix).into())
+        Self(without_comments(sql).replace("{prefix}", prefix).into())
     }
 
     /// Runs the statement as a prepared one.

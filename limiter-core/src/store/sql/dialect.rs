@@ -101,6 +101,15 @@ pub(in crate::store) fn is_simple(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-_./:=&#*".contains(&byte)
 }
 
+/// Returns a statement without its comments, in one line: each execution hashes the text to find
+/// what was prepared, or sends it.
+pub(in crate::store) fn without_comments(sql: &str) -> String {
+    let code = sql.lines().map(str::trim).filter(|line| !line.starts_with("--"));
+    let code = code.collect::<Vec<_>>().join(" ");
+    debug_assert!(!code.contains("--"), "it would take out all behind it: {code}");
+    code
+}
+
 /// Values with commas between.
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(in crate::store) fn join<T: fmt::Display>(values: impl IntoIterator<Item = T>) -> String {

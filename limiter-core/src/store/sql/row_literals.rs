@@ -4,22 +4,26 @@
 //! Input: names of rows, and changes. Output: lists of literals with commas between. The
 //! characters of names and states are plain, so that none is escaped.
 
-use super::text_encoding;
+use super::counter_columns::CounterColumns;
 use crate::{
     ban::Ban,
-    store::remote::state_rows::{BanRow, Changes, CounterRow},
+    store::remote::{
+        counter_states::CounterStates,
+        state_rows::{BanRow, Changes, CounterRow},
+    },
 };
 
 /// The notation of a row, and of a text in it.
 pub(in crate::store) struct Notation {
     pub(in crate::store) open: char,
     pub(in crate::store) quote: char,
+    pub(in crate::store) null: &'static str,
     pub(in crate::store) close: char,
 }
 
 /// The changes of a step: each list is empty where there are none.
 pub(in crate::store) struct ChangedRows {
-    /// Name, state, expires_at.
+    /// Name, tat, quota_limit, quota_burst, quota_window, state, expires_at.
     pub(in crate::store) counters: String,
     /// Name, ends_at, duration, ban_count, expires_at.
     pub(in crate::store) bans: String,
@@ -30,16 +34,16 @@ pub(in crate::store) struct ChangedRows {
 }
 
 impl ChangedRows {
+    /// Returns the literals of the changes.
     pub(in crate::store) fn of(changes: &Changes<'_>, notation: &Notation) -> Self {
-        let Notation { open, quote, close } = notation;
+        let Notation { open, quote, close, .. } = notation;
         let (mut counters, mut gone_counters) = (Vec::new(), Vec::new());
-        for CounterRow { name, states, expires_at, .. } in &changes.counters {
+        for row @ CounterRow { name, states, expires_at, .. } in &changes.counters {
             match states {
                 Some(states) => {
-                    let state = text_encoding::write_states(states, *expires_at);
-                    counters.push(format!(
-                        "{open}{quote}{name}{quote},{quote}{state}{quote},{expires_at}{close}"
-                    ));
+                    let columns = state_columns(row, states, notation);
+                    counters
+                        .push(format!("{open}{quote}{name}{quote},{columns},{expires_at}{close}"));
                 }
                 None => gone_counters.push(*name),
             }
@@ -75,4 +79,16 @@ pub(in crate::store) fn quoted(names: &[&str], quote: char) -> String {
         list.push(quote);
     }
     list
+}
+
+/// Returns the columns of a counter's states.
+fn state_columns(row: &CounterRow<'_>, states: &CounterStates, notation: &Notation) -> String {
+    let Notation { quote, null, .. } = notation;
+    let columns = CounterColumns::write(row.policy, states, row.expires_at);
+    let CounterColumns { tat, limit, burst, window, state } = columns;
+    let null = || (*null).to_owned();
+    let numbers = [tat, limit, burst, window];
+    let numbers = numbers.map(|number| number.map_or_else(null, |number| number.to_string()));
+    let state = state.map_or_else(null, |state| format!("{quote}{state}{quote}"));
+    format!("{},{state}", numbers.join(","))
 }

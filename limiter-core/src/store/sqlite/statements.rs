@@ -9,7 +9,7 @@ use crate::store::{
     sql::row_literals::{ChangedRows, Notation, quoted},
 };
 
-const JSON: Notation = Notation { open: '[', quote: '"', close: ']' };
+const JSON: Notation = Notation { open: '[', quote: '"', null: "null", close: ']' };
 
 /// The scripts of a step.
 #[derive(Debug)]
@@ -27,7 +27,9 @@ impl Statements {
     pub(super) fn new(prefix: &str) -> Self {
         let select = format!(
             "SELECT (
-                SELECT group_concat(key || ' ' || state || '!' || expires_at, char(10))
+                SELECT group_concat(key || ' ' || coalesce(state,
+                    'q' || tat || ',' || quota_limit || ',' || quota_burst || ',' || quota_window
+                ) || '!' || expires_at, char(10))
                 FROM json_each(?) CROSS JOIN {prefix}_counters ON name = value
             ), (
                 SELECT group_concat(key || ' ' || ends_at || ',' || duration || ',' || ban_count, char(10))
@@ -35,9 +37,13 @@ impl Statements {
             );"
         );
         let write = format!(
-            "INSERT INTO {prefix}_counters (name, state, expires_at)
-             SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?) WHERE TRUE
-             ON CONFLICT (name) DO UPDATE SET state = excluded.state, expires_at = excluded.expires_at;
+            "INSERT INTO {prefix}_counters
+                (name, tat, quota_limit, quota_burst, quota_window, state, expires_at)
+             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
+                value ->> 6 FROM json_each(?) WHERE TRUE
+             ON CONFLICT (name) DO UPDATE SET tat = excluded.tat, quota_limit = excluded.quota_limit,
+                quota_burst = excluded.quota_burst, quota_window = excluded.quota_window,
+                state = excluded.state, expires_at = excluded.expires_at;
              INSERT INTO {prefix}_bans (name, ends_at, duration, ban_count, expires_at)
              SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4
              FROM json_each(?) WHERE TRUE

@@ -38,8 +38,8 @@ pub(in crate::store) struct CounterRow<'a, V = String> {
     pub(in crate::store) states: Option<&'a CounterStates>,
     /// `None` where it is strikes.
     #[cfg_attr(
-        not(feature = "postgres"),
-        allow(dead_code, reason = "only the encoding of PostgreSQL needs the quota")
+        not(feature = "_sql"),
+        allow(dead_code, reason = "only the columns of SQL databases need the quota")
     )]
     pub(in crate::store) policy: Option<&'a Policy>,
     pub(in crate::store) expires_at: u64,

@@ -3,7 +3,7 @@
 //! Input: a quota, and [`State`]. Output: the theoretical arrival time in units of
 //! `1 / q` microseconds, in which one unit of the quota is the integer `p`:
 //! `window / limit = p / q` in lowest terms. Mirrors the columns of
-//! `sql/tables.sql`. Everything else is text: see `text_encoding.rs`.
+//! `tables.sql`. Everything else is text: see `text_encoding.rs`.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::{
 
 /// Instants are in the year 2112 or before, so that their product with `q` can be
 /// bounded.
-pub(super) const MAX_INSTANT: u64 = 1 << 52;
+pub(in crate::store) const MAX_INSTANT: u64 = 1 << 52;
 
 /// The numbers of a quota by gcra, the window in microseconds.
 struct Bucket {
@@ -29,21 +29,21 @@ struct Bucket {
 }
 
 /// A quota by gcra in the units of its arrival time.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct GcraUnits {
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(in crate::store) struct GcraUnits {
     limit: i64,
     burst: i64,
     window: i64,
     /// The units of arrival time that one unit of the quota takes.
-    pub(super) p: i64,
+    pub(in crate::store) p: i64,
     /// The units of arrival time in a microsecond.
-    pub(super) q: i64,
+    pub(in crate::store) q: i64,
 }
 
 impl GcraUnits {
     /// Returns the units of a policy that has one quota by gcra. `None` for any
     /// other policy, and where an arrival time might not fit 64 bits.
-    pub(super) fn of(policy: &Policy) -> Option<Self> {
+    pub(in crate::store) fn of(policy: &Policy) -> Option<Self> {
         match policy.quotas()[..] {
             [quota] if quota.algorithm() == Algorithm::Gcra => Self::of_bucket(Bucket {
                 limit: quota.limit(),
@@ -73,25 +73,25 @@ impl GcraUnits {
         })
     }
 
-    pub(super) const fn limit(&self) -> i64 {
+    pub(in crate::store) const fn limit(&self) -> i64 {
         self.limit
     }
 
-    pub(super) const fn burst(&self) -> i64 {
+    pub(in crate::store) const fn burst(&self) -> i64 {
         self.burst
     }
 
-    pub(super) const fn window(&self) -> i64 {
+    pub(in crate::store) const fn window(&self) -> i64 {
         self.window
     }
 
     /// A full bucket.
-    pub(super) const fn capacity(&self) -> i64 {
+    pub(in crate::store) const fn capacity(&self) -> i64 {
         self.burst * self.p
     }
 
     /// Returns the state with that arrival time.
-    pub(super) fn state(&self, tat: i64) -> State {
+    pub(in crate::store) fn state(&self, tat: i64) -> State {
         State::Gcra {
             tat: (tat / self.q).cast_unsigned(),
             fraction: (tat % self.q * (self.limit / self.q)).cast_unsigned(),
@@ -103,18 +103,22 @@ impl GcraUnits {
 
 /// The columns of a counter.
 #[derive(Debug, Default, Eq, PartialEq)]
-pub(super) struct CounterColumns {
-    pub(super) tat: Option<i64>,
-    pub(super) limit: Option<i64>,
-    pub(super) burst: Option<i64>,
-    pub(super) window: Option<i64>,
-    pub(super) state: Option<String>,
+pub(in crate::store) struct CounterColumns {
+    pub(in crate::store) tat: Option<i64>,
+    pub(in crate::store) limit: Option<i64>,
+    pub(in crate::store) burst: Option<i64>,
+    pub(in crate::store) window: Option<i64>,
+    pub(in crate::store) state: Option<String>,
 }
 
 impl CounterColumns {
     /// Returns the columns for states of that policy, or for strikes, in a row that expires
     /// then.
-    pub(super) fn write(policy: Option<&Policy>, states: &CounterStates, expires_at: u64) -> Self {
+    pub(in crate::store) fn write(
+        policy: Option<&Policy>,
+        states: &CounterStates,
+        expires_at: u64,
+    ) -> Self {
         policy.and_then(|policy| Self::write_gcra(policy, states)).unwrap_or_else(|| Self {
             state: Some(text_encoding::write_states(states, expires_at)),
             ..Self::default()
@@ -148,7 +152,7 @@ impl CounterColumns {
 }
 
 /// Returns the states of a row as `sql/read.sql` returns it.
-pub(super) fn read_states(text: &str) -> CounterStates {
+pub(in crate::store) fn read_states(text: &str) -> CounterStates {
     let Some(columns) = text.strip_prefix('q') else { return text_encoding::read_states(text) };
     let mut states = CounterStates::default();
     read_gcra(columns).into_iter().for_each(|state| states.push(state));

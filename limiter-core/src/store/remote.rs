@@ -51,7 +51,7 @@ use crate::{
 /// | `redis-sentinel://[user:password@]host:port,host:port/service` | the same, watched by Sentinel | `redis` | one call of a script; under load a part of one |
 /// | `redis-cluster://[user:password@]host:port,host:port` | Redis Cluster | `redis` | one call, and one more for each further client that the policies count |
 /// | `postgres://user:password@host:port/database` | PostgreSQL 11 or newer | `postgres` | one statement; more for a refusal |
-/// | `mysql://user:password@host:port/database` | MySQL 8 (by TLS, or with `mysql_native_password`), MariaDB 10.5 or newer | `mysql` | two round trips |
+/// | `mysql://user:password@host:port/database` | MySQL 8 (by TLS, or with `mysql_native_password`), MariaDB 10.5 or newer | `mysql` | one script; more for a refusal |
 /// | `sqlite://path` | a file of this host | `sqlite` | one transaction |
 ///
 /// `rediss://` and the like, `sslmode=require` (PostgreSQL) and `ssl-mode=required` (MySQL)

@@ -4,7 +4,7 @@
 //! transaction, and what its row says. It is text: the numbers of a prepared
 //! statement cannot be as many as there are counters.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, str::FromStr};
 
 use futures_util::StreamExt;
 use sqlx::{AssertSqlSafe, MySqlConnection, raw_sql};
@@ -27,7 +27,7 @@ use crate::{
 const UPDATE: &str = include_str!("fast_path.sql");
 
 /// Checks that one statement charges: of one namespace and quota, and with bans of one
-/// namespace or without. In this order everybody locks, so that nobody waits in a circle.
+/// namespace or without. In this order everybody locks.
 #[derive(Eq, Ord, PartialEq, PartialOrd)]
 struct Group<'a> {
     counters: &'a str,
@@ -55,14 +55,10 @@ impl FastStatement {
         checks: &FastPath,
         replies: &mut Charged,
     ) -> Result<(), SqlError> {
-        let row = charged_row(connection, self.script(checks)).await?;
-        let (charged, now) = row.ok_or_else(|| SqlError::new("a script returned no row"))?;
-        let now = now.parse().map(Timestamp::from_micros);
-        let now = now.map_err(|_| SqlError::new("a script returned no time"))?;
+        let (charged, now) = charged_row(connection, self.script(checks)).await?;
+        let now = Timestamp::from_micros(number(&now)?);
         for (counter, tat) in charged.split(';').filter_map(|one| one.split_once(' ')) {
-            let tat = tat.parse();
-            let tat = tat.map_err(|_| SqlError::new("a script returned no arrival time"))?;
-            checks.reply(counter, now, tat, replies);
+            checks.reply(counter, now, number(tat)?, replies);
         }
         Ok(())
     }
@@ -127,14 +123,14 @@ fn units(charges: &[&Charge]) -> String {
     format!("CASE {}ELSE {most} END", others.collect::<String>())
 }
 
-/// Runs a script, and returns its only row of two columns.
+/// Runs a script, and returns its only row: what was charged, and when.
 ///
 /// The row is sent before the transaction is committed: an error without it proves that
 /// nothing was changed.
 async fn charged_row(
     connection: &mut MySqlConnection,
     script: String,
-) -> Result<Option<(String, String)>, SqlError> {
+) -> Result<(String, String), SqlError> {
     let mut rows = raw_sql(AssertSqlSafe(script)).fetch(connection);
     let mut charged = None;
     while let Some(row) = rows.next().await {
@@ -144,5 +140,14 @@ async fn charged_row(
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(charged)
+    charged.ok_or_else(|| unread("no row"))
+}
+
+fn number<T: FromStr>(text: &str) -> Result<T, SqlError> {
+    text.parse().map_err(|_| unread(text))
+}
+
+/// An answer that cannot be read, behind which everything may have been charged.
+fn unread(answer: &str) -> SqlError {
+    SqlError::new(&format!("a script of the fast path returned {answer:?}")).partly_applied()
 }

@@ -15,7 +15,9 @@
 -- The clock is read before. Where the statement then waits for a row, the instant is in
 -- the past, which can only refuse what a later one would admit; the condition is
 -- checked on the row as it is after the wait. Rows are locked in the order of
--- their names, so that two statements never wait for each other.
+-- their names, so that two statements never wait for each other. (Several statements of a
+-- script may, where a policy has several quotas by its plans: who is rolled back for it
+-- tries again by the general form.)
 --
 -- There is no RETURNING in MySQL, so that a variable collects what was charged. The arrival time
 -- comes last: what comes behind it would read the new one.

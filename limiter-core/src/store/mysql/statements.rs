@@ -19,7 +19,8 @@ const COUNTER_COLUMNS: [&str; 6] =
 const SQL: Notation = Notation { open: '(', quote: '\'', null: "NULL", close: ')' };
 
 /// The SELECTs of rows by their names, and of the time: two columns each. Where `locks` says
-/// so, counters are locked: the [fast path](super::fast_path) locks nothing else.
+/// so, counters are locked: the [fast path](super::fast_path) locks nothing else, and the
+/// time is read behind it.
 pub(super) fn select(prefix: &str, names: &Names<'_>, locks: bool) -> String {
     let counters = quoted(&names.counters, SQL.quote);
     let lock = if locks { "ORDER BY name FOR UPDATE" } else { "" };

@@ -1,10 +1,10 @@
 -- The tables of a store in MySQL 8 or MariaDB 10.5, or newer. {prefix} is what
 -- their names begin with, such as limiter or database.limiter.
 
--- The rows that transactions lock: each client has one of these rows, which are never
--- written. So a check that is refused leaves no trace, and two transactions
--- never wait for each other in a circle. It is filled before there are other
--- tables, so that who finds these finds it full.
+-- The rows that the general form locks, before counters: each client has one of these rows,
+-- which are never written. So a check that is refused leaves no trace, what is not there
+-- yet can be locked, and two transactions never wait for each other in a circle. It is
+-- filled before there are other tables, so that who finds these finds it full.
 CREATE TABLE IF NOT EXISTS {prefix}_locks (
     id SMALLINT UNSIGNED NOT NULL PRIMARY KEY
 ) ENGINE = InnoDB;

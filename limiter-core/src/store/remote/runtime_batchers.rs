@@ -3,8 +3,8 @@
 //! thread is woken on the way. Measured on Redis with 64 checks in flight from one thread:
 //! 215,000 a second, beside 125,000 over the connection of the store's thread.
 //!
-//! Redis runs scripts so, and PostgreSQL the statements of its fast path. A transaction of
-//! several statements would hold its locks for as long as its runtime is busy.
+//! Redis runs scripts so, and PostgreSQL and MySQL what their fast paths send at once. A
+//! transaction of several round trips would hold its locks for as long as its runtime is busy.
 //!
 //! Everything else takes the store's thread ([`store_thread`]), which reads its answers
 //! whatever the runtimes do:

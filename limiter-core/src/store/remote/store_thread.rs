@@ -7,7 +7,7 @@
 //! It sleeps while nothing is called.
 //!
 //! To wake it and to be woken by it takes 20 µs each on a virtual machine. Redis and the fast
-//! path of PostgreSQL are called without it in calm: see `runtime_batchers.rs`.
+//! paths of PostgreSQL and MySQL are called without it in calm: see `runtime_batchers.rs`.
 
 use std::{io, thread};
 

@@ -3,7 +3,7 @@
 //! Input: a quota, and [`State`]. Output: the theoretical arrival time in units of
 //! `1 / q` microseconds, in which one unit of the quota is the integer `p`:
 //! `window / limit = p / q` in lowest terms. Mirrors the columns of
-//! `tables.sql`. Everything else is text: see `text_encoding.rs`.
+//! `tables.sql`, the same in all databases. Everything else is text: see `text_encoding.rs`.
 
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 //!
 //! Input: entries of a batch. Output: the state before each. What is not charged so, and all of
 //! a batch that finds no connection, goes by the [`SqlExecutor`] of the store's thread: a
-//! transaction of several statements would hold its locks for as long as the runtime is busy.
+//! transaction of several round trips would hold its locks for as long as the runtime is busy.
 //!
 //! The connections count as the pool's, of which runtimes get a half at most.
 

@@ -71,7 +71,7 @@ impl QuotaId {
     }
 
     /// Returns the id of the only quota of a policy, by gcra with that window.
-    #[cfg(feature = "postgres")]
+    #[cfg(feature = "_sql")]
     pub(crate) fn of_gcra(window: std::time::Duration) -> Option<Self> {
         Some(Self::of(&Quota::new(1, window).ok()?, 0))
     }

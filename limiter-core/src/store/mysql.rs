@@ -19,13 +19,14 @@ use sqlx::{
 use self::fast_path::FastStatement;
 use super::sql::{
     Charged, Dialect, SqlError, TextRows, counter_columns,
-    fast_path::{FastPath, PassOver, may_charge},
+    fast_path::FastPath,
     join, number,
+    pass_over::PassOver,
     transaction::{self, Transactional},
 };
 use crate::store::remote::{
     RemoteStoreBuilder,
-    backend::{Backend, Reply, StoreRequest},
+    backend::{Backend, Reply},
     batcher::BatchEntry,
     builder::server_timeout,
     counter_states::CounterStates,
@@ -129,10 +130,6 @@ fn text(row: &MySqlRow, at: usize) -> Result<String, sqlx::Error> {
 
 impl Dialect for MySql {
     type Connection = MySqlConnection;
-
-    fn is_chargeable(request: &StoreRequest) -> bool {
-        may_charge(request)
-    }
 
     fn charge<'c>(
         &'c self,

@@ -1,4 +1,4 @@
-//! PostgreSQL: a check of one quota by gcra that fits takes [one statement](fast_path);
+//! PostgreSQL: a check of one quota by gcra that fits takes [one statement](fast_statement);
 //! everything else is read, decided in Rust, and [written](general) if it is still as
 //! it was read.
 //!
@@ -30,15 +30,8 @@ use self::{
     fast_statement::FastStatement,
     statement::{Argument, Statement, run_text},
 };
-use super::sql::{
-    Charged, Dialect, SqlError, TextRows,
-    fast_path::{self, FastPath},
-    transaction,
-};
-use crate::store::remote::{
-    backend::{Reply, StoreRequest},
-    batcher::BatchEntry,
-};
+use super::sql::{Charged, Dialect, SqlError, TextRows, fast_path::FastPath, transaction};
+use crate::store::remote::{backend::Reply, batcher::BatchEntry};
 
 const SCHEMA: &str = include_str!("postgres/sql/tables.sql");
 
@@ -179,10 +172,6 @@ impl Dialect for Postgres {
 
     fn connect(&self) -> BoxFuture<'_, Result<PgConnection, sqlx::Error>> {
         self.options.connect().boxed()
-    }
-
-    fn is_chargeable(request: &StoreRequest) -> bool {
-        fast_path::may_charge(request)
     }
 
     fn charge<'c>(

@@ -11,6 +11,8 @@ mod error_advice;
 mod executor;
 pub(super) mod fast_path;
 mod migrate;
+#[cfg(any(feature = "mysql", feature = "sqlite"))]
+pub(super) mod pass_over;
 mod pool;
 #[cfg(any(feature = "mysql", feature = "sqlite"))]
 pub(super) mod row_literals;

@@ -20,7 +20,8 @@ use sqlx::{
 use self::{fast_path::FastStatement, statements::Statements};
 use super::sql::{
     Charged, Dialect, SqlError, TextRows, counter_columns,
-    fast_path::{FastPath, PassOver},
+    fast_path::FastPath,
+    pass_over::PassOver,
     transaction::{self, Transactional},
 };
 use crate::{

@@ -109,7 +109,7 @@ pub(super) fn reply(
             (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         checks.reply(counter, Timestamp::from_micros(now.cast_unsigned()), tat, replies);
     }
-    checks.keep_unanswered(replies);
+    checks.charges.retain(|charge| replies[charge.place].is_none());
     Ok(())
 }
 

@@ -2,21 +2,16 @@
 
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 use std::fmt::Write as _;
-use std::{fmt, future::ready, time::Duration};
+use std::{fmt, time::Duration};
 
 use futures_core::future::BoxFuture;
-use futures_util::FutureExt;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 use sha2::{Digest, Sha256};
 
 use super::error::SqlError;
 use crate::{
     error::StoreError,
-    store::remote::{
-        backend::{Reply, StoreRequest},
-        batcher::BatchEntry,
-        builder,
-    },
+    store::remote::{backend::Reply, batcher::BatchEntry, builder},
 };
 
 /// Two columns, as text.
@@ -34,20 +29,13 @@ pub(in crate::store) trait Dialect: fmt::Debug + Send + Sync + 'static {
 
     fn connect(&self) -> BoxFuture<'_, Result<Self::Connection, sqlx::Error>>;
 
-    /// Returns true if [`charge`](Self::charge) may decide the request.
-    fn is_chargeable(_: &StoreRequest) -> bool {
-        false
-    }
-
-    /// Charges what single statements can, and returns the state before each entry that was
-    /// charged. The others are left to [`run`](Self::run).
+    /// Charges in one round trip what [fits](super::fast_path), and returns the state before each
+    /// entry that was charged. The others are left to [`run`](Self::run).
     fn charge<'c>(
         &'c self,
-        _: &'c mut Self::Connection,
+        connection: &'c mut Self::Connection,
         batch: &'c [BatchEntry],
-    ) -> BoxFuture<'c, Result<Charged, SqlError>> {
-        ready(Ok(batch.iter().map(|_| None).collect())).boxed()
-    }
+    ) -> BoxFuture<'c, Result<Charged, SqlError>>;
 
     /// Decides the entries, one after the other, and returns the state before each.
     /// No transaction is left open, whatever the database answers.

@@ -8,10 +8,7 @@
 //!
 //! [`Dialect`]: super::Dialect
 
-use std::{
-    collections::HashMap,
-    sync::atomic::{AtomicU32, Ordering},
-};
+use std::collections::HashMap;
 
 use smallvec::smallvec;
 
@@ -41,32 +38,6 @@ pub(in crate::store) fn may_charge(request: &StoreRequest) -> bool {
     is_gcra && item.policy.mode() == Mode::Enforce
 }
 
-/// Batches that go the general way at once, behind one of which the fast path has charged less
-/// than a half: where keys are new, or are refused, it is a round trip for nothing.
-#[cfg(any(feature = "mysql", feature = "sqlite"))]
-const PASSED_OVER: u32 = 8;
-
-/// The batches that are still to pass over the fast path.
-#[cfg(any(feature = "mysql", feature = "sqlite"))]
-#[derive(Debug, Default)]
-pub(in crate::store) struct PassOver(AtomicU32);
-
-#[cfg(any(feature = "mysql", feature = "sqlite"))]
-impl PassOver {
-    /// Returns true if this batch passes over the fast path.
-    pub(in crate::store) fn is_due(&self) -> bool {
-        let one_less = |left: u32| left.checked_sub(1);
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok()
-    }
-
-    /// Learns how many checks of a batch were charged.
-    pub(in crate::store) fn observe(&self, checks: &FastPath, replies: &Charged) {
-        if 2 * replies.iter().flatten().count() < checks.len() {
-            self.0.store(PASSED_OVER, Ordering::Relaxed);
-        }
-    }
-}
-
 /// Checks to charge in one statement.
 pub(in crate::store) struct FastPath {
     /// Each counter once, in the order of their names.
@@ -84,7 +55,7 @@ pub(in crate::store) struct Charge {
     /// The units of arrival time that all repetitions of the check add.
     pub(in crate::store) units: i64,
     /// The place of the entry in the batch.
-    place: usize,
+    pub(in crate::store) place: usize,
 }
 
 /// A check that the fast path may decide.
@@ -157,11 +128,6 @@ impl FastPath {
         let state = self.quotas[charge.quota].state(tat - charge.units);
         let kept = StoredState { now, states: smallvec![Some(state)], ..Default::default() };
         replies[charge.place] = Some(Reply { now, kept: vec![kept] });
-    }
-
-    /// Keeps the checks that have no reply.
-    pub(in crate::store) fn keep_unanswered(&mut self, replies: &Charged) {
-        self.charges.retain(|charge| replies[charge.place].is_none());
     }
 }
 

@@ -21,6 +21,7 @@ use super::{
     dialect::Charged,
     error::SqlError,
     executor::{SqlExecutor, Step, left, merge},
+    fast_path::may_charge,
     pool::{IDLE, IdleConnection, KEEP_ALIVE, Reserved},
 };
 use crate::{
@@ -151,7 +152,7 @@ impl<D: Dialect> BatchExecutor for SqlRuntimeExecutor<D> {
 
 impl<D: Dialect> RuntimeExecutor for SqlRuntimeExecutor<D> {
     fn takes(request: &StoreRequest) -> bool {
-        D::is_chargeable(request)
+        may_charge(request)
     }
 
     fn folds(&self) -> bool {

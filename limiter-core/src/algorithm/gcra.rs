@@ -134,7 +134,7 @@ impl Counting for Debt {
         Some(Mark::at(at))
     }
 
-    /// The debt with the units [added](added) on top, and the debt of the share alone in
+    /// The debt with the units [added] on top, and the debt of the share alone in
     /// any case, up to a full bucket: had every unit been charged here, the arrival time
     /// would be the later of both.
     fn add_share(&mut self, quota: &Quota, _: Timestamp, share: &QuotaUsage, their_now: Timestamp) {

@@ -90,7 +90,7 @@ pub(crate) trait Arithmetic: Sized {
     /// Returns the microseconds until nothing is used any more.
     fn reset_after(&self, quota: &Quota, now: Timestamp) -> u64;
 
-    /// Returns the state's word in the memory store: see [`memory_word`].
+    /// Returns the state's word in the memory store: see [`memory_word`](super::memory_word).
     #[cfg(feature = "memory")]
     fn word(&self, encoding: &WordEncoding, now: Timestamp, origin: Timestamp) -> Option<u64>;
 
@@ -120,7 +120,7 @@ pub(crate) trait Arithmetic: Sized {
 
 /// An algorithm: its arithmetic, and the forms in which stores keep what it counts.
 pub(super) trait Counting: Arithmetic {
-    /// Charges units that nothing refuses: at most two full buckets, or [`MAX_UNITS`](crate::quota::MAX_UNITS).
+    /// Charges units that nothing refuses: at most two full buckets, or [`MAX_UNITS`].
     /// Returns how many whole units were recorded.
     fn charge_beyond(&mut self, quota: &Quota, now: Timestamp, units: u64) -> u64;
 
@@ -165,7 +165,7 @@ pub(super) trait Counting: Arithmetic {
         their_now: Timestamp,
     );
 
-    /// Returns the numbers of a share, but for its units: see [`PackedUsage`].
+    /// Returns the numbers of a share, but for its units: see [`PackedUsage`](super::PackedUsage).
     #[cfg(feature = "memory")]
     fn pack_share(share: &QuotaUsage) -> Numbers {
         share.state.as_ref().map(State::numbers).unwrap_or_default()

@@ -1,5 +1,5 @@
 //! PostgreSQL: a check of one quota by gcra that fits takes [one statement](fast_statement);
-//! everything else is read, decided in Rust, and [written](general) if it is still as
+//! everything else is read, decided in Rust, and [written](general_path) if it is still as
 //! it was read.
 //!
 //! Input: store requests. Output: the state before each. No function, no advisory

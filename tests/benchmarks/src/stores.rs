@@ -69,6 +69,11 @@ impl Ours {
         assert!(!decision.is_allowed());
     }
 
+    /// Returns how many calls of the server its limiter has made.
+    fn calls(&self) -> u64 {
+        self.0.limiter().server_health().iter().map(|server| server.calls.calls).sum()
+    }
+
     fn contender<'a>(
         &'a self,
         runtime: &'a Runtime,

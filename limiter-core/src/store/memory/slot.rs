@@ -7,7 +7,7 @@
 //!
 //! A check whose slot is there charges it by one compare-and-swap of the word,
 //! without a lock. One of several slots *holds* all but the last of them while it
-//! writes: see [`write_charges`].
+//! writes: see [`write_charges()`].
 //!
 //! All else is done under the lock of the segment: whoever has it *claims* a slot
 //! first, by a swap of the payload to `CLAIMED` that also counts the generation up.

@@ -9,7 +9,7 @@
 //! - **Equal checks are folded**: waiting checks of the same items and cost are one
 //!   entry with a number of `times`, however many there are. So are settlements that give
 //!   back as many units of the same items. The server returns the state before the first;
-//!   [`replay`] derives that before each other.
+//!   [`replay_decisions`] derives that before each other.
 //! - **Waiting is fair** between clients: see [`fair_queue`].
 //! - **A request that finds nothing in flight is sent by its own task**, where the batcher is
 //!   on the runtime of those who ask: see [`inline_call`].

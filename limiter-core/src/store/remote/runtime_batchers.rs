@@ -14,7 +14,7 @@
 //!   [fold](RuntimeExecutor::folds), of one that has any under way: the store's thread folds
 //!   equal checks into one, side by side with the thread that asks (510,000 checks of one key
 //!   a second, beside 270,000, on Redis), and it is an attacker more often than not,
-//! - those of a runtime that has [lagged](RuntimeLag) within a second, because something
+//! - those of a runtime that has [lagged](crate::store::runtime_lag::RuntimeLag) within a second, because something
 //!   keeps its threads busy,
 //! - those of a runtime that has sent fewer than [`WARM_UP`], or whose connection is away,
 //! - all of them once a call has failed, until many have succeeded: a runtime that was too
@@ -25,7 +25,6 @@
 //! worker of actix-web is a runtime.
 //!
 //! [`store_thread`]: super::store_thread
-//! [`RuntimeLag`]: crate::store::runtime_lag::RuntimeLag
 
 use std::{
     sync::{

@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 use super::{HOUR, KEYS, Measure, Ours, flexible, user};
 use crate::{
     chart::{Chart, Group, Kind},
-    load::{Load, alone_in_turn, of_one_thread, runtime, throughput},
+    load::{Load, alone, alone_in_turn, of_one_thread, runtime, throughput},
     machine::version,
     node::Flexible,
     options::Pace,
@@ -40,7 +40,7 @@ pub(crate) fn measure(pace: &Pace) -> Vec<Section> {
     rows.push(stage.three_quotas(pace));
     rows.extend([(8, 1.0), (16, 1.1)].map(|(in_flight, least)| stage.few(pace, in_flight, least)));
     rows.extend(stage.waits(pace));
-    rows.push(stage.refusals(pace));
+    rows.extend(stage.refusals(pace));
     let series =
         ["ours", "ours, a cluster", "actix-extensible-rate-limit", "rate-limiter-flexible"];
     let chart = Chart {
@@ -230,10 +230,10 @@ impl Stage<'_> {
         [floor].into_iter().chain(peer).collect()
     }
 
-    /// Banned clients, beside clients that are admitted.
-    fn refusals(&self, pace: &Pace) -> Row {
-        let banned = self.runtime().block_on(self.ban());
-        let time = pace.time;
+    /// Banned clients, beside clients that are admitted; and one of them alone, whose ban is
+    /// looked up in the store now and then.
+    fn refusals(&self, pace: &Pace) -> Vec<Row> {
+        let (banned, time) = (self.runtime().block_on(self.ban()), pace.time);
         let refused: Contender<'_> = Box::new(|| {
             let ours = banned.clone();
             let ask = move |key| {
@@ -244,14 +244,30 @@ impl Stage<'_> {
         });
         let admitted =
             self.ours.contender(self.runtime(), pace, Measure::Throughput(Load::of(BANNED)));
-        let rounds = in_turn(pace.rounds, vec![refused, admitted]);
-        Row {
-            work: "banned clients".to_owned(),
-            ours: a_second(rounds.median(0)),
-            beside: format!("admitted {}", a_second(rounds.median(1))),
-            ratios: vec![rounds.ratio(0, 1)],
-            target: Some(Target::AtLeast(20.0)),
-        }
+        let many = in_turn(pace.rounds, vec![refused, admitted]);
+        let (thread, calls) = (of_one_thread(), banned.calls());
+        let one: Contender<'_> =
+            Box::new(|| thread.block_on(alone(time, |_| banned.ask_banned(0))));
+        let one = in_turn(pace.rounds, vec![one]).median(0);
+        let calls = (banned.calls() - calls) as f64 / (pace.rounds as f64 * time.as_secs_f64());
+        let at_most = |work: &str, ours: String, beside: &str, ratio: f64| Row {
+            work: work.to_owned(),
+            ours,
+            beside: beside.to_owned(),
+            ratios: vec![ratio],
+            target: Some(Target::AtMost(1.0)),
+        };
+        vec![
+            Row {
+                work: "banned clients".to_owned(),
+                ours: a_second(many.median(0)),
+                beside: format!("admitted {}", a_second(many.median(1))),
+                ratios: vec![many.ratio(0, 1)],
+                target: None,
+            },
+            at_most("a banned client, until the answer", microseconds(one), "at most 1 µs", one),
+            at_most("the same, calls a second", format!("{calls:.2}"), "at most 1", calls),
+        ]
     }
 
     /// The same policy under another name, whose clients are banned.

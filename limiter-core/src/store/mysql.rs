@@ -82,12 +82,12 @@ impl MySql {
         let seconds = self.patience.as_secs() + 1;
         let bound = match version.contains("MariaDB") {
             true => self.statement_time(),
-            // Limits SELECTs alone, which is where locks are waited for.
+            // Limits SELECTs alone, which is where the general form waits for locks.
             false => format!("max_execution_time = {}", self.patience.as_millis()),
         };
         format!(
             "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
-             SET SESSION innodb_lock_wait_timeout = {seconds}, {bound}"
+             SET SESSION autocommit = 1, innodb_lock_wait_timeout = {seconds}, {bound}"
         )
     }
 
@@ -130,6 +130,10 @@ fn text(row: &MySqlRow, at: usize) -> Result<String, sqlx::Error> {
 
 impl Dialect for MySql {
     type Connection = MySqlConnection;
+
+    /// Where one that was closed is found as it is used, a script of the fast path may have been
+    /// carried out, and is not sent again.
+    const FRESH: Duration = Duration::from_millis(1);
 
     fn charge<'c>(
         &'c self,
@@ -231,8 +235,8 @@ impl Transactional for MySql {
             let sql = format!("START TRANSACTION READ ONLY; {select}");
             return Ok(statements::loaded(Self::rows(connection, sql).await?, &names));
         }
-        let mut ids: Vec<u64> =
-            rows.clients().map(|client| number(prefix, client) % LOCKS).collect();
+        // Without the prefix: the tables may be named with their database or without.
+        let mut ids: Vec<u64> = rows.clients().map(|client| number(client) % LOCKS).collect();
         ids.sort_unstable();
         ids.dedup();
         let sql = format!(

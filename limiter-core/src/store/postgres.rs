@@ -213,7 +213,7 @@ impl Dialect for Postgres {
     fn schema(&self) -> String {
         // One at a time: several servers may start at once. Within one text,
         // all is one transaction.
-        let lock = super::sql::number(&self.prefix, "schema").cast_signed();
+        let lock = super::sql::number(&format!("{}\0schema", self.prefix)).cast_signed();
         format!(
             "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; \
              SELECT pg_advisory_xact_lock({lock}); {}",

@@ -2,6 +2,7 @@
 
 use std::{
     io::{Read, Write},
+    mem,
     net::{Ipv4Addr, Shutdown, TcpListener, TcpStream},
     sync::{
         Arc, Mutex,
@@ -20,6 +21,9 @@ pub(crate) enum Mode {
     Hang,
     /// Three bytes of an answer come back, and then the connection ends.
     Cut,
+    /// What is asked next gets there, and the connection ends without an answer. Then all is
+    /// permitted again.
+    LoseAnswer,
     /// Everything comes back so much later.
     Delay(Duration),
 }
@@ -114,16 +118,27 @@ impl Shared {
         thread::spawn(move || answers.pump(server, client, true));
     }
 
+    /// Returns how the next piece is treated.
+    fn mode_of(&self, are_answers: bool) -> Mode {
+        let mut mode = self.mode.lock().unwrap();
+        match *mode {
+            Mode::LoseAnswer if are_answers => Mode::Permit,
+            Mode::LoseAnswer => mem::replace(&mut *mode, Mode::Permit),
+            mode => mode,
+        }
+    }
+
     fn pump(&self, mut from: TcpStream, to: TcpStream, are_answers: bool) {
         let (sender, receiver) = mpsc::channel();
         let writer = thread::spawn(move || write_when_due(to, &receiver));
-        let mut buffer = [0; 65_536];
+        let (mut buffer, mut lost) = ([0; 65_536], false);
         while let Ok(read @ 1..) = from.read(&mut buffer) {
-            let mode = *self.mode.lock().unwrap();
-            let cut = are_answers && matches!(mode, Mode::Cut);
+            let mode = self.mode_of(are_answers);
+            lost = matches!(mode, Mode::LoseAnswer);
+            let cut = are_answers && matches!(mode, Mode::Cut) || lost;
             let bytes = match mode {
                 Mode::Hang => continue,
-                _ if cut => &buffer[..read.min(3)],
+                Mode::Cut if are_answers => &buffer[..read.min(3)],
                 _ => &buffer[..read],
             };
             let delay = match mode {
@@ -133,6 +148,9 @@ impl Shared {
             if sender.send((Instant::now() + delay, bytes.to_vec())).is_err() || cut {
                 break;
             }
+        }
+        if lost {
+            let _ = from.shutdown(Shutdown::Both);
         }
         drop(sender);
         let _ = writer.join();

@@ -13,8 +13,8 @@ use crate::{
     storm::Form,
 };
 
-/// The longest time until the end of a stream arrives: shorter than a connection is
-/// idle before it is pinged.
+/// The longest time until the end of a stream arrives: shorter than a connection to PostgreSQL
+/// is idle before it is pinged.
 const MOMENT: Duration = Duration::from_millis(3);
 
 /// Longer than that.
@@ -55,9 +55,9 @@ async fn postgres_closes_what_is_idle() {
     loses_nothing(&url, 5, async || sleep(Duration::from_millis(700)).await).await;
 }
 
-/// Has MariaDB kill all other sessions, again and again, and waits each time. Returns how
-/// often a call was sent again.
-async fn kills(pause: Duration) -> u64 {
+/// Has MariaDB kill all other sessions, again and again, and waits each time: longer than a
+/// connection is idle before it is pinged, so that no call is sent that would be in doubt.
+async fn kills(pause: Duration) {
     let url = start_mariadb(&[]);
     let other = Mutex::new(MySqlConnection::connect(&url).await.unwrap());
     loses_nothing(&url, rounds(), async || {
@@ -71,12 +71,12 @@ async fn kills(pause: Duration) -> u64 {
         }
         thread::sleep(pause);
     })
-    .await
+    .await;
 }
 
 #[tokio::test]
 async fn mariadb_kills_sessions() {
-    assert!(kills(MOMENT).await > 0, "they are counted");
+    kills(MOMENT).await;
 }
 
 #[tokio::test]

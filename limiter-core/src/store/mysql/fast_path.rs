@@ -87,21 +87,23 @@ impl FastStatement {
         let ban = bans.map_or_else(String::new, |bans| {
             format!(
                 "AND NOT EXISTS (SELECT 1 FROM {}_bans AS ban \
-                 WHERE ban.name = CONCAT('{bans}', SUBSTR(counter.name, {})) AND ban.ends_at > @now)",
+                 WHERE ban.name = CONCAT('{bans}', SUBSTR(counter.name, {})) AND ban.ends_at > @now \
+                 LOCK IN SHARE MODE)",
                 self.prefix,
                 counters.len() + 1
             )
         });
         self.update
             .replace("{ban}", &ban)
-            .replace("{charge}", &units(charges))
-            .replace("{names}", &quoted(&names, '\''))
             .replace("{grace}", &grace.to_string())
             .replace("{q}", &quota.q.to_string())
             .replace("{capacity}", &quota.capacity().to_string())
             .replace("{limit}", &quota.limit().to_string())
             .replace("{burst}", &quota.burst().to_string())
             .replace("{window}", &quota.window().to_string())
+            // Last, since they are long.
+            .replace("{charge}", &units(charges))
+            .replace("{names}", &quoted(&names, '\''))
     }
 }
 
@@ -125,8 +127,9 @@ fn units(charges: &[&Charge]) -> String {
 
 /// Runs a script, and returns its only row: what was charged, and when.
 ///
-/// The row is sent before the transaction is committed: an error without it proves that
-/// nothing was changed.
+/// The row is sent before the transaction is committed: an error of the server without it proves
+/// that nothing was changed. A connection that ends without it does not: the server may have the
+/// script, and carries it out.
 async fn charged_row(
     connection: &mut MySqlConnection,
     script: String,
@@ -136,7 +139,9 @@ async fn charged_row(
     while let Some(row) = rows.next().await {
         match row {
             Ok(row) => charged = Some((super::text(&row, 0)?, super::text(&row, 1)?)),
-            Err(error) if charged.is_none() => return Err(SqlError::unwritten(error)),
+            Err(error @ sqlx::Error::Database(_)) if charged.is_none() => {
+                return Err(SqlError::unwritten(error));
+            }
             Err(error) => return Err(error.into()),
         }
     }

@@ -8,7 +8,8 @@
 -- {capacity}     a full bucket, in units
 -- {limit}, {burst}, {window} in microseconds
 -- {grace}        how long a counter outlives its use, in microseconds
--- {ban}          the condition that its ban is not in force, if it may have one
+-- {ban}          the condition that its ban is not in force, if it may have one; by a lock, or
+--                a statement that has waited for a counter would see bans as they were before
 -- @now           the instant, in microseconds
 -- @charged       each counter that was charged, with the arrival time since
 --

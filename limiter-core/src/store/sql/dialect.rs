@@ -27,6 +27,10 @@ pub(in crate::store) trait Dialect: fmt::Debug + Send + Sync + 'static {
     /// The longest time that a connection may take to be made.
     const CONNECT_TIMEOUT: Duration = builder::CONNECT_TIMEOUT;
 
+    /// A connection that was idle that long is pinged before it is used. Under load none
+    /// is; where checks are rare, one waits for a round trip more, and is not lost.
+    const FRESH: Duration = Duration::from_millis(10);
+
     fn connect(&self) -> BoxFuture<'_, Result<Self::Connection, sqlx::Error>>;
 
     /// Charges in one round trip what [fits](super::fast_path), and returns the state before each
@@ -112,9 +116,9 @@ pub(in crate::store) fn join<T: fmt::Display>(values: impl IntoIterator<Item = T
     text
 }
 
-/// A number for a client, by which a database can lock it.
+/// Returns a number for a text, by which a database can lock what it names.
 #[cfg(any(feature = "mysql", feature = "postgres"))]
-pub(in crate::store) fn number(prefix: &str, client: &str) -> u64 {
-    let digest = Sha256::new().chain_update(prefix).chain_update([0]).chain_update(client);
+pub(in crate::store) fn number(text: &str) -> u64 {
+    let digest = Sha256::new().chain_update(text);
     digest.finalize()[..8].iter().fold(0, |value, &byte| value << 8 | u64::from(byte))
 }

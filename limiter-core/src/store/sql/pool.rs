@@ -26,10 +26,6 @@ use tokio::{
 use super::{Dialect, TextRows, error::SqlError};
 use crate::store::remote::builder::CONNECT_TIMEOUT;
 
-/// A connection that was idle that long is pinged before it is used. Under load none
-/// is; where checks are rare, one waits for a round trip more, and is not lost.
-pub(super) const IDLE: Duration = Duration::from_millis(10);
-
 /// How often idle connections are pinged.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(1);
 
@@ -195,7 +191,7 @@ impl<D: Dialect> Pool<D> {
         // Not in the condition: the lock would be held until the end of the loop.
         let mut next = self.idle().pop();
         while let Some(idle) = next {
-            if let Some(connection) = idle.alive(IDLE).await {
+            if let Some(connection) = idle.alive(D::FRESH).await {
                 return Ok(connection);
             }
             next = self.idle().pop();

@@ -22,7 +22,7 @@ use super::{
     error::SqlError,
     executor::{SqlExecutor, Step, left, merge},
     fast_path::may_charge,
-    pool::{IDLE, IdleConnection, KEEP_ALIVE, Reserved},
+    pool::{IdleConnection, KEEP_ALIVE, Reserved},
 };
 use crate::{
     error::StoreError,
@@ -178,7 +178,7 @@ impl<D: Dialect> Connections<D> {
     async fn take(&self) -> Option<(D::Connection, Token)> {
         loop {
             let (idle, token) = self.idle().pop()?;
-            if let Some(connection) = idle.alive(IDLE).await {
+            if let Some(connection) = idle.alive(D::FRESH).await {
                 return Some((connection, token));
             }
         }

@@ -52,12 +52,12 @@ pub(crate) fn measure(pace: &Pace) -> Vec<Section> {
 }
 
 const LIMITS: &str = "\
-on PostgreSQL and MariaDB the processors: of two, PostgreSQL keeps one busy and ours 0.7. MariaDB takes 1.3 ms for 64 \
-checks: 0.2 to lock, 0.6 to read 192 names (by `JSON_TABLE` as long), 0.5 to write. SQLite has one writer at a time: of \
-1.0 ms for 64 checks half is its own, 64 rows on as many pages, and a batch waits for the one before. One in flight: \
-MariaDB and SQLite by way of the store's own thread and back, two changes of threads of about 20 µs each; on PostgreSQL \
-the statement, which looks for a ban and compares the quota: sent by hand it takes 1.13 of the floor over the floor's \
-connection, and 1.4 to 1.7 in turn with the floor over one of its own, as ours has; what this process does beside it \
+on PostgreSQL the processors: of two, it keeps one busy and ours 0.7. SQLite has one writer at a time, and a batch waits \
+for the one before: 64 checks take it 0.5 ms, of which a fifth writes 60 pages into the journal, a quarter copies that \
+into the file now and then, and most of the rest finds the rows. One in flight: SQLite by way of the store's own thread \
+and back, two changes of threads of about 20 µs each; on PostgreSQL the statement, which looks for a ban and compares \
+the quota: sent by hand it takes 1.13 of the floor over the floor's connection, and 1.4 to 1.7 in turn with the floor \
+over one of its own, as ours has; what this process does beside it \
 adds a tenth to that.";
 
 const LOADS: [(&str, Load); 4] = [

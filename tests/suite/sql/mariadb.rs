@@ -2,10 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
-use limiter_core::{
-    AdmitOptions, BanRule, Check, Key, Limiter, Policy, RemoteStore, Store, Subject,
-};
+use limiter_core::{BanRule, Check, Key, Limiter, Policy, RemoteStore, Store, Subject, Verdict};
+use sqlx::{AssertSqlSafe, Connection, MySqlConnection, raw_sql};
+use tokio::time::sleep;
 
 use super::{MINUTE, number};
 use crate::{
@@ -13,7 +12,6 @@ use crate::{
     real_servers::{Mode, Proxy},
     remote::{admits, filled, policy, subject},
     servers::start_mariadb,
-    test_request::Facts,
 };
 /// How many statements of a kind the server has run.
 async fn statements(url: &str, kind: &str) -> i64 {
@@ -88,48 +86,62 @@ async fn a_script_whose_answer_is_lost_is_not_sent_again() {
     assert!(unknown > 0, "no answer was lost");
 }
 
-/// One server gives back what a request was charged, and bans its client for it, in one step.
-/// Before that step its client is limited, and behind it banned.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+/// Waits until a check waits for a lock.
+async fn wait_for_update(prefix: &str) {
+    let sql = format!(
+        "SELECT COUNT(*) FROM information_schema.processlist \
+         WHERE info LIKE 'UPDATE {prefix}_counters%' AND time_ms > 20"
+    );
+    let start = Instant::now();
+    while number(mysql_url(), &sql).await == 0 {
+        assert!(start.elapsed() < Duration::from_secs(20), "nothing waits");
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Another server gives back what a client has used, and bans it, in one step: before that the
+/// client is limited, and behind it banned. The check of it waits behind one of another client,
+/// by which the statement has seen bans already.
+#[tokio::test]
 async fn a_check_that_waits_sees_the_ban_that_it_has_waited_for() {
     let prefix = unique("bans");
-    let limiter = async || {
-        let rule = BanRule::after_strikes(1).within(MINUTE).for_duration(MINUTE).unwrap();
-        let rule = rule.with_statuses([401]).unwrap().with_refusals(false);
-        let policy = Policy::new("api", "5/day").unwrap().with_key("user").unwrap();
-        let policy = policy.with_ban(rule).with_refund([401]).unwrap();
-        let store = store(mysql_url(), &prefix).await;
-        Limiter::builder().store(store).policy(policy).build().await.unwrap()
-    };
-    let (one, other) = (limiter().await, limiter().await);
-    let (api, end) = (one.policy("api").unwrap(), Instant::now() + Duration::from_secs(4));
-    let mut rounds = 0;
-    while Instant::now() < end {
-        rounds += 1;
-        let facts: Vec<_> =
-            (0..24).map(|user| Facts::default().user(&format!("{rounds}-{user}"))).collect();
-        // Every third has used all that it may.
-        let admit = |(user, facts): (usize, &Facts)| {
-            let cost = if user % 3 == 1 { 5 } else { 1 };
-            api.admit(facts, AdmitOptions::default().with_cost(cost))
-        };
-        let admissions = join_all(facts.iter().enumerate().map(admit)).await;
-        let settle = join_all(admissions.iter().skip(1).step_by(3).map(async |admission| {
-            admission.as_ref().unwrap().permit().unwrap().record_response(401).await;
-        }));
-        let ask = async {
-            let mut passed = 0;
-            for _ in 0..3 {
-                let asked = join_all(facts.iter().map(|facts| facts.ask(&other, "api"))).await;
-                let full = asked.into_iter().skip(1).step_by(3);
-                passed += full.filter(|asked| asked.as_ref().unwrap().is_allowed()).count();
-            }
-            passed
-        };
-        let (_, passed) = tokio::join!(settle, ask);
-        assert_eq!(passed, 0, "round {rounds}");
+    let rule = BanRule::after_strikes(9).within(MINUTE).for_duration(MINUTE).unwrap();
+    let policies = [policy("20/day").with_ban(rule)];
+    let store = builder(mysql_url(), &prefix).pool_size(1).connect().await.unwrap();
+    let limiter = Limiter::builder().store(store.clone()).policy(policies[0].clone());
+    let limiter = limiter.build().await.unwrap();
+    limiter.ban("api", &Key::user("banned"), MINUTE).await.unwrap();
+    let users = ["alice", "bob", "carol"].map(|user| subject(Key::user(user)));
+    for _ in 0..20 {
+        assert!(admits(&store, &policies, &users[1]).await);
     }
-    assert!(rounds > 10, "{rounds}");
+    assert!(admits(&store, &policies, &users[0]).await);
+    // And what is left of the eight that pass the fast path over.
+    for _ in 0..12 {
+        assert!(admits(&store, &policies, &users[2]).await);
+    }
+    let mut other = MySqlConnection::connect(mysql_url()).await.unwrap();
+    let mut run = async |sql: &str| {
+        let sql = AssertSqlSafe(sql.replace("{prefix}", &prefix));
+        raw_sql(sql).execute(&mut other).await.unwrap();
+    };
+    let bob = "name LIKE '%:user=bob'";
+    run(&format!("BEGIN; SELECT name FROM {{prefix}}_counters WHERE {bob} FOR UPDATE")).await;
+    // One is on its way, and the others wait together.
+    let check = |user| store.decide(Check::new(&policies, user, 1));
+    let checks = async { tokio::join!(check(&users[2]), check(&users[0]), check(&users[1])) };
+    let change = async {
+        wait_for_update(&prefix).await;
+        run(&format!(
+            "UPDATE {{prefix}}_counters SET tat = 0 WHERE {bob}; \
+             INSERT INTO {{prefix}}_bans SELECT REPLACE(name, 'banned', 'bob'), ends_at, duration, \
+               ban_count, expires_at FROM {{prefix}}_bans WHERE name LIKE '%:user=banned'; COMMIT"
+        ))
+        .await;
+    };
+    let ((carol, alice, bob), ()) = tokio::join!(checks, change);
+    let verdicts = [carol, alice, bob].map(|decision| decision.unwrap().verdict());
+    assert_eq!(verdicts, [Verdict::Allowed, Verdict::Allowed, Verdict::Banned]);
 }
 
 /// Tables that two servers name in two ways.
@@ -147,13 +159,14 @@ async fn tables_may_be_named_with_their_database() {
     }
 }
 
-/// No transaction stays open behind a walk over the tables.
+/// No transaction stays open behind the sweep, which would keep others from what it has removed.
 #[tokio::test]
 async fn a_server_whose_sessions_do_not_commit_by_themselves_is_of_use() {
     let url = start_mariadb(&["--autocommit=0"]);
     let prefix = unique("uncommitted");
     let (_swept, clock) = filled(&url, &prefix, 40).await;
-    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    clock.advance(Duration::from_secs(2 * 86_400));
+    sleep(Duration::from_millis(2_500)).await;
     let store = builder(&url, &prefix).timeout(Duration::from_millis(800)).clock(clock);
     let store = store.connect().await.unwrap();
     for user in 0..40 {

@@ -16,13 +16,14 @@
 -- The clock is read before. Where the statement then waits for a row, the instant is in
 -- the past, which can only refuse what a later one would admit; the condition is
 -- checked on the row as it is after the wait. Rows are locked in the order of
--- their names, so that two statements never wait for each other. (Several statements of a
+-- their names, which is the primary key's, so that two statements never wait for each other.
+-- (By ORDER BY, they would be collected before the first is written.) (Several statements of a
 -- script may, where a policy has several quotas by its plans: who is rolled back for it
 -- tries again by the general form.)
 --
 -- There is no RETURNING in MySQL, so that a variable collects what was charged. The arrival time
 -- comes last: what comes behind it would read the new one.
-UPDATE {prefix}_counters AS counter
+UPDATE {prefix}_counters AS counter FORCE INDEX (PRIMARY)
 SET expires_at = {grace} + 1 + (GREATEST(tat, @now * {q}) + {charge}) DIV {q} + 0 * LENGTH(
         @charged := CONCAT(@charged, name, ' ', GREATEST(tat, @now * {q}) + {charge}, ';')
     ),
@@ -33,4 +34,3 @@ WHERE name IN ({names})
     AND quota_burst = {burst}
     AND quota_window = {window}
     {ban}
-ORDER BY name

@@ -126,6 +126,8 @@ async fn a_check_that_waits_sees_the_ban_that_it_has_waited_for() {
         raw_sql(sql).execute(&mut other).await.unwrap();
     };
     let bob = "name LIKE '%:user=bob'";
+    // That row alone.
+    run("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await;
     run(&format!("BEGIN; SELECT name FROM {{prefix}}_counters WHERE {bob} FOR UPDATE")).await;
     // One is on its way, and the others wait together.
     let check = |user| store.decide(Check::new(&policies, user, 1));

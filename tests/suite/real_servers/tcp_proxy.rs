@@ -21,7 +21,7 @@ pub(crate) enum Mode {
     Hang,
     /// Three bytes of an answer come back, and then the connection ends.
     Cut,
-    /// What is asked next gets there, and the connection ends without an answer. Then all is
+    /// The next piece of a request gets there, and the connection ends without an answer. Then all is
     /// permitted again.
     LoseAnswer,
     /// Everything comes back so much later.

@@ -1,5 +1,7 @@
 //! On Redis, one server and a cluster.
 
+use std::time::Instant;
+
 use actix_extensible_rate_limit::backend::{Backend, SimpleInput, redis::RedisBackend};
 use limiter_core::{Limiter, Quota, Quotas};
 use redis::{Script, aio::MultiplexedConnection};
@@ -245,11 +247,13 @@ impl Stage<'_> {
         let admitted =
             self.ours.contender(self.runtime(), pace, Measure::Throughput(Load::of(BANNED)));
         let many = in_turn(pace.rounds, vec![refused, admitted]);
-        let (thread, calls) = (of_one_thread(), banned.calls());
+        let thread = of_one_thread();
+        thread.block_on(banned.ask_banned(0));
+        let (start, calls) = (Instant::now(), banned.calls());
         let one: Contender<'_> =
             Box::new(|| thread.block_on(alone(time, |_| banned.ask_banned(0))));
         let one = in_turn(pace.rounds, vec![one]).median(0);
-        let calls = (banned.calls() - calls) as f64 / (pace.rounds as f64 * time.as_secs_f64());
+        let calls = (banned.calls() - calls) as f64 / start.elapsed().as_secs_f64();
         let at_most = |work: &str, ours: String, beside: &str, ratio: f64| Row {
             work: work.to_owned(),
             ours,

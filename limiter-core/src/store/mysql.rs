@@ -99,26 +99,25 @@ impl MySql {
 }
 
 impl MySql {
-    /// Replies to the entries that the fast path charges.
+    /// Replies to the checks that the fast path charges.
     async fn charge_fitting(
         &self,
         connection: &mut MySqlConnection,
-        batch: &[BatchEntry],
-    ) -> Result<Charged, SqlError> {
-        let mut replies: Charged = batch.iter().map(|_| None).collect();
-        let checks = FastPath::of(batch);
-        if checks.len() == 0 || self.pass_over.is_due() {
-            return Ok(replies);
+        checks: FastPath,
+        replies: &mut Charged,
+    ) -> Result<(), SqlError> {
+        if self.pass_over.is_due() {
+            return Ok(());
         }
-        if let Err(error) = self.fast_path.run(connection, &checks, &mut replies).await {
+        if let Err(error) = self.fast_path.run(connection, &checks, replies).await {
             if !matches!(error.source(), Some(sqlx::Error::Database(_))) || !error.is_healthy {
                 return Err(error);
             }
             // It has changed nothing, and the general form decides all of them.
             Self::rows(connection, "ROLLBACK".to_owned()).await.map_err(SqlError::unwritten)?;
         }
-        self.pass_over.observe(&checks, &replies);
-        Ok(replies)
+        self.pass_over.observe(&checks, replies);
+        Ok(())
     }
 }
 
@@ -138,9 +137,10 @@ impl Dialect for MySql {
     fn charge<'c>(
         &'c self,
         connection: &'c mut MySqlConnection,
-        batch: &'c [BatchEntry],
-    ) -> BoxFuture<'c, Result<Charged, SqlError>> {
-        self.charge_fitting(connection, batch).boxed()
+        checks: FastPath,
+        replies: &'c mut Charged,
+    ) -> BoxFuture<'c, Result<(), SqlError>> {
+        self.charge_fitting(connection, checks, replies).boxed()
     }
 
     fn connect(&self) -> BoxFuture<'_, Result<MySqlConnection, sqlx::Error>> {

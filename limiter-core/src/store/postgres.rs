@@ -78,27 +78,26 @@ pub(in crate::store) fn schema(prefix: &str) -> String {
 }
 
 impl Postgres {
-    /// Replies to the entries that the fast path charges.
+    /// Replies to the checks that the fast path charges.
     async fn charge_fitting(
         &self,
         connection: &mut PgConnection,
-        batch: &[BatchEntry],
-    ) -> Result<Charged, SqlError> {
-        let mut replies: Charged = batch.iter().map(|_| None).collect();
-        let mut fast_path = FastPath::of(batch);
+        mut checks: FastPath,
+        replies: &mut Charged,
+    ) -> Result<(), SqlError> {
         let Statements { charge, insert, .. } = &self.statements;
-        self.run_fast(connection, charge, &mut fast_path, &mut replies).await?;
-        let missing = fast_path.len();
+        self.run_fast(connection, charge, &mut checks, replies).await?;
+        let missing = checks.len();
         if missing > 0 && self.expects_new_keys.load(Ordering::Relaxed) {
-            let inserted = self.run_fast(connection, insert, &mut fast_path, &mut replies).await;
+            let inserted = self.run_fast(connection, insert, &mut checks, replies).await;
             let has_charged = replies.iter().any(Option::is_some);
             inserted.map_err(|error| if has_charged { error.partly_applied() } else { error })?;
             // Where most are refused, the statement is a round trip for nothing.
-            if fast_path.len() > missing / 2 {
+            if checks.len() > missing / 2 {
                 self.expects_new_keys.store(false, Ordering::Relaxed);
             }
         }
-        Ok(replies)
+        Ok(())
     }
 
     /// Runs a statement of the fast path, and replies to the checks that it has charged.
@@ -106,15 +105,12 @@ impl Postgres {
         &self,
         connection: &mut PgConnection,
         fast: &FastStatement,
-        fast_path: &mut FastPath,
+        checks: &mut FastPath,
         replies: &mut Charged,
     ) -> Result<(), SqlError> {
-        if fast_path.len() == 0 {
-            return Ok(());
-        }
-        let (statement, arguments) = (fast.of(fast_path), fast_statement::arguments(fast_path));
+        let (statement, arguments) = (fast.of(checks), fast_statement::arguments(checks));
         match self.run_statement(connection, statement, &arguments).await {
-            Ok(rows) => Ok(fast_statement::reply(fast_path, &rows, replies)?),
+            Ok(rows) => Ok(fast_statement::reply(checks, &rows, replies)?),
             // The general form decides all of them.
             Err(error) if general_path::is_conflict(&error) => Ok(()),
             Err(error) => Err(error.into()),
@@ -177,9 +173,10 @@ impl Dialect for Postgres {
     fn charge<'c>(
         &'c self,
         connection: &'c mut PgConnection,
-        batch: &'c [BatchEntry],
-    ) -> BoxFuture<'c, Result<Charged, SqlError>> {
-        self.charge_fitting(connection, batch).boxed()
+        checks: FastPath,
+        replies: &'c mut Charged,
+    ) -> BoxFuture<'c, Result<(), SqlError>> {
+        self.charge_fitting(connection, checks, replies).boxed()
     }
 
     fn run<'c>(

@@ -89,19 +89,18 @@ pub(in crate::store) async fn connect(
 }
 
 impl Sqlite {
-    /// Replies to the entries that the fast path charges.
+    /// Replies to the checks that the fast path charges.
     async fn charge_fitting(
         &self,
         connection: &mut SqliteConnection,
-        batch: &[BatchEntry],
-    ) -> Result<Charged, SqlError> {
-        let mut replies: Charged = batch.iter().map(|_| None).collect();
-        let checks = FastPath::of(batch);
-        if checks.len() > 0 && !self.pass_over.is_due() {
-            self.fast_path.run(connection, &checks, &mut replies).await?;
-            self.pass_over.observe(&checks, &replies);
+        checks: FastPath,
+        replies: &mut Charged,
+    ) -> Result<(), SqlError> {
+        if !self.pass_over.is_due() {
+            self.fast_path.run(connection, &checks, replies).await?;
+            self.pass_over.observe(&checks, replies);
         }
-        Ok(replies)
+        Ok(())
     }
 }
 
@@ -129,9 +128,10 @@ impl Dialect for Sqlite {
     fn charge<'c>(
         &'c self,
         connection: &'c mut SqliteConnection,
-        batch: &'c [BatchEntry],
-    ) -> BoxFuture<'c, Result<Charged, SqlError>> {
-        self.charge_fitting(connection, batch).boxed()
+        checks: FastPath,
+        replies: &'c mut Charged,
+    ) -> BoxFuture<'c, Result<(), SqlError>> {
+        self.charge_fitting(connection, checks, replies).boxed()
     }
 
     fn run<'c>(

@@ -1,14 +1,16 @@
-//! Connections that SQL servers close: nobody loses a request by one.
+//! Connections that end: nobody loses a request by one that a SQL server closes, and a call whose
+//! answer is lost is made once.
 
 use std::{thread, time::Duration};
 
+use limiter_core::{Check, Key, Store};
 use sqlx::{AssertSqlSafe, Connection, MySqlConnection, PgConnection, Row, raw_sql};
 use tokio::{sync::Mutex, time::sleep};
 
 use crate::{
-    databases::{mysql_url, postgres_url},
-    real_servers::Proxy,
-    remote::loses_nothing,
+    databases::{mysql_url, postgres_url, redis_url, store, unique},
+    real_servers::{Mode, Proxy},
+    remote::{loses_nothing, policy, subject},
     servers::{start_mariadb, start_postgres},
     storm::Form,
 };
@@ -103,4 +105,37 @@ async fn a_server_restarts_while_nobody_asks() {
         })
         .await;
     }
+}
+
+/// The server may have the call whose connection has ended, and carries it out.
+#[tokio::test]
+async fn a_call_whose_answer_is_lost_is_not_sent_again() {
+    for url in [redis_url(), postgres_url(), mysql_url()] {
+        lose_answers(url).await;
+    }
+}
+
+async fn lose_answers(url: &str) {
+    let proxy = Proxy::start(url);
+    let store = store(&proxy.url(url), &unique("lost")).await;
+    let (policies, alice) = ([policy("1000/day")], subject(Key::user("alice")));
+    let (mut admitted, mut unknown) = (0, 0);
+    for round in 0..60 {
+        if round > 20 && round % 3 == 0 {
+            proxy.set(Mode::LoseAnswer);
+        }
+        match store.decide(Check::new(&policies, &alice, 1)).await {
+            Ok(decision) => admitted += u64::from(decision.is_allowed()),
+            Err(error) => {
+                assert!(!error.is_not_applied(), "{url}: {error}");
+                unknown += 1;
+            }
+        }
+        proxy.set(Mode::Permit);
+        let look = store.decide(Check::new(&policies, &alice, 0)).await.unwrap();
+        let used = 1_000 - look.quotas()[0].remaining();
+        let known = admitted..=admitted + unknown;
+        assert!(known.contains(&used), "{url}: {admitted}, {unknown}: {used}");
+    }
+    assert!(unknown > 0, "{url}: no answer was lost");
 }

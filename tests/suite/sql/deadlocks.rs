@@ -12,9 +12,20 @@ use limiter_core::{Algorithm, Check, Key, Policy, Quota, RemoteStore, Store, Sub
 
 use crate::{
     conformance::clock,
-    databases::{clocked_store, mysql_url, postgres_url, store, unique},
+    databases::{clocked_store, mysql_url, postgres_url, sqlite_url, store, unique},
     remote::{admits, subject},
 };
+
+/// Returns so many clients, and a count for each.
+fn clients(count: usize) -> (Arc<[Subject]>, Arc<Vec<AtomicU64>>) {
+    let subjects = (0..count).flat_map(|user| subject(Key::user(&user.to_string()))).collect();
+    (subjects, Arc::new((0..count).map(|_| AtomicU64::new(0)).collect()))
+}
+
+/// Returns the number that follows in a walk that looks random.
+const fn next(number: usize) -> usize {
+    (number * 1_103_515_245 + 12_345) % (1 << 31)
+}
 
 /// 64 tasks, each request of two of a hundred clients, in any order.
 async fn cross(url: &str) {
@@ -27,9 +38,7 @@ async fn cross(url: &str) {
             Policy::new(name, quota.with_algorithm(Algorithm::FixedWindow).unwrap()).unwrap()
         })
         .into();
-    let subjects: Arc<[Subject]> =
-        (0..CLIENTS).flat_map(|user| subject(Key::user(&user.to_string()))).collect();
-    let admitted: Arc<Vec<AtomicU64>> = Arc::new((0..CLIENTS).map(|_| AtomicU64::new(0)).collect());
+    let (subjects, admitted) = clients(CLIENTS);
     let end = Instant::now() + Duration::from_secs(30);
     let tasks: Vec<_> = (0..64_usize)
         .map(|task| {
@@ -38,7 +47,7 @@ async fn cross(url: &str) {
             tokio::spawn(async move {
                 let mut number = task;
                 while Instant::now() < end {
-                    number = (number * 1_103_515_245 + 12_345) % (1 << 31);
+                    number = next(number);
                     let (one, other) = (number % CLIENTS, number / CLIENTS % CLIENTS);
                     let pair = [subjects[one].clone(), subjects[other].clone()];
                     assert!(admits(&store, &policies, &pair).await);
@@ -86,9 +95,7 @@ async fn mix(url: &str) {
     let policies: Arc<[Policy]> =
         [Policy::new("api", quota(LIMIT)).unwrap(), Policy::new("all", quota(1_000_000)).unwrap()]
             .into();
-    let subjects: Arc<[Subject]> =
-        (0..CLIENTS).flat_map(|user| subject(Key::user(&user.to_string()))).collect();
-    let admitted: Arc<Vec<AtomicU64>> = Arc::new((0..CLIENTS).map(|_| AtomicU64::new(0)).collect());
+    let (subjects, admitted) = clients(CLIENTS);
     let tasks: Vec<_> = (0..64_usize)
         .map(|task| {
             let (policies, subjects) = (Arc::clone(&policies), Arc::clone(&subjects));
@@ -96,7 +103,7 @@ async fn mix(url: &str) {
             tokio::spawn(async move {
                 let mut number = task;
                 for _ in 0..1_500 {
-                    number = (number * 1_103_515_245 + 12_345) % (1 << 31);
+                    number = next(number);
                     let (client, kind) = (number % CLIENTS, number / CLIENTS % 8);
                     let both = [subjects[client].clone(), subjects[client].clone()];
                     let cost = 1 + kind as u64 % 3;
@@ -130,4 +137,9 @@ async fn both_forms_of_postgres_count_together() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_forms_of_mariadb_count_together() {
     mix(mysql_url()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_forms_of_sqlite_count_together() {
+    mix(sqlite_url()).await;
 }

@@ -2,14 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use limiter_core::{BanRule, Check, Key, Limiter, Policy, RemoteStore, Store, Subject, Verdict};
+use limiter_core::{BanRule, Check, Key, Limiter, Policy, Store, Subject, Verdict};
 use sqlx::{AssertSqlSafe, Connection, MySqlConnection, raw_sql};
 use tokio::time::sleep;
 
 use super::{MINUTE, number};
 use crate::{
     databases::{builder, mysql_url, store, unique},
-    real_servers::{Mode, Proxy},
     remote::{admits, filled, policy, subject},
     servers::start_mariadb,
 };
@@ -53,37 +52,6 @@ async fn a_check_that_fits_is_one_script_of_mariadb() {
     let tight = [policy("1/hour")];
     assert_eq!(counted(1, &tight, &subject(Key::user("dave")), true).await, (1, 1));
     assert_eq!(counted(9, &tight, &subject(Key::user("dave")), false).await, (1, 0));
-}
-
-/// Looks how much of 1,000 an hour is used.
-async fn used(store: &RemoteStore, policies: &[Policy], who: &[Subject]) -> u64 {
-    let look = store.decide(Check::new(policies, who, 0)).await.unwrap();
-    1_000 - look.quotas()[0].remaining()
-}
-
-/// The server may have the script whose connection has ended, and carries it out.
-#[tokio::test]
-async fn a_script_whose_answer_is_lost_is_not_sent_again() {
-    let proxy = Proxy::start(mysql_url());
-    let store = store(&proxy.url(mysql_url()), &unique("lost")).await;
-    let (policies, alice) = ([policy("1000/day")], subject(Key::user("alice")));
-    let (mut admitted, mut unknown) = (0, 0);
-    for round in 0..60 {
-        if round > 20 && round % 3 == 0 {
-            proxy.set(Mode::LoseAnswer);
-        }
-        match store.decide(Check::new(&policies, &alice, 1)).await {
-            Ok(decision) => admitted += u64::from(decision.is_allowed()),
-            Err(error) => {
-                assert!(!error.is_not_applied(), "{error}");
-                unknown += 1;
-            }
-        }
-        proxy.set(Mode::Permit);
-        let used = used(&store, &policies, &alice).await;
-        assert!((admitted..=admitted + unknown).contains(&used), "{admitted}, {unknown}: {used}");
-    }
-    assert!(unknown > 0, "no answer was lost");
 }
 
 /// Waits until a check waits for a lock.

@@ -8,7 +8,7 @@ use futures_core::future::BoxFuture;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 use sha2::{Digest, Sha256};
 
-use super::error::SqlError;
+use super::{error::SqlError, fast_path::FastPath};
 use crate::{
     error::StoreError,
     store::remote::{backend::Reply, batcher::BatchEntry, builder},
@@ -33,13 +33,14 @@ pub(in crate::store) trait Dialect: fmt::Debug + Send + Sync + 'static {
 
     fn connect(&self) -> BoxFuture<'_, Result<Self::Connection, sqlx::Error>>;
 
-    /// Charges in one round trip what [fits](super::fast_path), and returns the state before each
-    /// entry that was charged. The others are left to [`run`](Self::run).
+    /// Charges in one round trip those checks of the [fast path](super::fast_path) that fit, and
+    /// writes the replies to them. The others are left to [`run`](Self::run).
     fn charge<'c>(
         &'c self,
         connection: &'c mut Self::Connection,
-        batch: &'c [BatchEntry],
-    ) -> BoxFuture<'c, Result<Charged, SqlError>>;
+        checks: FastPath,
+        replies: &'c mut Charged,
+    ) -> BoxFuture<'c, Result<(), SqlError>>;
 
     /// Decides the entries, one after the other, and returns the state before each.
     /// No transaction is left open, whatever the database answers.

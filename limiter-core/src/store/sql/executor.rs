@@ -11,7 +11,7 @@ use futures_core::future::BoxFuture;
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
-use super::{Dialect, dialect::Charged, error::SqlError, pool::Pool};
+use super::{Dialect, dialect::Charged, error::SqlError, fast_path::charge, pool::Pool};
 use crate::{
     error::StoreError,
     store::remote::{
@@ -141,7 +141,7 @@ async fn decide<D: Dialect>(
     connection: &mut D::Connection,
     batch: &[BatchEntry],
 ) -> Result<Vec<Reply>, SqlError> {
-    let charged = dialect.charge(connection, batch).await?;
+    let charged = charge(dialect, connection, batch).await?;
     let left = left(batch, &charged);
     if left.is_empty() {
         return Ok(charged.into_iter().flatten().collect());

@@ -14,7 +14,8 @@ use smallvec::smallvec;
 
 use super::{
     counter_columns::{GcraUnits, MAX_INSTANT},
-    dialect::{Charged, name},
+    dialect::{Charged, Dialect, name},
+    error::SqlError,
 };
 use crate::{
     policy::Mode,
@@ -36,6 +37,20 @@ pub(in crate::store) fn may_charge(request: &StoreRequest) -> bool {
     let is_gcra =
         matches!(item.policy.quotas()[..], [quota] if quota.algorithm() == Algorithm::Gcra);
     is_gcra && item.policy.mode() == Mode::Enforce
+}
+
+/// Charges the entries that fit, and returns the state before each of them.
+pub(in crate::store) async fn charge<D: Dialect>(
+    dialect: &D,
+    connection: &mut D::Connection,
+    batch: &[BatchEntry],
+) -> Result<Charged, SqlError> {
+    let mut replies: Charged = batch.iter().map(|_| None).collect();
+    let checks = FastPath::of(batch);
+    if checks.len() > 0 {
+        dialect.charge(connection, checks, &mut replies).await?;
+    }
+    Ok(replies)
 }
 
 /// Checks to charge in one statement.

@@ -21,7 +21,7 @@ use super::{
     dialect::Charged,
     error::SqlError,
     executor::{SqlExecutor, Step, left, merge},
-    fast_path::may_charge,
+    fast_path::{charge, may_charge},
     pool::{IdleConnection, KEEP_ALIVE, Reserved},
 };
 use crate::{
@@ -78,7 +78,7 @@ impl<D: Dialect> SqlRuntimeExecutor<D> {
         (mut connection, token): (D::Connection, Token),
         batch: &[BatchEntry],
     ) -> Result<Charged, SqlError> {
-        let charged = self.connections.dialect.charge(&mut connection, batch).await;
+        let charged = charge(&*self.connections.dialect, &mut connection, batch).await;
         if charged.as_ref().err().is_none_or(|error| error.is_healthy) {
             self.connections.put_back(connection, token);
             if self.task.strong_count() == 0 {

@@ -88,6 +88,13 @@ impl WordEncoding {
         fits(self.grains_at(now, origin)?.checked_add(grains)?)
     }
 
+    /// Returns the word of one unit that is charged at `now`; `None` where it does not fit. The
+    /// words of all keys that were charged nothing since are smaller.
+    pub(crate) fn unit_at(&self, now: Timestamp, origin: Timestamp) -> Option<u64> {
+        let nothing: Usage = Usage::at(self.quota, None, now);
+        self.pack(&nothing.charge(1), origin)
+    }
+
     /// Returns the usage of a word of this quota at `now`.
     #[inline]
     pub(crate) fn unpack<S: Arithmetic>(

@@ -22,6 +22,8 @@ mod displaced_sketch;
 mod eviction;
 mod fast_path;
 mod general_path;
+#[cfg(test)]
+mod interrupted_clock;
 mod locking;
 mod one_bucket;
 mod several_slots;

@@ -53,11 +53,13 @@ impl Shared {
         let id = self.counter_ids.cached(id).ok_or(Declined)?;
         let location = location.of(spec.namespace, &self.table);
         let tag = Tag::counter(location.digest, spec.namespace, id);
-        match self.segment(location).find_same(location.bucket, tag) {
+        let segment = self.segment(location);
+        match segment.find_same(location.bucket, tag) {
             Some(slot) => Ok(Some(slot.read(tag).ok_or(Declined)?.payload())),
             // Asked after the slots: whoever displaces a key has noted it before the key's
             // slot has another tag.
-            None if self.segment(location).has_displaced() => Err(Declined),
+            None if segment.has_displaced() => Err(Declined),
+            None if !self.is_segment_of(segment, location) => Err(Declined),
             None => Ok(None),
         }
     }

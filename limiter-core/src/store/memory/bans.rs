@@ -6,7 +6,7 @@
 //! *hidden*, and checks in its segment look into the cache from then on.
 
 use std::{
-    fmt,
+    fmt, ptr,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -203,7 +203,8 @@ impl Shared {
         }
         let location = location.of(item.policy.namespaces().bans, &self.table);
         let tag = Tag::ban(location.digest, item.policy.namespaces().bans);
-        match self.segment(location).find_same(location.bucket, tag) {
+        let segment = self.segment(location);
+        match segment.find_same(location.bucket, tag) {
             Some(slot) => {
                 let tag = Some(slot.tag()).filter(|now| now.is_same(tag)).ok_or(Declined)?;
                 let until = self.origin.after_micros(slot.read(tag).ok_or(Declined)?.payload());
@@ -214,7 +215,7 @@ impl Shared {
                 }
                 Ok((now < until).then_some(until))
             }
-            None if self.segment(location).hides_bans() => Err(Declined),
+            None if segment.hides_bans() || !self.is_segment_of(segment, location) => Err(Declined),
             None => Ok(None),
         }
     }
@@ -230,7 +231,8 @@ impl Shared {
     ) {
         let Some(rule) = item.policy.ban() else { return };
         let location = location.of(item.policy.namespaces().bans, &self.table);
-        if !self.bans.has_any(location.bucket) {
+        // One that hosts the keys of several may hide a ban of another.
+        if !self.bans.has_any(location.bucket) && !self.table.is_shared(location.bucket) {
             self.segment(location).set_hides_bans(false);
         }
         self.bans.set(location, item, rule, record.ban, now);
@@ -265,7 +267,12 @@ impl Shared {
         let elapsed = now.micros_since(self.origin);
         let in_force = |slot: &&Slot| slot.tag().is_ban() && slot.payload() > elapsed;
         let slots = locked.bucket(location.bucket).all_slots();
-        if slots.iter().filter(in_force).count() >= self.table.ways() / 2 {
+        let bans = slots.iter().filter(in_force).count();
+        // Long before the first is hidden.
+        if bans >= self.table.ways() / 4 {
+            locked.crowded = Some(location.bucket);
+        }
+        if bans >= self.table.ways() / 2 {
             return None;
         }
         locked.make_room(location.bucket, tag, now)
@@ -274,6 +281,12 @@ impl Shared {
     #[inline]
     pub(super) fn segment(&self, location: Location) -> &Segment {
         self.table.segment(segment_of(location.bucket))
+    }
+
+    /// Returns true if the segment still has the keys of a location. Otherwise a slot that was
+    /// not found in it, without a lock, may have moved.
+    pub(super) fn is_segment_of(&self, segment: &Segment, location: Location) -> bool {
+        ptr::eq(segment, self.segment(location))
     }
 }
 

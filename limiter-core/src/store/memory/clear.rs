@@ -60,7 +60,8 @@ impl Shared {
             let slots = locked.bucket(bucket).all_slots().iter();
             for slot in slots.filter(|slot| !slot.tag().is_free()) {
                 let (tag, payload) = (slot.tag(), slot.claim());
-                if tag.is_ban() && self.bans.has_any(bucket) {
+                let may_be_in_force = self.bans.has_any(bucket) || self.table.is_shared(bucket);
+                if tag.is_ban() && may_be_in_force {
                     segment.set_hides_bans(true);
                 }
                 locked.forget_wide(bucket, tag, payload);

@@ -42,7 +42,7 @@ const CODES: u64 = 15;
 
 /// The sketches of a segment: one for each length of a tick that is in use, so
 /// one for each window length of the quotas whose keys are displaced.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct DisplacedUsage(Vec<Sketch>);
 
 impl DisplacedUsage {
@@ -95,7 +95,7 @@ struct Mark {
     level: u64,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Sketch {
     ring: Ring,
     /// The tick up to which cells have been emptied, and its place in the ring.

@@ -1,12 +1,14 @@
 //! Eviction: which key of a full bucket gives its slot to a newcomer. See
 //! [`MemoryStore`](super::MemoryStore).
 
+use std::time::Duration;
+
 use smallvec::SmallVec;
 
 use super::{
     locking::LockedSegments,
     slot::{Slot, Tag, Word},
-    table::{Bucket, segment_of},
+    table::{Bucket, CROWDED},
 };
 use crate::{
     algorithm::{Usage, UsageBound},
@@ -16,6 +18,15 @@ use crate::{
 
 /// One newcomer of so many counts anew which lines have overflowed.
 const RECOUNT_EVERY: u64 = 64;
+
+/// The same as [`CROWDED`] where keys have one counter: with 12, a check among 100,000 keys took
+/// 71 ns and with 14 it takes 55, since they are closer together.
+const CROWDED_BY_ONE: usize = 14;
+
+/// How long a key keeps its slot in a crowded bucket once it has used nothing any more: with less,
+/// a client that comes every few seconds were a newcomer each time, which takes four times as
+/// long.
+const IDLE: Duration = Duration::from_secs(60);
 
 /// The least indebted of the slots that one counter has in a bucket: that of
 /// the smallest payload.
@@ -35,18 +46,56 @@ impl<'a> LockedSegments<'a> {
         newcomer: Tag,
         now: Timestamp,
     ) -> Option<&'a Slot> {
+        let is_shared = self.shared.table.is_shared(bucket);
+        if is_shared {
+            self.thin_out(bucket, now);
+        }
         let slot = self.find_room(bucket, newcomer, now)?;
         let (tag, payload) = (slot.tag(), slot.claim());
         if !tag.is_free() {
             self.displace(bucket, tag, payload, now);
         }
-        let segment = self.shared.table.segment(segment_of(bucket));
+        let segment = self.segment(bucket);
         // Not by the lowest bits, which choose the line.
         if (newcomer.hash() >> 32).is_multiple_of(RECOUNT_EVERY) {
             segment.recount_overflowed(bucket);
         }
         segment.note_slot(bucket, newcomer, slot);
+        if is_shared {
+            self.shared.table.note_chunk(self.state(bucket), bucket, slot);
+        }
         Some(slot)
+    }
+
+    /// Frees the slots of idle keys in a crowded bucket, or else has its chunk split, if that hosts
+    /// the keys of others. So the table grows with the keys that are there, and not with all that
+    /// ever came.
+    fn thin_out(&mut self, bucket: usize, now: Timestamp) {
+        let slots = self.bucket(bucket);
+        let most = if self.own.is_some() { CROWDED_BY_ONE } else { CROWDED };
+        if slots.in_use() < most {
+            return;
+        }
+        let unclaimed = |slot: &'a Slot| Some((slot, slot.unclaimed()?));
+        // A slot that is claimed is this check's own.
+        for (slot, (tag, payload)) in slots.all_slots().iter().filter_map(unclaimed) {
+            if self.is_idle(tag, payload, now) {
+                self.free_if_expired(bucket, slot);
+            }
+        }
+        if slots.in_use() >= most {
+            self.crowded = Some(bucket);
+        }
+    }
+
+    /// Returns true if a slot has a counter that nobody has asked for [`IDLE`], or whose policy
+    /// is gone. Bans keep their slots until others need them.
+    fn is_idle(&self, tag: Tag, payload: u64, now: Timestamp) -> bool {
+        let Some(id) = tag.id() else { return false };
+        let Some(spec) = self.shared.counter_ids.spec(id) else { return true };
+        let since = now.as_micros().saturating_sub(IDLE.as_micros() as u64);
+        let one = spec.encoding.unit_at(Timestamp::from_micros(since), self.shared.origin);
+        tag.is_wide() || one.is_some_and(|one| payload < one)
     }
 
     fn find_room(&mut self, bucket: usize, newcomer: Tag, now: Timestamp) -> Option<&'a Slot> {
@@ -152,7 +201,7 @@ impl<'a> LockedSegments<'a> {
     /// steps back.
     fn hide_ban(&self, bucket: usize, tag: Tag) {
         if tag.is_ban() && self.shared.clock.may_step_back() {
-            self.shared.table.segment(segment_of(bucket)).set_hides_bans(true);
+            self.segment(bucket).set_hides_bans(true);
         }
     }
 
@@ -186,7 +235,7 @@ impl<'a> LockedSegments<'a> {
         now: Timestamp,
     ) {
         if let Some(bound) = bound.filter(|_| spec.is_remembered) {
-            self.shared.table.segment(segment_of(bucket)).set_has_displaced(true);
+            self.segment(bucket).set_has_displaced(true);
             self.state(bucket).displaced.insert(tag, spec, bound, now);
         }
     }

@@ -152,45 +152,19 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        fmt,
-        sync::{Arc, Mutex},
-        time::Duration,
-    };
+    use std::{sync::Arc, time::Duration};
 
     use super::*;
     use crate::{
-        ManualClock, Timestamp, check::Subject, key::Key, policy::Policy, quota::Quotas,
-        time::Clock,
+        check::Subject, key::Key, policy::Policy, quota::Quotas,
+        store::memory::interrupted_clock::InterruptedClock,
     };
-
-    type Interruption = Box<dyn FnOnce() + Send>;
-
-    /// A clock that is interrupted once, between its reading and its answer.
-    #[derive(Clone)]
-    struct InterruptedClock(ManualClock, Arc<Mutex<Option<Interruption>>>);
-
-    impl fmt::Debug for InterruptedClock {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            self.0.fmt(f)
-        }
-    }
-
-    impl Clock for InterruptedClock {
-        fn now(&self) -> Timestamp {
-            let now = self.0.now();
-            let interruption = self.1.lock().unwrap().take();
-            interruption.into_iter().for_each(|interrupt| interrupt());
-            now
-        }
-    }
 
     /// A thread that reads the clock and is then held up, while others charge: their charges
     /// are further ahead than a small bucket is believed to be.
     #[test]
     fn no_charge_comes_between_the_clock_and_a_decision_under_locks() {
-        let manual = ManualClock::new(Timestamp::from_micros(1_000_000_000));
-        let clock = InterruptedClock(manual, Arc::default());
+        let clock = InterruptedClock::default();
         let store = MemoryStore::builder().clock(clock.clone()).build();
         let quotas: Quotas = "2000/second burst 2; 100000/minute".parse().unwrap();
         let policies: Arc<[Policy]> = [Policy::new("api", quotas).unwrap()].into();
@@ -200,22 +174,22 @@ mod tests {
             assert!(store.decide_at_once(&check).unwrap().is_allowed());
         }
         for by_fast_path in [true, false] {
-            let (store_of_others, time) = (store.clone(), clock.0.clone());
+            let (store_of_others, time) = (store.clone(), clock.time.clone());
             let (policies, subjects) = (Arc::clone(&policies), subjects.clone());
-            *clock.1.lock().unwrap() = Some(Box::new(move || {
+            clock.interrupt_next(move || {
                 time.advance(Duration::from_millis(5));
                 let check = Check::new(&policies, &subjects, 1);
                 for _ in 0..2 {
                     // Without a lock, since this thread has it.
                     let _ = store_of_others.slots_check().decide(&check);
                 }
-            }));
+            });
             let decision = match by_fast_path {
                 true => store.0.decide_locked(&check).ok().unwrap(),
                 false => store.0.decide(&check).unwrap(),
             };
             assert!(!decision.is_allowed(), "{by_fast_path}");
-            clock.0.advance(Duration::from_millis(5));
+            clock.time.advance(Duration::from_millis(5));
             for _ in 0..2 {
                 assert!(store.decide_at_once(&check).unwrap().is_allowed());
             }

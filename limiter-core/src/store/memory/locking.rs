@@ -1,15 +1,18 @@
 //! The segments that a check needs, locked, and the slots in them that it has
 //! claimed.
 
-use std::sync::MutexGuard;
+mod locked_segment;
+
+use std::ptr;
 
 use smallvec::SmallVec;
 
+use self::locked_segment::LockedSegment;
 use super::{
     Shared,
     counter_ids::Id,
     slot::{Slot, Tag},
-    table::{Bucket, Location, SegmentState, segment_of},
+    table::{Bucket, Location, Segment, SegmentState, segment_of},
 };
 use crate::{
     algorithm::{Arithmetic, State, Usage},
@@ -25,18 +28,8 @@ pub(super) struct LockedSegments<'a> {
     pub(super) own: Option<(Id, &'a CounterSpec)>,
     segments: SmallVec<[LockedSegment<'a>; 1]>,
     claims: SmallVec<[Claim<'a>; 4]>,
-}
-
-struct LockedSegment<'a> {
-    number: usize,
-    state: MutexGuard<'a, SegmentState>,
-}
-
-impl<'a> LockedSegment<'a> {
-    #[inline]
-    fn lock(shared: &'a Shared, number: usize) -> Self {
-        Self { number, state: shared.table.segment(number).lock() }
-    }
+    /// A bucket whose chunk is to be split once the locks are released.
+    pub(super) crowded: Option<usize>,
 }
 
 /// A slot that a check has claimed, or the lack of one, so that it is not looked for twice.
@@ -56,33 +49,13 @@ enum Content {
 }
 
 impl<'a> LockedSegments<'a> {
-    /// Locks the segments of those buckets in the order of their numbers, so that
-    /// two checks that cross never wait for each other.
     #[inline]
     pub(super) fn lock(
         shared: &'a Shared,
         locations: impl Iterator<Item = Location> + Clone,
     ) -> Self {
-        let numbers = locations.map(|location| segment_of(location.bucket));
-        // Mostly there is one: a key's counters are in one segment, whatever the policy.
-        let mut others = numbers.clone();
-        let segments = match others.next() {
-            Some(first) if others.all(|number| number == first) => {
-                SmallVec::from_buf([LockedSegment::lock(shared, first)])
-            }
-            _ => Self::lock_in_order(shared, numbers.collect()),
-        };
-        Self { shared, own: None, segments, claims: SmallVec::new() }
-    }
-
-    #[inline(never)]
-    fn lock_in_order(
-        shared: &'a Shared,
-        mut numbers: SmallVec<[usize; 4]>,
-    ) -> SmallVec<[LockedSegment<'a>; 1]> {
-        numbers.sort_unstable();
-        numbers.dedup();
-        numbers.into_iter().map(|number| LockedSegment::lock(shared, number)).collect()
+        let segments = LockedSegment::lock_all(&shared.table, locations);
+        Self { shared, own: None, segments, claims: SmallVec::new(), crowded: None }
     }
 
     /// Claims the slot of a key's counter, if it has one: before the clock is read. A charge
@@ -116,6 +89,7 @@ impl<'a> LockedSegments<'a> {
     }
 
     /// Returns what a key without a slot may have used of a counter before it was displaced.
+    #[inline]
     pub(super) fn displaced<S: Arithmetic>(
         &mut self,
         location: Location,
@@ -183,6 +157,12 @@ impl<'a> LockedSegments<'a> {
             return at;
         }
         let slot = self.shared.segment(location).find_same(bucket, tag);
+        let is_claimed = |claim: &Claim<'_>| {
+            slot.zip(claim.slot).is_some_and(|(one, other)| ptr::eq(one, other))
+        };
+        if let Some(at) = self.claims.iter().position(is_claimed) {
+            return at;
+        }
         let (tag, payload) = slot.map_or((tag, 0), |slot| (slot.tag(), slot.claim()));
         self.claims.push(Claim { bucket, slot, tag, payload });
         self.claims.len() - 1
@@ -193,11 +173,8 @@ impl<'a> LockedSegments<'a> {
             Content::Nothing => slot.release(Tag::FREE, 0),
             Content::WordEncoding(payload) => slot.release(tag, payload),
             Content::Wide(state) => {
-                let wide = &mut self.state(location.bucket).wide;
-                let at = wide.iter().position(Option::is_none).unwrap_or(wide.len());
-                wide.resize(wide.len().max(at + 1), None);
-                wide[at] = Some(state);
-                slot.release(tag.wide(), at as u64);
+                let payload = self.state(location.bucket).keep_wide(state);
+                slot.release(tag.wide(), payload);
             }
         }
     }
@@ -247,27 +224,29 @@ impl<'a> LockedSegments<'a> {
         }
     }
 
+    pub(super) fn segment(&self, bucket: usize) -> &'a Segment {
+        self.shared.table.segment(segment_of(bucket))
+    }
+
     pub(super) fn bucket(&self, bucket: usize) -> &'a Bucket {
         self.shared.table.bucket(bucket)
     }
 
+    #[inline]
     pub(super) fn state(&mut self, bucket: usize) -> &mut SegmentState {
-        let at = self.position(bucket);
-        &mut self.segments[at].state
-    }
-
-    fn position(&self, bucket: usize) -> usize {
-        let number = segment_of(bucket);
-        let held = self.segments.iter().position(|segment| segment.number == number);
-        held.expect("the segment of each key is locked")
+        LockedSegment::of(&mut self.segments, &self.shared.table, bucket)
     }
 }
 
 impl Drop for LockedSegments<'_> {
-    /// Releases the slots that were read and not written, also after a panic.
+    /// Releases the slots that were read and not written, also after a panic, and the locks.
     fn drop(&mut self) {
         for Claim { slot, tag, payload, .. } in &self.claims {
             slot.inspect(|slot| slot.release(*tag, *payload));
+        }
+        if let Some(crowded) = self.crowded {
+            self.segments.clear();
+            self.shared.table.relieve(crowded);
         }
     }
 }

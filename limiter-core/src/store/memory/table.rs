@@ -21,22 +21,35 @@
 //! 16 slots was free when they came: mostly in the line of four to begin with, which
 //! is one cache line. Those of several policies are spread over the buckets of one
 //! segment: in one bucket, two keys with a dozen counters each would displace one
-//! another, in several segments a check would need several locks. A slot is never moved. Memory for 64 segments
-//! at a time is taken when the first of them is needed.
+//! another, in several segments a check would need several locks.
+//!
+//! 64 segments are a chunk. The table begins with one, which hosts the keys of all others, and
+//! grows with its keys, as by extendible hashing: see [`Table::split`]. A key keeps its place
+//! within a chunk.
 
 mod bucket;
 mod segment;
+mod split;
 
-use std::{ops::Range, sync::OnceLock};
+use std::{
+    ops::Range,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU16, Ordering},
+    },
+};
 
 use self::bucket::WAYS;
 pub(super) use self::{
-    bucket::Bucket,
+    bucket::{Bucket, CROWDED},
     segment::{Segment, SegmentState},
 };
 
 /// Buckets of a segment.
 const BUCKETS: usize = 4;
+
+/// Slots of a segment.
+const SLOTS: usize = BUCKETS * WAYS;
 
 /// Segments of a chunk.
 const CHUNK: usize = 64;
@@ -62,6 +75,9 @@ impl Location {
 const SAMPLE: usize = 4_096;
 
 pub(super) struct Table {
+    /// The chunk that hosts the keys of each chunk: itself, or one before it. The chunks that
+    /// one hosts follow each other, and it is the first of them.
+    directory: Box<[AtomicU16]>,
     chunks: Box<[OnceLock<Box<[Segment]>>]>,
     buckets: usize,
     /// Slots of a bucket that are used: fewer than there are in a tiny table.
@@ -74,6 +90,7 @@ impl Table {
         let buckets = (max / WAYS).max(1);
         let chunks = buckets.div_ceil(BUCKETS * CHUNK);
         Self {
+            directory: (0..chunks).map(|_| AtomicU16::new(0)).collect(),
             chunks: (0..chunks).map(|_| OnceLock::new()).collect(),
             buckets,
             ways: max.min(WAYS),
@@ -106,11 +123,29 @@ impl Table {
         self.segment(segment_of(bucket)).bucket(bucket)
     }
 
+    /// Returns the segment that has the keys of the segment of that number.
     #[inline]
     pub(super) fn segment(&self, segment: usize) -> &Segment {
-        let chunk = self.chunks[segment / CHUNK]
-            .get_or_init(|| (0..CHUNK).map(|_| Segment::default()).collect());
-        &chunk[segment % CHUNK]
+        &self.chunk(self.host_of(segment / CHUNK))[segment % CHUNK]
+    }
+
+    /// Returns the number of the segment that has the keys of a bucket. Under the lock of that
+    /// segment it stays.
+    #[inline]
+    pub(super) fn host_segment(&self, bucket: usize) -> usize {
+        let segment = segment_of(bucket);
+        self.host_of(segment / CHUNK) * CHUNK + segment % CHUNK
+    }
+
+    /// Returns the number of the chunk that has the keys of a chunk.
+    #[inline]
+    fn host_of(&self, chunk: usize) -> usize {
+        self.directory[chunk].load(Ordering::Acquire).into()
+    }
+
+    #[inline]
+    fn chunk(&self, chunk: usize) -> &[Segment] {
+        self.chunks[chunk].get_or_init(new_chunk)
     }
 
     /// Returns the numbers of the buckets that were ever needed.
@@ -128,7 +163,7 @@ impl Table {
 
     /// Counts the slots in use.
     pub(super) fn len(&self) -> usize {
-        self.needed_buckets().map(|bucket| self.slots_in_use(bucket)).sum()
+        self.needed_buckets().map(|bucket| self.bucket(bucket).in_use()).sum()
     }
 
     /// Estimates the slots in use from at most [`SAMPLE`] buckets: digests spread them
@@ -139,7 +174,7 @@ impl Table {
         let (mut sampled, mut in_use) = (0, 0);
         for bucket in self.needed_buckets().step_by(step) {
             sampled += 1;
-            in_use += self.slots_in_use(bucket);
+            in_use += self.bucket(bucket).in_use();
         }
         (in_use * needed).checked_div(sampled).unwrap_or(0)
     }
@@ -148,11 +183,10 @@ impl Table {
     pub(super) const fn capacity(&self) -> usize {
         self.buckets * self.ways
     }
+}
 
-    fn slots_in_use(&self, bucket: usize) -> usize {
-        let slots = self.bucket(bucket).all_slots().iter();
-        slots.filter(|slot| !slot.tag().is_free()).count()
-    }
+fn new_chunk() -> Box<[Segment]> {
+    (0..CHUNK).map(|_| Segment::default()).collect()
 }
 
 #[inline]

@@ -10,6 +10,11 @@ pub(super) const LINES: usize = 4;
 /// Slots of a bucket.
 pub(super) const WAYS: usize = LINE * LINES;
 
+/// Slots in use from which on a bucket is crowded, so that its chunk is split if it can be: there
+/// is room for another key of four counters. With more, chunks are split so early that keys are
+/// far apart.
+pub(in crate::store::memory) const CROWDED: usize = 12;
+
 /// The slots in which the state of a key may be.
 #[derive(Debug, Default)]
 #[repr(align(64))]
@@ -25,6 +30,11 @@ impl Bucket {
     /// All slots.
     pub(in crate::store::memory) fn all_slots(&self) -> &[Slot] {
         self.0.as_flattened()
+    }
+
+    /// Returns how many slots are in use.
+    pub(in crate::store::memory) fn in_use(&self) -> usize {
+        self.all_slots().iter().filter(|slot| !slot.tag().is_free()).count()
     }
 
     /// Returns the first of the slots of a key, by its hash.

@@ -1,12 +1,15 @@
 //! A segment: buckets under one lock.
 
-use std::sync::{
-    Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, AtomicU16, Ordering},
+use std::{
+    mem,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU16, Ordering},
+    },
 };
 
 use super::{
-    BUCKETS,
+    BUCKETS, SLOTS,
     bucket::{Bucket, LINE, LINES, line_of},
 };
 use crate::{
@@ -31,16 +34,35 @@ pub(in crate::store::memory) struct Segment {
     /// in one cache line and not in four.
     ///
     /// It stays set when the key has gone, until it is counted anew: by one newcomer of 64.
-    overflowed: AtomicU16,
-    state: Mutex<SegmentState>,
+    pub(super) overflowed: AtomicU16,
+    pub(super) state: Mutex<SegmentState>,
 }
 
 /// The state under the lock of a segment.
 #[derive(Debug, Default)]
 pub(in crate::store::memory) struct SegmentState {
-    /// States that do not fit into a word, by the payload of their slots.
-    pub(in crate::store::memory) wide: Vec<Option<State>>,
+    /// States that do not fit into a word, by the payload of their slots. A boxed slice is a
+    /// word less than a vector, so that a segment has one cache line beside its slots.
+    pub(in crate::store::memory) wide: Box<[Option<State>]>,
     pub(in crate::store::memory) displaced: DisplacedUsage,
+    /// The chunk whose key has each slot, where the segment hosts keys of several: a slot keeps
+    /// too few bits of the hash to tell.
+    pub(super) chunk_of: Option<Box<[u16; SLOTS]>>,
+}
+
+impl SegmentState {
+    /// Keeps a state that does not fit into a word. Returns the payload of its slot.
+    pub(in crate::store::memory) fn keep_wide(&mut self, state: State) -> u64 {
+        let free = self.wide.iter().position(Option::is_none);
+        let at = free.unwrap_or_else(|| {
+            let mut wide = mem::take(&mut self.wide).into_vec();
+            wide.push(None);
+            self.wide = wide.into_boxed_slice();
+            self.wide.len() - 1
+        });
+        self.wide[at] = Some(state);
+        at as u64
+    }
 }
 
 impl Segment {

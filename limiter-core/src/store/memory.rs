@@ -7,7 +7,7 @@
 //! | `fast_path` | which path a check takes; newcomers that need no strikes |
 //! | `banned` | the refusal of a banned key, without a lock |
 //! | `general_path` | all other checks, strikes and changes by hand, under locks |
-//! | `table`, `slot` | where a key's state is, and how a slot is charged and passed on |
+//! | `table`, `slot` | where a key's state is, how the table grows, and how a slot is charged and passed on |
 //! | `locking` | the locked segments of a check, and the slots that it has claimed |
 //! | `eviction`, `displaced_sketch` | who makes room for a newcomer, and what is remembered of it |
 //! | `bans` | bans in force and past, under a cap of their own |
@@ -109,8 +109,10 @@ use crate::{
 /// newer bans do, the oldest first.
 ///
 /// # Memory
-/// A counter takes 16 bytes, 17 with its share of the lock, whatever the algorithm. A store
-/// with room for a million takes 17 MB once its keys are spread over it, and little before.
+/// A counter takes 16 bytes, 17 with its share of the lock, whatever the algorithm. A store with
+/// room for a million takes 0.5 MB at first, 1.1 MB with 10,000 keys, 8 MB with 100,000, and
+/// 18 MB at most. Those of the last minute and those that have used something make it grow,
+/// which takes a newcomer about 0.1 ms now and then. It does not shrink.
 /// The sketch of an overfull store takes 8 bytes more a slot, for each window length among
 /// the quotas whose keys are displaced.
 ///

@@ -119,7 +119,7 @@ fn instruction_rows(added: &Added) -> [Row; 5] {
         work: work.to_owned(),
         ours: thousand(ours),
         beside,
-        ratios: vec![ratio],
+        ratios: vec![ratio.into()],
         target,
     };
     // Beside a number of instructions, not a peer.

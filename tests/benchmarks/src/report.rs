@@ -2,15 +2,16 @@
 
 use std::{fmt::Write as _, fs};
 
-use crate::{chart::Chart, machine};
+use crate::{chart::Chart, machine, rounds::Ratio};
 
 /// The head of the file, before the machine and the tables.
 const HEAD: &str = "\
 # How fast
 
 Written by `./tests/benchmarks/run`: limiter beside its peers, in one run on one machine, each asked in turn, round by
-round, so that a machine that becomes slower does so for all of them. Where a peer is ahead, or a target is missed, the
-table says so.
+round, so that a machine that becomes slower does so for all of them. A ratio is the median of the rounds, with the
+bounds of their middle half behind it: where 1 is between these, neither is ahead. Where a target is missed, the table
+says so.
 ";
 
 /// All that was measured.
@@ -36,7 +37,7 @@ pub(crate) struct Row {
     /// The peers' figures.
     pub(crate) beside: String,
     /// Ours by theirs; none where nothing is beside it.
-    pub(crate) ratios: Vec<f64>,
+    pub(crate) ratios: Vec<Ratio>,
     pub(crate) target: Option<Target>,
 }
 
@@ -110,7 +111,7 @@ impl Row {
     }
 
     fn ratio(&self) -> String {
-        let ratios: Vec<_> = self.ratios.iter().map(|ratio| format!("{ratio:.2}")).collect();
+        let ratios: Vec<_> = self.ratios.iter().map(Ratio::to_string).collect();
         ratios.join(", ")
     }
 
@@ -133,9 +134,9 @@ impl Row {
 
     /// Returns the factor by which the worst ratio misses the target; at most 1 if none does.
     fn excess(&self) -> f64 {
-        let excess = |ratio: &f64| match self.target {
-            Some(Target::AtMost(most)) => ratio / most,
-            Some(Target::AtLeast(least)) => least / ratio,
+        let excess = |ratio: &Ratio| match self.target {
+            Some(Target::AtMost(most)) => ratio.median / most,
+            Some(Target::AtLeast(least)) => least / ratio.median,
             None => 0.0,
         };
         self.ratios.iter().map(excess).fold(0.0, f64::max)

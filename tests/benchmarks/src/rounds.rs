@@ -1,5 +1,7 @@
 //! Measuring several things in turn.
 
+use std::fmt;
+
 /// Something that is measured: it returns a figure of one round.
 pub(crate) type Contender<'a> = Box<dyn FnMut() -> f64 + 'a>;
 
@@ -43,9 +45,36 @@ impl Rounds {
     }
 
     /// One contender's figure by another's.
-    pub(crate) fn ratio(&self, contender: usize, other: usize) -> f64 {
+    pub(crate) fn ratio(&self, contender: usize, other: usize) -> Ratio {
         let pairs = self.0[contender].iter().zip(&self.0[other]);
-        median(pairs.map(|(figure, other)| figure / other).collect())
+        let mut ratios: Vec<f64> = pairs.map(|(figure, other)| figure / other).collect();
+        ratios.sort_by(f64::total_cmp);
+        let at = |quarters| ratios[(ratios.len() - 1) * quarters / 4];
+        Ratio { median: ratios[ratios.len() / 2], middle: Some((at(1), at(3))) }
+    }
+}
+
+/// One figure by another.
+#[derive(Clone, Copy)]
+pub(crate) struct Ratio {
+    pub(crate) median: f64,
+    /// The bounds of the middle half of the rounds; none of what was measured once.
+    middle: Option<(f64, f64)>,
+}
+
+impl From<f64> for Ratio {
+    fn from(median: f64) -> Self {
+        Self { median, middle: None }
+    }
+}
+
+impl fmt::Display for Ratio {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.2}", self.median)?;
+        match self.middle {
+            Some((low, high)) => write!(f, " ({low:.2} to {high:.2})"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -59,7 +59,7 @@ fn by_keys(pace: &Pace) -> (Vec<Row>, Vec<Line>) {
     let sizes = (3..=7).map(|power| 10_usize.pow(power));
     for keys in sizes.filter(|keys| *keys <= pace.most_keys) {
         let quota = Quota::per_second(LIMIT.into()).expect("the quota is one");
-        let policy = policy(2 * keys, quota, None);
+        let policy = policy((2 * keys).max(1_000_000), quota, None);
         (0..keys).for_each(|n| check(&policy, &subjects_of(&policy, n)));
         // Written to: what is all zeros would share one page.
         let table = vec![[0, 1, 1, 1]; keys];

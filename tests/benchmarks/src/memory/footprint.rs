@@ -11,11 +11,14 @@ use crate::{
 };
 
 const OURS: &str = "limiter";
+const IN_DEFAULT: &str = "limiter-with-room-for-a-million";
 const BY_ADDRESS: &str = "governor-address";
 const BY_TEXT: &str = "governor-text";
 
 /// The target.
 const BOUND: f64 = 20.0;
+
+const FEW: usize = 10_000;
 
 pub(super) fn rows(keys: usize) -> Vec<Row> {
     let [ours, address, text] = [OURS, BY_ADDRESS, BY_TEXT].map(|store| bytes_a_key(store, keys));
@@ -23,19 +26,32 @@ pub(super) fn rows(keys: usize) -> Vec<Row> {
         work: format!("memory of {}", told(keys)),
         ours: format!("{ours:.0} bytes a key"),
         beside: format!("{BOUND}; governor {address:.0} by address, {text:.0} by `String`"),
-        ratios: vec![ours / BOUND],
+        ratios: vec![(ours / BOUND).into()],
         target: Some(Target::AtMost(1.0)),
     };
-    vec![row]
+    vec![row, few()]
+}
+
+/// Few keys in a store of the default size.
+fn few() -> Row {
+    let [ours, theirs] = [IN_DEFAULT, BY_ADDRESS].map(|store| bytes_a_key(store, FEW));
+    Row {
+        work: format!("memory of {}, room for a million", told(FEW)),
+        ours: format!("{ours:.0} bytes a key"),
+        beside: format!("governor {theirs:.0} by address"),
+        ratios: vec![(ours / theirs).into()],
+        target: None,
+    }
 }
 
 /// Fills a store and prints by how many bytes this process grew.
 pub(crate) fn grow(store: &str, keys: usize) {
     let before = resident();
     let grown = match store {
-        OURS => {
+        OURS | IN_DEFAULT => {
             let quota = Quota::per_second(LIMIT.into()).expect("the quota is one");
-            let policy = policy(keys, quota, None);
+            let room = if store == OURS { keys } else { 1_000_000 };
+            let policy = policy(room, quota, None);
             (0..keys).for_each(|n| check(&policy, &policy.subjects_of(&Key::ip(address(n)))));
             resident() - before
         }

@@ -258,7 +258,7 @@ impl Stage<'_> {
             work: work.to_owned(),
             ours,
             beside: beside.to_owned(),
-            ratios: vec![ratio],
+            ratios: vec![ratio.into()],
             target: Some(Target::AtMost(1.0)),
         };
         vec![

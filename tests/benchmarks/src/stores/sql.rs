@@ -122,7 +122,7 @@ impl<'a> Database<'a> {
                 work,
                 ours,
                 beside: format!("at least {}", a_second(LEAST_OF_SQLITE)),
-                ratios: vec![rounds.median(best) / LEAST_OF_SQLITE],
+                ratios: vec![(rounds.median(best) / LEAST_OF_SQLITE).into()],
                 target: Some(Target::AtLeast(1.0)),
             },
             None if self.name == "SQLite" => Row::alone(work, ours),

@@ -105,6 +105,9 @@ impl Shared {
             check.items().map(|item| self.location(&item.subject.key)).collect();
         let mut locked = LockedSegments::lock(self, locations.iter().copied());
         let ids = self.claim_counters(check, &locations, &mut locked)?;
+        if locked.cramped_bucket().is_some() {
+            return Err(Declined);
+        }
         let now = self.clock.now();
         let mut statuses: ShortList<QuotaStatus> = ShortList::with_capacity(ids.len());
         let mut ban: Option<PolicyBan> = None;

@@ -55,6 +55,21 @@ impl Shared {
         }
     }
 
+    /// Locks the segments of all items and claims their counters, where those that have no slot
+    /// yet find room as long as the table can grow.
+    fn lock_counters<'a>(
+        &self,
+        items: impl Iterator<Item = Item<'a>> + Clone,
+    ) -> Result<Locked<'_>, StoreError> {
+        loop {
+            let mut locked = self.lock(items.clone())?;
+            locked.claim_counters(items.clone());
+            let Some(cramped) = locked.segments.cramped_bucket() else { return Ok(locked) };
+            drop(locked);
+            self.table.relieve(cramped);
+        }
+    }
+
     fn find(&self, item: Item<'_>) -> Result<Found, StoreError> {
         let id = |counter| self.counter_ids.id(counter, || self.ids_in_use());
         let counters = item.policy.counters();
@@ -66,8 +81,8 @@ impl Shared {
     }
 
     pub(super) fn decide(&self, check: &Check<'_>) -> Result<Decision, StoreError> {
-        let mut locked = self.lock(check.items())?;
-        let now = locked.now(check.items());
+        let mut locked = self.lock_counters(check.items())?;
+        let now = self.clock.now();
         for (at, item, outage_usage) in check.outage_usage() {
             let reconciled = locked.prior(at, item, now).reconciled(item, outage_usage, now);
             locked.charge(at, item, &reconciled.levels);
@@ -89,8 +104,8 @@ impl Shared {
     }
 
     pub(super) fn settle(&self, items: &[SettledItem<'_>]) -> Result<Vec<Settled>, StoreError> {
-        let mut locked = self.lock(items.iter().map(|settled| settled.item))?;
-        let now = locked.now(items.iter().map(|settled| settled.item));
+        let mut locked = self.lock_counters(items.iter().map(|settled| settled.item))?;
+        let now = self.clock.now();
         let settle = |(at, settled): (usize, &SettledItem<'_>)| {
             let item = settled.item;
             let outcome = settle(settled, &locked.prior(at, item, now), now);
@@ -106,8 +121,8 @@ impl Shared {
     }
 
     pub(super) fn look(&self, items: &[Item<'_>]) -> Result<KeyStates, StoreError> {
-        let mut locked = self.lock(items.iter().copied())?;
-        let now = locked.now(items.iter().copied());
+        let mut locked = self.lock_counters(items.iter().copied())?;
+        let now = self.clock.now();
         let items = items.iter().enumerate();
         let states = items.map(|(at, item)| locked.prior(at, *item, now)).collect();
         Ok(KeyStates::new(now, states))
@@ -145,14 +160,12 @@ impl Shared {
 }
 
 impl Locked<'_> {
-    /// Claims the counters of the items, and returns the instant of what is done with them.
-    fn now<'i>(&mut self, items: impl Iterator<Item = Item<'i>>) -> Timestamp {
+    fn claim_counters<'i>(&mut self, items: impl Iterator<Item = Item<'i>>) {
         for (Found { location, quotas, .. }, item) in self.found.iter().zip(items) {
             for (counter, id) in item.policy.counters().quotas.iter().zip(quotas) {
                 self.segments.claim_counter(*location, &counter.spec, *id);
             }
         }
-        self.segments.shared.clock.now()
     }
 
     fn prior(&mut self, at: usize, item: Item<'_>, now: Timestamp) -> PriorState {

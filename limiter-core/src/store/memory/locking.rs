@@ -12,7 +12,7 @@ use super::{
     Shared,
     counter_ids::Id,
     slot::{Slot, Tag},
-    table::{Bucket, Location, Segment, SegmentState, segment_of},
+    table::{Bucket, Location, Segment, SegmentState, WAYS, segment_of},
 };
 use crate::{
     algorithm::{Arithmetic, State, Usage},
@@ -64,6 +64,17 @@ impl<'a> LockedSegments<'a> {
     pub(super) fn claim_counter(&mut self, location: Location, spec: &CounterSpec, id: Id) {
         let location = location.of(spec.namespace, &self.shared.table);
         self.claim(location, Tag::counter(location.digest, spec.namespace, id));
+    }
+
+    /// Returns a bucket that may get room for the slots that were not found, and has none.
+    pub(super) fn cramped_bucket(&self) -> Option<usize> {
+        let missing = self.claims.iter().filter(|claim| claim.slot.is_none());
+        let mut buckets = missing.clone().map(|claim| claim.bucket);
+        buckets.find(|bucket| {
+            let needed = missing.clone().filter(|claim| claim.bucket == *bucket).count();
+            let may_grow = needed < WAYS && self.shared.table.is_shared(*bucket);
+            may_grow && self.bucket(*bucket).in_use() + needed > WAYS
+        })
     }
 
     /// Returns what a key has used of a counter, and claims its slot. Without a

@@ -39,9 +39,8 @@ use std::{
     },
 };
 
-use self::bucket::WAYS;
 pub(super) use self::{
-    bucket::{Bucket, CROWDED},
+    bucket::{Bucket, CROWDED, WAYS},
     segment::{Segment, SegmentState},
 };
 

@@ -86,13 +86,21 @@ impl Table {
         }
         // Nobody else sets it: that takes the locks of this chunk.
         _ = self.chunks[middle].set(new);
-        for chunk in &self.directory[middle..hosted.end] {
-            chunk.store(middle as u16, Ordering::Release);
-        }
+        self.publish(middle..hosted.end);
         for (segment, state) in old.iter().zip(&mut locked) {
             segment.free_upper(state, middle);
             state.chunk_of.take_if(|_| middle - hosted.start == 1);
         }
+    }
+
+    /// Has the first of those chunks host the others. Its locks are released once the directory
+    /// is whole: whoever has one sees which chunks share it, and may split it in turn.
+    fn publish(&self, hosted: Range<usize>) {
+        let locked: Vec<_> = self.chunk(hosted.start).iter().map(Segment::lock).collect();
+        for chunk in &self.directory[hosted.clone()] {
+            chunk.store(hosted.start as u16, Ordering::Release);
+        }
+        drop(locked);
     }
 }
 

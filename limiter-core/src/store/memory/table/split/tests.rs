@@ -18,6 +18,7 @@ use crate::{
     policy::Policy,
     quota::{Quota, Quotas},
     store::{MemoryStore, memory::interrupted_clock::InterruptedClock},
+    time::Clock,
 };
 
 /// Slots of a chunk.
@@ -63,6 +64,31 @@ fn ban(store: &MemoryStore, policy: &Policy, n: usize) {
     let subject = subject(n);
     let check = Check::new(slice::from_ref(policy), slice::from_ref(&subject), 1);
     store.0.change_ban(check.item(0), BanChange::Ban(DAY)).unwrap();
+}
+
+fn left(store: &MemoryStore, policy: &Policy, n: usize) -> u64 {
+    decide(store, policy, n, 0).quotas()[0].remaining()
+}
+
+/// Each slot has a key of a chunk that its own hosts, and each chunk is hosted by one that is there.
+fn check_invariants(store: &MemoryStore) {
+    let table = &store.0.table;
+    let mut next = 0;
+    while next < table.chunks.len() {
+        let hosted = table.hosted_by(next);
+        assert!(!hosted.is_empty() && table.chunks[next].get().is_some(), "{next} {hosted:?}");
+        for segment in table.chunk(next) {
+            let state = segment.lock();
+            let slots = (0..SLOTS).filter(|at| !segment.slot(*at).tag().is_free());
+            for at in slots {
+                let chunk = state.chunk_of.as_ref().map_or(next, |chunks| chunks[at].into());
+                assert!(hosted.contains(&chunk), "{chunk} {hosted:?}");
+                let tag = segment.slot(at).tag();
+                assert!(segment.find_same(at / WAYS, tag).is_some(), "{tag:?}");
+            }
+        }
+        next = hosted.end;
+    }
 }
 
 /// Keys of every kind, with usage and bans, find the same behind each split as before. While the
@@ -112,7 +138,7 @@ fn checks_beside_a_split_are_exact() {
                         let hot = (n * 7 + thread) % HOT;
                         let is_allowed = decide(store, policy, hot, 1).is_allowed();
                         admitted[hot].fetch_add(is_allowed.into(), Relaxed);
-                        decide(store, policy, 1_000 + 4 * n + thread, 1);
+                        drop(decide(store, policy, 1_000 + 4 * n + thread, 1));
                     }
                 });
             }
@@ -122,12 +148,45 @@ fn checks_beside_a_split_are_exact() {
             let most = if n % 5 == 0 { 0 } else { 20 };
             assert_eq!(admitted.load(Relaxed), most, "{n}");
         }
-        let left = |n: usize| decide(&store, &policy, 1_000 + n, 0).quotas()[0].remaining();
-        let exact = (0..36_000).filter(|n| left(*n) == 19).count();
+        let newcomers = 1_000..37_000;
+        let exact = newcomers.clone().filter(|n| left(&store, &policy, *n) == 19).count();
         // A key may be displaced by four that come before its chunk is split.
         assert!((35_990..=36_000).contains(&exact), "{exact}");
-        assert!((0..36_000).all(|n| left(n) <= 19));
+        assert!(newcomers.clone().all(|n| left(&store, &policy, n) <= 19));
+        check_invariants(&store);
     }
+}
+
+/// Whoever has a lock of the new chunk sees the whole directory: one that were to split it by a
+/// part would leave keys behind.
+#[test]
+fn a_directory_is_whole_to_whoever_has_a_lock() {
+    let table = Table::new(8 * OF_CHUNK);
+    assert!(table.chunks[4].set(new_chunk()).is_ok());
+    let hosts = || -> Vec<usize> { (0..8).map(|chunk| table.host_of(chunk)).collect() };
+    let locked = table.chunk(4)[CHUNK - 1].lock();
+    thread::scope(|scope| {
+        scope.spawn(|| table.publish(4..8));
+        thread::sleep(Duration::from_millis(50));
+        assert_eq!(hosts(), [0; 8]);
+        drop(locked);
+    });
+    assert_eq!(hosts(), [0, 0, 0, 0, 4, 4, 4, 4]);
+}
+
+/// Keys of six counters among those of one: each of them needs room in one bucket.
+#[test]
+fn keys_of_many_counters_are_not_displaced_while_a_table_can_grow() {
+    let policies = [policy(20, &[Algorithm::Gcra]), policy(20, &[Algorithm::Gcra; 6])];
+    let store = MemoryStore::builder().max_keys(4_000_000).build();
+    for n in 0..4_000 {
+        assert!(decide(&store, &policies[usize::from(n % 8 == 0)], n, 2).is_allowed());
+    }
+    for n in 0..4_000 {
+        let decision = decide(&store, &policies[usize::from(n % 8 == 0)], n, 0);
+        assert!(decision.quotas().iter().all(|status| status.remaining() == 18), "{n}");
+    }
+    check_invariants(&store);
 }
 
 /// A check that has read its slots without a lock and not yet charged them, while they move.
@@ -171,6 +230,28 @@ fn a_table_does_not_grow_for_keys_that_are_gone() {
     }
     // 600 a minute: now and then a dozen of them are in one bucket.
     assert!(chunks(&store) <= 4, "{}", chunks(&store));
+}
+
+/// A clock that steps back finds what was used then, though others have come since and the windows
+/// had ended.
+#[test]
+fn a_clock_that_steps_back_finds_what_was_used() {
+    use Algorithm::{FixedWindow, Gcra, SlidingWindow, StrictWindow};
+    for algorithm in [Gcra, FixedWindow, SlidingWindow, StrictWindow] {
+        let clock = ManualClock::new(Timestamp::from_micros(1_000_000_000));
+        let quota = Quota::per_minute(10).unwrap().with_algorithm(algorithm).unwrap();
+        let policy = Policy::new("api", quota).unwrap();
+        let store = MemoryStore::builder().max_keys(ROOM).clock(clock.clone()).build();
+        (0..100).for_each(|n| assert!(decide(&store, &policy, n, 10).is_allowed()));
+        clock.advance(Duration::from_secs(50));
+        let then = clock.now();
+        let used: Vec<u64> = (0..100).map(|n| left(&store, &policy, n)).collect();
+        clock.advance(Duration::from_secs(if algorithm == SlidingWindow { 75 } else { 15 }));
+        (100..6_000).for_each(|n| assert!(decide(&store, &policy, n, 1).is_allowed()));
+        clock.set(then);
+        let found: Vec<u64> = (0..100).map(|n| left(&store, &policy, n)).collect();
+        assert_eq!(used, found, "{algorithm:?}");
+    }
 }
 
 /// Without a pause between them, they do.

@@ -242,11 +242,14 @@ fn a_clock_that_steps_back_finds_what_was_used() {
         let quota = Quota::per_minute(10).unwrap().with_algorithm(algorithm).unwrap();
         let policy = Policy::new("api", quota).unwrap();
         let store = MemoryStore::builder().max_keys(ROOM).clock(clock.clone()).build();
-        (0..100).for_each(|n| assert!(decide(&store, &policy, n, 10).is_allowed()));
-        clock.advance(Duration::from_secs(50));
+        // At two instants, so that a strict window is no word.
+        for seconds in [10, 40] {
+            (0..100).for_each(|n| assert!(decide(&store, &policy, n, 5).is_allowed()));
+            clock.advance(Duration::from_secs(seconds));
+        }
         let then = clock.now();
         let used: Vec<u64> = (0..100).map(|n| left(&store, &policy, n)).collect();
-        clock.advance(Duration::from_secs(if algorithm == SlidingWindow { 75 } else { 15 }));
+        clock.advance(Duration::from_secs(if algorithm == SlidingWindow { 75 } else { 30 }));
         (100..6_000).for_each(|n| assert!(decide(&store, &policy, n, 1).is_allowed()));
         clock.set(then);
         let found: Vec<u64> = (0..100).map(|n| left(&store, &policy, n)).collect();

@@ -239,12 +239,12 @@ fn a_clock_that_steps_back_finds_what_was_used() {
     use Algorithm::{FixedWindow, Gcra, SlidingWindow, StrictWindow};
     for algorithm in [Gcra, FixedWindow, SlidingWindow, StrictWindow] {
         let clock = ManualClock::new(Timestamp::from_micros(1_000_000_000));
-        let quota = Quota::per_minute(10).unwrap().with_algorithm(algorithm).unwrap();
+        let quota = Quota::per_minute(10_000).unwrap().with_algorithm(algorithm).unwrap();
         let policy = Policy::new("api", quota).unwrap();
         let store = MemoryStore::builder().max_keys(ROOM).clock(clock.clone()).build();
         // At two instants, so that a strict window is no word.
         for seconds in [10, 40] {
-            (0..100).for_each(|n| assert!(decide(&store, &policy, n, 5).is_allowed()));
+            (0..100).for_each(|n| assert!(decide(&store, &policy, n, 5_000).is_allowed()));
             clock.advance(Duration::from_secs(seconds));
         }
         let then = clock.now();

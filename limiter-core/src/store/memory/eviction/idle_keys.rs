@@ -11,8 +11,8 @@ use crate::{
     time::Timestamp,
 };
 
-/// How long a key keeps its slot in a crowded bucket once it has used nothing any more: with less,
-/// a client that comes every few seconds were a newcomer each time, which takes four times as
+/// How long a key keeps its slot in a crowded bucket once nothing of it is used any more: with less,
+/// a client that comes every few seconds would be a newcomer each time, which takes four times as
 /// long.
 const IDLE: Duration = Duration::from_secs(60);
 

@@ -52,7 +52,7 @@ pub(crate) fn measure(pace: &Pace) -> Vec<Section> {
     rows.extend(footprint::rows(pace.most_keys.min(1_000_000)));
     let note = "A check by a policy of one GCRA quota, without and with a ban rule that is not in \
                 force, the key built from the address and the whole decision returned, in a store with \
-                room for 1 M keys (for 2 M where there are 1 M); time of each thread. The ratio is to `governor` (its keyed \
+                room for twice the keys, as its docs advise; time of each thread. The ratio is to `governor` (its keyed \
                 `check_key`, which returns yes or no and keeps every key for good). `tower-governor` \
                 is its engine, the same with `StateInformationMiddleware`, which returns what \
                 remains. `limitador` has its context made in each check, as its callers have to. \
@@ -145,10 +145,11 @@ impl Field {
     }
 }
 
-/// Our policy, in a store of the default size, with room for twice the keys if that is more.
+/// Our policy, with room for twice the keys, as the store's docs advise, and so much that no
+/// bucket of the table is full.
 fn ours(keys: usize, bans: bool) -> PolicySet {
     let quota = Quota::per_second(LIMIT.into()).expect("the quota is one");
-    policy((2 * keys).max(1_000_000), quota, bans.then(rule))
+    policy((2 * keys).max(8_000), quota, bans.then(rule))
 }
 
 /// Nanoseconds a check.

@@ -49,8 +49,8 @@ impl Rounds {
         let pairs = self.0[contender].iter().zip(&self.0[other]);
         let mut ratios: Vec<f64> = pairs.map(|(figure, other)| figure / other).collect();
         ratios.sort_by(f64::total_cmp);
-        let at = |quarters| ratios[(ratios.len() - 1) * quarters / 4];
-        Ratio { median: ratios[ratios.len() / 2], middle: Some((at(1), at(3))) }
+        let range = ratios.first().copied().zip(ratios.last().copied());
+        Ratio { median: ratios[ratios.len() / 2], range }
     }
 }
 
@@ -58,21 +58,21 @@ impl Rounds {
 #[derive(Clone, Copy)]
 pub(crate) struct Ratio {
     pub(crate) median: f64,
-    /// The bounds of the middle half of the rounds; none of what was measured once.
-    middle: Option<(f64, f64)>,
+    /// The least and the most of all rounds; none of what was measured once.
+    range: Option<(f64, f64)>,
 }
 
 impl From<f64> for Ratio {
     fn from(median: f64) -> Self {
-        Self { median, middle: None }
+        Self { median, range: None }
     }
 }
 
 impl fmt::Display for Ratio {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.2}", self.median)?;
-        match self.middle {
-            Some((low, high)) => write!(f, " ({low:.2} to {high:.2})"),
+        match self.range {
+            Some((least, most)) => write!(f, " ({least:.2} to {most:.2})"),
             None => Ok(()),
         }
     }

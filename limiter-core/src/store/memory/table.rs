@@ -53,6 +53,9 @@ const SLOTS: usize = BUCKETS * WAYS;
 /// Segments of a chunk.
 const CHUNK: usize = 64;
 
+/// An array, whose length is not read at each check.
+type Chunk = Box<[Segment; CHUNK]>;
+
 /// Where everything of one key is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Location {
@@ -77,7 +80,7 @@ pub(super) struct Table {
     /// The chunk that hosts the keys of each chunk: itself, or one before it. The chunks that
     /// one hosts follow each other, and it is the first of them.
     directory: Box<[AtomicU16]>,
-    chunks: Box<[OnceLock<Box<[Segment]>>]>,
+    chunks: Box<[OnceLock<Chunk>]>,
     buckets: usize,
     /// Slots of a bucket that are used: fewer than there are in a tiny table.
     ways: usize,
@@ -143,7 +146,7 @@ impl Table {
     }
 
     #[inline]
-    fn chunk(&self, chunk: usize) -> &[Segment] {
+    fn chunk(&self, chunk: usize) -> &[Segment; CHUNK] {
         self.chunks[chunk].get_or_init(new_chunk)
     }
 
@@ -184,8 +187,9 @@ impl Table {
     }
 }
 
-fn new_chunk() -> Box<[Segment]> {
-    (0..CHUNK).map(|_| Segment::default()).collect()
+fn new_chunk() -> Chunk {
+    let segments: Box<[Segment]> = (0..CHUNK).map(|_| Segment::default()).collect();
+    segments.try_into().unwrap_or_else(|_| unreachable!("there are as many as in a chunk"))
 }
 
 #[inline]

@@ -80,7 +80,7 @@ impl Table {
             return;
         }
         let middle = hosted.start + hosted.len().div_ceil(2);
-        for ((segment, state), new) in old.iter().zip(&mut locked).zip(&mut new) {
+        for ((segment, state), new) in old.iter().zip(&mut locked).zip(new.iter_mut()) {
             segment.copy_upper(state, middle, new);
             new.state_mut().chunk_of.take_if(|_| hosted.end - middle == 1);
         }

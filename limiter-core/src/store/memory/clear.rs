@@ -46,7 +46,7 @@ impl Shared {
     fn clear_ban(&self, name: &CacheKey) {
         let Some(CacheKeyPart { namespace, key, .. }) = name.parts.first() else { return };
         let location = self.location(key).of(*namespace, &self.table);
-        let mut locked = LockedSegments::lock(self, std::iter::once(location));
+        let mut locked = LockedSegments::lock(self, &[location]);
         self.bans.remove(name);
         locked.remove(location, Tag::ban(location.digest, *namespace));
     }
@@ -54,7 +54,7 @@ impl Shared {
     /// Removes all of a segment but its bans: from then on they hold by the cache alone.
     fn clear_segment(&self, buckets: Range<usize>) {
         let location = Location { digest: 0, bucket: buckets.start };
-        let mut locked = LockedSegments::lock(self, std::iter::once(location));
+        let mut locked = LockedSegments::lock(self, &[location]);
         let segment = self.segment(location);
         for bucket in buckets {
             let slots = locked.bucket(bucket).all_slots().iter();

@@ -210,7 +210,7 @@ impl Shared {
         for bucket in self.table.needed_buckets() {
             // Also of one that looks empty: a check may be about to write to it.
             let location = Location { digest: 0, bucket };
-            let mut locked = LockedSegments::lock(self, std::iter::once(location));
+            let mut locked = LockedSegments::lock(self, &[location]);
             for slot in locked.bucket(bucket).all_slots() {
                 let Some(id) = slot.tag().id() else { continue };
                 if !locked.free_if_expired(bucket, slot) {

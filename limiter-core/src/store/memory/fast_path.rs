@@ -103,7 +103,7 @@ impl Shared {
     fn decide_locked(&self, check: &Check<'_>) -> Result<Decision, Declined> {
         let locations: SmallVec<[Location; 4]> =
             check.items().map(|item| self.location(&item.subject.key)).collect();
-        let mut locked = LockedSegments::lock(self, locations.iter().copied());
+        let mut locked = LockedSegments::lock(self, &locations);
         let ids = self.claim_counters(check, &locations, &mut locked)?;
         if locked.cramped_bucket().is_some() {
             return Err(Declined);

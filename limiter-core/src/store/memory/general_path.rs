@@ -2,6 +2,8 @@
 //! runs the pure functions, and writes what they changed. It decides whatever a
 //! fast path declines, and every strike and change by hand.
 
+use smallvec::SmallVec;
+
 use super::{Shared, counter_ids::Id, locking::LockedSegments, slot::Tag, table::Location};
 use crate::{
     algorithm::Usage,
@@ -46,8 +48,9 @@ impl Shared {
             let found: Result<ShortList<Found>, _> =
                 items.clone().map(|item| self.find(item)).collect();
             let found = found?;
-            let locations = found.iter().map(|found| found.location);
-            let segments = LockedSegments::lock(self, locations);
+            let locations: SmallVec<[Location; 4]> =
+                found.iter().map(|found| found.location).collect();
+            let segments = LockedSegments::lock(self, &locations);
             // Ids that were valid under the lock stay so until it is released.
             if self.counter_ids.token() == token {
                 return Ok(Locked { found, segments });

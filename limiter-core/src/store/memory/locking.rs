@@ -50,10 +50,7 @@ enum Content {
 
 impl<'a> LockedSegments<'a> {
     #[inline]
-    pub(super) fn lock(
-        shared: &'a Shared,
-        locations: impl Iterator<Item = Location> + Clone,
-    ) -> Self {
+    pub(super) fn lock(shared: &'a Shared, locations: &[Location]) -> Self {
         let segments = LockedSegment::lock_all(&shared.table, locations);
         Self { shared, own: None, segments, claims: SmallVec::new(), crowded: None }
     }

@@ -15,12 +15,8 @@ pub(super) struct LockedSegment<'a> {
 impl<'a> LockedSegment<'a> {
     /// Locks the segments that have the keys of those locations, in the order of their numbers,
     /// so that two checks that cross never wait for each other.
-    #[inline]
-    pub(super) fn lock_all(
-        table: &'a Table,
-        locations: impl Iterator<Item = Location> + Clone,
-    ) -> SmallVec<[Self; 1]> {
-        let numbers = locations.map(|location| table.host_segment(location.bucket));
+    pub(super) fn lock_all(table: &'a Table, locations: &[Location]) -> SmallVec<[Self; 1]> {
+        let numbers = locations.iter().map(|location| table.host_segment(location.bucket));
         loop {
             // Mostly there is one: a key's counters are in one segment, whatever the policy.
             let mut others = numbers.clone();

@@ -28,7 +28,7 @@ impl MemoryStore {
             return Ok(refused);
         }
         let location = of_key.of(spec.namespace, &store.table);
-        let mut locked = LockedSegments::lock(store, std::iter::once(location));
+        let mut locked = LockedSegments::lock(store, &[location]);
         // It stands for the counter as long as the lock is held.
         let id = store.counter_ids.cached(&counter.id).ok_or(Declined)?;
         locked.own = Some((id, spec));

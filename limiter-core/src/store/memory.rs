@@ -111,7 +111,7 @@ use crate::{
 /// # Memory
 /// A counter takes 16 bytes, 17 with its share of the lock, whatever the algorithm. A store with
 /// room for a million takes 0.5 MB at first, 1.1 MB with 10,000 keys, 8 MB with 100,000, and
-/// 18 MB at most. Those of the last minute and those that have used something make it grow,
+/// 19 MB at most. Those of the last minute and those that have used something make it grow,
 /// which takes a newcomer about 0.1 ms now and then. It does not shrink.
 /// The sketch of an overfull store takes 8 bytes more a slot, for each window length among
 /// the quotas whose keys are displaced.

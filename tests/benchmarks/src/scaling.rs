@@ -51,9 +51,10 @@ pub(crate) fn measure(pace: &Pace) -> Vec<Section> {
 }
 
 const LIMITS: &str = "\
-several quotas take 45 ns more than one, of which 10 are an allocation, and 15 ns each; each policy takes 35, and has \
-a line of the table and counters of its own. (Before the table grew with its keys, one took 60 ns here, and all \
-others 15 to 40 ns more than now: the ratios were lower, and the checks slower.) A key that was banned by hand and never \
+two quotas take 55 ns more than one, of which 10 are an allocation, and each further one 12 to 20; two policies 70 \
+more, and each further one 20 to 35, since it has a line of the table and counters of its own. (Before the table grew \
+with its keys, one took 60 ns here, and the others 12 to 70 ns more than now: the ratios were lower, and the checks \
+slower.) A key that was banned by hand and never \
 counted takes twice the instructions of one that is admitted: its counter is looked for without one and with its ban.";
 
 fn by_keys(pace: &Pace) -> (Vec<Row>, Vec<Line>) {

@@ -12,7 +12,7 @@ use super::*;
 use crate::{
     Algorithm, ManualClock, Timestamp,
     ban::{BanChange, BanRule},
-    check::{Check, Subject},
+    check::{Check, Item, Subject},
     decision::Decision,
     key::Key,
     policy::Policy,
@@ -66,6 +66,11 @@ fn ban(store: &MemoryStore, policy: &Policy, n: usize) {
     store.0.change_ban(check.item(0), BanChange::Ban(DAY)).unwrap();
 }
 
+fn has_slot(store: &MemoryStore, policy: &Policy, n: usize) -> bool {
+    let item = Item { policy, subject: &subject(n) };
+    store.0.find_slot(item, &policy.counters().quotas[0]).is_ok()
+}
+
 fn left(store: &MemoryStore, policy: &Policy, n: usize) -> u64 {
     decide(store, policy, n, 0).quotas()[0].remaining()
 }
@@ -106,7 +111,8 @@ fn a_table_grows_with_its_keys_and_keeps_what_they_have() {
             }
             assert!(n > 100 || chunks(&store) <= 4, "{} chunks for {n} keys", chunks(&store));
         }
-        eprintln!("CHUNKS {} {}", counters, chunks(&store));
+        let most = if counters == 1 { 60 } else { 90 };
+        assert!((6..=most).contains(&chunks(&store)), "{}", chunks(&store));
         for n in 0..keys {
             let decision = decide(&store, &policy, n, 0);
             assert_eq!(decision.is_allowed(), n % 16 > 0, "{n}");
@@ -157,8 +163,8 @@ fn checks_beside_a_split_are_exact() {
     }
 }
 
-/// Whoever has a lock of the new chunk sees the whole directory: one that were to split it by a
-/// part would leave keys behind.
+/// Whoever has a lock of the new chunk sees the whole directory: a split by a part of it would
+/// leave keys behind.
 #[test]
 fn a_directory_is_whole_to_whoever_has_a_lock() {
     let table = Table::new(8 * OF_CHUNK);
@@ -223,9 +229,10 @@ fn a_table_does_not_grow_for_keys_that_are_gone() {
     for n in 0..300_000 {
         assert!(decide(&store, &policy, n, 1).is_allowed());
         clock.advance(Duration::from_millis(100));
-        // One that comes every half a minute keeps its slot, and what it has used.
+        // One that comes every half a minute keeps its slot.
         if n % 300 == 0 {
-            assert!(decide(&store, &policy, 1_000_000 + n % 900, 1).is_allowed());
+            assert!(n == 0 || has_slot(&store, &policy, 1_000_000), "{n}");
+            assert!(decide(&store, &policy, 1_000_000, 1).is_allowed());
         }
     }
     // 600 a minute: now and then a dozen of them are in one bucket.

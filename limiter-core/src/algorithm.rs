@@ -37,7 +37,7 @@ pub(crate) use self::traits::{Arithmetic, Wait};
 #[cfg(feature = "memory")]
 pub(crate) use self::{
     displaced_usage_bound::{Ring, UsageBound},
-    memory_word::{AnyWordCheck, Grains, MAX_WORD, WordCheck, WordEncoding, WordUsage},
+    memory_word::{Grains, MAX_WORD, WordCheck, WordEncoding, WordUsage},
     outage_units::PackedUsage,
     state::Numbers,
 };

@@ -278,7 +278,7 @@ fn statuses(
     for (policy, (item, prior)) in check.items().zip(priors).enumerate() {
         let shadow = item.policy.mode() == Mode::Shadow;
         for (quota, before) in prior.levels.iter().enumerate() {
-            let at = QuotaPosition { policy, quota };
+            let at = QuotaPosition::new(policy, quota);
             let after = match changes.get(policy) {
                 Some(Change::Charged(levels)) => &levels[quota],
                 _ => before,

@@ -42,7 +42,9 @@ use serde::Serialize;
 pub use self::health::{Health, ServerHealth};
 pub use self::look::KeyStates;
 #[cfg(feature = "memory")]
-pub(crate) use self::memory::{BucketCheck, Declined, MAX_PREFETCH};
+pub(crate) use self::memory::{
+    BucketAdmission, BucketCheck, BucketRefusal, Declined, MAX_PREFETCH, MissingSlot, Undecided,
+};
 #[cfg(feature = "memory")]
 pub use self::memory::{MemoryStore, MemoryStoreBuilder};
 #[cfg(feature = "_shared")]

@@ -18,7 +18,7 @@
 
 mod word_check;
 
-pub(crate) use self::word_check::{AnyWordCheck, Grains, WordCheck, WordUsage};
+pub(crate) use self::word_check::{Grains, WordCheck, WordUsage};
 use super::{
     AlgorithmUsage, Arithmetic, Segments, State, Usage, UsageBound, Window, Windows, by_algorithm,
     gcra::{Debt, wait_time},
@@ -132,6 +132,13 @@ impl WordEncoding {
                 then(of(AlgorithmUsage::StrictWindow(S::of_word(self, word, now, origin))))
             }
         }
+    }
+
+    /// Returns the usage of a word of this quota by `gcra`.
+    #[inline]
+    pub(crate) fn gcra_usage<S>(&self, word: u64, now: Timestamp, origin: Timestamp) -> Usage<S> {
+        let used = AlgorithmUsage::Gcra(self.debt_of_word(word, now, origin));
+        Usage { quota: self.quota, now, used }
     }
 
     #[inline]

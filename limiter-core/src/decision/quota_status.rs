@@ -11,7 +11,7 @@ use crate::{
 /// The status of one quota of one policy, after the request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct QuotaStatus {
-    place: Place,
+    place: QuotaPosition,
     pub(crate) usage: Usage<Summary>,
     /// How long the request has to wait, in microseconds: a [`Wait`] in one
     /// word, `NEVER` for one that asks for more than the quota ever holds.
@@ -19,24 +19,6 @@ pub struct QuotaStatus {
 }
 
 const NEVER: u64 = u64::MAX;
-
-/// The position of a policy: 32 bits; of its quota: 16 bits; and a bit for shadow mode. One
-/// word, since a decision is moved right after it is written: see `KeyBytes`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Place(u64);
-
-const QUOTA_AT: u32 = 32;
-const SHADOW: u64 = 1 << 48;
-
-impl Place {
-    /// Nobody has 65,536 policies in one check, or quotas in one policy.
-    #[inline]
-    const fn new(at: QuotaPosition, shadow: bool) -> Self {
-        let policy = at.policy as u64 & 0xffff_ffff;
-        let quota = (at.quota as u64 & 0xffff) << QUOTA_AT;
-        Self(policy | quota | if shadow { SHADOW } else { 0 })
-    }
-}
 
 impl QuotaStatus {
     /// Returns the status of a quota under which the request has to wait so long.
@@ -47,7 +29,7 @@ impl QuotaStatus {
             Wait::Micros(micros) => micros,
             Wait::Never => NEVER,
         };
-        Self { place: Place::new(at, shadow), usage, wait }
+        Self { place: at.with_shadow(shadow), usage, wait }
     }
 
     #[inline]
@@ -73,18 +55,18 @@ impl QuotaStatus {
     /// The position of the policy among those checked.
     #[must_use]
     pub const fn policy(&self) -> usize {
-        (self.place.0 & 0xffff_ffff) as usize
+        self.place.policy()
     }
 
     /// The same status, of the policy at another position.
     pub(super) fn moved_to(self, policy: usize) -> Self {
-        let at = QuotaPosition { policy, quota: self.index() };
-        Self { place: Place::new(at, self.is_shadow()), ..self }
+        let place = QuotaPosition::new(policy, self.index()).with_shadow(self.is_shadow());
+        Self { place, ..self }
     }
 
     /// The position of the quota among those of its policy.
     pub(crate) const fn index(&self) -> usize {
-        (self.place.0 >> QUOTA_AT & 0xffff) as usize
+        self.place.quota()
     }
 
     /// The quota.
@@ -134,13 +116,43 @@ impl QuotaStatus {
     /// Returns true if the policy is in shadow mode.
     #[must_use]
     pub const fn is_shadow(&self) -> bool {
-        self.place.0 & SHADOW != 0
+        self.place.is_shadow()
     }
 }
 
-/// The place of a quota in a check: the position of its policy, and its own within.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct QuotaPosition {
-    pub(crate) policy: usize,
-    pub(crate) quota: usize,
+/// The place of a quota in a check: the position of its policy, its own within, and a bit for
+/// shadow mode. One word, since a decision is moved right after it is written: see `KeyBytes`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct QuotaPosition(u64);
+
+const POLICY_BITS: u32 = 32;
+const QUOTA_BITS: u32 = 16;
+const SHADOW: u64 = 1 << (POLICY_BITS + QUOTA_BITS);
+
+impl QuotaPosition {
+    /// Returns the place of a quota of an enforced policy. Nobody has 2^32 policies in one
+    /// check, or 65,536 quotas in one policy.
+    #[inline]
+    pub(crate) const fn new(policy: usize, quota: usize) -> Self {
+        let policy = policy as u64 & ((1 << POLICY_BITS) - 1);
+        Self(policy | (quota as u64 & ((1 << QUOTA_BITS) - 1)) << POLICY_BITS)
+    }
+
+    #[inline]
+    const fn with_shadow(self, shadow: bool) -> Self {
+        if shadow { Self(self.0 | SHADOW) } else { self }
+    }
+
+    #[inline]
+    pub(crate) const fn policy(self) -> usize {
+        (self.0 & ((1 << POLICY_BITS) - 1)) as usize
+    }
+
+    const fn quota(self) -> usize {
+        (self.0 >> POLICY_BITS & ((1 << QUOTA_BITS) - 1)) as usize
+    }
+
+    const fn is_shadow(self) -> bool {
+        self.0 & SHADOW != 0
+    }
 }

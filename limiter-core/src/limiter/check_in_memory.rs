@@ -16,7 +16,7 @@ use crate::{
     decision::Decision,
     quota::Algorithm,
     request::Subjects,
-    store::{BucketCheck, Declined},
+    store::{BucketAdmission, BucketCheck, BucketRefusal, Declined, MissingSlot, Undecided},
 };
 
 impl PolicySet {
@@ -24,99 +24,113 @@ impl PolicySet {
     /// [`MemoryStore::check_one_bucket`].
     #[allow(clippy::inline_always, reason = "see there")]
     #[inline(always)]
-    pub(super) fn check_one_bucket<T>(
-        &self,
-        subjects: &Subjects,
+    pub(super) fn check_one_bucket<'a, T>(
+        &'a self,
+        subjects: &'a Subjects,
         cost: u64,
         ready: impl Fn(Decision) -> T,
-        otherwise: impl FnOnce() -> T,
+        otherwise: impl FnOnce(&'a Self, &'a Subjects, u64) -> T,
     ) -> T {
-        let Some(memory) = &self.inner().memory else { return otherwise() };
+        let Some(memory) = &self.inner().memory else { return otherwise(self, subjects, cost) };
         let check = Check::new(self.policies(), subjects, cost);
         match memory.check_one_bucket::<Grains>(&check) {
-            Ok(Some(checked)) => self.record_one(subjects, cost, checked, ready),
-            Ok(None) => self.check_by_word::<Grains, T>(memory, subjects, cost, ready, otherwise),
-            Err(Declined) => otherwise(),
+            Ok(BucketCheck::Admitted(admission)) => self.admit_one(cost, admission, ready),
+            Ok(BucketCheck::Refused(refusal)) => self.refuse_one(subjects, cost, refusal, ready),
+            Err(Undecided::Changed) => {
+                self.check_by_word::<Grains, T>(memory, subjects, cost, ready, otherwise)
+            }
+            Err(Undecided::NoSlot(missing)) => {
+                self.check_newcomer::<Grains, T>(memory, missing, subjects, cost, ready, otherwise)
+            }
+            Err(Undecided::Declined) => otherwise(self, subjects, cost),
         }
     }
 
     /// Decides a check of one quota by that algorithm, also while others charge the slot.
     #[inline(never)]
-    fn check_by_word<U: WordUsage, T>(
-        &self,
+    fn check_by_word<'a, U: WordUsage, T>(
+        &'a self,
         memory: &MemoryStore,
-        subjects: &Subjects,
+        subjects: &'a Subjects,
         cost: u64,
         ready: impl Fn(Decision) -> T,
-        otherwise: impl FnOnce() -> T,
+        otherwise: impl FnOnce(&'a Self, &'a Subjects, u64) -> T,
     ) -> T {
         let check = Check::new(self.policies(), subjects, cost);
-        while let Ok(checked) = memory.check_one_bucket::<U>(&check) {
-            if let Some(checked) = checked {
-                return self.record_one(subjects, cost, checked, ready);
+        loop {
+            match memory.check_one_bucket::<U>(&check) {
+                Ok(BucketCheck::Admitted(admission)) => {
+                    return self.admit_one(cost, admission, ready);
+                }
+                Ok(BucketCheck::Refused(refusal)) => {
+                    return self.refuse_one(subjects, cost, refusal, ready);
+                }
+                Err(Undecided::Changed) => {}
+                Err(Undecided::NoSlot(missing)) => {
+                    return self
+                        .check_newcomer::<U, T>(memory, missing, subjects, cost, ready, otherwise);
+                }
+                Err(Undecided::Declined) => return otherwise(self, subjects, cost),
             }
         }
-        otherwise()
     }
 
     #[allow(clippy::inline_always, reason = "see check_one_bucket")]
     #[inline(always)]
-    fn record_one<U: WordUsage, T>(
+    fn admit_one<U: WordUsage, T>(
         &self,
-        subjects: &Subjects,
         cost: u64,
-        checked: BucketCheck<'_, U>,
+        admission: BucketAdmission<'_, U>,
         ready: impl Fn(Decision) -> T,
     ) -> T {
-        if !checked.is_admitted() {
-            return self.refuse(subjects, cost, checked, ready);
+        if cost > 0
+            && let [counters] = self.counters()
+        {
+            counters.add(allowed(admission.is_near_limit()));
         }
-        if cost > 0 {
-            self.record_one_admitted(checked.is_near_limit());
-        }
-        ready(checked.admission())
+        ready(admission.decision())
     }
 
     #[inline(never)]
-    fn refuse<U: WordUsage, T>(
+    fn refuse_one<U: WordUsage, T>(
         &self,
         subjects: &Subjects,
         cost: u64,
-        refused: BucketCheck<'_, U>,
+        refusal: BucketRefusal<'_, U>,
         ready: impl Fn(Decision) -> T,
     ) -> T {
-        let check = Check::new(self.policies(), subjects, cost);
-        self.record_one_refused(&check, refused);
-        ready(refused.refusal())
+        // Every quota holds one unit.
+        if cost > 1 && refusal.wait() == Wait::Never {
+            self.warn_of_vain_cost(0, cost, &refusal.decision());
+        }
+        let item = Check::new(self.policies(), subjects, cost).item(0);
+        let (quota, now) = (refusal.refusing_quota(), refusal.host_time());
+        self.record_refused_key(0, item, quota, refusal.digest(), now);
+        ready(refusal.decision())
     }
 
     /// Decides a check of any kind but one quota by `gcra`, if the store is this process's
     /// memory.
     #[inline]
-    pub(super) fn check_in_memory<T>(
-        &self,
-        subjects: &Subjects,
+    pub(super) fn check_in_memory<'a, T>(
+        &'a self,
+        subjects: &'a Subjects,
         cost: u64,
         ready: impl Fn(Decision) -> T,
-        otherwise: impl FnOnce() -> T,
+        otherwise: impl FnOnce(&'a Self, &'a Subjects, u64) -> T,
     ) -> T {
-        let Some(memory) = &self.inner().memory else { return otherwise() };
-        let in_full = || self.check_otherwise(memory, subjects, cost, &ready, otherwise);
+        let Some(memory) = &self.inner().memory else { return otherwise(self, subjects, cost) };
+        let in_full = |set: &'a Self, subjects: &'a Subjects, cost| {
+            set.check_otherwise(memory, subjects, cost, &ready, otherwise)
+        };
         match self.only_algorithm() {
-            Some(Algorithm::Gcra) => {
-                self.check_newcomer::<Grains, T>(memory, subjects, cost, &ready, in_full)
-            }
             Some(Algorithm::FixedWindow) => {
-                self.check_by_word::<Window, T>(memory, subjects, cost, &ready, || {
-                    self.check_newcomer::<Window, T>(memory, subjects, cost, &ready, in_full)
-                })
+                self.check_by_word::<Window, T>(memory, subjects, cost, &ready, in_full)
             }
             Some(Algorithm::SlidingWindow) => {
-                self.check_by_word::<Windows, T>(memory, subjects, cost, &ready, || {
-                    self.check_newcomer::<Windows, T>(memory, subjects, cost, &ready, in_full)
-                })
+                self.check_by_word::<Windows, T>(memory, subjects, cost, &ready, in_full)
             }
-            Some(Algorithm::StrictWindow) => in_full(),
+            Some(Algorithm::Gcra | Algorithm::StrictWindow) => in_full(self, subjects, cost),
             None => self.check_several(memory, subjects, cost, &ready, in_full),
         }
     }
@@ -129,34 +143,36 @@ impl PolicySet {
     }
 
     #[inline(never)]
-    fn check_newcomer<U: WordUsage, T>(
-        &self,
+    fn check_newcomer<'a, U: WordUsage, T>(
+        &'a self,
         memory: &MemoryStore,
-        subjects: &Subjects,
+        missing: MissingSlot<'_>,
+        subjects: &'a Subjects,
         cost: u64,
         ready: impl Fn(Decision) -> T,
-        otherwise: impl FnOnce() -> T,
+        otherwise: impl FnOnce(&'a Self, &'a Subjects, u64) -> T,
     ) -> T {
         let check = Check::new(self.policies(), subjects, cost);
-        match memory.check_newcomer::<U>(&check) {
-            Ok(checked) => self.record_one(subjects, cost, checked, ready),
-            Err(Declined) => otherwise(),
+        match memory.check_newcomer::<U>(&check, missing) {
+            Ok(BucketCheck::Admitted(admission)) => self.admit_one(cost, admission, ready),
+            Ok(BucketCheck::Refused(refusal)) => self.refuse_one(subjects, cost, refusal, ready),
+            Err(Declined) => otherwise(self, subjects, cost),
         }
     }
 
     #[inline(never)]
-    fn check_several<T>(
-        &self,
+    fn check_several<'a, T>(
+        &'a self,
         memory: &MemoryStore,
-        subjects: &Subjects,
+        subjects: &'a Subjects,
         cost: u64,
         ready: impl Fn(Decision) -> T,
-        otherwise: impl FnOnce() -> T,
+        otherwise: impl FnOnce(&'a Self, &'a Subjects, u64) -> T,
     ) -> T {
         let check = Check::new(self.policies(), subjects, cost);
         let mut slots = memory.slots_check();
         if slots.decide(&check).is_err() {
-            return otherwise();
+            return otherwise(self, subjects, cost);
         }
         if !slots.is_admitted() {
             let decision = slots.refusal(cost);
@@ -174,39 +190,20 @@ impl PolicySet {
 
     /// Decides a check by another than its fast path, which has declined it.
     #[inline(never)]
-    fn check_otherwise<T>(
-        &self,
+    fn check_otherwise<'a, T>(
+        &'a self,
         memory: &MemoryStore,
-        subjects: &Subjects,
+        subjects: &'a Subjects,
         cost: u64,
         ready: impl Fn(Decision) -> T,
-        otherwise: impl FnOnce() -> T,
+        otherwise: impl FnOnce(&'a Self, &'a Subjects, u64) -> T,
     ) -> T {
         let check = Check::new(self.policies(), subjects, cost);
         // An error is met again, and dealt with, on the way through the store.
-        let Ok(decision) = memory.decide_any(&check) else { return otherwise() };
+        let Ok(decision) = memory.decide_any(&check) else {
+            return otherwise(self, subjects, cost);
+        };
         self.record_decision(&check, &decision, DecidedBy::Store);
         ready(decision)
-    }
-
-    /// Records that the one policy of a set admits a request.
-    #[inline]
-    fn record_one_admitted(&self, is_near_limit: bool) {
-        if let [counters] = self.counters() {
-            counters.add(allowed(is_near_limit));
-        }
-    }
-
-    /// Records that the one policy of a set refuses a request, without a strike and without
-    /// a new ban.
-    #[allow(clippy::inline_always, reason = "see check_one_bucket")]
-    #[inline(always)]
-    fn record_one_refused<U: WordUsage>(&self, check: &Check<'_>, checked: BucketCheck<'_, U>) {
-        // Every quota holds one unit.
-        if check.cost() > 1 && checked.wait() == Wait::Never {
-            self.warn_of_vain_cost(0, check.cost(), &checked.refusal());
-        }
-        let (quota, now) = (checked.refusing_quota(), checked.host_time());
-        self.record_refused_key(0, check.item(0), quota, checked.digest(), now);
     }
 }

@@ -40,11 +40,10 @@ impl PolicySet {
             assert_eq!(active.len(), self.policies().len(), "each policy needs its subject");
             return Answer::Pending(Box::pin(async move { self.check(&active, cost).await }));
         }
-        let in_full = || self.check_in_full(subjects, cost);
         #[cfg(feature = "memory")]
-        let answer = self.check_one_bucket(subjects, cost, ready, in_full);
+        let answer = self.check_one_bucket(subjects, cost, ready, Self::check_in_full);
         #[cfg(not(feature = "memory"))]
-        let answer = in_full();
+        let answer = self.check_in_full(subjects, cost);
         answer
     }
 
@@ -57,11 +56,10 @@ impl PolicySet {
         if self.policies().is_empty() {
             return Answer::ready(Ok(Decision::uncounted()));
         }
-        let by_store = || self.check_by_store(subjects, cost);
         #[cfg(feature = "memory")]
-        let answer = self.check_in_memory(subjects, cost, ready, by_store);
+        let answer = self.check_in_memory(subjects, cost, ready, Self::check_by_store);
         #[cfg(not(feature = "memory"))]
-        let answer = by_store();
+        let answer = self.check_by_store(subjects, cost);
         answer
     }
 
@@ -108,8 +106,8 @@ impl PolicySet {
             return Some(Decision::uncounted());
         }
         #[cfg(feature = "memory")]
-        let decision = self.check_one_bucket(subjects, cost, Some, || {
-            self.check_in_memory(subjects, cost, Some, || None)
+        let decision = self.check_one_bucket(subjects, cost, Some, |set, subjects, cost| {
+            set.check_in_memory(subjects, cost, Some, |_, _, _| None)
         });
         #[cfg(not(feature = "memory"))]
         let decision = None;

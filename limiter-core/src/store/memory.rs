@@ -42,7 +42,7 @@ use self::{
 };
 pub(crate) use self::{
     fast_path::{Declined, MAX_PREFETCH},
-    one_bucket::BucketCheck,
+    one_bucket::{BucketAdmission, BucketCheck, BucketRefusal, MissingSlot, Undecided},
 };
 use super::{Answer, BanPage, Banned, KeyStates, Store};
 use crate::{

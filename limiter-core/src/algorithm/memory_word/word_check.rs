@@ -18,14 +18,6 @@ pub(crate) struct WordCheck<U> {
     pub(crate) charged: Option<u64>,
 }
 
-/// The same of a counter by any algorithm.
-pub(crate) struct AnyWordCheck {
-    pub(crate) passes: bool,
-    /// True if at most a fifth is left with the cost.
-    pub(crate) is_near_limit: bool,
-    pub(crate) charged: Option<u64>,
-}
-
 /// The usage of a quota by one key at one instant, as its word says.
 pub(crate) trait WordUsage: Copy {
     const ALGORITHM: Algorithm;
@@ -69,15 +61,18 @@ impl WordUsage for Grains {
         // An arrival time of long ago is no usage.
         let ahead = word.unwrap_or(0).saturating_sub(elapsed);
         let before = wait_time::believed(ahead, encoding.bucket);
-        let after = fits(before.checked_add(cost.checked_mul(encoding.per_unit)?)?)?;
-        let wait = if cost > encoding.quota.burst() {
-            Wait::Never
+        let after = before.checked_add(cost.checked_mul(encoding.per_unit)?)?;
+        let (mut wait, mut charged) = (Wait::None, None);
+        if after <= encoding.bucket {
+            if cost > 0 {
+                charged = Some(fits(elapsed.checked_add(after)?)?);
+            }
+        } else if cost > encoding.quota.burst() {
+            wait = Wait::Never;
         } else {
-            wait_time::wait(after, encoding.bucket, encoding.per_micro)
-        };
-        let (before, after, word) = (Self(before), Self(after), elapsed.checked_add(after)?);
-        let is_charged = wait == Wait::None && cost > 0;
-        let charged = if is_charged { Some(fits(word)?) } else { None };
+            wait = wait_time::wait(fits(after)?, encoding.bucket, encoding.per_micro);
+        }
+        let (before, after) = (Self(before), Self(after));
         Some(WordCheck { before, after, wait, charged })
     }
 
@@ -158,36 +153,4 @@ fn check_window<A: Arithmetic + Copy>(
         Some(after.word(encoding, now, origin)?)
     };
     Some(WordCheck { before, after, wait, charged })
-}
-
-impl WordEncoding {
-    /// Checks a counter by any algorithm whose usage is few numbers.
-    #[inline]
-    pub(crate) fn check(
-        &self,
-        word: u64,
-        cost: u64,
-        now: Timestamp,
-        origin: Timestamp,
-    ) -> Option<AnyWordCheck> {
-        match self.quota.algorithm() {
-            Algorithm::Gcra => self.check_by::<Grains>(word, cost, now, origin),
-            Algorithm::FixedWindow => self.check_by::<Window>(word, cost, now, origin),
-            Algorithm::SlidingWindow => self.check_by::<Windows>(word, cost, now, origin),
-            Algorithm::StrictWindow => None,
-        }
-    }
-
-    #[inline]
-    fn check_by<U: WordUsage>(
-        &self,
-        word: u64,
-        cost: u64,
-        now: Timestamp,
-        origin: Timestamp,
-    ) -> Option<AnyWordCheck> {
-        let WordCheck { after, wait, charged, .. } = U::check(self, Some(word), cost, now, origin)?;
-        let is_near_limit = after.is_near_limit(self, now);
-        Some(AnyWordCheck { passes: wait == Wait::None, is_near_limit, charged })
-    }
 }

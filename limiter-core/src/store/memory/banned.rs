@@ -34,7 +34,7 @@ impl Shared {
                 Some(word) => spec.encoding.unpack(*word, now, self.origin),
                 None => Usage::at(spec.quota, None, now),
             };
-            let at = QuotaPosition { policy: 0, quota };
+            let at = QuotaPosition::new(0, quota);
             QuotaStatus::new(at, false, usage.wait(check.cost()), usage)
         };
         let statuses = counters.iter().zip(&words).enumerate().map(status).collect();
@@ -45,7 +45,7 @@ impl Shared {
     ///
     /// # Errors
     /// If that takes the lock to say.
-    pub(super) fn word(
+    fn word(
         &self,
         location: Location,
         Counter { spec, id }: &Counter,

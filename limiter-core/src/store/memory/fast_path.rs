@@ -12,8 +12,8 @@ use std::hint::black_box;
 use smallvec::SmallVec;
 
 use super::{
-    BucketCheck, MemoryStore, Shared, counter_ids::Id, locking::LockedSegments, slot::Slot,
-    table::Location,
+    BucketCheck, MemoryStore, Shared, Undecided, counter_ids::Id, locking::LockedSegments,
+    slot::Slot, table::Location,
 };
 use crate::{
     algorithm::{Grains, Window, Windows, WordUsage},
@@ -34,7 +34,7 @@ pub(crate) const MAX_PREFETCH: usize = 16;
 pub(crate) struct Declined;
 
 /// The place of the only quota of a check.
-pub(super) const FIRST: QuotaPosition = QuotaPosition { policy: 0, quota: 0 };
+pub(super) const FIRST: QuotaPosition = QuotaPosition::new(0, 0);
 
 impl MemoryStore {
     /// Decides a check: by a fast path, or else by the general one.
@@ -56,12 +56,16 @@ impl MemoryStore {
 
     /// Decides a check of one quota by that algorithm.
     fn decide_one_bucket<U: WordUsage>(&self, check: &Check<'_>) -> Result<Decision, Declined> {
-        while let Ok(checked) = self.check_one_bucket::<U>(check) {
-            if let Some(checked) = checked {
-                return Ok(checked.decision());
+        loop {
+            match self.check_one_bucket::<U>(check) {
+                Ok(checked) => return Ok(checked.decision()),
+                Err(Undecided::Changed) => {}
+                Err(Undecided::NoSlot(missing)) => {
+                    return self.check_newcomer::<U>(check, missing).map(BucketCheck::decision);
+                }
+                Err(Undecided::Declined) => return Err(Declined),
             }
         }
-        self.check_newcomer::<U>(check).map(BucketCheck::decision)
     }
 
     /// Decides a check of any kind.
@@ -117,7 +121,7 @@ impl Shared {
             ban = ban.into_iter().chain(own).max_by_key(|ban| ban.until);
             for (quota, counter) in item.policy.counters().quotas.iter().enumerate() {
                 let usage = locked.read(*location, &counter.spec, ids[statuses.len()], now);
-                let at = QuotaPosition { policy, quota };
+                let at = QuotaPosition::new(policy, quota);
                 statuses.push(QuotaStatus::new(at, false, usage.wait(check.cost()), usage));
             }
         }

@@ -5,105 +5,32 @@
 //! check. (With the windows in the same function, a check by `gcra` took a third more.)
 
 mod newcomer;
+mod outcome;
 
+pub(crate) use self::outcome::{BucketAdmission, BucketCheck, BucketRefusal};
 use super::{
     MemoryStore, Shared,
-    fast_path::{Declined, FIRST},
+    fast_path::Declined,
     slot::{Slot, Tag},
-    table::Location,
+    table::{Location, Segment},
 };
 use crate::{
-    algorithm::{Wait, WordCheck, WordEncoding, WordUsage},
+    algorithm::{Wait, WordCheck, WordUsage},
     check::{Check, Item},
-    decision::{Decision, PolicyBan, QuotaStatus},
     policy::Counter,
-    quota::Quota,
-    short_list::ShortList,
-    time::{Clock, SystemClock, Timestamp},
 };
-
-/// A check of one quota, as it was decided: few numbers, of which its caller makes the
-/// decision in the end.
-#[derive(Clone, Copy)]
-pub(crate) struct BucketCheck<'a, U> {
-    store: &'a Shared,
-    digest: u64,
-    encoding: &'a WordEncoding,
-    now: Timestamp,
-    usage: U,
-    wait: Wait,
-    banned_until: Option<Timestamp>,
-}
-
-impl<U: WordUsage> BucketCheck<'_, U> {
-    #[inline]
-    pub(crate) fn is_admitted(self) -> bool {
-        self.wait == Wait::None && self.banned_until.is_none()
-    }
-
-    #[inline]
-    pub(crate) fn wait(self) -> Wait {
-        self.wait
-    }
-
-    /// Returns the quota that refuses it; `None` if a ban does.
-    #[inline]
-    pub(crate) fn refusing_quota(self) -> Option<Quota> {
-        self.banned_until.is_none().then(|| *self.encoding.quota())
-    }
-
-    #[inline]
-    pub(crate) fn is_near_limit(self) -> bool {
-        self.usage.is_near_limit(self.encoding, self.now)
-    }
-
-    /// Returns the [keyed hash](crate::Key::keyed_hash) of the key.
-    #[inline]
-    pub(crate) fn digest(self) -> u64 {
-        self.digest
-    }
-
-    /// Returns the instant at which it was decided, by the clock of this host.
-    #[inline]
-    pub(crate) fn host_time(self) -> Timestamp {
-        if self.store.clock.may_step_back() { SystemClock.now() } else { self.now }
-    }
-
-    pub(super) fn decision(self) -> Decision {
-        if self.is_admitted() { self.admission() } else { self.refusal() }
-    }
-
-    /// Returns the decision of a check that is admitted.
-    #[inline]
-    pub(crate) fn admission(self) -> Decision {
-        Decision::admitted(self.now, ShortList::of_one(self.status()))
-    }
-
-    /// Returns the decision of a check that is refused.
-    #[inline]
-    pub(crate) fn refusal(self) -> Decision {
-        let ban = self.banned_until.map(|until| PolicyBan { policy: 0, until });
-        Decision::of(self.now, ban, ShortList::of_one(self.status()))
-    }
-
-    #[inline]
-    fn status(self) -> QuotaStatus {
-        let usage = self.usage.usage(self.encoding, self.now);
-        QuotaStatus::new(FIRST, false, self.wait, usage)
-    }
-}
 
 impl MemoryStore {
     /// Decides a check of one quota by that algorithm, if the slot of its key is there.
-    /// Returns `None`, with nothing done, if another check has charged it meanwhile: to ask
-    /// again is the caller's, since in a loop numbers are stored for the next pass, a tenth of
-    /// a check.
+    ///
+    /// To ask again where another check came in between is the caller's: in a loop, numbers are
+    /// stored for the next pass, a tenth of a check.
     #[allow(clippy::inline_always, reason = "see the module")]
     #[inline(always)]
     pub(crate) fn check_one_bucket<'a, U: WordUsage>(
         &'a self,
         check: &Check<'a>,
-    ) -> Result<Option<BucketCheck<'a, U>>, Declined> {
+    ) -> Result<BucketCheck<'a, U>, Undecided<'a>> {
         let (item, counter) = only_counter::<U>(check)?;
         let encoding = &counter.spec.encoding;
         let token = self.0.counter_ids.token();
@@ -111,22 +38,37 @@ impl MemoryStore {
         let read = slot.read(tag).ok_or(Declined)?;
         // Else the id may have passed to another counter of its namespace in between.
         if self.0.counter_ids.token() != token {
-            return Err(Declined);
+            return Err(Undecided::Declined);
         }
         let now = self.0.clock.now();
         let checked = U::check(encoding, Some(read.payload()), check.cost(), now, self.0.origin);
         let WordCheck { before, after, wait, charged } = checked.ok_or(Declined)?;
         let banned_until = self.0.slotted_ban(item, location, now)?;
-        let charged = charged.filter(|_| banned_until.is_none());
-        if wait != Wait::None && banned_until.is_none() && item.may_strike() {
-            return Err(Declined);
+        if wait == Wait::None && banned_until.is_none() {
+            let is_written = slot.write_checked(read, charged);
+            let admission = BucketAdmission { encoding, now, usage: after };
+            return if is_written {
+                Ok(BucketCheck::Admitted(admission))
+            } else {
+                Err(Undecided::Changed)
+            };
         }
-        if !slot.write_checked(read, charged) {
-            return Ok(None);
+        if banned_until.is_none() && item.may_strike() {
+            return Err(Undecided::Declined);
         }
-        let usage = if charged.is_some() { after } else { before };
-        let (store, digest) = (&*self.0, location.digest);
-        Ok(Some(BucketCheck { store, digest, encoding, now, usage, wait, banned_until }))
+        if !slot.write_checked(read, None) {
+            return Err(Undecided::Changed);
+        }
+        let (store, digest, usage) = (&*self.0, location.digest, before);
+        Ok(BucketCheck::Refused(BucketRefusal {
+            store,
+            digest,
+            encoding,
+            now,
+            usage,
+            wait,
+            banned_until,
+        }))
     }
 }
 
@@ -141,11 +83,38 @@ fn only_counter<'a, U: WordUsage>(check: &Check<'a>) -> Result<(Item<'a>, &'a Co
     }
 }
 
+/// A check of one quota that is not decided by the slot of its key; nothing was done.
+pub(crate) enum Undecided<'a> {
+    /// Another check has charged the slot in between.
+    Changed,
+    /// The key has no slot.
+    NoSlot(MissingSlot<'a>),
+    /// It takes another path.
+    Declined,
+}
+
+impl From<Declined> for Undecided<'_> {
+    fn from(Declined: Declined) -> Self {
+        Self::Declined
+    }
+}
+
 /// The slot of a counter's key.
 pub(super) struct FoundSlot<'a> {
     pub(super) location: Location,
     pub(super) slot: &'a Slot,
     pub(super) tag: Tag,
+}
+
+/// Where a key has no slot of a counter.
+#[derive(Clone, Copy)]
+pub(crate) struct MissingSlot<'a> {
+    /// The place of all that the key has.
+    of_key: Location,
+    /// The place of its counters.
+    location: Location,
+    segment: &'a Segment,
+    tag: Tag,
 }
 
 impl Shared {
@@ -156,13 +125,16 @@ impl Shared {
         &self,
         item: Item<'_>,
         Counter { spec, id }: &Counter,
-    ) -> Result<FoundSlot<'_>, Declined> {
+    ) -> Result<FoundSlot<'_>, Undecided<'_>> {
         let id = self.counter_ids.cached(id).ok_or(Declined)?;
-        let location = self.location(&item.subject.key);
-        let tag = Tag::counter(location.digest, spec.namespace, id);
-        let of_counter = location.of(spec.namespace, &self.table);
-        let slot = self.segment(of_counter).find(of_counter.bucket, tag).ok_or(Declined)?;
-        Ok(FoundSlot { location, slot, tag })
+        let of_key = self.location(&item.subject.key);
+        let tag = Tag::counter(of_key.digest, spec.namespace, id);
+        let location = of_key.of(spec.namespace, &self.table);
+        let segment = self.segment(location);
+        match segment.find(location.bucket, tag) {
+            Some(slot) => Ok(FoundSlot { location: of_key, slot, tag }),
+            None => Err(Undecided::NoSlot(MissingSlot { of_key, location, segment, tag })),
+        }
     }
 }
 
@@ -170,6 +142,7 @@ impl Shared {
 mod tests {
     use super::*;
     use crate::{
+        Decision,
         algorithm::{Grains, Window, Windows},
         check::Subject,
         key::Key,
@@ -192,8 +165,8 @@ mod tests {
         let check = Check::new(&policies, &subjects, 1);
         assert!(store.decide_at_once(&check).unwrap().is_allowed());
         let _locked = store.0.segment(store.0.location(&subjects[0].key)).lock();
-        let checked = store.check_one_bucket::<U>(&check).ok().flatten();
-        let decision = checked.filter(|checked| checked.is_admitted()).map(BucketCheck::admission);
+        let checked = store.check_one_bucket::<U>(&check).ok();
+        let decision = checked.map(BucketCheck::decision).filter(Decision::is_allowed);
         let remaining = decision.map(|decision| decision.quotas()[0].remaining());
         assert!(remaining.is_some_and(|left| left >= 999_998), "{:?}: {remaining:?}", U::ALGORITHM);
     }

@@ -11,15 +11,16 @@ use smallvec::SmallVec;
 use super::{
     MemoryStore, Shared,
     fast_path::Declined,
-    slot::{SlotCharge, Tag, write_charges},
-    table::{Bucket, Location, Segment},
+    slot::{Slot, SlotCharge, Tag, write_charges},
+    table::{Location, Segment},
 };
 use crate::{
-    algorithm::{AnyWordCheck, Wait, WordEncoding},
+    algorithm::{Grains, Wait, Window, Windows, WordCheck, WordEncoding, WordUsage},
     check::{Check, Item},
     decision::{Decision, PolicyBan, QuotaPosition, QuotaStatus},
     key::Key,
-    policy::Counters,
+    policy::Counter,
+    quota::Algorithm,
     short_list::ShortList,
     time::Timestamp,
 };
@@ -30,6 +31,8 @@ struct Counted<'a> {
     encoding: &'a WordEncoding,
     slot: SlotCharge<'a>,
     is_near_limit: bool,
+    /// True if it is the last one of its policy.
+    is_last: bool,
 }
 
 /// A check of several quotas, and how it is decided.
@@ -40,7 +43,44 @@ pub(crate) struct SlotsCheck<'a> {
     /// True if there are bans among which one may be of a key of the check.
     may_be_banned: bool,
     ban: Option<PolicyBan>,
-    is_refused: bool,
+    passes: bool,
+    /// True if all quotas are by `gcra`.
+    is_gcra: bool,
+}
+
+impl Counted<'_> {
+    /// Decides by the word of the slot. Returns true if the quota, by that algorithm, does not
+    /// refuse the check.
+    #[inline]
+    fn check<U: WordUsage>(
+        &mut self,
+        cost: u64,
+        now: Timestamp,
+        origin: Timestamp,
+    ) -> Result<bool, Declined> {
+        let word = self.slot.read.payload();
+        let checked = U::check(self.encoding, Some(word), cost, now, origin);
+        let WordCheck { after, wait, charged, .. } = checked.ok_or(Declined)?;
+        self.is_near_limit = after.is_near_limit(self.encoding, now);
+        self.slot.payload = charged.unwrap_or(word);
+        Ok(wait == Wait::None)
+    }
+
+    /// The same by another algorithm than `gcra`. Out of line, since it takes more registers.
+    #[inline(never)]
+    fn check_window(
+        &mut self,
+        cost: u64,
+        now: Timestamp,
+        origin: Timestamp,
+    ) -> Result<bool, Declined> {
+        match self.encoding.quota().algorithm() {
+            Algorithm::Gcra => self.check::<Grains>(cost, now, origin),
+            Algorithm::FixedWindow => self.check::<Window>(cost, now, origin),
+            Algorithm::SlidingWindow => self.check::<Windows>(cost, now, origin),
+            Algorithm::StrictWindow => Err(Declined),
+        }
+    }
 }
 
 /// How often a check is decided, if others come in between, before it takes the locks.
@@ -56,7 +96,8 @@ impl MemoryStore {
             now: Timestamp::default(),
             may_be_banned: false,
             ban: None,
-            is_refused: false,
+            passes: false,
+            is_gcra: false,
         }
     }
 }
@@ -76,8 +117,8 @@ impl<'a> SlotsCheck<'a> {
                 return Err(Declined);
             }
             self.now = self.store.clock.now();
-            self.charge_slots(check)?;
-            if write_charges(self.counters.iter().map(|counted| counted.slot)) {
+            self.check_words(check)?;
+            if self.write(check.cost()) {
                 return Ok(());
             }
         }
@@ -116,50 +157,53 @@ impl<'a> SlotsCheck<'a> {
         segment: &'a Segment,
     ) -> Result<(), Declined> {
         let Shared { table, counter_ids, .. } = self.store;
-        let Counters { quotas, .. } = item.policy.counters();
         // The quotas of a policy are in one bucket. They have come together, so mostly into
         // slots that follow each other.
-        let namespace = quotas.first().map_or(0, |counter| counter.spec.namespace);
-        let bucket = segment.bucket(location.of(namespace, table).bucket);
-        let mut guess = Bucket::first(location.digest);
-        for (quota, counter) in quotas.iter().enumerate() {
-            let spec = &counter.spec;
-            let id = counter_ids.cached(&counter.id).ok_or(Declined)?;
+        let number = location.of(item.policy.namespaces().counters, table).bucket;
+        let bucket = segment.bucket(number);
+        let quotas = &item.policy.counters().quotas[..];
+        let mut before: Option<&Slot> = None;
+        for (quota, Counter { spec, id }) in quotas.iter().enumerate() {
+            let id = counter_ids.cached(id).ok_or(Declined)?;
             let tag = Tag::counter(location.digest, spec.namespace, id);
-            let (number, slot) = bucket.find_guessed(guess, tag).ok_or(Declined)?;
-            guess = number + 1;
+            let guess = before.map(|before| bucket.slot_behind(before));
+            let slot = match guess.filter(|guess| guess.tag() == tag) {
+                Some(guessed) => guessed,
+                None => segment.find(number, tag).ok_or(Declined)?,
+            };
+            before = Some(slot);
             let read = slot.read(tag).ok_or(Declined)?;
             self.counters.push(Counted {
-                at: QuotaPosition { policy, quota },
+                at: QuotaPosition::new(policy, quota),
                 encoding: &spec.encoding,
-                slot: SlotCharge { slot, read, charged: None },
+                slot: SlotCharge { slot, read, payload: 0 },
                 is_near_limit: false,
+                is_last: quota + 1 == quotas.len(),
             });
         }
         Ok(())
     }
 
-    /// Decides what each slot is charged: nothing, if one of the quotas refuses, or a ban.
+    /// Decides by the words of all slots what becomes of the check, and of each slot if it is
+    /// charged.
     #[inline]
-    fn charge_slots(&mut self, check: &Check<'_>) -> Result<(), Declined> {
-        let ban = if self.may_be_banned { self.ban_in_force(check)? } else { None };
-        let Self { store, counters, now, .. } = self;
-        let mut passes = true;
-        for Counted { encoding, slot, is_near_limit, .. } in &mut *counters {
-            let checked = encoding.check(slot.read.payload(), check.cost(), *now, store.origin);
-            let checked: AnyWordCheck = checked.ok_or(Declined)?;
-            passes &= checked.passes;
-            *is_near_limit = checked.is_near_limit;
-            slot.charged = checked.charged;
+    fn check_words(&mut self, check: &Check<'_>) -> Result<(), Declined> {
+        self.ban = if self.may_be_banned { self.ban_in_force(check)? } else { None };
+        let (cost, now, origin) = (check.cost(), self.now, self.store.origin);
+        let (mut passes, mut is_gcra) = (true, true);
+        for counted in &mut self.counters[..] {
+            if counted.encoding.is_gcra() {
+                passes &= counted.check::<Grains>(cost, now, origin)?;
+            } else {
+                is_gcra = false;
+                passes &= counted.check_window(cost, now, origin)?;
+            }
         }
-        if !passes && ban.is_none() && check.items().any(|item| item.may_strike()) {
+        self.is_gcra = is_gcra;
+        if !passes && self.ban.is_none() && check.items().any(|item| item.may_strike()) {
             return Err(Declined);
         }
-        self.is_refused = !passes || ban.is_some();
-        self.ban = ban;
-        if self.is_refused {
-            self.counters.iter_mut().for_each(|counted| counted.slot.charged = None);
-        }
+        self.passes = passes && self.ban.is_none();
         Ok(())
     }
 
@@ -176,20 +220,30 @@ impl<'a> SlotsCheck<'a> {
         Ok(last)
     }
 
+    /// Ends the check: charges it, if it is admitted. Returns false, with nothing done, if a
+    /// slot has changed since it was read.
+    #[inline]
+    fn write(&self, cost: u64) -> bool {
+        let mut slots = self.counters[..].iter().map(|counted| counted.slot);
+        if self.passes && cost > 0 {
+            return write_charges(slots);
+        }
+        slots.all(|SlotCharge { slot, read, .. }| slot.write_checked(read, None))
+    }
+
     #[inline]
     pub(crate) fn is_admitted(&self) -> bool {
-        !self.is_refused
+        self.passes
     }
 
     /// Calls with the position of each policy, and true if one of its quotas is near its limit.
     #[inline]
     pub(crate) fn for_each_policy(&self, mut call: impl FnMut(usize, bool)) {
         let mut is_near_limit = false;
-        for (counted, next) in self.counters.iter().zip(1..) {
+        for counted in &self.counters[..] {
             is_near_limit |= counted.is_near_limit;
-            let policy = counted.at.policy;
-            if self.counters.get(next).is_none_or(|next| next.at.policy != policy) {
-                call(policy, mem::take(&mut is_near_limit));
+            if counted.is_last {
+                call(counted.at.policy(), mem::take(&mut is_near_limit));
             }
         }
     }
@@ -199,17 +253,25 @@ impl<'a> SlotsCheck<'a> {
     #[inline(always)]
     pub(crate) fn admission(&self) -> Decision {
         let Self { store, counters, now, .. } = self;
+        let status = |Counted { at, encoding, slot, .. }: &Counted<'_>| {
+            encoding.with_usage(slot.payload, *now, store.origin, |usage| {
+                QuotaStatus::new(*at, false, Wait::None, usage)
+            })
+        };
+        // By itself, since each took a quarter more instructions beside other algorithms.
+        let gcra_status = |Counted { at, encoding, slot, .. }: &Counted<'_>| {
+            let usage = encoding.gcra_usage(slot.payload, *now, store.origin);
+            QuotaStatus::new(*at, false, Wait::None, usage)
+        };
         // Each is written where it stays: pushed one by one, they were moved right after they
         // were written, which took an eighth of a check of two quotas.
-        let status =
-            |Counted { at, encoding, slot: SlotCharge { read, charged, .. }, .. }: &Counted<'_>| {
-                let word = charged.unwrap_or(read.payload());
-                encoding.with_usage(word, *now, store.origin, |usage| {
-                    QuotaStatus::new(*at, false, Wait::None, usage)
-                })
-            };
+        let counters = &counters[..];
         let mut statuses: Vec<QuotaStatus> = Vec::with_capacity(counters.len());
-        statuses.extend(counters.iter().map(status));
+        if self.is_gcra {
+            statuses.extend(counters.iter().map(gcra_status));
+        } else {
+            statuses.extend(counters.iter().map(status));
+        }
         Decision::admitted(*now, ShortList::of_many(statuses))
     }
 

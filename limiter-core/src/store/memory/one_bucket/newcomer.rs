@@ -4,82 +4,100 @@
 //! was displaced, and makes room. A flood of new addresses comes this way: by the path for
 //! all checks, each takes twice as long.
 
-use super::{BucketCheck, only_counter};
+use super::{BucketAdmission, BucketCheck, BucketRefusal, MissingSlot, only_counter};
 use crate::{
     algorithm::{Usage, Wait, WordCheck, WordUsage},
     check::{Check, Item},
     policy::Counter,
-    store::memory::{
-        MemoryStore, Shared, fast_path::Declined, locking::LockedSegments, slot::Tag,
-        table::Location,
-    },
+    store::memory::{MemoryStore, Shared, fast_path::Declined, locking::LockedSegments, slot::Tag},
 };
 
 impl MemoryStore {
-    /// Decides a check of one quota by that algorithm, if its key has no slot.
+    /// Decides a check of one quota by that algorithm, whose key has no slot.
     pub(crate) fn check_newcomer<'a, U: WordUsage>(
         &'a self,
         check: &Check<'a>,
+        missing: MissingSlot<'_>,
     ) -> Result<BucketCheck<'a, U>, Declined> {
         let (item, counter) = only_counter::<U>(check)?;
-        let (store, spec) = (&*self.0, &counter.spec);
-        let of_key = store.location(&item.subject.key);
-        if let Ok(refused) = store.refuse_newcomer(of_key, check.cost(), item, counter) {
-            return Ok(refused);
+        if item.may_be_banned()
+            && self.0.bans.may_have(missing.of_key)
+            && let Ok(refusal) = self.0.refuse_newcomer(missing, check.cost(), item, counter)
+        {
+            return Ok(BucketCheck::Refused(refusal));
         }
-        let location = of_key.of(spec.namespace, &store.table);
-        let mut locked = LockedSegments::lock(store, &[location]);
-        // It stands for the counter as long as the lock is held.
-        let id = store.counter_ids.cached(&counter.id).ok_or(Declined)?;
-        locked.own = Some((id, spec));
-        let tag = Tag::counter(location.digest, spec.namespace, id);
-        if store.segment(location).find_same(location.bucket, tag).is_some() {
-            return Err(Declined);
-        }
-        let (now, encoding) = (store.clock.now(), &spec.encoding);
-        let displaced: Option<Usage> = locked.displaced(location, tag, spec, now);
-        let word = displaced.map(|usage| encoding.pack(&usage, store.origin).ok_or(Declined));
-        let word = word.transpose()?;
-        let checked = U::check(encoding, word, check.cost(), now, store.origin);
-        let WordCheck { before, after, wait, charged } = checked.ok_or(Declined)?;
-        // It has been banned in between, or its refusal takes more.
-        if store.slotted_ban(item, of_key, now)?.is_some() {
-            return Err(Declined);
-        }
-        if wait != Wait::None && item.may_strike() {
-            return Err(Declined);
-        }
-        if let Some(word) = charged {
-            locked.make_room(location.bucket, tag, now).ok_or(Declined)?.release(tag, word);
-        }
-        let usage = if charged.is_some() { after } else { before };
-        let digest = location.digest;
-        Ok(BucketCheck { store, digest, encoding, now, usage, wait, banned_until: None })
+        self.0.admit_newcomer(missing, check.cost(), item, counter)
     }
 }
 
 impl Shared {
     /// Refuses a newcomer because of the ban in force on it, without a lock: clients that an
-    /// operator has banned may never have been counted. It does as [`Self::refuse_banned`],
-    /// whose decision of any quotas takes longer to make and to record.
+    /// operator has banned may never have been counted.
+    #[inline]
     fn refuse_newcomer<'a, U: WordUsage>(
         &'a self,
-        location: Location,
+        MissingSlot { of_key, location, segment, tag }: MissingSlot<'_>,
         cost: u64,
         item: Item<'_>,
         counter: &'a Counter,
-    ) -> Result<BucketCheck<'a, U>, Declined> {
-        let may_have_ban = item.may_be_banned() && self.bans.may_have(location);
-        if !may_have_ban || self.word(location, counter)?.is_some() {
+    ) -> Result<BucketRefusal<'a, U>, Declined> {
+        // A slot that another quota has written is its own, too. A key that is displaced has
+        // that noted before its slot has another tag.
+        let may_have_usage = segment.find_same(location.bucket, tag).is_some()
+            || segment.has_displaced()
+            || !self.is_segment_of(segment, location);
+        if may_have_usage {
             return Err(Declined);
         }
         let now = self.clock.now();
-        let banned_until = Some(self.slotted_ban(item, location, now)?.ok_or(Declined)?);
+        let banned_until = Some(self.slotted_ban(item, of_key, now)?.ok_or(Declined)?);
         let encoding = &counter.spec.encoding;
         let checked = U::check(encoding, None, cost, now, self.origin).ok_or(Declined)?;
         let (usage, wait) = (checked.before, checked.wait);
-        let digest = location.digest;
-        Ok(BucketCheck { store: self, digest, encoding, now, usage, wait, banned_until })
+        let (store, digest) = (self, of_key.digest);
+        Ok(BucketRefusal { store, digest, encoding, now, usage, wait, banned_until })
+    }
+
+    /// Decides by what the key may have used before it was displaced, under the lock of its
+    /// segment, and makes room for it.
+    #[inline(never)]
+    fn admit_newcomer<'a, U: WordUsage>(
+        &'a self,
+        MissingSlot { of_key, location, .. }: MissingSlot<'_>,
+        cost: u64,
+        item: Item<'_>,
+        Counter { spec, id }: &'a Counter,
+    ) -> Result<BucketCheck<'a, U>, Declined> {
+        let mut locked = LockedSegments::lock(self, &[location]);
+        // It stands for the counter as long as the lock is held.
+        let id = self.counter_ids.cached(id).ok_or(Declined)?;
+        locked.own = Some((id, spec));
+        let tag = Tag::counter(location.digest, spec.namespace, id);
+        if self.segment(location).find_same(location.bucket, tag).is_some() {
+            return Err(Declined);
+        }
+        let (now, encoding) = (self.clock.now(), &spec.encoding);
+        let displaced: Option<Usage> = locked.displaced(location, tag, spec, now);
+        let word = displaced.map(|usage| encoding.pack(&usage, self.origin).ok_or(Declined));
+        let word = word.transpose()?;
+        let checked = U::check(encoding, word, cost, now, self.origin);
+        let WordCheck { before, after, wait, charged } = checked.ok_or(Declined)?;
+        // It has been banned in between, or its refusal takes more.
+        if self.slotted_ban(item, of_key, now)?.is_some() {
+            return Err(Declined);
+        }
+        if let Some(word) = charged {
+            locked.make_room(location.bucket, tag, now).ok_or(Declined)?.release(tag, word);
+        }
+        if wait == Wait::None {
+            return Ok(BucketCheck::Admitted(BucketAdmission { encoding, now, usage: after }));
+        }
+        if item.may_strike() {
+            return Err(Declined);
+        }
+        let (store, digest, usage, banned_until) = (self, location.digest, before, None);
+        let refusal = BucketRefusal { store, digest, encoding, now, usage, wait, banned_until };
+        Ok(BucketCheck::Refused(refusal))
     }
 }
 
@@ -93,9 +111,11 @@ mod tests {
         algorithm::{Grains, Window, Windows},
         ban::{BanChange, BanRule},
         check::Subject,
+        decision::Decision,
         key::Key,
         policy::Policy,
         quota::Quota,
+        store::memory::Undecided,
     };
 
     #[test]
@@ -115,16 +135,29 @@ mod tests {
         let of = |n: usize, cost| Check::new(&policies, &subjects[n..=n], cost);
         // Its first check gives the counter an id.
         assert!(store.decide_at_once(&of(1, 0)).unwrap().is_allowed());
+        let check = of(1, 1);
+        let missed = missing::<U>(&store, &check);
         for (key, cost, admitted, left) in
             [(0, 2, true, 1), (1, 1, true, 2), (0, 0, true, 1), (0, 3, false, 1)]
         {
-            let check = of(key, cost);
-            let decision = store.check_newcomer::<U>(&check).map(BucketCheck::decision).ok();
-            let decision = decision.expect("a newcomer takes no other way");
+            let decision = check_newcomer::<U>(&store, &of(key, cost));
             assert_eq!(decision.is_allowed(), admitted, "{:?}: {decision:?}", U::ALGORITHM);
             assert!(decision.quotas()[0].remaining() <= left, "{:?}: {decision:?}", U::ALGORITHM);
         }
-        assert!(store.check_newcomer::<U>(&of(1, 1)).is_err(), "{:?}", U::ALGORITHM);
+        // It has got a slot since it was missed.
+        assert!(store.check_newcomer::<U>(&check, missed).is_err(), "{:?}", U::ALGORITHM);
+    }
+
+    fn missing<'a, U: WordUsage>(store: &'a MemoryStore, check: &Check<'a>) -> MissingSlot<'a> {
+        match store.check_one_bucket::<U>(check) {
+            Err(Undecided::NoSlot(missing)) => missing,
+            _ => panic!("a newcomer has no slot"),
+        }
+    }
+
+    fn check_newcomer<U: WordUsage>(store: &MemoryStore, check: &Check<'_>) -> Decision {
+        let checked = store.check_newcomer::<U>(check, missing::<U>(store, check));
+        checked.ok().expect("a newcomer takes no other way").decision()
     }
 
     #[test]
@@ -149,18 +182,12 @@ mod tests {
             let change = BanChange::Ban(Duration::from_secs(ban));
             store.0.change_ban(of(0, 1).item(0), change).unwrap();
             let locked = store.0.segment(store.0.location(&subjects[0].key)).lock();
-            let refused = store.check_newcomer::<U>(&of(0, cost)).ok().map(BucketCheck::decision);
+            let refused = check_newcomer::<U>(&store, &of(0, cost));
             drop(locked);
             let general = store.0.decide(&of(0, cost)).unwrap();
-            assert_eq!(
-                format!("{refused:?}"),
-                format!("{:?}", Some(general)),
-                "{:?}",
-                U::ALGORITHM
-            );
+            assert_eq!(format!("{refused:?}"), format!("{general:?}"), "{:?}", U::ALGORITHM);
             clock.advance(Duration::from_secs(ban));
-            let free = store.check_newcomer::<U>(&of(0, 0)).ok().unwrap();
-            assert!(free.is_admitted(), "{:?}", U::ALGORITHM);
+            assert!(check_newcomer::<U>(&store, &of(0, 0)).is_allowed(), "{:?}", U::ALGORITHM);
         }
     }
 }

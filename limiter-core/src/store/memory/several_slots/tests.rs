@@ -155,7 +155,7 @@ fn slots_are_held_until_all_are_charged() {
         let mut slots = store.slots_check();
         assert!(slots.read_slots(&check).is_ok());
         slots.now = store.0.clock.now();
-        assert!(slots.charge_slots(&check).is_ok());
+        assert!(slots.check_words(&check).is_ok());
         slots
     };
     let (slots, declined) = (read(), Cell::new(0));

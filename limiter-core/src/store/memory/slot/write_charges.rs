@@ -4,13 +4,12 @@ use std::sync::atomic::Ordering::Release;
 
 use super::{HELD, Slot, Word};
 
-/// A slot that a check has read, and what it charges the slot.
+/// A slot that a check has read, and what it writes if it is charged.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::store::memory) struct SlotCharge<'a> {
     pub(in crate::store::memory) slot: &'a Slot,
     pub(in crate::store::memory) read: Word,
-    /// The payload to write; none if nothing is charged.
-    pub(in crate::store::memory) charged: Option<u64>,
+    pub(in crate::store::memory) payload: u64,
 }
 
 /// Writes what one check charges several slots: all of it, or nothing where a slot has
@@ -22,21 +21,15 @@ pub(in crate::store::memory) struct SlotCharge<'a> {
 /// for another check that holds one of the slots, and so is part of no deadlock.
 #[inline]
 pub(in crate::store::memory) fn write_charges<'a>(
-    mut charges: impl DoubleEndedIterator<Item = SlotCharge<'a>> + Clone,
+    mut charges: impl DoubleEndedIterator<Item = SlotCharge<'a>> + ExactSizeIterator + Clone,
 ) -> bool {
     let Some(last) = charges.next_back() else { return true };
-    let hold = |charge: &SlotCharge<'_>| match charge.charged {
-        Some(_) => charge.slot.swap(charge.read, HELD),
-        None => charge.slot.write_checked(charge.read, None),
-    };
+    let hold = |charge: &SlotCharge<'_>| charge.slot.swap(charge.read, HELD);
     let held = charges.clone().take_while(hold).count();
-    let is_written =
-        charges.clone().nth(held).is_none() && last.slot.write_checked(last.read, last.charged);
-    for SlotCharge { slot, read, charged } in charges.take(held) {
-        if let Some(payload) = charged {
-            let word = if is_written { Word::new(payload, read.0) } else { read };
-            slot.word.store(word.0, Release);
-        }
+    let is_written = held == charges.len() && last.slot.swap(last.read, last.payload);
+    for SlotCharge { slot, read, payload } in charges.take(held) {
+        let word = if is_written { Word::new(payload, read.0) } else { read };
+        slot.word.store(word.0, Release);
     }
     is_written
 }

@@ -1,6 +1,6 @@
 //! A bucket: the slots in which the state of a key may be.
 
-use std::ops::Range;
+use std::{ops::Range, ptr};
 
 use crate::store::memory::slot::{Slot, Tag};
 
@@ -43,28 +43,17 @@ impl Bucket {
         &self.0.as_flattened()[Self::first(hash)]
     }
 
-    /// Returns the slot of that tag, and its number: the one that is guessed, or another.
+    /// Returns the slot that follows one of the bucket; behind the last, the first.
     #[inline]
-    pub(in crate::store::memory) fn find_guessed(
-        &self,
-        guess: usize,
-        tag: Tag,
-    ) -> Option<(usize, &Slot)> {
-        let slot = &self.0.as_flattened()[guess % WAYS];
-        if slot.tag() == tag { Some((guess, slot)) } else { self.find_numbered(tag) }
-    }
-
-    #[inline(never)]
-    fn find_numbered(&self, tag: Tag) -> Option<(usize, &Slot)> {
-        let first = Self::first(tag.hash());
-        let numbers = (first..first + WAYS).map(|number| number % WAYS);
-        let mut slots = numbers.map(|number| (number, &self.0.as_flattened()[number]));
-        slots.find(|(_, slot)| slot.tag() == tag)
+    pub(in crate::store::memory) fn slot_behind(&self, slot: &Slot) -> &Slot {
+        let slots = self.0.as_flattened();
+        let bytes = ptr::from_ref(slot).addr().wrapping_sub(slots.as_ptr().addr());
+        &slots[(bytes / size_of::<Slot>() + 1) % WAYS]
     }
 
     /// Returns the number of the first slot in which a key of that hash may be.
     #[inline]
-    pub(in crate::store::memory) fn first(hash: u64) -> usize {
+    fn first(hash: u64) -> usize {
         line_of(hash) * LINE
     }
 

@@ -82,21 +82,24 @@ impl Segment {
     #[allow(clippy::inline_always, reason = "see one_bucket")]
     #[inline(always)]
     pub(in crate::store::memory) fn find(&self, bucket: usize, tag: Tag) -> Option<&Slot> {
-        // The place within the first line is computed: to search it slot by slot, the
-        // processor guesses every second time wrong. A bucket has a tag once.
-        let line = self.bucket(bucket).first_line(tag);
-        let at = (1..LINE).map(|at| if line[at].tag() == tag { at } else { 0 }).sum::<usize>();
-        let slot = &line[at % LINE];
-        if slot.tag() == tag {
-            return Some(slot);
-        }
-        self.find_behind(bucket, tag, move |other| other == tag)
+        self.find_by(bucket, tag, |other| other == tag)
     }
 
     /// Returns the slot of that key and namespace.
     pub(in crate::store::memory) fn find_same(&self, bucket: usize, tag: Tag) -> Option<&Slot> {
-        let slot = self.bucket(bucket).first_line(tag).iter().find(|slot| slot.tag().is_same(tag));
-        slot.or_else(|| self.find_behind(bucket, tag, move |other| other.is_same(tag)))
+        self.find_by(bucket, tag, |other| other.is_same(tag))
+    }
+
+    /// Returns the slot of such a tag. A bucket has one, at most.
+    #[allow(clippy::inline_always, reason = "see one_bucket")]
+    #[inline(always)]
+    fn find_by(&self, bucket: usize, tag: Tag, is: impl Fn(Tag) -> bool) -> Option<&Slot> {
+        // The place within the first line is computed: to search it slot by slot, the
+        // processor guesses every second time wrong.
+        let line = self.bucket(bucket).first_line(tag);
+        let at = (1..LINE).map(|at| if is(line[at].tag()) { at } else { 0 }).sum::<usize>();
+        let slot = &line[at % LINE];
+        if is(slot.tag()) { Some(slot) } else { self.find_behind(bucket, tag, is) }
     }
 
     /// Returns the slot of such a tag, if it is not in the first line.

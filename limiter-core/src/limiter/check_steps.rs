@@ -41,23 +41,7 @@ impl PolicySet {
             return Answer::Pending(Box::pin(async move { self.check(&active, cost).await }));
         }
         #[cfg(feature = "memory")]
-        let answer = self.check_one_bucket(subjects, cost, ready, Self::check_in_full);
-        #[cfg(not(feature = "memory"))]
-        let answer = self.check_in_full(subjects, cost);
-        answer
-    }
-
-    #[inline(never)]
-    fn check_in_full<'a>(
-        &'a self,
-        subjects: &'a Subjects,
-        cost: u64,
-    ) -> Answer<'a, Decision, Error> {
-        if self.policies().is_empty() {
-            return Answer::ready(Ok(Decision::uncounted()));
-        }
-        #[cfg(feature = "memory")]
-        let answer = self.check_in_memory(subjects, cost, ready, Self::check_by_store);
+        let answer = self.check_in_memory(subjects, cost, Self::check_by_store);
         #[cfg(not(feature = "memory"))]
         let answer = self.check_by_store(subjects, cost);
         answer
@@ -69,6 +53,9 @@ impl PolicySet {
         subjects: &'a Subjects,
         cost: u64,
     ) -> Answer<'a, Decision, Error> {
+        if self.policies().is_empty() {
+            return Answer::ready(Ok(Decision::uncounted()));
+        }
         let check = Check::new(self.policies(), subjects, cost);
         if let Some(refusal) = self.fallback().known_refusal(&check) {
             self.record_decision(&check, &refusal, DecidedBy::DenyCache);
@@ -97,21 +84,20 @@ impl PolicySet {
         }
     }
 
-    /// Decides the check at once if the store is this process's memory. Otherwise
-    /// returns `None`, and nothing has happened.
-    #[cfg_attr(not(feature = "memory"), allow(unused_variables))]
+    /// Decides the check at once if the store is this process's memory. Otherwise the answer is
+    /// an empty one, and nothing has happened.
+    #[cfg_attr(not(feature = "memory"), allow(clippy::unused_self, unused_variables))]
     #[inline]
-    pub(super) fn check_at_once(&self, subjects: &Subjects, cost: u64) -> Option<Decision> {
-        if self.policies().is_empty() {
-            return Some(Decision::uncounted());
-        }
+    pub(super) fn check_at_once(
+        &self,
+        subjects: &Subjects,
+        cost: u64,
+    ) -> Answer<'static, Decision, Error> {
         #[cfg(feature = "memory")]
-        let decision = self.check_one_bucket(subjects, cost, Some, |set, subjects, cost| {
-            set.check_in_memory(subjects, cost, Some, |_, _, _| None)
-        });
+        let answer = self.check_in_memory(subjects, cost, |_, _, _| Answer::Ready(None));
         #[cfg(not(feature = "memory"))]
-        let decision = None;
-        decision
+        let answer = Answer::Ready(None);
+        answer
     }
 
     /// Checks, and charges the usage of an outage before. To its end: a client that
@@ -182,10 +168,4 @@ impl PolicySet {
             }
         }
     }
-}
-
-#[cfg(feature = "memory")]
-#[inline]
-const fn ready<'a>(decision: Decision) -> Answer<'a, Decision, Error> {
-    Answer::ready(Ok(decision))
 }

@@ -32,7 +32,8 @@ impl RequestToCount {
     /// Admits a request that no limit has seen before.
     pub(super) fn admit_first(self) -> Answer<'static, Admission, Refusal> {
         let units = self.cost;
-        if let Some(decision) = self.policies.check_at_once(&self.subjects, units) {
+        let answer = self.policies.check_at_once(&self.subjects, units);
+        if let Answer::Ready(Some(Ok(decision))) = answer {
             return Answer::ready(self.conclude(decision, None).map(Admission::Counted));
         }
         Answer::Pending(Box::pin(
@@ -51,7 +52,8 @@ impl RequestToCount {
             return Answer::ready(Ok(Admission::AlreadyCounted(permit)));
         };
         if request.subjects.len() == self.subjects.len()
-            && let Some(decision) = request.policies.check_at_once(&request.subjects, units)
+            && let Answer::Ready(Some(Ok(decision))) =
+                request.policies.check_at_once(&request.subjects, units)
         {
             let permit = request.conclude(decision, Some(previous));
             return Answer::ready(permit.map(Admission::Counted));

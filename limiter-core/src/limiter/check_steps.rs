@@ -86,7 +86,7 @@ impl PolicySet {
 
     /// Decides the check at once if the store is this process's memory. Otherwise the answer is
     /// an empty one, and nothing has happened.
-    #[cfg_attr(not(feature = "memory"), allow(clippy::unused_self, unused_variables))]
+    #[cfg_attr(not(feature = "memory"), allow(unused_variables))]
     #[inline]
     pub(super) fn check_at_once(
         &self,
@@ -94,10 +94,15 @@ impl PolicySet {
         cost: u64,
     ) -> Answer<'static, Decision, Error> {
         #[cfg(feature = "memory")]
-        let answer = self.check_in_memory(subjects, cost, |_, _, _| Answer::Ready(None));
+        let answer = self.check_in_memory(subjects, cost, |set, _, _| set.check_nowhere());
         #[cfg(not(feature = "memory"))]
-        let answer = Answer::Ready(None);
+        let answer = self.check_nowhere();
         answer
+    }
+
+    /// Admits where there is no policy, else returns an empty answer.
+    fn check_nowhere(&self) -> Answer<'static, Decision, Error> {
+        Answer::Ready(self.policies().is_empty().then(|| Ok(Decision::uncounted())))
     }
 
     /// Checks, and charges the usage of an outage before. To its end: a client that

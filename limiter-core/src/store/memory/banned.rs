@@ -140,4 +140,20 @@ mod tests {
         clock.set(before);
         assert!(!store.decide_at_once(&check).unwrap().is_allowed());
     }
+    /// A slot has room for 2,283 years since the store was made.
+    #[test]
+    fn a_ban_that_has_no_word_holds_where_one_before_had_a_slot() {
+        let clock = ManualClock::new(Timestamp::from_micros(1_000_000_000));
+        let store = MemoryStore::builder().clock(clock.clone()).build();
+        let policies = [policy("5/minute")];
+        let subjects = [Subject::new(Key::user("alice"))];
+        let check = Check::new(&policies, &subjects, 1);
+        for micros in [2_000_000_000, 1 << 57] {
+            clock.set(Timestamp::from_micros(micros));
+            assert!(store.decide_at_once(&check).unwrap().is_allowed());
+            let change = BanChange::Ban(Duration::from_secs(10));
+            store.0.change_ban(check.item(0), change).unwrap();
+            assert!(!store.decide_at_once(&check).unwrap().is_allowed(), "{micros}");
+        }
+    }
 }

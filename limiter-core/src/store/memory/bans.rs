@@ -242,7 +242,13 @@ impl Shared {
             return locked.remove(location, tag);
         };
         let until = ban.until.micros_since(self.origin);
-        let slot = if until < MAX_WORD { self.ban_slot(locked, location, tag, now) } else { None };
+        let slot = if until < MAX_WORD {
+            self.ban_slot(locked, location, tag, now)
+        } else {
+            // The slot of its ban before would say that it has ended.
+            locked.remove(location, tag);
+            None
+        };
         match slot {
             Some(slot) => {
                 let longest = ban.duration.saturating_add(CLOCK_SKEW);

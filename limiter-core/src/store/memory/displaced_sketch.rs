@@ -118,7 +118,7 @@ impl Sketch {
 
     fn set_at(&mut self, tick: u64) {
         (self.at, self.place) = (tick, tick % self.ring.ticks);
-        self.end = (tick + 1).saturating_mul(self.ring.tick);
+        self.end = tick.saturating_add(1).saturating_mul(self.ring.tick);
     }
 
     /// Empties the cells whose end has come; false if all are empty.
@@ -127,6 +127,10 @@ impl Sketch {
             return true;
         }
         let (before, at) = (self.at, now.as_micros() / self.ring.tick);
+        // The last tick of a clock has no end.
+        if at == before {
+            return true;
+        }
         self.set_at(at);
         if at - before >= self.ring.ticks {
             self.cells.fill(0);
@@ -167,7 +171,7 @@ impl Sketch {
 
     fn bound(&self, Mark { ahead, level }: Mark, quota: &Quota) -> UsageBound {
         let Ring { tick, levels, .. } = self.ring;
-        let until = (self.at + ahead).saturating_mul(tick);
+        let until = self.at.saturating_add(ahead).saturating_mul(tick);
         if level + 1 == levels {
             return UsageBound { used: quota.limit(), until };
         }

@@ -45,13 +45,10 @@ impl MemoryStore {
         let WordCheck { before, after, wait, charged } = checked.ok_or(Declined)?;
         let banned_until = self.0.slotted_ban(item, location, now)?;
         if wait == Wait::None && banned_until.is_none() {
-            let is_written = slot.write_checked(read, charged);
-            let admission = BucketAdmission { encoding, now, usage: after };
-            return if is_written {
-                Ok(BucketCheck::Admitted(admission))
-            } else {
-                Err(Undecided::Changed)
-            };
+            if !slot.write_checked(read, charged) {
+                return Err(Undecided::Changed);
+            }
+            return Ok(BucketCheck::Admitted(BucketAdmission { encoding, now, usage: after }));
         }
         if banned_until.is_none() && item.may_strike() {
             return Err(Undecided::Declined);

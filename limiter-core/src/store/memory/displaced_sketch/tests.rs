@@ -5,7 +5,12 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{algorithm::Wait, policy::Policy, quota::Algorithm, store::memory::counter_ids::Id};
+use crate::{
+    algorithm::{Segments, Wait},
+    policy::Policy,
+    quota::Algorithm,
+    store::memory::counter_ids::Id,
+};
 
 fn tag(key: u64) -> Tag {
     Tag::counter(key.wrapping_mul(0x9e37_79b9_7f4a_7c15), 7, Id::MIN)
@@ -25,6 +30,15 @@ fn quotas() -> impl Strategy<Value = Quota> {
 
 fn spec(quota: Quota) -> CounterSpec {
     Policy::new("api", quota).unwrap().counters().quotas[0].spec
+}
+
+#[test]
+fn the_last_instant_of_a_clock_has_a_tick() {
+    let spec = spec(Quota::new(1, Duration::from_micros(1)).unwrap());
+    let now = Timestamp::from_micros(u64::MAX);
+    let mut displaced = DisplacedUsage::default();
+    displaced.insert(tag(1), &spec, UsageBound { used: 0, until: u64::MAX }, now);
+    assert!(displaced.find::<Segments>(tag(1), &spec, now).is_some());
 }
 
 proptest! {

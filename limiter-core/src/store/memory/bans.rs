@@ -5,14 +5,11 @@
 //! bucket gives at most half of its slots to bans; a ban that finds none is
 //! *hidden*, and checks in its segment look into the cache from then on.
 
-use std::{
-    fmt, ptr,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
-};
+mod segment_bans;
 
+use std::{fmt, ptr, sync::Arc};
+
+use self::segment_bans::SegmentBans;
 use super::{
     Shared,
     fast_path::Declined,
@@ -50,47 +47,13 @@ pub(super) struct Bans {
     real_time: bool,
 }
 
-/// The bans that the keys of a segment have.
-#[derive(Default)]
-struct SegmentBans {
-    count: AtomicUsize,
-    /// A Bloom filter of one hash: the bits of the keys that may have a ban. Without it, where
-    /// half of the keys are banned, the others search all slots of their bucket for one. The
-    /// first ban after the last is gone clears it; with bans that come and go it fills up, and
-    /// is of no use then.
-    filter: AtomicU64,
-}
-
-impl SegmentBans {
-    fn has_any(&self) -> bool {
-        self.count.load(Ordering::Relaxed) > 0
-    }
-
-    /// Adds a key, under the lock of the segment.
-    fn add(&self, digest: u64) {
-        // Counted before the ban is there, and uncounted by the listener once it is gone: a
-        // count may be high for a moment, never low.
-        let kept = match self.count.fetch_add(1, Ordering::Relaxed) {
-            0 => 0,
-            _ => self.filter.load(Ordering::Relaxed),
-        };
-        self.filter.store(kept | bit_of(digest), Ordering::Relaxed);
-    }
-}
-
-/// The bit of a key in a filter: not by the lowest two bits of its digest, which choose a line.
-#[inline]
-const fn bit_of(digest: u64) -> u64 {
-    1 << ((digest >> 2) % 64)
-}
-
 impl Bans {
     pub(super) fn new(max: usize, segments: usize, real_time: bool) -> Self {
         let of_segments: Arc<[SegmentBans]> =
             (0..segments).map(|_| SegmentBans::default()).collect();
         let listened = Arc::clone(&of_segments);
         let cache = ExpiringCache::with_listener(max as u64, move |entry: &Entry| {
-            listened[entry.segment].count.fetch_sub(1, Ordering::Relaxed);
+            listened[entry.segment].remove();
         });
         Self { cache, of_segments, real_time }
     }
@@ -108,8 +71,7 @@ impl Bans {
     /// Returns true if the key of that location may have a ban.
     #[inline]
     pub(super) fn may_have(&self, Location { digest, bucket }: Location) -> bool {
-        let bans = &self.of_segments[segment_of(bucket)];
-        bans.filter.load(Ordering::Relaxed) & bit_of(digest) > 0 && bans.has_any()
+        self.of_segments[segment_of(bucket)].may_have(digest)
     }
 
     /// Returns true if a key of that bucket, or of one in its segment, has a ban.

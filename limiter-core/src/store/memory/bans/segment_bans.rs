@@ -14,13 +14,11 @@ pub(super) struct SegmentBans {
 }
 
 impl SegmentBans {
-    #[inline]
     pub(super) fn has_any(&self) -> bool {
         self.count.load(Ordering::Relaxed) > 0
     }
 
     /// Returns true if the key of that digest may have a ban.
-    #[inline]
     pub(super) fn may_have(&self, digest: u64) -> bool {
         self.filter.load(Ordering::Relaxed) & bit_of(digest) > 0 && self.has_any()
     }

@@ -59,9 +59,8 @@ impl MemoryStore {
                 Ok(checked) => return Ok(checked.decision()),
                 Err(Undecided::Changed) => {}
                 Err(Undecided::NoSlot(missing)) => {
-                    return self
-                        .check_newcomer::<Grains>(check, missing)
-                        .map(BucketCheck::decision);
+                    let checked = self.check_newcomer::<Grains>(check, missing);
+                    return checked.map(BucketCheck::decision);
                 }
                 Err(Undecided::Declined) => return Err(Declined),
             }

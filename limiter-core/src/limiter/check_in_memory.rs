@@ -41,8 +41,7 @@ impl PolicySet {
         let Some(memory) = &self.inner().memory else { return otherwise(self, subjects, cost) };
         let check = Check::new(self.policies(), subjects, cost);
         match memory.check_one_bucket::<Grains>(&check) {
-            Ok(BucketCheck::Admitted(admission)) => self.admit_one(cost, admission),
-            Ok(BucketCheck::Refused(refusal)) => self.refuse_one(subjects, cost, refusal),
+            Ok(checked) => self.record_one(subjects, cost, checked),
             Err(Undecided::Changed) => {
                 self.check_by_word::<Grains>(memory, subjects, cost, otherwise)
             }
@@ -65,8 +64,7 @@ impl PolicySet {
         let check = Check::new(self.policies(), subjects, cost);
         loop {
             return match memory.check_one_bucket::<U>(&check) {
-                Ok(BucketCheck::Admitted(admission)) => self.admit_one(cost, admission),
-                Ok(BucketCheck::Refused(refusal)) => self.refuse_one(subjects, cost, refusal),
+                Ok(checked) => self.record_one(subjects, cost, checked),
                 Err(Undecided::Changed) => continue,
                 Err(Undecided::NoSlot(missing)) => {
                     self.check_newcomer::<U>(memory, missing, subjects, cost, otherwise)
@@ -87,9 +85,22 @@ impl PolicySet {
     ) -> Answer<'r, Decision, Error> {
         let check = Check::new(self.policies(), subjects, cost);
         match memory.check_newcomer::<U>(&check, missing) {
-            Ok(BucketCheck::Admitted(admission)) => self.admit_one(cost, admission),
-            Ok(BucketCheck::Refused(refusal)) => self.refuse_one(subjects, cost, refusal),
+            Ok(checked) => self.record_one(subjects, cost, checked),
             Err(Declined) => self.check_in_full(memory, subjects, cost, otherwise),
+        }
+    }
+
+    #[allow(clippy::inline_always, reason = "see check_in_memory")]
+    #[inline(always)]
+    fn record_one<'r, U: WordUsage>(
+        &self,
+        subjects: &Subjects,
+        cost: u64,
+        checked: BucketCheck<'_, U>,
+    ) -> Answer<'r, Decision, Error> {
+        match checked {
+            BucketCheck::Admitted(admission) => self.admit_one(cost, admission),
+            BucketCheck::Refused(refusal) => self.refuse_one(subjects, cost, refusal),
         }
     }
 

@@ -26,7 +26,7 @@ counts. The clock and the swap take 13 ns by themselves. With more keys, waiting
 two threads, the line that the other has written, twice: to read it, and to own it. `check_all` hides the wait, and not \
 the work. A refusal writes nothing and takes 190 instructions more: it is counted, one of eight is noted among the keys \
 refused most, and how long it has to wait takes a division. A banned key has two slots, of which each is searched for. \
-Several quotas take an allocation, and each a swap of its own that no other thread may come between. A newcomer to a \
+Several quotas take an allocation, and each of them a compare-and-swap of its own. A newcomer to a \
 full store displaces another key under a lock, and what that had used is added to a sketch: 2,100 instructions.";
 
 /// `limitador` is given one in so many of the others' checks: it

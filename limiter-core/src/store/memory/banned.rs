@@ -140,6 +140,7 @@ mod tests {
         clock.set(before);
         assert!(!store.decide_at_once(&check).unwrap().is_allowed());
     }
+
     /// A slot has room for 2,283 years since the store was made.
     #[test]
     fn a_ban_that_has_no_word_holds_where_one_before_had_a_slot() {

@@ -39,8 +39,8 @@ pub(super) const FIRST: QuotaPosition = QuotaPosition::new(0, 0);
 impl MemoryStore {
     /// Decides a check: by a fast path, or else by the general one.
     pub(crate) fn decide_at_once(&self, check: &Check<'_>) -> Result<Decision, StoreError> {
-        // By windows, one quota is decided as several are: with a way of its own for each, this
-        // took 12 kB more.
+        // One quota by windows is decided as several are: a way of its own for each kind of them
+        // made a program 12 kB larger.
         if let Ok(decision) = self.decide_one_bucket(check) {
             return Ok(decision);
         }

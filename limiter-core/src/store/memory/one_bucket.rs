@@ -34,7 +34,7 @@ impl MemoryStore {
         let (item, counter) = only_counter::<U>(check)?;
         let encoding = &counter.spec.encoding;
         let token = self.0.counter_ids.token();
-        let FoundSlot { location, slot, tag } = self.0.find_slot(item, counter)?;
+        let FoundSlot { of_key, slot, tag } = self.0.find_slot(item, counter)?;
         let read = slot.read(tag).ok_or(Declined)?;
         // Else the id may have passed to another counter of its namespace in between.
         if self.0.counter_ids.token() != token {
@@ -43,7 +43,7 @@ impl MemoryStore {
         let now = self.0.clock.now();
         let checked = U::check(encoding, Some(read.payload()), check.cost(), now, self.0.origin);
         let WordCheck { before, after, wait, charged } = checked.ok_or(Declined)?;
-        let banned_until = self.0.slotted_ban(item, location, now)?;
+        let banned_until = self.0.slotted_ban(item, of_key, now)?;
         if wait == Wait::None && banned_until.is_none() {
             if !slot.write_checked(read, charged) {
                 return Err(Undecided::Changed);
@@ -56,7 +56,7 @@ impl MemoryStore {
         if !slot.write_checked(read, None) {
             return Err(Undecided::Changed);
         }
-        let (store, digest, usage) = (&*self.0, location.digest, before);
+        let (store, digest, usage) = (&*self.0, of_key.digest, before);
         Ok(BucketCheck::Refused(BucketRefusal {
             store,
             digest,
@@ -98,7 +98,8 @@ impl From<Declined> for Undecided<'_> {
 
 /// The slot of a counter's key.
 pub(super) struct FoundSlot<'a> {
-    pub(super) location: Location,
+    /// The place of all that the key has.
+    pub(super) of_key: Location,
     pub(super) slot: &'a Slot,
     pub(super) tag: Tag,
 }
@@ -129,7 +130,7 @@ impl Shared {
         let location = of_key.of(spec.namespace, &self.table);
         let segment = self.segment(location);
         match segment.find(location.bucket, tag) {
-            Some(slot) => Ok(FoundSlot { location: of_key, slot, tag }),
+            Some(slot) => Ok(FoundSlot { of_key, slot, tag }),
             None => Err(Undecided::NoSlot(MissingSlot { of_key, location, segment, tag })),
         }
     }

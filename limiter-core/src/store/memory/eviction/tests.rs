@@ -18,7 +18,7 @@ fn find(store: &MemoryStore, policy: &Policy, key: usize) -> (bool, bool) {
     let subject = Subject::new(Key::custom("n", &key.to_string()));
     let (item, counter) = (Item { policy, subject: &subject }, &policy.counters().quotas[0]);
     let Ok(found) = store.0.find_slot(item, counter) else { return (false, false) };
-    let bucket = found.location.of(counter.spec.namespace, &store.0.table).bucket;
+    let bucket = found.of_key.of(counter.spec.namespace, &store.0.table).bucket;
     let first = Bucket::first_line_numbers(found.tag);
     let line = &store.0.table.bucket(bucket).all_slots()[first];
     (true, line.as_ptr_range().contains(&std::ptr::from_ref(found.slot)))

@@ -9,8 +9,8 @@ const HEAD: &str = "\
 # How fast
 
 Written by `./tests/benchmarks/run`: limiter beside its peers, in one run on one machine, each asked in turn, round by
-round, so that a machine that becomes slower does so for all of them. A ratio is the median of the rounds, with the
-least and the most behind it: where 1 is between these, neither is ahead. Where a target is missed, the table says so.
+round, so that a machine that becomes slower does so for all of them. A ratio is the median of the rounds, with its
+quartiles behind it: where 1 is between these, neither is ahead. Where a target is missed, the table says so.
 ";
 
 /// All that was measured.

@@ -49,8 +49,8 @@ impl Rounds {
         let pairs = self.0[contender].iter().zip(&self.0[other]);
         let mut ratios: Vec<f64> = pairs.map(|(figure, other)| figure / other).collect();
         ratios.sort_by(f64::total_cmp);
-        let range = ratios.first().copied().zip(ratios.last().copied());
-        Ratio { median: ratios[ratios.len() / 2], range }
+        let part = |quarters: usize| ratios[ratios.len() * quarters / 4];
+        Ratio { median: part(2), quartiles: Some((part(1), part(3))) }
     }
 }
 
@@ -58,21 +58,21 @@ impl Rounds {
 #[derive(Clone, Copy)]
 pub(crate) struct Ratio {
     pub(crate) median: f64,
-    /// The least and the most of all rounds; none of what was measured once.
-    range: Option<(f64, f64)>,
+    /// The first and the third quartile of the rounds; none of what was measured once.
+    quartiles: Option<(f64, f64)>,
 }
 
 impl From<f64> for Ratio {
     fn from(median: f64) -> Self {
-        Self { median, range: None }
+        Self { median, quartiles: None }
     }
 }
 
 impl fmt::Display for Ratio {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.2}", self.median)?;
-        match self.range {
-            Some((least, most)) => write!(f, " ({least:.2} to {most:.2})"),
+        match self.quartiles {
+            Some((first, third)) => write!(f, " ({first:.2} to {third:.2})"),
             None => Ok(()),
         }
     }

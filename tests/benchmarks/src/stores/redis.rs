@@ -1,12 +1,14 @@
 //! On Redis, one server and a cluster.
 
+mod empty_script;
+
 use std::time::Instant;
 
 use actix_extensible_rate_limit::backend::{Backend, SimpleInput, redis::RedisBackend};
 use limiter_core::{Limiter, Quota, Quotas};
-use redis::{Script, aio::MultiplexedConnection};
 use tokio::runtime::Runtime;
 
+use self::empty_script::EmptyScript;
 use super::{HOUR, KEYS, Measure, Ours, flexible, user};
 use crate::{
     chart::{Chart, Group, Kind},
@@ -34,7 +36,7 @@ pub(crate) fn measure(pace: &Pace) -> Vec<Section> {
         three: runtime.block_on(Ours::connect_with(redis_url(), "three", three)),
         cluster: runtime.block_on(Ours::connect(cluster_url())),
         extensible: runtime.block_on(extensible()),
-        bare: Bare { script: Script::new("return 1"), link: runtime.block_on(link()) },
+        bare: runtime.block_on(EmptyScript::connect()),
         flexible: peer.as_ref(),
         runtimes: &runtimes,
     };
@@ -74,28 +76,10 @@ struct Stage<'a> {
     three: Ours,
     cluster: Ours,
     extensible: RedisBackend,
-    bare: Bare,
+    bare: EmptyScript,
     flexible: Option<&'a Flexible>,
     /// With a worker for each core, and with one.
     runtimes: &'a [Runtime; 2],
-}
-
-/// A script that does nothing.
-#[derive(Clone)]
-struct Bare {
-    script: Script,
-    link: MultiplexedConnection,
-}
-
-impl Bare {
-    async fn call(mut self, key: usize) {
-        let mut call = self.script.prepare_invoke();
-        for part in ["counter", "strikes", "ban"] {
-            call.key(format!("bare:{key}:{part}"));
-        }
-        let one: redis::RedisResult<i64> = call.invoke_async(&mut self.link).await;
-        assert_eq!(one, Ok(1));
-    }
 }
 
 impl Stage<'_> {
@@ -118,7 +102,7 @@ impl Stage<'_> {
             self.extensible(two, pace, keys),
             self.extensible(one, pace, keys),
             self.cluster.contender(two, pace, measure),
-            self.bare(pace, keys),
+            self.bare(pace, Load::of(keys)),
         ];
         contenders.extend(self.flexible.map(|peer| flexible(peer, redis_url(), pace, measure)));
         let rounds = in_turn(pace.rounds, contenders);
@@ -165,8 +149,11 @@ impl Stage<'_> {
     fn beside_flexible(&self, pace: &Pace, ours: &Ours, load: Load, work: &str, least: f64) -> Row {
         let measure = Measure::Throughput(load);
         let [two, one] = self.runtimes;
-        let mut contenders =
-            vec![ours.contender(two, pace, measure), ours.contender(one, pace, measure)];
+        let mut contenders = vec![
+            ours.contender(two, pace, measure),
+            ours.contender(one, pace, measure),
+            self.bare(pace, load),
+        ];
         contenders.extend(self.flexible.map(|peer| flexible(peer, redis_url(), pace, measure)));
         let rounds = in_turn(pace.rounds, contenders);
         let ours = rounds.highest([0, 1]);
@@ -176,18 +163,18 @@ impl Stage<'_> {
             Some(_) => Row {
                 work: work.to_owned(),
                 ours: rate(ours),
-                beside: format!("rate-limiter-flexible {}", rate(2)),
-                ratios: vec![rounds.ratio(ours, 2)],
+                beside: format!("rate-limiter-flexible {}, the floor {}", rate(3), rate(2)),
+                ratios: vec![rounds.ratio(ours, 3)],
                 target: Some(Target::AtLeast(least)),
             },
         }
     }
 
-    fn bare(&self, pace: &Pace, keys: usize) -> Contender<'_> {
+    fn bare(&self, pace: &Pace, load: Load) -> Contender<'_> {
         let (time, bare) = (pace.time, self.bare.clone());
         let ask = move |key| bare.clone().call(key);
         let runtime = self.runtime();
-        Box::new(move || runtime.block_on(throughput(time, Load::of(keys), ask.clone())))
+        Box::new(move || runtime.block_on(throughput(time, load, ask.clone())))
     }
 
     /// The backend of its middleware, which is what asks Redis.
@@ -209,7 +196,7 @@ impl Stage<'_> {
     /// that a script can do.
     fn waits(&self, pace: &Pace) -> Vec<Row> {
         let thread = of_one_thread();
-        let bare = Bare { script: self.bare.script.clone(), link: thread.block_on(link()) };
+        let bare = thread.block_on(EmptyScript::connect());
         let rounds = side_by_side(pace.rounds, || {
             let bare = |key| bare.clone().call(key);
             thread.block_on(alone_in_turn(pace.time, |key| self.ours.ask(key), bare))
@@ -283,11 +270,6 @@ impl Stage<'_> {
         }
         banned
     }
-}
-
-async fn link() -> MultiplexedConnection {
-    let client = redis::Client::open(redis_url()).expect("the URL is one");
-    client.get_multiplexed_async_connection().await.expect("Redis was started")
 }
 
 async fn extensible() -> RedisBackend {

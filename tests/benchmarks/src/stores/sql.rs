@@ -1,8 +1,10 @@
 //! On PostgreSQL, MariaDB and SQLite.
 
-use sqlx::{Connection, PgConnection};
-use tokio::{runtime::Runtime, sync::Mutex};
+mod upsert;
 
+use tokio::runtime::Runtime;
+
+use self::upsert::{Dialect, MARIADB, POSTGRES, SQLITE, UpsertAlone, Upserts};
 use super::{KEYS, Measure, Ours, flexible};
 use crate::{
     chart::{Chart, Group, Kind},
@@ -11,7 +13,7 @@ use crate::{
     node::Flexible,
     options::Pace,
     report::{Row, Section, Target, a_second, microseconds},
-    rounds::{Contender, in_turn, side_by_side},
+    rounds::{Contender, Rounds, in_turn, side_by_side},
     suite::servers::{kept_folder, mysql_url, postgres_url},
 };
 
@@ -20,15 +22,15 @@ pub(crate) fn measure(pace: &Pace) -> Vec<Section> {
     let node = Flexible::start();
     let file = format!("sqlite://{}", kept_folder("compare").join("limits").display());
     let databases = [
-        Database::new("PostgreSQL", postgres_url(), &runtimes, node.as_ref()),
-        Database::new("MariaDB", mysql_url(), &runtimes, node.as_ref()),
-        Database::new("SQLite", &file, &runtimes, None),
+        Database::new("PostgreSQL", postgres_url(), POSTGRES, &runtimes, node.as_ref()),
+        Database::new("MariaDB", mysql_url(), MARIADB, &runtimes, node.as_ref()),
+        Database::new("SQLite", &file, SQLITE, &runtimes, None),
     ];
     let throughputs = databases
         .iter()
         .flat_map(|database| LOADS.map(|(what, load)| database.throughput(pace, what, load)));
     let (mut rows, groups): (Vec<_>, Vec<_>) = throughputs.unzip();
-    let upsert = runtimes.thread.block_on(Upsert::connect());
+    let upsert = runtimes.thread.block_on(UpsertAlone::connect(postgres_url()));
     let [postgres, others @ ..] = &databases;
     rows.push(postgres.wait_beside(pace, &upsert));
     rows.extend([postgres].into_iter().chain(others).map(|database| database.wait(pace)));
@@ -44,7 +46,8 @@ pub(crate) fn measure(pace: &Pace) -> Vec<Section> {
          with a ban rule, the whole decision returned, in tables that are not logged; the other by \
          its fixed window without bans, in its own tables. Ours on the better of a runtime with one \
          worker and one with two, and with one in flight on one thread, as a worker of actix-web. \
-         The floor is a prepared upsert of one row, interleaved call by call.",
+         The floor is a prepared upsert of one row for each check, over as many connections as ours \
+         (SQLite one); with one in flight over one, interleaved call by call.",
         version("postgres"),
         version("mariadbd")
     );
@@ -78,6 +81,7 @@ struct Database<'a> {
     url: &'a str,
     /// Over connections of their own, of which runtimes share a half.
     ours: [Ours; 3],
+    floor: Upserts,
     runtimes: &'a Runtimes,
     node: Option<&'a Flexible>,
 }
@@ -92,11 +96,14 @@ impl<'a> Database<'a> {
     fn new(
         name: &'static str,
         url: &'a str,
+        dialect: Dialect,
         runtimes: &'a Runtimes,
         node: Option<&'a Flexible>,
     ) -> Self {
         let ours = [(); 3].map(|()| runtimes.thread.block_on(Ours::connect(url)));
-        Self { name, url, ours, runtimes, node }
+        let [runtime, _] = &runtimes.workers;
+        let floor = runtime.block_on(Upserts::connect(url, dialect));
+        Self { name, url, ours, floor, runtimes, node }
     }
 
     fn throughput(&self, pace: &Pace, what: &str, load: Load) -> (Row, Group) {
@@ -104,31 +111,48 @@ impl<'a> Database<'a> {
         let ours = self.ours.iter().zip(&self.runtimes.workers);
         let mut contenders: Vec<Contender<'_>> =
             ours.map(|(ours, runtime)| ours.contender(runtime, pace, measure)).collect();
+        contenders.push(self.floor.contender(&self.runtimes.workers[0], pace, load));
         contenders.extend(self.node.map(|node| flexible(node, self.url, pace, measure)));
         let rounds = in_turn(pace.rounds, contenders);
-        let (work, best) = (format!("{}, {what}", self.name), rounds.highest([0, 1]));
-        let ours = a_second(rounds.median(best));
-        let peer = self.node.map(|_| rounds.median(2));
+        let best = rounds.highest([0, 1]);
+        let peer = self.node.map(|_| rounds.median(3));
+        let work = format!("{}, {what}", self.name);
         let group = Group { name: work.clone(), bars: vec![Some(rounds.median(best)), peer] };
-        let row = match peer {
-            Some(peer) => Row {
+        (self.row(work, what, &rounds, best), group)
+    }
+
+    fn row(&self, work: String, what: &str, rounds: &Rounds, best: usize) -> Row {
+        let ours = a_second(rounds.median(best));
+        let floor = format!("the floor {}", a_second(rounds.median(2)));
+        if self.node.is_some() {
+            let peer = a_second(rounds.median(3));
+            return Row {
                 work,
                 ours,
-                beside: format!("rate-limiter-flexible {}", a_second(peer)),
-                ratios: vec![rounds.ratio(best, 2)],
+                beside: format!("rate-limiter-flexible {peer}, {floor}"),
+                ratios: vec![rounds.ratio(best, 3)],
                 target: self.least(what).map(Target::AtLeast),
-            },
-            None if self.name == "SQLite" && what == LOADS[0].0 => Row {
+            };
+        }
+        if self.name == "SQLite" && what == LOADS[0].0 {
+            return Row {
                 work,
                 ours,
-                beside: format!("at least {}", a_second(LEAST_OF_SQLITE)),
+                beside: format!("at least {}, {floor}", a_second(LEAST_OF_SQLITE)),
                 ratios: vec![(rounds.median(best) / LEAST_OF_SQLITE).into()],
                 target: Some(Target::AtLeast(1.0)),
-            },
-            None if self.name == "SQLite" => Row::alone(work, ours),
-            None => Row::without_node(work, ours),
-        };
-        (row, group)
+            };
+        }
+        if self.name == "SQLite" {
+            return Row {
+                work,
+                ours,
+                beside: floor,
+                ratios: vec![rounds.ratio(best, 2)],
+                target: None,
+            };
+        }
+        Row::without_node(work, ours)
     }
 
     fn least(&self, what: &str) -> Option<f64> {
@@ -158,7 +182,7 @@ impl<'a> Database<'a> {
     }
 
     /// One check after the other, beside the least that a limiter can do.
-    fn wait_beside(&self, pace: &Pace, upsert: &Upsert) -> Row {
+    fn wait_beside(&self, pace: &Pace, upsert: &UpsertAlone) -> Row {
         let [.., ours] = &self.ours;
         let rounds = side_by_side(pace.rounds, || {
             let (ours, upsert) = (|key| ours.ask(key), |key| upsert.ask(key));
@@ -171,26 +195,5 @@ impl<'a> Database<'a> {
             ratios: vec![rounds.ratio(0, 1)],
             target: Some(Target::AtMost(1.15)),
         }
-    }
-}
-
-/// A counter in a row of a table that is not logged, as our counters are not.
-struct Upsert(Mutex<PgConnection>);
-
-impl Upsert {
-    async fn connect() -> Self {
-        let mut link = PgConnection::connect(postgres_url()).await.expect("it was started");
-        let table = "CREATE UNLOGGED TABLE IF NOT EXISTS upserted \
-                     (key text PRIMARY KEY, hits bigint NOT NULL)";
-        sqlx::query(table).execute(&mut link).await.expect("the table can be made");
-        Self(Mutex::new(link))
-    }
-
-    async fn ask(&self, key: usize) {
-        let upsert = "INSERT INTO upserted VALUES ($1, 1) ON CONFLICT (key) \
-                      DO UPDATE SET hits = upserted.hits + 1 RETURNING hits";
-        let upsert = sqlx::query_scalar(upsert).bind(format!("user={key}"));
-        let hits: i64 = upsert.fetch_one(&mut *self.0.lock().await).await.expect("it answers");
-        assert!(hits > 0);
     }
 }

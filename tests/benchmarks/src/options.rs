@@ -70,7 +70,7 @@ pub(crate) struct Pace {
 }
 
 /// Many short rounds and not few long ones: a machine that others share changes its pace every few
-/// seconds, between two rounds and not within one.
+/// seconds, and the median of a ratio is of rounds in which it has not, if most are.
 const WHOLE: Pace = Pace {
     rounds: 7,
     checks: 500_000,

@@ -36,7 +36,7 @@ pub(crate) fn measure(pace: &Pace) -> Vec<Section> {
         three: runtime.block_on(Ours::connect_with(redis_url(), "three", three)),
         cluster: runtime.block_on(Ours::connect(cluster_url())),
         extensible: runtime.block_on(extensible()),
-        bare: runtime.block_on(EmptyScript::connect()),
+        floor: runtime.block_on(EmptyScript::connect()),
         flexible: peer.as_ref(),
         runtimes: &runtimes,
     };
@@ -76,7 +76,7 @@ struct Stage<'a> {
     three: Ours,
     cluster: Ours,
     extensible: RedisBackend,
-    bare: EmptyScript,
+    floor: EmptyScript,
     flexible: Option<&'a Flexible>,
     /// With a worker for each core, and with one.
     runtimes: &'a [Runtime; 2],
@@ -102,7 +102,7 @@ impl Stage<'_> {
             self.extensible(two, pace, keys),
             self.extensible(one, pace, keys),
             self.cluster.contender(two, pace, measure),
-            self.bare(pace, Load::of(keys)),
+            self.floor(pace, Load::of(keys)),
         ];
         contenders.extend(self.flexible.map(|peer| flexible(peer, redis_url(), pace, measure)));
         let rounds = in_turn(pace.rounds, contenders);
@@ -152,7 +152,7 @@ impl Stage<'_> {
         let mut contenders = vec![
             ours.contender(two, pace, measure),
             ours.contender(one, pace, measure),
-            self.bare(pace, load),
+            self.floor(pace, load),
         ];
         contenders.extend(self.flexible.map(|peer| flexible(peer, redis_url(), pace, measure)));
         let rounds = in_turn(pace.rounds, contenders);
@@ -170,9 +170,9 @@ impl Stage<'_> {
         }
     }
 
-    fn bare(&self, pace: &Pace, load: Load) -> Contender<'_> {
-        let (time, bare) = (pace.time, self.bare.clone());
-        let ask = move |key| bare.clone().call(key);
+    fn floor(&self, pace: &Pace, load: Load) -> Contender<'_> {
+        let (time, floor) = (pace.time, self.floor.clone());
+        let ask = move |key| floor.clone().call(key);
         let runtime = self.runtime();
         Box::new(move || runtime.block_on(throughput(time, load, ask.clone())))
     }
@@ -196,10 +196,10 @@ impl Stage<'_> {
     /// that a script can do.
     fn waits(&self, pace: &Pace) -> Vec<Row> {
         let thread = of_one_thread();
-        let bare = thread.block_on(EmptyScript::connect());
+        let floor = thread.block_on(EmptyScript::connect());
         let rounds = side_by_side(pace.rounds, || {
-            let bare = |key| bare.clone().call(key);
-            thread.block_on(alone_in_turn(pace.time, |key| self.ours.ask(key), bare))
+            let floor = |key| floor.clone().call(key);
+            thread.block_on(alone_in_turn(pace.time, |key| self.ours.ask(key), floor))
         });
         let row = |rounds: &Rounds, name: &str, most| Row {
             work: "one in flight, until the answer".to_owned(),
@@ -208,7 +208,7 @@ impl Stage<'_> {
             ratios: vec![rounds.ratio(0, 1)],
             target: Some(Target::AtMost(most)),
         };
-        let floor = row(&rounds, "the floor", 1.12);
+        let beside_floor = row(&rounds, "the floor", 1.12);
         let peer = self.flexible.map(|peer| {
             let contenders = vec![
                 self.ours.contender(&thread, pace, Measure::Alone),
@@ -216,7 +216,7 @@ impl Stage<'_> {
             ];
             row(&in_turn(pace.rounds, contenders), "rate-limiter-flexible", 1.0)
         });
-        [floor].into_iter().chain(peer).collect()
+        [beside_floor].into_iter().chain(peer).collect()
     }
 
     /// Banned clients, beside clients that are admitted; and one of them alone, whose ban is

@@ -122,37 +122,22 @@ impl<'a> Database<'a> {
     }
 
     fn row(&self, work: String, what: &str, rounds: &Rounds, best: usize) -> Row {
-        let ours = a_second(rounds.median(best));
+        let ours = rounds.median(best);
         let floor = format!("the floor {}", a_second(rounds.median(2)));
-        if self.node.is_some() {
-            let peer = a_second(rounds.median(3));
-            return Row {
-                work,
-                ours,
-                beside: format!("rate-limiter-flexible {peer}, {floor}"),
-                ratios: vec![rounds.ratio(best, 3)],
-                target: self.least(what).map(Target::AtLeast),
-            };
-        }
-        if self.name == "SQLite" && what == LOADS[0].0 {
-            return Row {
-                work,
-                ours,
-                beside: format!("at least {}, {floor}", a_second(LEAST_OF_SQLITE)),
-                ratios: vec![(rounds.median(best) / LEAST_OF_SQLITE).into()],
-                target: Some(Target::AtLeast(1.0)),
-            };
-        }
-        if self.name == "SQLite" {
-            return Row {
-                work,
-                ours,
-                beside: floor,
-                ratios: vec![rounds.ratio(best, 2)],
-                target: None,
-            };
-        }
-        Row::without_node(work, ours)
+        let (beside, ratio, target) = match (self.node, self.name) {
+            (Some(_), _) => {
+                let peer = format!("rate-limiter-flexible {}", a_second(rounds.median(3)));
+                (format!("{peer}, {floor}"), rounds.ratio(best, 3), self.least(what))
+            }
+            (None, "SQLite") if what == LOADS[0].0 => {
+                let least = format!("at least {}", a_second(LEAST_OF_SQLITE));
+                (format!("{least}, {floor}"), (ours / LEAST_OF_SQLITE).into(), Some(1.0))
+            }
+            (None, "SQLite") => (floor, rounds.ratio(best, 2), None),
+            (None, _) => return Row::without_node(work, a_second(ours)),
+        };
+        let (ours, target) = (a_second(ours), target.map(Target::AtLeast));
+        Row { work, ours, beside, ratios: vec![ratio], target }
     }
 
     fn least(&self, what: &str) -> Option<f64> {

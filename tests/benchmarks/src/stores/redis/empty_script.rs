@@ -22,7 +22,7 @@ impl EmptyScript {
     pub(super) async fn call(mut self, key: usize) {
         let mut call = self.script.prepare_invoke();
         for part in ["counter", "strikes", "ban"] {
-            call.key(format!("bare:{key}:{part}"));
+            call.key(format!("floor:{key}:{part}"));
         }
         let one: redis::RedisResult<i64> = call.invoke_async(&mut self.connection).await;
         assert_eq!(one, Ok(1));

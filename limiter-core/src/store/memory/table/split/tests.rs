@@ -71,17 +71,6 @@ fn has_slot(store: &MemoryStore, policy: &Policy, n: usize) -> bool {
     store.0.find_slot(item, &policy.counters().quotas[0]).is_ok()
 }
 
-/// Returns true if a key of the same segment was displaced, whose usage may count for this key.
-/// The segment cannot have grown: one bucket of some hundred thousand is of nine keys or more.
-fn is_beside_displaced(store: &MemoryStore, policy: &Policy, n: usize) -> bool {
-    let location = store.0.location(&subject(n).key);
-    let namespace = policy.counters().quotas[0].spec.namespace;
-    let bucket = location.of(namespace, &store.0.table).bucket;
-    let has_displaced = store.0.table.segment(segment_of(bucket)).has_displaced();
-    assert!(!has_displaced || !store.0.table.is_shared(bucket), "{n}");
-    has_displaced
-}
-
 fn left(store: &MemoryStore, policy: &Policy, n: usize) -> u64 {
     decide(store, policy, n, 0).quotas()[0].remaining()
 }
@@ -114,7 +103,9 @@ fn a_table_grows_with_its_keys_and_keeps_what_they_have() {
     for policy in every_kind() {
         let counters = policy.quotas().len();
         let keys = 30_000 / counters;
-        let store = MemoryStore::builder().max_keys(ROOM).build();
+        // With a quarter of that, three runs of a thousand had a bucket of more than sixteen slots
+        // in a chunk that had been split as far as it goes.
+        let store = MemoryStore::builder().max_keys(4 * ROOM).build();
         for n in 0..keys {
             assert!(decide(&store, &policy, n, 1 + n as u64 % 7).is_allowed());
             if n % 16 == 0 {
@@ -124,20 +115,15 @@ fn a_table_grows_with_its_keys_and_keeps_what_they_have() {
         }
         let most = if counters == 1 { 60 } else { 90 };
         assert!((6..=most).contains(&chunks(&store)), "{}", chunks(&store));
-        let mut displaced = 0;
         for n in 0..keys {
             let decision = decide(&store, &policy, n, 0);
             assert_eq!(decision.is_allowed(), n % 16 > 0, "{n}");
-            let exact = !is_beside_displaced(&store, &policy, n);
-            displaced += usize::from(!exact);
             for status in decision.quotas() {
-                let (left, expected) = (status.remaining(), 20 - (1 + n as u64 % 7));
-                assert!(left == expected || !exact && left < expected, "{n}: {left}, {expected}");
+                assert_eq!(status.remaining(), 20 - (1 + n as u64 % 7), "{n}");
             }
         }
-        assert!(displaced < keys / 100, "{displaced}");
-        let (least, bans) = ((keys - displaced) * counters, keys.div_ceil(16));
-        assert!((least..=keys * counters + bans).contains(&store.len()));
+        let bans = keys.div_ceil(16);
+        assert!((keys * counters..=keys * counters + bans).contains(&store.len()));
     }
 }
 
